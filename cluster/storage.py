@@ -1,0 +1,302 @@
+"""Artefacts under one root URI: keys, checksums, atomic publication.
+
+Invariant: under a final name there is a whole artefact or none. A file is written under a temporary name beside its
+destination, fsynced and renamed; a folder carries a `manifest.json` of checksums that is part of the same rename (on object
+stores, where nothing renames, it is uploaded last). Two writers of one key write the same content, so the last rename wins.
+
+This module knows no ray and is open to every package; `UserError` lives here because every package reads users' input.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+MANIFEST = "manifest.json"
+CACHE_DIR_ENV_VAR = "NEOBERTA_CACHE_DIR"
+"""Where copies of remote artefacts are kept on this node (default `~/.cache/neoberta`)."""
+
+
+class UserError(Exception):
+    """A mistake that the user can mend: one line with what is wrong, where, and the remedy. The CLI exits with code 2."""
+
+
+class CorruptArtefactError(Exception):
+    """A stored artefact does not match its checksum or cannot be parsed. It is safe to delete and make again."""
+
+
+def canonical_json(value: Any) -> str:
+    """`value` (JSON types, pydantic models, tuples) as JSON with sorted keys: equal values give equal strings."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_jsonable)
+
+
+def digest(value: Any, n_chars: int = 16) -> str:
+    """The identity of a configuration: the first `n_chars` hex digits of the SHA-256 of its canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:n_chars]
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 (hex, 64 characters) of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _jsonable(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "item"):  # a numpy scalar
+        return value.item()
+    raise TypeError(f"{type(value).__name__} has no canonical JSON")
+
+
+class Storage:
+    """Artefacts under one root URI: a local folder, `s3://bucket/prefix`, `gs://bucket/prefix` or any other pyarrow URI.
+
+    Keys are relative POSIX paths, for example `probes/3f2a.parquet`. Instances are cheap and picklable: send the URI or
+    the instance to a worker, never an open file.
+    """
+
+    def __init__(self, uri: str | Path):
+        self.uri = str(uri)
+        self.is_local = "://" not in self.uri
+        if self.is_local:
+            self.uri = str(Path(self.uri).expanduser().resolve())
+
+    def __repr__(self) -> str:
+        return f"Storage({self.uri!r})"
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    def exists(self, key: str) -> bool:
+        """Whether a whole artefact (file, or folder with its manifest) lies under `key`."""
+        if self._file_exists(key):
+            return True
+        return self._file_exists(f"{key}/{MANIFEST}")
+
+    def list(self, prefix: str = "") -> list[str]:
+        """Keys of all files below the folder `prefix`, sorted; temporary and hidden names are left out."""
+        if self.is_local:
+            root = Path(self.uri)
+            found = (path.relative_to(root) for path in (root / prefix).rglob("*") if path.is_file())
+            return sorted(key.as_posix() for key in found if not any(part.startswith(".") for part in key.parts))
+        fs, root = self._remote()
+        selector = pafs.FileSelector(f"{root}/{prefix}".rstrip("/"), allow_not_found=True, recursive=True)
+        return sorted(i.path[len(root) + 1 :] for i in fs.get_file_info(selector) if i.type == pafs.FileType.File)
+
+    def read_bytes(self, key: str) -> bytes:
+        """The bytes of a file. Raises FileNotFoundError."""
+        if self.is_local:
+            return (Path(self.uri) / key).read_bytes()
+        fs, root = self._remote()
+        with fs.open_input_stream(f"{root}/{key}") as stream:
+            return stream.read()
+
+    def read_json(self, key: str) -> Any:
+        """A JSON file. Raises FileNotFoundError, CorruptArtefactError."""
+        try:
+            return json.loads(self.read_bytes(key))
+        except ValueError as error:
+            raise CorruptArtefactError(f"{self.uri}/{key}: not JSON ({error})") from error
+
+    def read_table(self, key: str, columns: list[str] | None = None) -> pa.Table:
+        """A Parquet file, page checksums verified. Raises FileNotFoundError, CorruptArtefactError."""
+        try:
+            data = pa.BufferReader(self.read_bytes(key))
+            return pq.ParquetFile(data, page_checksum_verification=True).read(columns=columns)
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise CorruptArtefactError(f"{self.uri}/{key}: {error}") from error
+
+    def local_path(self, key: str) -> Path:
+        """A path on this machine that can be opened or memory-mapped: the artefact itself, or this node's copy of a remote
+        one (copied once, checked against the folder's manifest). Raises FileNotFoundError, CorruptArtefactError."""
+        if self.is_local:
+            path = Path(self.uri) / key
+            if not path.exists():
+                raise FileNotFoundError(path)
+            return path
+        cache_root = os.environ.get(CACHE_DIR_ENV_VAR) or Path.home() / ".cache" / "neoberta"
+        copy = Path(cache_root) / digest(self.uri) / key
+        if not copy.exists():
+            self._download(key, copy)
+        return copy
+
+    def verify_folder(self, key: str) -> None:
+        """Check every file of a folder against its manifest. Raises FileNotFoundError, CorruptArtefactError."""
+        _check_manifest(self.local_path(key), f"{self.uri}/{key}")
+
+    # --- writing ---------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def writing(self, key: str) -> Iterator[Path]:
+        """Yields a temporary path to write one file to; publishes it under `key` when the block ends without an error."""
+        destination = Path(self.uri) / key if self.is_local else None
+        with _temporary_beside(destination) as temporary:
+            yield temporary
+            self._publish_file(temporary, key)
+
+    @contextlib.contextmanager
+    def writing_folder(self, key: str) -> Iterator[Path]:
+        """Yields a temporary folder to fill; publishes it under `key`, with its manifest, when the block ends without an
+        error. A folder that another writer has published meanwhile is kept."""
+        destination = Path(self.uri) / key if self.is_local else None
+        with _temporary_beside(destination) as temporary:
+            temporary.mkdir()
+            yield temporary
+            _write_manifest(temporary)
+            if destination is None:
+                self._upload_folder(temporary, key)
+                return
+            if destination.exists() and not (destination / MANIFEST).exists():
+                raise UserError(f"{destination}: exists and is not one of our artefacts; choose another folder or remove it")
+            for path in temporary.rglob("*"):
+                _fsync(path)
+            try:
+                os.rename(temporary, destination)
+            except OSError:
+                if not (destination / MANIFEST).exists():
+                    raise
+            _fsync(destination.parent)
+
+    def write_bytes(self, key: str, data: bytes) -> None:
+        with self.writing(key) as path:
+            path.write_bytes(data)
+
+    def write_json(self, key: str, value: Any) -> None:
+        text = json.dumps(value, indent=1, ensure_ascii=False, default=_jsonable, sort_keys=False)
+        self.write_bytes(key, text.encode())
+
+    def write_table(self, key: str, table: pa.Table) -> None:
+        """Parquet, zstd, with page checksums."""
+        with self.writing(key) as path:
+            pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+
+    def delete(self, key: str) -> None:
+        """Remove a file or a folder; nothing happens where there is none."""
+        if self.is_local:
+            path = Path(self.uri) / key
+            if path.is_dir():
+                doomed = path.with_name(f".{path.name}.tmp-{uuid.uuid4().hex[:8]}")  # gone under its name at once
+                os.rename(path, doomed)
+                shutil.rmtree(doomed)
+            else:
+                path.unlink(missing_ok=True)
+            return
+        fs, root = self._remote()
+        kind = fs.get_file_info(f"{root}/{key}").type
+        if kind == pafs.FileType.Directory:
+            fs.delete_dir(f"{root}/{key}")
+        elif kind == pafs.FileType.File:
+            fs.delete_file(f"{root}/{key}")
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _remote(self) -> tuple[pafs.FileSystem, str]:
+        fs, root = pafs.FileSystem.from_uri(self.uri)
+        return fs, root.rstrip("/")
+
+    def _file_exists(self, key: str) -> bool:
+        if self.is_local:
+            return (Path(self.uri) / key).is_file()
+        fs, root = self._remote()
+        return fs.get_file_info(f"{root}/{key}").type == pafs.FileType.File
+
+    def _publish_file(self, temporary: Path, key: str) -> None:
+        _fsync(temporary)
+        if self.is_local:
+            destination = Path(self.uri) / key
+            os.replace(temporary, destination)
+            _fsync(destination.parent)
+            return
+        fs, root = self._remote()
+        pafs.copy_files(str(temporary), f"{root}/{key}", source_filesystem=pafs.LocalFileSystem(), destination_filesystem=fs)
+
+    def _upload_folder(self, folder: Path, key: str) -> None:
+        names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        for name in sorted(names, key=lambda name: name == MANIFEST):  # the manifest last: it says that all is there
+            self._publish_file(folder / name, f"{key}/{name}")
+
+    def _download(self, key: str, copy: Path) -> None:
+        fs, root = self._remote()
+        info = fs.get_file_info(f"{root}/{key}")
+        if info.type == pafs.FileType.NotFound:
+            raise FileNotFoundError(f"{self.uri}/{key}")
+        with _temporary_beside(copy) as temporary:
+            pafs.copy_files(
+                f"{root}/{key}", str(temporary), source_filesystem=fs, destination_filesystem=pafs.LocalFileSystem()
+            )
+            if info.type == pafs.FileType.Directory:
+                _check_manifest(temporary, f"{self.uri}/{key}")
+            try:
+                os.rename(temporary, copy)
+            except OSError:
+                if not copy.exists():  # otherwise another process of this node was first
+                    raise
+
+
+@contextlib.contextmanager
+def _temporary_beside(destination: Path | None) -> Iterator[Path]:
+    """A fresh hidden path in the destination's folder (same filesystem, so that a rename is atomic); removed afterwards."""
+    if destination is None:
+        with tempfile.TemporaryDirectory(prefix="neoberta-") as folder:
+            yield Path(folder) / "artefact"
+        return
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{destination.parent}: cannot write there ({error.strerror}); choose another --out folder") from error
+    temporary = destination.parent / f".{destination.name}.tmp-{uuid.uuid4().hex[:8]}"
+    try:
+        yield temporary
+    except PermissionError as error:
+        raise UserError(f"{destination}: cannot write there ({error.strerror}); choose another --out folder") from error
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_manifest(folder: Path) -> None:
+    files: Mapping[str, Any] = {
+        path.relative_to(folder).as_posix(): {"sha256": file_digest(path), "size_bytes": path.stat().st_size}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    (folder / MANIFEST).write_text(json.dumps({"files": files}, indent=1))
+
+
+def _check_manifest(folder: Path, name: str) -> None:
+    try:
+        files = json.loads((folder / MANIFEST).read_text())["files"]
+    except FileNotFoundError:
+        raise CorruptArtefactError(f"{name}: no {MANIFEST}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptArtefactError(f"{name}/{MANIFEST}: {error}") from error
+    for file_name, expected in files.items():
+        path = folder / file_name
+        if not path.is_file() or path.stat().st_size != expected["size_bytes"]:
+            raise CorruptArtefactError(f"{name}/{file_name}: missing or truncated")
+        if file_digest(path) != expected["sha256"]:
+            raise CorruptArtefactError(f"{name}/{file_name}: checksum does not match")

@@ -1,0 +1,1 @@
+"""Curves, quantile metamodel, calibration, evaluation, the six answers, search, report. No Ray."""

@@ -1,0 +1,1 @@
+"""NeoBERTa, the encoder: tokenizer, corpus, model, objectives, learning, export. No Ray, no probes."""

@@ -1,0 +1,1 @@
+"""Tasks, encoders, embedding cache, subsets, solvers, features, the results table. No Ray."""
