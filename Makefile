@@ -1,0 +1,47 @@
+# make pilot   set everything up, then run the whole study     (PRESET=smoke|laptop|full OUT=folder ARGS="--tasks ...")
+# make test    set everything up, then run every test that CI needs
+# make setup   only the set-up: .venv, pinned by constraints.txt, and DeepSpeed's CPU operator (compiled once)
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PRESET ?= laptop
+OUT ?= pilot-$(PRESET)
+ARGS ?=
+STAMP := $(VENV)/.setup-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+export TORCH_EXTENSIONS_DIR ?= $(CURDIR)/$(VENV)/torch_extensions
+
+.PHONY: setup pilot test test-unit lint format bench clean
+setup: $(STAMP)
+	@echo "set-up: everything is installed in $(VENV)"
+
+$(STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Python 3.11 is needed (found: $(PYTHON)); say which with make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@command -v c++ >/dev/null || { echo "a C++ compiler is needed (DeepSpeed compiles its CPU operator): install g++" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[offline,test,bench]"
+	$(BIN)/python -m cluster.deepspeed_engine
+	@rm -f $(VENV)/.setup-* && touch $@
+
+pilot: setup
+	$(BIN)/neoberta pilot --preset $(PRESET) --out $(OUT) $(ARGS)
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-unit: setup
+	$(BIN)/python -m pytest -m "not ray and not slow"
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	@ls benchmarks/*.py 2>/dev/null | sed 's#benchmarks/\(.*\).py#  $(BIN)/python -m benchmarks.\1#'
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,69 @@
+"""What the user sees of a long job: one bar a stage with the time left on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+LINE_EVERY_S = 15.0
+"""Away from a terminal a running stage says where it is this often."""
+
+ProgressCallback = Callable[[int, int], None]
+
+
+class StageProgress:
+    """Shows stages one after the other. `with progress.stage("embeddings") as report: report(done, total)`."""
+
+    def __init__(self, n_stages: int, console: Console | None = None):
+        self.console = console or Console(stderr=True, soft_wrap=True)
+        self.n_stages = n_stages
+        self._stage_idx = 0
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        self.console.print(text, highlight=False, markup=False)
+
+    @contextmanager
+    def stage(self, title: str) -> Iterator[ProgressCallback]:
+        """A stage, from its first line to its closing line with the seconds it took. Steps inside one stage that report
+        their own totals start the bar anew."""
+        self._stage_idx += 1
+        label = f"[{self._stage_idx}/{self.n_stages}] {title}"
+        start = time.perf_counter()
+        with self._bar(label) if self.console.is_terminal else self._lines(label) as report:
+            yield report
+        self.say(f"{label}: {time.perf_counter() - start:.1f} s")
+
+    @contextmanager
+    def _bar(self, label: str) -> Iterator[ProgressCallback]:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        left = (TextColumn("left"), TimeRemainingColumn())
+        with Progress(*columns, *left, console=self.console, transient=True) as bar:
+            task = bar.add_task(label.replace("[", r"\["), total=None)
+
+            def report(done: int, total: int) -> None:
+                known = bar.tasks[0].total
+                if known is not None and known != total:
+                    bar.reset(task, total=total)
+                bar.update(task, completed=done, total=total)
+
+            yield report
+
+    @contextmanager
+    def _lines(self, label: str) -> Iterator[ProgressCallback]:
+        start = last = time.perf_counter()
+        known_total = -1
+
+        def report(done: int, total: int) -> None:
+            nonlocal start, last, known_total
+            now = time.perf_counter()
+            if total != known_total:
+                start, known_total = now, total
+            if now - last >= LINE_EVERY_S and 0 < done < total:
+                left_s = (now - start) / done * (total - done)
+                self.say(f"{label}: {done}/{total}, about {left_s:.0f} s left")
+                last = now
+
+        yield report
