@@ -85,7 +85,7 @@ class Storage:
             return True
         return self._file_exists(f"{key}/{MANIFEST}")
 
-    def list(self, prefix: str = "") -> list[str]:
+    def keys(self, prefix: str = "") -> list[str]:
         """Keys of all files below the folder `prefix`, sorted; temporary and hidden names are left out."""
         if self.is_local:
             root = Path(self.uri)
