@@ -1,0 +1,148 @@
+"""The command line: parse, load the configuration, call the job. Exit codes: 0 done, 1 failed, 2 the user's mistake, 130 stopped."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cluster.storage import UserError
+
+app = typer.Typer(
+    name="neoberta",
+    help="Simulate an NLP project before you build it: how much data, how well, what to label, which encoder, depth, settings.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""What typer raises for an unknown command or option (it has no public name of its own)."""
+
+Out = Annotated[str, typer.Option("--out", help="Folder (or s3://, gs:// URI) for everything the command makes.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="key=value over the YAML; dots go into sections. Repeatable.")]
+Address = Annotated[str | None, typer.Option(help="'auto' attaches to the Ray cluster this runs on. Default: an embedded Ray.")]
+Config = Annotated[Path, typer.Argument(help="A study's YAML (see ray_jobs/configs).", show_default=False)]
+Tasks = Annotated[list[str] | None, typer.Option("--tasks", help="Further tasks: folder, CSV, hub name, docs/NAME. Repeatable.")]
+
+
+@app.command()
+def pilot(
+    preset: Annotated[str, typer.Option(help="smoke (minutes), laptop, or full (a cluster).")] = "laptop",
+    out: Out = "",
+    tasks: Tasks = None,
+    overrides: Set = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with its counts and costs; do nothing.")] = False,
+    address: Address = None,
+) -> None:
+    """The whole study, end to end: tasks, NeoBERTas, embeddings, sweep, metamodel, answers, meta-search, report."""
+    from ray_jobs.pilot import run_pilot
+    from ray_jobs.study import load_preset
+
+    config = load_preset(preset, overrides or [], tasks or [])
+    run_pilot(config, out=out or f"pilot-{preset}", dry_run=dry_run, address=address)
+
+
+def _stage_command(stage: str, summary: str) -> None:
+    def command(config: Config, out: Out = "", overrides: Set = None, address: Address = None) -> None:
+        from ray_jobs.pilot import run_stage
+        from ray_jobs.study import load_study
+
+        study = load_study(config, overrides or [])
+        run_stage(stage, study, out=out or f"pilot-{study.name}", address=address)
+
+    command.__doc__ = summary
+    app.command(stage)(command)
+
+
+_stage_command("tokenizer", "Train the study's tokenizer (and whatever it stands on that is not there yet).")
+_stage_command("pretrain", "Pretrain the study's NeoBERTas with Ray Train and DeepSpeed.")
+_stage_command("embed", "Encode every text of the study's tasks once per encoder into the embedding cache.")
+_stage_command("sweep", "Fit the study's linear probes: one Parquet row a probe.")
+_stage_command("fit", "Fit, calibrate and evaluate the metamodel on the study's probes.")
+_stage_command("search", "Search NeoBERTa's depth, width, learning rate and masking rate with the metamodel's help.")
+_stage_command("report", "Write the study's HTML report (and whatever it stands on that is not there yet).")
+
+
+@app.command()
+def characterize(
+    train: Annotated[Path, typer.Option(help="Labelled rows: .csv, .tsv, .jsonl or .parquet.")],
+    eval_path: Annotated[Path | None, typer.Option("--eval", help="Unlabelled rows the classifier will meet.")] = None,
+    encoder: Annotated[list[str] | None, typer.Option(help="hf:ID, neoberta:FOLDER, lsa:256, ... Repeatable.")] = None,
+    metric: Annotated[str, typer.Option(help="accuracy")] = "accuracy",
+    target: Annotated[float | None, typer.Option(help="The metric you need, as a fraction.")] = None,
+    out: Out = "characterization",
+    text_column: Annotated[str, typer.Option()] = "text",
+    pair_column: Annotated[str | None, typer.Option()] = None,
+    label_column: Annotated[str, typer.Option()] = "label",
+    metamodel: Annotated[str | None, typer.Option(help="Folder of a metamodel; default: the one that ships.")] = None,
+    address: Address = None,
+) -> None:
+    """Answer the six questions for your own data: writes answers.json and report.html."""
+    from ray_jobs.characterize import run_characterize
+
+    run_characterize(
+        train=train,
+        eval_path=eval_path,
+        encoders=tuple(encoder or ()),
+        metric=metric,
+        target=target,
+        out=out,
+        text_column=text_column,
+        pair_column=pair_column,
+        label_column=label_column,
+        metamodel=metamodel,
+        address=address,
+    )
+
+
+@app.command()
+def tasks() -> None:
+    """List the tasks that are built from the installed packages, and the forms a task reference can take."""
+    from ray_jobs.look import show_tasks
+
+    show_tasks()
+
+
+@app.command()
+def encoders(refs: Annotated[list[str] | None, typer.Argument(help="References to look at.")] = None) -> None:
+    """List the forms an encoder reference can take; with references, what each one is."""
+    from ray_jobs.look import show_encoders
+
+    show_encoders(refs or [])
+
+
+@app.command()
+def results(out: Out, metric: Annotated[str, typer.Option()] = "accuracy") -> None:
+    """A table of a study's probes: the best view of each encoder on each task, by training size."""
+    from ray_jobs.look import show_results
+
+    show_results(out, metric)
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine: versions, compiler, DeepSpeed's operator, cores, memory, disk, the offline encoder."""
+    from ray_jobs.look import run_doctor
+
+    raise typer.Exit(run_doctor())
+
+
+def main() -> None:
+    """Console entry point."""
+    try:
+        status = app(standalone_mode=False)
+    except UserError as error:
+        print(f"neoberta: {error}", file=sys.stderr)
+        status = 2
+    except UsageError as error:
+        print(f"neoberta: {error.format_message()} (see neoberta --help)", file=sys.stderr)  # type: ignore[attr-defined]
+        status = 2
+    except (KeyboardInterrupt, typer.Abort):
+        print("neoberta: stopped; the same command goes on where it was", file=sys.stderr)
+        status = 130
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+if __name__ == "__main__":
+    main()
