@@ -1,0 +1,130 @@
+"""The ridge probe of a sample seen from inside: every training row predicted by a probe that has not seen it.
+
+What the metamodel starts from: leave-one-out predictions at the present n, and held-out predictions of probes trained on
+halves, quarters and eighths of the sample (the learning curve seen so far). Regularisation is chosen by leave-one-out error at
+every size, as the sweep's ridge probe does; the grid reaches far up, because near n = d a weakly regularised ridge is worse
+than one trained on less.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from probes.features.decomposition import Decomposition, decompose
+
+PENALTIES = tuple(10.0**power for power in np.arange(-1.0, 5.01, 0.5))
+"""Ridge penalties (1/C) on features scaled to a mean row norm of sqrt(d)."""
+TEMPERATURES = tuple(2.0**power for power in np.arange(0.0, 7.01, 0.5))
+"""Factors from ridge scores (near 0 and 1) to softmax logits."""
+
+
+@dataclass(frozen=True)
+class RidgeFit:
+    """A ridge probe on one-hot targets with its leave-one-out predictions."""
+
+    loo_scores: np.ndarray
+    """(n, K) float64: row i by the probe fitted to the others."""
+    weights: np.ndarray
+    """(d, K), for features less `centre`, unscaled."""
+    intercept: np.ndarray
+    """(K,)"""
+    centre: np.ndarray
+    """(d,)"""
+    penalty: float
+    temperature: float
+    """softmax(temperature · scores) has the least leave-one-out log-loss of `TEMPERATURES`."""
+
+    def scores(self, X: np.ndarray) -> np.ndarray:
+        """(m, K) scores of rows X (m, d)."""
+        return (X - self.centre) @ self.weights + self.intercept
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """(m, K) probabilities of scores."""
+        return softmax(self.temperature * scores)
+
+
+def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int, *, decomposition: Decomposition | None = None) -> RidgeFit:
+    """Ridge of one-hot labels on X (n, d), intercept unpenalised, penalty by leave-one-out squared error.
+
+    `decomposition` is that of the centred X. Cost nd·min(n, d), then n·rank·K per penalty. Rows left out are exact: the
+    residual over 1 − leverage, leverage of the intercept included.
+    """
+    n_rows, n_columns = X.shape
+    centre = X.mean(axis=0, dtype=np.float64)
+    parts = decomposition or decompose(X - centre)
+    target = np.zeros((n_rows, n_classes))
+    target[np.arange(n_rows), y] = 1.0
+    intercept = target.mean(axis=0)
+    target = target - intercept
+    mean_square = float(np.mean(np.linalg.norm(X, axis=1)) ** 2) or 1.0
+    squares = parts.singular**2 * (n_columns / mean_square)
+    projected = parts.left.T @ target  # (r, K)
+    left_squares = parts.left**2
+    best_error, best = np.inf, (PENALTIES[-1], target * 0.0, projected * 0.0)
+    for penalty in reversed(PENALTIES):  # strong first: ties go to the stronger
+        shrunk = squares / (squares + penalty)
+        leverage = np.minimum(left_squares @ shrunk + 1 / n_rows, 1 - 1e-6)
+        coefficients = shrunk[:, None] * projected
+        left_out = target - (target - parts.left @ coefficients) / (1 - leverage)[:, None]
+        error = float(np.mean((target - left_out) ** 2))
+        if error < best_error - 1e-12:
+            best_error, best = error, (penalty, left_out, coefficients)
+    penalty, left_out, coefficients = best
+    loo_scores = left_out + intercept
+    weights = parts.right @ (coefficients / parts.singular[:, None])
+    return RidgeFit(loo_scores, weights, intercept, centre, penalty, _best_temperature(loo_scores, y))
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Held-out predictions of probes trained on `n_rows` rows, stacked over the parts of the sample."""
+
+    n_rows: float
+    probabilities: np.ndarray
+    """(rows predicted, K)"""
+    labels: np.ndarray
+    """(rows predicted,)"""
+
+
+def curve_so_far(
+    X: np.ndarray, y: np.ndarray, n_classes: int, *, seed: int, fractions: tuple[int, ...] = (8, 4, 2)
+) -> list[CurvePoint]:
+    """The learning curve inside the sample: for each fraction the rows are dealt into that many parts, a probe is trained on
+    each part and predicts all other rows (for halves two dealings). Parts of fewer than 4 rows are left out of the curve.
+    """
+    rng = np.random.default_rng(seed)
+    points = []
+    for fraction in fractions:
+        if len(y) // fraction < 4:
+            continue
+        probabilities, labels, sizes = [], [], []
+        for _ in range(2 if fraction == 2 else 1):
+            part_of_row = _deal(y, fraction, rng)
+            for part in range(fraction):
+                inside = part_of_row == part
+                fit = fit_ridge(X[inside], y[inside], n_classes)
+                probabilities.append(fit.probabilities(fit.scores(X[~inside])))
+                labels.append(y[~inside])
+                sizes.append(inside.sum())
+        points.append(CurvePoint(float(np.mean(sizes)), np.concatenate(probabilities), np.concatenate(labels)))
+    return points
+
+
+def _deal(y: np.ndarray, n_parts: int, rng: np.random.Generator) -> np.ndarray:
+    """(n,) part of each row: random, parts of equal size, classes spread over the parts."""
+    order = np.lexsort((rng.random(len(y)), y))
+    parts = np.empty(len(y), dtype=np.int64)
+    parts[order] = (np.arange(len(y)) + rng.integers(n_parts)) % n_parts
+    return parts
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """(n, K) probabilities of logits (n, K)."""
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def _best_temperature(scores: np.ndarray, y: np.ndarray) -> float:
+    rows = np.arange(len(y))
+    losses = [-np.mean(np.log(softmax(temperature * scores)[rows, y] + 1e-12)) for temperature in TEMPERATURES]
+    return float(TEMPERATURES[int(np.argmin(losses))])
