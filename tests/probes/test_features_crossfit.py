@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+
+from probes.features import embedding_features
+from probes.features.battery import sample_rows
+from probes.features.crossfit import curve_so_far, fit_ridge
+
+
+def gaussian_classes(n_rows, n_columns, n_classes=3, seed=0, spread=1.0):
+    rng = np.random.default_rng(seed)
+    y = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, n_rows - n_classes)])
+    return rng.standard_normal((n_rows, n_columns)) + spread * rng.standard_normal((n_classes, n_columns))[y] + 5.0, y
+
+
+@pytest.mark.parametrize("n_columns", [10, 60])
+def test_leave_one_out_scores_are_those_of_refitting(n_columns):
+    X, y = gaussian_classes(40, n_columns)
+    fit = fit_ridge(X, y, 3)
+    scale = np.sqrt(n_columns) / np.mean(np.linalg.norm(X, axis=1))
+    for row in range(0, 40, 7):
+        rest = np.arange(40) != row
+        reference = Ridge(alpha=fit.penalty).fit(X[rest] * scale, np.eye(3)[y[rest]])
+        assert fit.loo_scores[row] == pytest.approx(reference.predict(X[row : row + 1] * scale)[0], abs=1e-6)
+    whole = Ridge(alpha=fit.penalty).fit(X * scale, np.eye(3)[y])
+    assert fit.scores(X) == pytest.approx(whole.predict(X * scale), abs=1e-6)
+
+
+def test_noise_gets_the_strongest_penalty_and_chance_accuracy():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((100, 100)), rng.integers(0, 2, 100)
+    fit = fit_ridge(X, y, 2)
+    assert fit.penalty >= 1000
+    assert fit.probabilities(fit.loo_scores).max() < 0.75
+
+
+def test_the_curve_so_far_rises_with_the_rows_trained_on():
+    X, y = gaussian_classes(256, 64, spread=0.3)
+    points = curve_so_far(X, y, 3, seed=0)
+    assert [point.n_rows for point in points] == [32, 64, 128]
+    accuracies = [np.mean(point.probabilities.argmax(axis=1) == point.labels) for point in points]
+    assert accuracies[0] < accuracies[-1]
+    assert len(points[0].labels) == 8 * (256 - 32)
+
+
+def test_parts_too_small_to_fit_are_left_out_and_missing_classes_are_survived():
+    X, y = gaussian_classes(12, 8)
+    assert [round(point.n_rows) for point in curve_so_far(X, y, 3, seed=0)] == [6]
+
+
+def test_battery_is_finite_deterministic_and_blind_to_eval_labels():
+    X, y = gaussian_classes(64, 48)
+    X_eval = gaussian_classes(700, 48, seed=1)[0]
+    features = embedding_features(X.astype(np.float32), y, X_eval.astype(np.float32), 3, seed=0)
+    assert all(np.isfinite(value) for value in features.values())
+    assert features == embedding_features(X.astype(np.float32), y, X_eval.astype(np.float32), 3, seed=0)
+    assert len(sample_rows(X_eval, 512, 0)) == 512
+
+
+@pytest.mark.parametrize(("y", "complaint"), [([0, 0, 0, 0], "class"), ([0, 1, 0], "3 rows"), ([0, 1], "2")])
+def test_samples_that_cannot_be_described_are_refused(y, complaint):
+    X = np.random.default_rng(0).standard_normal((len(y), 5))
+    with pytest.raises(ValueError, match=complaint):
+        embedding_features(X, np.array(y), X, 2, seed=0)
