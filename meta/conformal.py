@@ -1,0 +1,88 @@
+"""Conformal calibration of quantile forecasts where the exchangeable unit is the task, not the row.
+
+Rows of one task share its peculiarities, so thousands of rows of nine tasks are nine draws. Every score is therefore weighted
+so that tasks count equally, scores come from models that have not seen the row's task (cross-fitting by task family), and
+factors are widened for the number of tasks as a Student interval is. What a factor guarantees without any assumption but
+exchangeable tasks is stated beside it (`guaranteed_level`): with G tasks never more than G / (G + 1).
+"""
+
+import numpy as np
+from scipy.stats import norm
+from scipy.stats import t as student
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Levels of every forecast, in this order."""
+MEDIAN = QUANTILES.index(0.5)
+FACTOR_RANGE = (0.3, 6.0)
+"""A calibration factor outside it says that the model, not its width, is wrong; clipped, and visible in the coverage table."""
+
+
+def group_weights(groups: np.ndarray) -> np.ndarray:
+    """(n,) weights that sum to 1, equal in total for every group."""
+    _, index, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    return 1.0 / (len(counts) * counts[index])
+
+
+def weighted_quantile(values: np.ndarray, weights: np.ndarray, level: float) -> float:
+    """The smallest value whose weighted share of values at or below it reaches `level` (the inverse of the distribution)."""
+    order = np.argsort(values, kind="stable")
+    share = np.cumsum(weights[order]) / weights.sum()
+    return float(values[order][min(int(np.searchsorted(share, level - 1e-12)), len(values) - 1)])
+
+
+def small_sample_factor(n_groups: int, level: float) -> float:
+    """How much wider an interval at one-sided `level` is when its spread is known from `n_groups` groups: Student's quantile
+    over the normal one, times sqrt(1 + 1/G) for the new group's own draw. 1 for infinitely many; at least 2 groups."""
+    if n_groups < 2:
+        raise ValueError("calibration needs rows of at least 2 groups")
+    tail = max(level, 1 - level)
+    return float(student.ppf(tail, n_groups - 1) / norm.ppf(tail) * np.sqrt(1 + 1 / n_groups))
+
+
+def guaranteed_level(scores: np.ndarray, groups: np.ndarray, factor: float) -> float:
+    """The one-sided coverage that `factor` guarantees for a row of a new task: G/(G+1) times the group-weighted share of
+    scores at or below it (hierarchical conformal prediction, Lee, Barber and Willett 2023, arXiv 2306.06342)."""
+    weights, n_groups = group_weights(groups), len(np.unique(groups))
+    return float(n_groups / (n_groups + 1) * weights[scores <= factor].sum())
+
+
+def calibration_factors(quantiles: np.ndarray, truth: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Per level of `QUANTILES`, the factor by which its distance from the median has to be stretched, and the one-sided level
+    that the stretched quantile guarantees; arrays (5,), both 1 resp. 0.5 at the median.
+
+    `quantiles` (n, 5) are cross-fitted: no row predicted by a model that has seen its group.
+    """
+    factors, guaranteed = np.ones(len(QUANTILES)), np.full(len(QUANTILES), 0.5)
+    weights, n_groups = group_weights(groups), len(np.unique(groups))
+    for column, level in enumerate(QUANTILES):
+        if column == MEDIAN:
+            continue
+        side = 1.0 if level > 0.5 else -1.0
+        width = np.maximum(side * (quantiles[:, column] - quantiles[:, MEDIAN]), 1e-6)
+        scores = side * (truth - quantiles[:, MEDIAN]) / width
+        tail = max(level, 1 - level)
+        factor = weighted_quantile(scores, weights, tail) * small_sample_factor(n_groups, tail)
+        factors[column] = np.clip(factor, *FACTOR_RANGE)
+        guaranteed[column] = guaranteed_level(scores, groups, factors[column])
+    return factors, guaranteed
+
+
+def stretch(quantiles: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """`quantiles` (n, 5) with every distance from the median multiplied by its factor (5,) or (n, 5), then sorted."""
+    median = quantiles[:, MEDIAN : MEDIAN + 1]
+    return np.sort(median + factors * (quantiles - median), axis=1)
+
+
+def interval(quantiles: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Ends (n,), (n,) of the central interval of `level` from quantiles (n, 5), between levels on the normal scale. Raises
+    ValueError beyond the outermost level."""
+    tail = (1 - level) / 2
+    if not QUANTILES[0] - 1e-12 <= tail < 0.5:
+        raise ValueError(f"level {level}: between 0 and {1 - 2 * QUANTILES[0]:.2f}")
+    known = norm.ppf(QUANTILES)
+    ends = []
+    for z in (norm.ppf(tail), norm.ppf(1 - tail)):
+        right = int(np.clip(np.searchsorted(known, z - 1e-9), 1, len(known) - 1))
+        share = (z - known[right - 1]) / (known[right] - known[right - 1])
+        ends.append((1 - share) * quantiles[:, right - 1] + share * quantiles[:, right])
+    return ends[0], ends[1]

@@ -1,0 +1,50 @@
+"""From observations to the metamodel's inputs: the anchor forecast, the noise scale, and the features of the trees.
+
+The metamodel predicts what the anchor gets wrong, in units of the noise that a sample of n rows must have; both are plain
+formulas, so that with few tasks to learn from the forecast falls back on something sound.
+"""
+
+import numpy as np
+import pandas as pd
+
+from meta.curves import FORECASTS, METRICS, RATES, from_loss
+from meta.observations import FRACTIONS, ID_COLUMNS
+
+TRUTH_COLUMNS = ("truth", "truth_std", "n_truth", "horizon")
+ANCHOR_LAWS = ("pow2", "pow3")
+"""The anchor is their mean: both smooth the sample's noise over the whole curve, and far ahead pow2 promises too much where
+pow3 promises too little."""
+
+
+def anchor(known: pd.DataFrame, metric: str) -> np.ndarray:
+    """(R,) metric values of the anchor, from `known` losses (columns of `FORECASTS`)."""
+    return from_loss(metric, known[list(ANCHOR_LAWS)].mean(axis=1).to_numpy())
+
+
+def log2_ratio(frame: pd.DataFrame) -> np.ndarray:
+    """(R,) octaves from n to the horizon."""
+    return np.log2(frame["horizon"].to_numpy(dtype=np.float64) / frame["n_train"].to_numpy(dtype=np.float64))
+
+
+def noise_terms(frame: pd.DataFrame, anchored: np.ndarray, metric: str) -> np.ndarray:
+    """(R, 3) variances that a forecast cannot avoid, up to factors that are fitted: sampling noise of n rows, growth unseen,
+    and a floor; in squared units of the metric."""
+    loss = 1 - anchored if metric in RATES else anchored
+    variance = np.maximum(loss * (1 - loss), 0.01) if metric in RATES else np.maximum(loss, 0.05) ** 2
+    unseen = log2_ratio(frame) ** 2 * np.maximum(loss, 0.02) ** 2
+    n_train = frame["n_train"].to_numpy(dtype=np.float64)
+    return np.stack([variance / n_train, unseen * 0.01, np.full(len(frame), 1e-4)], axis=1)
+
+
+def tree_inputs(frame: pd.DataFrame, known: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """(R, features) float32 for the trees: every number known of the sample, the horizon, and each forecast's value and its
+    distance from the anchor. NaN where a feature is missing. Forecasts of other metrics are left out."""
+    others = {f"curve_{name}_{fraction}" for name in METRICS if name != metric for fraction in FRACTIONS}
+    left_out = {*ID_COLUMNS, *TRUTH_COLUMNS, *others, *(f"curve_n_{fraction}" for fraction in FRACTIONS)}
+    inputs = frame[[name for name in frame.columns if name not in left_out]].astype(np.float32)
+    anchored = anchor(known, metric)
+    chance = frame["majority_share"].to_numpy(dtype=np.float64)
+    skill = (frame["ridge_loo_accuracy"].to_numpy(dtype=np.float64) - chance) / np.maximum(1 - chance, 0.02)
+    extra = {"skill": skill, "log2_ratio": log2_ratio(frame), "log2_horizon": np.log2(frame["horizon"]), "anchor": anchored}
+    extra.update({f"{law}_gap": from_loss(metric, known[law].to_numpy()) - anchored for law in FORECASTS})
+    return pd.concat([inputs, pd.DataFrame(extra, index=frame.index).astype(np.float32)], axis=1)

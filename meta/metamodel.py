@@ -1,0 +1,309 @@
+"""The metamodel: from what is known of a sample to calibrated quantiles of the metric at any horizon.
+
+Quantile trees (XGBoost) predict what the anchor forecast gets wrong, in units of the noise the sample must have. How far the
+trees are believed (`trust`, per octave ahead), and how far their intervals must be stretched, is learnt on tasks that the
+trees have not seen; with too few tasks trust falls to 0 and the forecast is the anchor with an empirical spread. Stored as
+XGBoost UBJSON beside card.json; nothing is pickled.
+"""
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xgboost
+from sklearn.isotonic import isotonic_regression
+
+from cluster.storage import CorruptArtefactError, Storage, UserError
+from meta.conformal import MEDIAN, QUANTILES, calibration_factors, group_weights, stretch, weighted_quantile
+from meta.curves import METRICS, RATES
+from meta.design import anchor, log2_ratio, noise_terms, tree_inputs
+from meta.observations import FEATURES_VERSION, forecasts
+
+SCHEMA = 1
+"""Version of the stored form; raised when older cards cannot be read."""
+TREES_FILE, CARD_FILE = "trees.ubj", "card.json"
+TRUSTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+OCTAVE_KNOTS = (0.0, 1.0, 2.0, 3.0, 4.0)
+"""Octaves ahead at which trust is learnt; linear between them."""
+MAX_FOLDS = 5
+WIDER_PER_OCTAVE_OUTSIDE = 0.25
+"""An interval outside the range of the training samples is this much wider per octave (of n, classes or horizon) outside."""
+RANGE_FEATURES = ("n_train", "n_classes", "log2_n_columns")
+
+
+@dataclass(frozen=True)
+class TreeSettings:
+    """Hyperparameters of the quantile trees."""
+
+    n_rounds: int = 150
+    eta: float = 0.06
+    max_depth: int = 3
+    leaf_tasks: float = 0.4
+    """Least weight of a leaf, in tasks: a leaf made of one task's rows has learnt that task's name."""
+    seed: int = 0
+    n_threads: int = 1
+
+
+@dataclass(frozen=True)
+class Metamodel:
+    """A fitted metamodel of one metric; made by `Metamodel.fit` or `Metamodel.load`."""
+
+    metric: str
+    feature_names: tuple[str, ...]
+    booster: xgboost.Booster
+    noise: tuple[float, float, float]
+    """Factors of `meta.design.noise_terms`."""
+    spread: tuple[float, ...]
+    """Quantiles (at QUANTILES) of the standardised error of the anchor, over all tasks."""
+    trust: tuple[float, ...]
+    """Share of the trees' word against `spread`, at OCTAVE_KNOTS."""
+    factors: tuple[float, ...]
+    """Conformal stretch at QUANTILES."""
+    card: dict[str, Any] = field(default_factory=dict)
+    """Where it comes from: tasks, encoders, ranges, guaranteed levels, honest scores."""
+
+    @classmethod
+    def fit(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        metric: str = "accuracy",
+        groups: str = "task_family",
+        settings: TreeSettings | None = None,
+    ) -> "Metamodel":
+        """Learn from observations with their truth (`meta.observations.observation_table`).
+
+        `groups` names the column whose values are never split between learning and calibration. Raises UserError for fewer
+        than 3 groups, ValueError for an unknown metric.
+        """
+        if metric not in METRICS:
+            raise ValueError(f"metric {metric!r}: one of {', '.join(METRICS)}")
+        names = frame[groups].to_numpy(dtype=str) if len(frame) else np.array([], dtype=str)
+        if len(np.unique(names)) < 3:
+            raise UserError(
+                f"a metamodel needs observations of at least 3 task families, got {len(np.unique(names))}: sweep more tasks"
+            )
+        settings = settings or TreeSettings()
+        data = _Prepared.of(frame, metric)
+        truth = frame["truth"].to_numpy(dtype=np.float64)
+        held_out = np.empty((len(frame), len(QUANTILES)))  # the trees' standardised quantiles, family left out
+        held_out_spread, held_out_scale = np.empty_like(held_out), np.empty(len(frame))
+        for fold in _folds(names, settings.seed):
+            noise, spread, booster = _learn(data.rows(~fold), truth[~fold], names[~fold], settings)
+            held_out_scale[fold] = np.sqrt(data.noise[fold] @ noise)
+            held_out_spread[fold] = spread
+            held_out[fold] = _tree_quantiles(booster, data.inputs[fold])
+        error_trees, error_spread = (
+            truth - data.anchor - held_out_scale * standardised[:, MEDIAN] for standardised in (held_out, held_out_spread)
+        )
+        trust = _choose_trust(error_trees, error_spread, data.octaves, names)
+        share = np.interp(data.octaves, OCTAVE_KNOTS, trust)[:, None]
+        standardised = share * held_out + (1 - share) * held_out_spread
+        raw = _sorted_quantiles(data.anchor, held_out_scale, standardised, metric)
+        raw = _monotone(raw, data.sample, data.octaves, metric)
+        factors, guaranteed = calibration_factors(raw, truth, names)
+        noise, spread, booster = _learn(data, truth, names, settings)
+        card = _card(frame, names, metric, guaranteed)
+        return cls(metric, tuple(data.inputs.columns), booster, tuple(noise), tuple(spread), tuple(trust), tuple(factors), card)
+
+    def predict(self, features: pd.DataFrame) -> np.ndarray:
+        """(R, 5) float64 quantiles (QUANTILES) of the metric for rows of sample features with the column `horizon`.
+
+        Sorted in each row; for rows that differ only in `horizon`, each quantile is monotone in it (rates never fall).
+        Rows outside the range learnt from are answered with wider intervals (`outside` says which).
+        """
+        data = _Prepared.of(features, self.metric)
+        missing = [name for name in self.feature_names if name not in data.inputs.columns]
+        if missing:
+            raise ValueError(f"features lack {', '.join(missing[:5])}")
+        share = np.interp(data.octaves, OCTAVE_KNOTS, self.trust)[:, None]
+        trees = _tree_quantiles(self.booster, data.inputs[list(self.feature_names)])
+        standardised = share * trees + (1 - share) * np.asarray(self.spread)
+        quantiles = _sorted_quantiles(data.anchor, np.sqrt(data.noise @ np.asarray(self.noise)), standardised, self.metric)
+        quantiles = _monotone(quantiles, data.sample, data.octaves, self.metric)
+        wider = 1 + WIDER_PER_OCTAVE_OUTSIDE * self._octaves_outside(features)
+        quantiles = stretch(quantiles, np.asarray(self.factors) * wider[:, None])
+        return _monotone(_bounded(quantiles, self.metric), data.sample, data.octaves, self.metric)
+
+    def curve(self, features: Mapping[str, float], horizons: Sequence[int] | np.ndarray) -> np.ndarray:
+        """(len(horizons), 5) quantiles of one sample's curve: `features` from `meta.observations.sample_features`, horizons in
+        rows, in any order."""
+        frame = pd.DataFrame([dict(features)] * len(horizons))
+        return self.predict(frame.assign(horizon=np.asarray(horizons, dtype=np.float64)))
+
+    def outside(self, features: Mapping[str, float]) -> list[str]:
+        """What of a sample lies outside the range this metamodel has learnt from, one plain phrase each; empty if nothing."""
+        phrases = []
+        for name, (low, high) in self.card["ranges"].items():
+            value = features.get(name)
+            if value is not None and not low <= value <= high:
+                label = name.removeprefix("log2_")
+                low_shown, high_shown, shown = (2**v if name.startswith("log2_") else v for v in (low, high, value))
+                phrases.append(f"{label} {shown:.0f} is outside {low_shown:.0f}..{high_shown:.0f}")
+        return phrases
+
+    def save(self, storage: Storage, key: str) -> str:
+        """Publish under `metamodels/<key>/`; returns that artefact key."""
+        artefact = f"metamodels/{key}"
+        with storage.writing_folder(artefact) as folder:
+            self.booster.save_model(folder / TREES_FILE)
+            (folder / CARD_FILE).write_text(json.dumps(self._to_json(), indent=1, allow_nan=False))
+        return artefact
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Metamodel":
+        """The metamodel in a folder. Raises UserError where there is none or it is of another version, CorruptArtefactError."""
+        folder = Path(folder)
+        if not (folder / CARD_FILE).is_file():
+            raise UserError(f"{folder}: no metamodel there ({CARD_FILE} is missing); give the folder that `neoberta fit` wrote")
+        try:
+            stored = json.loads((folder / CARD_FILE).read_text())
+            version = (stored["schema"], stored["features_version"])
+            if version == (SCHEMA, FEATURES_VERSION):
+                booster = xgboost.Booster()
+                booster.load_model(folder / TREES_FILE)
+                fitted = {name: tuple(stored[name]) for name in ("feature_names", "noise", "spread", "trust", "factors")}
+                return cls(metric=stored["metric"], booster=booster, card=stored["card"], **fitted)
+        except (ValueError, KeyError, TypeError, xgboost.core.XGBoostError) as error:
+            raise CorruptArtefactError(f"{folder}: cannot be read ({str(error).splitlines()[0]})") from error
+        wanted = (SCHEMA, FEATURES_VERSION)
+        raise UserError(f"{folder}: metamodel of version {version}, this program reads {wanted}; run `neoberta fit` again")
+
+    def _to_json(self) -> dict[str, Any]:
+        names = ("metric", "feature_names", "noise", "spread", "trust", "factors", "card")
+        return {"schema": SCHEMA, "features_version": FEATURES_VERSION, **{name: getattr(self, name) for name in names}}
+
+    def _octaves_outside(self, features: pd.DataFrame) -> np.ndarray:
+        """(R,) octaves outside the learnt range, summed over n, classes, embedding width and the horizon."""
+        total = np.maximum(log2_ratio(features) - self.card["max_octaves"], 0.0)
+        for name, (low, high) in self.card["ranges"].items():
+            logs = (lambda v: v) if name.startswith("log2_") else (lambda v: np.log2(np.maximum(v, 1.0)))
+            values = logs(features[name].to_numpy(dtype=np.float64))
+            total += np.maximum(logs(low) - values, 0.0) + np.maximum(values - logs(high), 0.0)
+        return total
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A frame of observations as the arrays that fitting and predicting share."""
+
+    inputs: pd.DataFrame
+    anchor: np.ndarray
+    noise: np.ndarray
+    octaves: np.ndarray
+    sample: np.ndarray
+    """(R,) int64: rows of one sample (all horizons) share a number."""
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, metric: str) -> "_Prepared":
+        known = forecasts(frame, metric)
+        inputs, anchored = tree_inputs(frame, known, metric), anchor(known, metric)
+        same = frame.drop(columns=[name for name in ("horizon", "truth", "truth_std", "n_truth") if name in frame])
+        sample = np.unique(pd.util.hash_pandas_object(same, index=False).to_numpy(), return_inverse=True)[1]
+        return cls(inputs, anchored, noise_terms(frame, anchored, metric), log2_ratio(frame), sample)
+
+    def rows(self, kept: np.ndarray) -> "_Prepared":
+        return _Prepared(self.inputs[kept], self.anchor[kept], self.noise[kept], self.octaves[kept], self.sample[kept])
+
+
+def _learn(
+    data: _Prepared, truth: np.ndarray, names: np.ndarray, settings: TreeSettings
+) -> tuple[np.ndarray, np.ndarray, xgboost.Booster]:
+    """(noise factors (3,), spread (5,), trees) from rows whose groups are `names`."""
+    from scipy.optimize import nnls
+
+    weights = group_weights(names)
+    error = truth - data.anchor
+    balance = np.sqrt(weights) / data.noise.sum(axis=1)  # relative errors of the variance, tasks equal
+    noise = np.maximum(nnls(data.noise * balance[:, None], error**2 * balance)[0], 0.05)
+    standardised = error / np.sqrt(data.noise @ noise)
+    spread = np.array([weighted_quantile(standardised, weights, level) for level in QUANTILES])
+    matrix = xgboost.DMatrix(data.inputs, standardised, weight=weights * len(weights))
+    parameters = {
+        "objective": "reg:quantileerror",
+        "quantile_alpha": np.array(QUANTILES),
+        "tree_method": "hist",
+        "max_bin": 64,
+        "max_depth": settings.max_depth,
+        "eta": settings.eta,
+        "subsample": 0.5,
+        "colsample_bynode": 0.3,
+        "lambda": 10.0,
+        "min_child_weight": settings.leaf_tasks * len(weights) / len(np.unique(names)) * 0.5,  # of the half drawn
+        "seed": settings.seed,
+        "nthread": settings.n_threads,
+    }
+    return noise, spread, xgboost.train(parameters, matrix, settings.n_rounds)
+
+
+def _tree_quantiles(booster: xgboost.Booster, inputs: pd.DataFrame) -> np.ndarray:
+    return np.asarray(booster.predict(xgboost.DMatrix(inputs)), dtype=np.float64).reshape(len(inputs), len(QUANTILES))
+
+
+def _sorted_quantiles(anchored: np.ndarray, scale: np.ndarray, standardised: np.ndarray, metric: str) -> np.ndarray:
+    return _bounded(np.sort(anchored[:, None] + scale[:, None] * standardised, axis=1), metric)
+
+
+def _bounded(quantiles: np.ndarray, metric: str) -> np.ndarray:
+    return np.clip(quantiles, 0.0, 1.0) if metric in RATES else np.maximum(quantiles, 0.0)
+
+
+def _monotone(quantiles: np.ndarray, sample: np.ndarray, octaves: np.ndarray, metric: str) -> np.ndarray:
+    """Each quantile of each sample projected (least squares) on curves that get no worse with the horizon."""
+    projected = quantiles.copy()
+    order = np.lexsort((octaves, sample))
+    starts = np.flatnonzero(np.r_[True, np.diff(sample[order]) > 0, True])
+    for start, stop in itertools.pairwise(starts):
+        rows = order[start:stop]
+        for column in range(quantiles.shape[1] if len(rows) > 1 else 0):
+            projected[rows, column] = isotonic_regression(quantiles[rows, column], increasing=metric in RATES)
+    return projected
+
+
+def _folds(names: np.ndarray, seed: int) -> list[np.ndarray]:
+    """Masks (R,) of held-out rows: at most MAX_FOLDS, whole groups each."""
+    groups = np.random.default_rng(seed).permutation(np.unique(names))
+    n_folds = min(MAX_FOLDS, len(groups))
+    return [np.isin(names, groups[fold::n_folds]) for fold in range(n_folds)]
+
+
+def _choose_trust(error_trees: np.ndarray, error_spread: np.ndarray, octaves: np.ndarray, names: np.ndarray) -> np.ndarray:
+    """(len(OCTAVE_KNOTS),) trust near each knot: the most for which the held-out median errs less than without the trees by
+    more than half a standard error over tasks, 0 where none does.
+
+    `error_trees`, `error_spread` (R,): signed errors of the two medians, family left out; a blend's is their blend.
+    """
+    _, index = np.unique(names, return_inverse=True)
+    trust = []
+    for knot in OCTAVE_KNOTS:
+        near = np.maximum(1 - np.abs(octaves - knot) / 1.5, 0.0)
+        mass = np.bincount(index, near)
+        known = mass > 0
+        best_share, best_gain = 0.0, 0.0
+        for share in TRUSTS:
+            gain = np.abs(error_spread) - np.abs(share * error_trees + (1 - share) * error_spread)
+            of_task = np.bincount(index, near * gain)[known] / mass[known]
+            careful = of_task.mean() - 0.5 * of_task.std(ddof=1) / np.sqrt(len(of_task)) if len(of_task) > 1 else 0.0
+            if careful > best_gain:
+                best_share, best_gain = share, careful
+        trust.append(best_share)
+    return np.array(trust)
+
+
+def _card(frame: pd.DataFrame, names: np.ndarray, metric: str, guaranteed: np.ndarray) -> dict[str, Any]:
+    return {
+        "metric": metric,
+        "n_observations": len(frame),
+        "tasks": sorted(set(frame["task"].astype(str))),
+        "task_families": sorted(set(names.tolist())),
+        "encoders": sorted(set(frame["encoder"].astype(str))),
+        "ranges": {name: [float(frame[name].min()), float(frame[name].max())] for name in RANGE_FEATURES},
+        "max_octaves": float(log2_ratio(frame).max()),
+        "quantiles": list(QUANTILES),
+        "guaranteed_levels": [float(level) for level in guaranteed],
+    }
