@@ -1,0 +1,250 @@
+"""The schema of `answers.json`: the six answers, each number with its interval, and what the answers must not be trusted for.
+
+Field names are a contract (docs/answers.md); fields are only ever added. Rates are fractions in [0, 1], sizes are labelled rows,
+`row` is the 0-based position among the data rows of the file that the user gave.
+"""
+
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from cluster.storage import Storage, UserError
+
+ANSWERS_FILE = "answers.json"
+TOLERANCE = 0.005
+"""Half a point: a cheaper model this close to the best is good enough (question 5)."""
+
+
+class AnswerPart(BaseModel):
+    """A part of the answers; unknown fields of a later version are kept."""
+
+    model_config = ConfigDict(extra="allow", populate_by_name=True)
+
+
+class ViewName(AnswerPart):
+    layer: int
+    """0: input embeddings; the encoder's `n_layers`: the last."""
+    pooling: str
+
+
+class CurvePoint(AnswerPart):
+    """Quantiles of the metric of a probe trained on `n_train` rows, evaluated on rows like the evaluation sample."""
+
+    n_train: int
+    q05: float
+    q25: float
+    q50: float
+    q75: float
+    q95: float
+
+
+class HeldOut(AnswerPart):
+    """What the labelled sample itself says: leave-one-out, with the 90 % interval of its sampling noise (Wilson) for accuracy."""
+
+    accuracy: float
+    q05: float
+    q95: float
+
+
+class RankedView(AnswerPart):
+    """One embedding space with its forecast; the list is ordered by the median forecast at `n_train`."""
+
+    encoder: str
+    view: ViewName
+    p_best: float
+    """Probability that it is the best of all spaces compared (screened ones included) at `n_train`."""
+    p_best_16x: float
+    """The same with 16 times the labels: curves may cross."""
+    p_within_tolerance: float
+    """Probability that it is within half a point of the best at `n_train`."""
+    held_out: HeldOut
+    curve: list[CurvePoint]
+
+
+class ScreenedView(AnswerPart):
+    """A space that leave-one-out left behind: compared, but without a forecast of its own."""
+
+    encoder: str
+    view: ViewName
+    p_best: float
+    held_out: HeldOut
+
+
+class LabellingRound(AnswerPart):
+    """One round of the labelling plan: label `label` more rows, look again at `n_train`."""
+
+    round: int
+    label: int
+    n_train: int
+    q05: float
+    q50: float
+    q95: float
+    """Forecast of the metric after the round."""
+
+
+class EncoderNeed(AnswerPart):
+    """Required labels with one embedding space; null: not within `searched_up_to`."""
+
+    encoder: str
+    view: ViewName
+    reachable: bool
+    status: Literal["reached", "reachable", "uncertain", "not_reachable"]
+    """`reached`: the median is there now. `reachable`: the median gets there. `uncertain`: only an optimistic quantile does.
+    `not_reachable`: not even the 95 % quantile does."""
+    q05: int | None
+    q50: int | None
+    q95: int | None
+    p_reached_now: float
+    p_reachable: float
+    """Probability that the metric at `searched_up_to` rows is at the target or better."""
+
+
+class DataNeeded(EncoderNeed):
+    """Question 1, with the space that needs the fewest labels."""
+
+    searched_up_to: int
+    """Largest `n_train` that was looked at (16 times the present one)."""
+    plan: list[LabellingRound]
+    by_encoder: list[EncoderNeed]
+    """The best space of each encoder."""
+
+
+class LabelNext(AnswerPart):
+    """Question 3: an evaluation row worth labelling."""
+
+    row: int
+    """Row of the evaluation file."""
+    text: str
+    text_pair: str | None = None
+    score: float
+    """In [0, 1], comparable only within this list."""
+    reason: Literal["uncovered region", "uncertain", "rare class"]
+    why: str
+    """The reason in a sentence."""
+
+
+class LabelBatch(AnswerPart):
+    """What labelling the whole `label_next` list should bring, forecast as if its rows were drawn at random."""
+
+    n_rows: int
+    gain: float
+    """Median forecast after the batch less the median now (points of the metric / 100)."""
+    strategy: str
+
+
+class SuspectLabel(AnswerPart):
+    """Question 3: a labelled row whose label looks wrong."""
+
+    row: int
+    """Row of the labelled file."""
+    text: str
+    given: str
+    likely: str
+    score: float
+    """1 − the cross-fitted probability of the given label."""
+    reason: Literal["predicted otherwise", "same text, other label"]
+
+
+class ModelAnswer(AnswerPart):
+    """Question 5: the cheapest model within half a point of the best (median forecasts at `n_train`)."""
+
+    encoder: str
+    view: ViewName
+    layers: int
+    hidden_size: int
+    parameters: int
+    """Of the encoder cut off above `view.layer`."""
+    memory_mb: float
+    """Weights in float32."""
+    milliseconds_per_text: float | None
+    milliseconds_source: Literal["measured", "scaled by depth", "not measured"]
+    metric_q50: float
+    best_q50: float
+    p_within_tolerance: float
+    neoberta: dict[str, Any]
+    """A NeoBERTa configuration of this depth and width to pretrain."""
+    neoberta_source: str
+
+
+class Hyperparameters(AnswerPart):
+    """Question 6. Every group says its `source`: measured on the sample, or a rule of thumb."""
+
+    probe: dict[str, Any]
+    finetune: dict[str, Any]
+
+
+class Evidence(AnswerPart):
+    """What the forecasts rest on: the metamodel and how it did on tasks that it had not seen."""
+
+    metamodel: str
+    tasks: int
+    held_out_mae: dict[str, float]
+    """Per horizon ("1x", "4x", ...): mean absolute error, fraction."""
+    held_out_coverage_90: float | None
+    in_training_range: bool
+    interval_factor: float
+    """Intervals were stretched by this about the median (1 inside the training range)."""
+
+
+class Answers(AnswerPart):
+    """Everything that `characterize` found out."""
+
+    schema_version: int = Field(1, alias="schema")
+    metric: str
+    n_train: int
+    """Labelled rows used: distinct, and at most as many as one run looks at."""
+    n_train_given: int
+    n_eval: int
+    """Evaluation rows used: distinct, not among the labelled ones; 0 without an evaluation sample."""
+    n_classes: int
+    class_counts: dict[str, int]
+    majority_share: float
+    """Accuracy of always answering the most frequent class."""
+    target: float
+    target_source: Literal["user", "default"]
+    """`default`: a point less than the best median forecast at 16 times the labels."""
+    encoders: list[RankedView]
+    screened: list[ScreenedView]
+    data_needed: DataNeeded
+    label_next: list[LabelNext]
+    label_batch: LabelBatch | None
+    suspect_labels: list[SuspectLabel]
+    model: ModelAnswer
+    hyperparameters: Hyperparameters
+    evidence: Evidence
+    warnings: list[str]
+    """What to keep in mind before the answers are believed; empty: nothing special."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of `answers.json`."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def save(self, folder: str) -> str:
+        """Write `answers.json` into a folder or URI, whole or not at all; returns its place. Raises UserError where it cannot be
+        written."""
+        storage = Storage(folder)
+        storage.write_json(ANSWERS_FILE, self.to_json())
+        return f"{storage.uri}/{ANSWERS_FILE}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per (embedding space, n_train): encoder, layer, pooling, p_best, n_train, q05 ... q95."""
+        return pd.DataFrame(
+            [
+                {"encoder": space.encoder, **space.view.model_dump(), "p_best": space.p_best, **point.model_dump()}
+                for space in self.encoders
+                for point in space.curve
+            ]
+        )
+
+
+def load_answers(folder: str) -> Answers:
+    """The answers in a folder or URI. Raises UserError where there are none, or of a later schema."""
+    storage = Storage(folder)
+    try:
+        value = storage.read_json(ANSWERS_FILE)
+    except FileNotFoundError:
+        raise UserError(f"{storage.uri}: no {ANSWERS_FILE} there; run neoberta characterize --out {folder}") from None
+    if value.get("schema") != 1:
+        raise UserError(f"{storage.uri}/{ANSWERS_FILE}: schema {value.get('schema')}, this version reads 1; upgrade neoberta")
+    return Answers.model_validate(value)

@@ -1,0 +1,227 @@
+"""What the user gives: labelled rows, unlabelled evaluation rows, and their vectors in some embedding spaces.
+
+`prepare` makes them fit to be learnt from: repeated rows are counted once (a repeated row would be its own neighbour in
+leave-one-out), evaluation rows that are also labelled are dropped, very many rows are sampled; each with a line that says so.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from cluster.storage import UserError
+from probes.encoders.base import EncoderInfo, View
+
+MIN_TRAIN_ROWS = 4
+MAX_TRAIN_ROWS = 4096
+"""Labelled rows looked at: more are sampled, stratified."""
+MAX_EVAL_ROWS = 4096
+"""Evaluation rows looked at: more are sampled."""
+
+
+@dataclass(frozen=True)
+class LabelledSample:
+    """Labelled rows: `labels` (n,) int64, indices into `label_names`; `rows` (n,) their positions in the user's file."""
+
+    texts: tuple[str, ...]
+    labels: np.ndarray
+    label_names: tuple[str, ...]
+    text_pair: tuple[str, ...] | None = None
+    rows: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def positions(self) -> np.ndarray:
+        """(n,) int64: `rows`, or 0..n-1."""
+        return np.arange(len(self)) if self.rows is None else self.rows
+
+    @property
+    def keys(self) -> list[tuple[str, str]]:
+        """What makes two rows the same: their texts, up to case and white space."""
+        return _keys(self.texts, self.text_pair)
+
+    def take(self, index: np.ndarray) -> "LabelledSample":
+        """The rows at `index`."""
+        texts, pair = _take(self.texts, index), _take(self.text_pair, index)
+        return LabelledSample(texts or (), self.labels[index], self.label_names, pair, self.positions[index])
+
+
+@dataclass(frozen=True)
+class EvalSample:
+    """Unlabelled rows that the classifier will meet."""
+
+    texts: tuple[str, ...]
+    text_pair: tuple[str, ...] | None = None
+    rows: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def positions(self) -> np.ndarray:
+        """(m,) int64: `rows`, or 0..m-1."""
+        return np.arange(len(self)) if self.rows is None else self.rows
+
+    @property
+    def keys(self) -> list[tuple[str, str]]:
+        """What makes two rows the same: their texts, up to case and white space."""
+        return _keys(self.texts, self.text_pair)
+
+    def take(self, index: np.ndarray) -> "EvalSample":
+        """The rows at `index`."""
+        return EvalSample(_take(self.texts, index) or (), _take(self.text_pair, index), self.positions[index])
+
+
+@dataclass(frozen=True)
+class EmbeddedEncoder:
+    """An encoder's vectors of both samples: per view X_train (n, d) and X_eval (m, d) float32 (m = 0 without evaluation rows)."""
+
+    info: EncoderInfo
+    views: Mapping[View, tuple[np.ndarray, np.ndarray]]
+    milliseconds_per_text: float | None = None
+    """Measured, for the whole encoder."""
+    n_truncated: int = 0
+    """Texts of both samples that were longer than the encoder's maximum."""
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """The same text with two labels: rows of the labelled sample (positions in the user's file)."""
+
+    row: int
+    text: str
+    given: str
+    other: str
+    share_given: float
+    """Share of the text's rows that have the given label."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Samples fit to be learnt from, and what was done to them."""
+
+    train: LabelledSample
+    evaluation: EvalSample
+    conflicts: tuple[Conflict, ...]
+    warnings: tuple[str, ...]
+
+
+def prepare(train: LabelledSample, evaluation: EvalSample | None, *, seed: int = 0) -> Prepared:
+    """Clean both samples; pure and deterministic. Raises UserError where nothing can be learnt: fewer than 2 classes, fewer than
+    `MIN_TRAIN_ROWS` distinct rows, or no evaluation row that is not also labelled."""
+    _check(train)
+    warnings: list[str] = []
+    conflicts = _conflicts(train)
+    distinct = _first_of_each([(*key, int(label)) for key, label in zip(train.keys, train.labels, strict=True)])
+    if len(distinct) < len(train):
+        warnings.append(f"{len(train) - len(distinct)} labelled rows repeat another row and its label: counted once")
+        train = train.take(distinct)
+    if conflicts:
+        n_texts = len({conflict.text for conflict in conflicts})
+        warnings.append(f"{n_texts} labelled texts occur with more than one label: see suspect_labels")
+    if len(train) > MAX_TRAIN_ROWS:
+        warnings.append(
+            f"{len(train)} labelled rows: answered from a stratified sample of {MAX_TRAIN_ROWS} of them, where the curves begin"
+        )
+        train = train.take(_stratified(train.labels, MAX_TRAIN_ROWS, seed))
+    _check(train)
+    for name, count in zip(train.label_names, np.bincount(train.labels, minlength=len(train.label_names)), strict=True):
+        if count == 1:
+            warnings.append(f"class '{_short(name)}' has a single labelled row: it cannot be held out, forecasts are optimistic for it")
+    if evaluation is None:
+        warnings.append("no evaluation sample: forecasts assume rows like the labelled ones, and there is nothing to label next")
+        evaluation = EvalSample(())
+    elif len(evaluation) == 0:
+        raise UserError("--eval: no rows; give unlabelled rows, or leave --eval out")
+    else:
+        evaluation = _clean_evaluation(train, evaluation, warnings, seed)
+    return Prepared(train, evaluation, tuple(conflicts), tuple(warnings))
+
+
+def _clean_evaluation(train: LabelledSample, evaluation: EvalSample, warnings: list[str], seed: int) -> EvalSample:
+    if (train.text_pair is None) != (evaluation.text_pair is None):
+        lacking = "the labelled rows" if train.text_pair is None else "the evaluation rows"
+        raise UserError(f"--pair-column: {lacking} have no second text, the others do; both samples need the same columns")
+    labelled = set(train.keys)
+    fresh = np.array([key not in labelled for key in evaluation.keys])
+    if not fresh.any():
+        raise UserError("--eval: every row is also a labelled row; give rows that the classifier has not been trained on")
+    if not fresh.all():
+        warnings.append(f"{int((~fresh).sum())} evaluation rows are also labelled rows: left out of the evaluation sample")
+        evaluation = evaluation.take(np.flatnonzero(fresh))
+    distinct = _first_of_each(evaluation.keys)
+    if len(distinct) < len(evaluation):
+        warnings.append(f"{len(evaluation) - len(distinct)} evaluation rows repeat another: counted once")
+        evaluation = evaluation.take(distinct)
+    if len(evaluation) > MAX_EVAL_ROWS:
+        warnings.append(f"{len(evaluation)} evaluation rows: answered from a random sample of {MAX_EVAL_ROWS} of them")
+        chosen = np.random.default_rng(seed).choice(len(evaluation), MAX_EVAL_ROWS, replace=False)
+        evaluation = evaluation.take(np.sort(chosen))
+    if len(evaluation) < 30:
+        warnings.append(f"only {len(evaluation)} evaluation rows: a shift between the samples can hardly be seen")
+    return evaluation
+
+
+def _check(train: LabelledSample) -> None:
+    n_classes = len(np.unique(train.labels))
+    if n_classes < 2:
+        raise UserError(f"--train: {n_classes} class in {len(train)} rows; at least 2 classes are needed")
+    if len(train) < MIN_TRAIN_ROWS:
+        raise UserError(f"--train: {len(train)} distinct rows; at least {MIN_TRAIN_ROWS} are needed")
+
+
+def _conflicts(train: LabelledSample) -> list[Conflict]:
+    rows_of_text: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for row, key in enumerate(train.keys):
+        rows_of_text[key].append(row)
+    found = []
+    for rows in rows_of_text.values():
+        labels = train.labels[rows]
+        if len(np.unique(labels)) < 2:
+            continue
+        counts = np.bincount(labels, minlength=len(train.label_names))
+        for row, label in zip(rows, labels, strict=True):
+            others = np.where(np.arange(len(counts)) == label, -1, counts)
+            other = int(others.argmax())
+            if counts[label] > counts[other]:
+                continue  # the majority label of this text stands
+            share, position = float(counts[label] / counts.sum()), int(train.positions[row])
+            found.append(Conflict(position, train.texts[row], train.label_names[label], train.label_names[other], share))
+    return found
+
+
+def _stratified(labels: np.ndarray, n_rows: int, seed: int) -> np.ndarray:
+    """(n_rows,) sorted indices: every class in proportion, at least one row each."""
+    rng = np.random.default_rng(seed)
+    order = np.lexsort((rng.random(len(labels)), labels))
+    evenly = order[np.linspace(0, len(order) - 1, n_rows).round().astype(np.int64)]
+    missing = np.setdiff1d(labels, labels[evenly])
+    extra = [int(np.flatnonzero(labels == label)[0]) for label in missing]
+    return np.unique(np.concatenate([evenly, np.array(extra, dtype=np.int64)]))
+
+
+def _first_of_each(keys: list) -> np.ndarray:
+    first: dict = {}
+    for row, key in enumerate(keys):
+        first.setdefault(key, row)
+    return np.array(sorted(first.values()), dtype=np.int64)
+
+
+def _keys(texts: tuple[str, ...], pair: tuple[str, ...] | None) -> list[tuple[str, str]]:
+    seconds = pair if pair is not None else ("",) * len(texts)
+    return [(_plain(text), _plain(second)) for text, second in zip(texts, seconds, strict=True)]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _take(texts: tuple[str, ...] | None, index: np.ndarray) -> tuple[str, ...] | None:
+    return None if texts is None else tuple(texts[int(i)] for i in index)
+
+
+def _short(text: str, n_chars: int = 60) -> str:
+    return text if len(text) <= n_chars else text[: n_chars - 1] + "…"
