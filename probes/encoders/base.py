@@ -37,11 +37,23 @@ class EncoderInfo:
     """Every view it offers."""
 
 
+@dataclass
+class EncodingStats:
+    """What an encoder has done since it was loaded."""
+
+    n_texts: int = 0
+    n_tokens: int = 0
+    """Tokens that went through the encoder: after truncation, without padding."""
+    n_truncated: int = 0
+    """Texts that were longer than the encoder's `max_length`."""
+
+
 @runtime_checkable
 class Encoder(Protocol):
     """Loaded weights, ready to encode on this process's threads."""
 
     info: EncoderInfo
+    stats: EncodingStats
 
     def encode(self, texts: Sequence[str], views: Sequence[View]) -> dict[View, np.ndarray]:
         """Every view asked for from one forward pass: per view an array (n_texts, hidden_size) float32 in the order of

