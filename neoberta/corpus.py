@@ -1,0 +1,144 @@
+"""A packed corpus on storage, and batches of it by row number.
+
+Global order is a function of (seed, epoch) and a position in it of the step, never of the worker: whoever asks for step s gets
+the same rows. Documents in a row know their number and their positions, so attention can be kept inside them and masks can be
+drawn per document.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from cluster.storage import CorruptArtefactError, Storage, UserError, digest
+from neoberta.packing import pack
+from neoberta.tokenizer import SPECIAL_TOKENS, encode_documents
+
+CORPUS_VERSION = 1
+"""Raised when the same texts would be packed otherwise: it is part of the key."""
+TOKENIZE_CHUNK = 2048
+"""Documents that are tokenised at once."""
+
+
+class Rows(NamedTuple):
+    """B packed rows of T positions."""
+
+    tokens: np.ndarray
+    """(B, T) int64 token ids."""
+    document: np.ndarray
+    """(B, T) int64: number of the document (piece) in the corpus; -1 where there is padding."""
+    position: np.ndarray
+    """(B, T) int64: position in the document; 0 where there is padding."""
+
+
+class Corpus:
+    """A packed corpus in a local folder, memory-mapped."""
+
+    def __init__(self, folder: Path):
+        """Raises CorruptArtefactError."""
+        try:
+            self.info = json.loads((folder / "corpus.json").read_text())
+            self._tokens = np.load(folder / "tokens.npy", mmap_mode="r")  # (R, T) uint16 or uint32
+            self._lengths = np.load(folder / "lengths.npy", mmap_mode="r")  # (P,) uint16, pieces in row order
+            self._row_starts = np.load(folder / "row_starts.npy", mmap_mode="r")  # (R + 1,) int64 into `lengths`
+        except (OSError, ValueError) as error:
+            raise CorruptArtefactError(f"{folder}: not a packed corpus ({error})") from error
+        self.n_rows, self.max_length = self._tokens.shape
+
+    def rows(self, row_idx: np.ndarray) -> Rows:
+        """The rows of the given numbers (B,), in that order."""
+        tokens = self._tokens[row_idx].astype(np.int64)
+        document = np.full(tokens.shape, -1, dtype=np.int64)
+        position = np.zeros(tokens.shape, dtype=np.int64)
+        for i, row in enumerate(row_idx):
+            first, last = int(self._row_starts[row]), int(self._row_starts[row + 1])
+            lengths = self._lengths[first:last].astype(np.int64)
+            n_used = int(lengths.sum())
+            document[i, :n_used] = np.repeat(np.arange(first, last), lengths)
+            position[i, :n_used] = np.arange(n_used) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return Rows(tokens, document, position)
+
+    def unigram_entropy(self) -> float:
+        """Entropy (nats) of the token frequencies, special tokens left out: what a model that ignores context reaches."""
+        counts = np.bincount(np.asarray(self._tokens).ravel())[len(SPECIAL_TOKENS) :].astype(np.float64)
+        share = counts[counts > 0] / counts.sum()
+        return float(-(share * np.log(share)).sum())
+
+
+@functools.lru_cache(maxsize=4)
+def row_order(n_rows: int, seed: int, epoch: int) -> np.ndarray:
+    """(n_rows,) int64: the order of rows in an epoch."""
+    return np.random.default_rng(np.random.SeedSequence([seed, epoch])).permutation(n_rows)
+
+
+def batch_rows(n_rows: int, seed: int, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers (batch_size,) and epochs (batch_size,) of the global batch of `step` (from 0). A batch runs over the end of
+    an epoch into the next."""
+    sample = np.arange(step * batch_size, (step + 1) * batch_size)
+    epochs = sample // n_rows
+    rows = np.empty(batch_size, dtype=np.int64)
+    for epoch in np.unique(epochs):
+        of_epoch = epochs == epoch
+        rows[of_epoch] = row_order(n_rows, seed, int(epoch))[sample[of_epoch] % n_rows]
+    return rows, epochs
+
+
+def texts_digest(texts: Sequence[str]) -> str:
+    """Identity of a sequence of texts (order matters)."""
+    return digest(list(texts))
+
+
+def corpus_key(texts: Sequence[str], tokenizer: Tokenizer, max_length: int) -> str:
+    """Key of the corpus on storage: `corpora/<digest>`."""
+    identity = {"version": CORPUS_VERSION, "texts": texts_digest(texts), "max_length": max_length}
+    return f"corpora/{digest({**identity, 'tokenizer': digest(tokenizer.to_str())})}"
+
+
+def build_corpus(
+    texts: Sequence[str],
+    tokenizer: Tokenizer,
+    max_length: int,
+    storage: Storage,
+    progress: Callable[[int, int], None] | None = None,
+) -> str:
+    """Tokenise and pack `texts` under its key, which is returned; nothing is done when it is there. Raises UserError when
+    there is no text."""
+    key = corpus_key(texts, tokenizer, max_length)
+    if storage.exists(key):
+        return key
+    n_bytes = sum(len(text.encode("utf-8", errors="replace")) for text in texts)
+    windows = list(pack(_tokenised(texts, tokenizer, progress), max_length))
+    if not windows:
+        raise UserError("pretraining corpus: there is no text to learn from; give at least one document that is not empty")
+    tokens = np.concatenate([window[0] for window in windows])
+    pieces = [lengths for window in windows for lengths in window[1]]
+    row_starts = np.concatenate([[0], np.cumsum([len(lengths) for lengths in pieces])]).astype(np.int64)
+    lengths = np.concatenate(pieces).astype(np.uint16)
+    dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
+    info = {
+        "n_rows": len(tokens),
+        "n_documents": len(texts),
+        "n_pieces": len(lengths),
+        "n_tokens": int(lengths.sum(dtype=np.int64)),
+        "fill": float(lengths.sum(dtype=np.int64) / tokens.size),
+        "size_bytes_text": n_bytes,
+        "max_length": max_length,
+        "vocab_size": tokenizer.get_vocab_size(),
+    }
+    with storage.writing_folder(key) as folder:
+        np.save(folder / "tokens.npy", tokens.astype(dtype))
+        np.save(folder / "lengths.npy", lengths)
+        np.save(folder / "row_starts.npy", row_starts)
+        (folder / "corpus.json").write_text(json.dumps(info, indent=1))
+    return key
+
+
+def _tokenised(texts: Sequence[str], tokenizer: Tokenizer, progress: Callable[[int, int], None] | None):
+    for start in range(0, len(texts), TOKENIZE_CHUNK):
+        yield from encode_documents(tokenizer, texts[start : start + TOKENIZE_CHUNK])
+        if progress:
+            progress(min(start + TOKENIZE_CHUNK, len(texts)), len(texts))
