@@ -1,0 +1,165 @@
+"""The tasks that can be built from documentation strings, by name."""
+
+import difflib
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cluster.storage import UserError
+from probes.tasks.docs import pairs, structure, topics
+from probes.tasks.docs.docstring import clean
+from probes.tasks.docs.harvest import harvest
+from probes.tasks.docs.material import DOCUMENTED
+from probes.tasks.docs.sample import Balance, Example, sample_splits
+from probes.tasks.docs.source import DocsSource
+from probes.tasks.task import Task
+
+__all__ = ["DOCS_TASKS", "DocsSource", "DocsTask", "build_docs_task", "list_tasks", "pretraining_texts"]
+
+
+@dataclass(frozen=True)
+class DocsTask:
+    """How one `docs/NAME` is made from the harvest."""
+
+    description: str
+    family: str
+    """Tasks of one family share texts or ask the same kind of question."""
+    label_names: tuple[str, ...]
+    """Classes in order; those with too little material among the installed packages are left out."""
+    examples: Callable[[pa.Table], Iterator[Example]]
+    balance: Balance = "labels"
+
+
+_SUBPACKAGES = {
+    "scipy": "stats optimize signal sparse io interpolate special linalg spatial integrate ndimage",
+    "sklearn": "utils ensemble linear_model metrics decomposition model_selection preprocessing cluster gaussian_process datasets",
+    "torch": "_inductor distributed _dynamo fx ao nn utils onnx _functorch optim distributions",
+    "sympy": "polys physics core combinatorics matrices functions solvers geometry integrals stats printing",
+    "ray": "data rllib serve llm train autoscaler tune dashboard util",
+}
+
+
+def _subpackage_task(package: str, subpackages: tuple[str, ...]) -> DocsTask:
+    return DocsTask(
+        f"which subpackage of {package} a docstring comes from",
+        "docs-topic",
+        subpackages,
+        partial(topics.subpackage_examples, package=package, subpackages=subpackages),
+    )
+
+
+_SECTIONS, _TYPES, _PAIR = structure.SECTION_NAMES, structure.TYPE_NAMES, pairs.PAIR_NAMES
+DOCS_TASKS: dict[str, DocsTask] = {
+    "library": DocsTask("which library a docstring comes from", "docs-topic", tuple(topics.LIBRARIES), topics.library_examples),
+    **{f"{package}_part": _subpackage_task(package, tuple(names.split())) for package, names in _SUBPACKAGES.items()},
+    "kind": DocsTask("module, class, function or method", "docs-object", structure.KIND_NAMES, structure.kind_examples),
+    "returns": DocsTask(
+        "does the function return something", "docs-object", ("nothing", "value"), structure.returns_examples, "packages"
+    ),
+    "deprecated": DocsTask(
+        "is the object deprecated (imbalanced)",
+        "docs-object",
+        ("current", "deprecated"),
+        structure.deprecated_examples,
+        "natural",
+    ),
+    "section": DocsTask("which section a piece of a docstring is from", "docs-section", _SECTIONS, structure.section_examples),
+    "parameter_type": DocsTask("type of a parameter", "docs-parameter", _TYPES, structure.parameter_type_examples),
+    "parameter_optional": DocsTask(
+        "may a parameter be left out", "docs-parameter", ("optional", "required"), structure.optional_examples, "packages"
+    ),
+    "error": DocsTask(
+        "exception class of an error message (imbalanced)",
+        "docs-error",
+        structure.ERROR_NAMES,
+        structure.error_examples,
+        "natural",
+    ),
+    "body_pair": DocsTask(
+        "pair: does this summary describe this function body", "docs-body-pair", _PAIR, pairs.summary_body_examples
+    ),
+    "paragraph_pair": DocsTask(
+        "pair: are summary and paragraph from one docstring", "docs-text-pair", _PAIR, pairs.next_paragraph_examples
+    ),
+    "parameter_pair": DocsTask(
+        "pair: does this parameter belong to this function", "docs-text-pair", _PAIR, pairs.parameter_owner_examples
+    ),
+}
+
+
+def build_docs_task(
+    name: str,
+    source: DocsSource | None = None,
+    n_workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Task:
+    """The task `docs/<name>` (name without the prefix), the same for the same package versions. Raises UserError for an
+    unknown name and when the source's packages have too little of what the task is made of."""
+    source = source or DocsSource()
+    recipe = DOCS_TASKS.get(name)
+    if recipe is None:
+        nearest = difflib.get_close_matches(name, DOCS_TASKS, n=1, cutoff=0.0)[0]
+        raise UserError(f"docs/{name}: no such task; did you mean docs/{nearest}? There are: {', '.join(DOCS_TASKS)}")
+    examples = recipe.examples(harvest(source, n_workers, progress))
+    label_names, splits = sample_splits(examples, recipe.label_names, recipe.balance, source.max_rows_per_task)
+    if not splits:
+        packages = ", ".join(source.versions)
+        raise UserError(f"docs/{name}: too little material in the packages {packages}; add packages or choose another task")
+    info = {"description": recipe.description, "domain": "Python documentation", "language": "en", "source": source.key}
+    return Task(f"docs/{name}", label_names, splits, recipe.family, info)
+
+
+def list_tasks(docs: DocsSource | None = None) -> list[dict[str, Any]]:
+    """One row a task: name (without `docs/`), description, n_classes (at most), rows (at most). Reads no package."""
+    source = docs or DocsSource()
+    return [
+        {
+            "name": name,
+            "description": task.description,
+            "n_classes": len(task.label_names),
+            "rows": source.max_rows_per_task,
+        }
+        for name, task in DOCS_TASKS.items()
+    ]
+
+
+def pretraining_texts(
+    source: DocsSource | None = None,
+    max_texts: int | None = None,
+    n_workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """Docstrings of the train files alone, as plain paragraphs, at least 40 characters, in a fixed pseudo-random order that
+    does not depend on `max_texts`. Texts that begin like an earlier one, or like one of a validation or test file, are left
+    out: no test text of any task is ever pretrained on."""
+    table = harvest(source or DocsSource(), n_workers, progress)
+    table = table.filter(pc.is_in(table["kind"], pa.array(DOCUMENTED)))
+    held_out, texts = set(), []
+    columns = (table[name].to_pylist() for name in ("split", "file", "qualname", "docstring"))
+    rows = list(zip(*columns, strict=True))
+    for split, *_, docstring in rows:
+        if split != "train":
+            held_out.add(_beginning(docstring))
+    for split, file, qualname, docstring in rows:
+        beginning = _beginning(docstring)
+        if split == "train" and beginning not in held_out:
+            held_out.add(beginning)
+            text = "\n".join(part for block in docstring.split("\n\n") if (part := clean(block)))
+            if len(text) >= 40:
+                texts.append((_order(file, qualname), text))
+    return [text for _, text in sorted(texts)[:max_texts]]
+
+
+def _beginning(docstring: str) -> str:
+    """What texts are compared by: the first 160 letters, case, digits and spacing ignored."""
+    return re.sub(r"[\W\d_]+", "", docstring[:400]).lower()[:160]
+
+
+def _order(file: str, qualname: str) -> int:
+    return zlib.crc32(f"{file}:{qualname}".encode())
