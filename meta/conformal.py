@@ -2,7 +2,7 @@
 
 Rows of one task share its peculiarities, so thousands of rows of nine tasks are nine draws. Every score is therefore weighted
 so that tasks count equally, scores come from models that have not seen the row's task (cross-fitting by task family), and
-factors are widened for the number of tasks as a Student interval is. What a factor guarantees without any assumption but
+factors are widened, as a Student interval is, for the number of independent draws those tasks are worth. What a factor guarantees without any assumption but
 exchangeable tasks is stated beside it (`guaranteed_level`): with G tasks never more than G / (G + 1).
 """
 
@@ -30,13 +30,25 @@ def weighted_quantile(values: np.ndarray, weights: np.ndarray, level: float) -> 
     return float(values[order][min(int(np.searchsorted(share, level - 1e-12)), len(values) - 1)])
 
 
-def small_sample_factor(n_groups: int, level: float) -> float:
-    """How much wider an interval at one-sided `level` is when its spread is known from `n_groups` groups: Student's quantile
-    over the normal one, times sqrt(1 + 1/G) for the new group's own draw. 1 for infinitely many; at least 2 groups."""
-    if n_groups < 2:
+def effective_groups(errors: np.ndarray, groups: np.ndarray) -> float:
+    """How many independent draws the errors (n,) are worth: G / ρ, where ρ is the share of their variance that lies between
+    groups (one-way analysis of variance, groups equal). G where every group errs in its own way; far more, at most n, where
+    groups differ no more than rows do. Raises ValueError for fewer than 2 groups."""
+    names, index, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    if len(names) < 2:
         raise ValueError("calibration needs rows of at least 2 groups")
+    means = np.bincount(index, errors) / counts
+    within = float(np.mean(np.bincount(index, (errors - means[index]) ** 2) / counts))
+    between = max(float(means.var(ddof=1)) - within * float(np.mean(1 / counts)), 0.0)
+    share = between / (between + within) if between + within > 0 else 1.0
+    return float(min(len(names) / max(share, 1e-9), len(errors)))
+
+
+def small_sample_factor(n_draws: float, level: float) -> float:
+    """How much wider an interval at one-sided `level` is when its spread is known from `n_draws` independent draws: Student's
+    quantile over the normal one, times sqrt(1 + 1/n) for the new draw. 1 for infinitely many; more than 1 draw."""
     tail = max(level, 1 - level)
-    return float(student.ppf(tail, n_groups - 1) / norm.ppf(tail) * np.sqrt(1 + 1 / n_groups))
+    return float(student.ppf(tail, n_draws - 1) / norm.ppf(tail) * np.sqrt(1 + 1 / n_draws))
 
 
 def guaranteed_level(scores: np.ndarray, groups: np.ndarray, factor: float) -> float:
@@ -53,7 +65,9 @@ def calibration_factors(quantiles: np.ndarray, truth: np.ndarray, groups: np.nda
     `quantiles` (n, 5) are cross-fitted: no row predicted by a model that has seen its group.
     """
     factors, guaranteed = np.ones(len(QUANTILES)), np.full(len(QUANTILES), 0.5)
-    weights, n_groups = group_weights(groups), len(np.unique(groups))
+    weights = group_weights(groups)
+    half_width = np.maximum(quantiles[:, -1] - quantiles[:, 0], 1e-6) / 2
+    n_draws = effective_groups((truth - quantiles[:, MEDIAN]) / half_width, groups)
     for column, level in enumerate(QUANTILES):
         if column == MEDIAN:
             continue
@@ -61,7 +75,7 @@ def calibration_factors(quantiles: np.ndarray, truth: np.ndarray, groups: np.nda
         width = np.maximum(side * (quantiles[:, column] - quantiles[:, MEDIAN]), 1e-6)
         scores = side * (truth - quantiles[:, MEDIAN]) / width
         tail = max(level, 1 - level)
-        factor = weighted_quantile(scores, weights, tail) * small_sample_factor(n_groups, tail)
+        factor = weighted_quantile(scores, weights, tail) * small_sample_factor(n_draws, tail)
         factors[column] = np.clip(factor, *FACTOR_RANGE)
         guaranteed[column] = guaranteed_level(scores, groups, factors[column])
     return factors, guaranteed

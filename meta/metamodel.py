@@ -9,7 +9,7 @@ XGBoost UBJSON beside card.json; nothing is pickled.
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from sklearn.isotonic import isotonic_regression
 from cluster.storage import CorruptArtefactError, Storage, UserError
 from meta.conformal import MEDIAN, QUANTILES, calibration_factors, group_weights, stretch, weighted_quantile
 from meta.curves import METRICS, RATES
-from meta.design import anchor, log2_ratio, noise_terms, tree_inputs
+from meta.design import anchor, chosen_inputs, log2_ratio, noise_terms, tree_inputs
 from meta.observations import FEATURES_VERSION, forecasts
 
 SCHEMA = 1
@@ -40,8 +40,8 @@ RANGE_FEATURES = ("n_train", "n_classes", "log2_n_columns")
 class TreeSettings:
     """Hyperparameters of the quantile trees."""
 
-    n_rounds: int = 150
-    eta: float = 0.06
+    n_rounds: int = 60
+    eta: float = 0.1
     max_depth: int = 3
     leaf_tasks: float = 0.4
     """Least weight of a leaf, in tasks: a leaf made of one task's rows has learnt that task's name."""
@@ -90,6 +90,7 @@ class Metamodel:
             )
         settings = settings or TreeSettings()
         data = _Prepared.of(frame, metric)
+        data = replace(data, inputs=data.inputs[chosen_inputs(data.inputs, len(np.unique(names)))])
         truth = frame["truth"].to_numpy(dtype=np.float64)
         held_out = np.empty((len(frame), len(QUANTILES)))  # the trees' standardised quantiles, family left out
         held_out_spread, held_out_scale = np.empty_like(held_out), np.empty(len(frame))
@@ -258,9 +259,10 @@ def _monotone(quantiles: np.ndarray, sample: np.ndarray, octaves: np.ndarray, me
     projected = quantiles.copy()
     order = np.lexsort((octaves, sample))
     starts = np.flatnonzero(np.r_[True, np.diff(sample[order]) > 0, True])
+    worsens = np.diff(quantiles[order], axis=0) * (1 if metric in RATES else -1) < 0  # (R - 1, 5)
     for start, stop in itertools.pairwise(starts):
         rows = order[start:stop]
-        for column in range(quantiles.shape[1] if len(rows) > 1 else 0):
+        for column in np.flatnonzero(worsens[start : stop - 1].any(axis=0)):
             projected[rows, column] = isotonic_regression(quantiles[rows, column], increasing=metric in RATES)
     return projected
 

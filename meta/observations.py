@@ -1,8 +1,8 @@
 """Observations: what could be known from a sample of n rows, beside what came out at n and beyond.
 
 One observation is (labelled sample S of n rows, unlabelled evaluation sample, encoder view): its features are computed from
-those alone, never from a test label. The truth at a horizon T >= n is the mean over the sweep's seeds of the metric of the probe
-trained on T rows, its regularisation chosen without test rows.
+those alone, never from a test label. The truth at a horizon T >= n is the mean over the sweep's seeds of the metric of the
+probe trained on T rows, its regularisation chosen without test rows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -102,7 +102,7 @@ def _encoder_features(info: EncoderInfo | Mapping[str, Any], view: View, n_colum
 
 
 def _curve_features(X: np.ndarray, y: np.ndarray, n_classes: int, seed: int) -> dict[str, float]:
-    """`curve_n_<fraction>`: mean rows trained on; `curve_<metric>_<fraction>`: the held-out metric. NaN where there is no point."""
+    """`curve_n_<fraction>`: mean rows trained on; `curve_<metric>_<fraction>`: held-out metric. NaN where none."""
     labels = np.arange(n_classes)
     fit = fit_ridge(X, y, n_classes)
     points = {1: (float(len(y)), fit.probabilities(fit.loo_scores), y)}
