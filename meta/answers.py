@@ -1,7 +1,7 @@
-"""The schema of `answers.json`: the six answers, each number with its interval, and what the answers must not be trusted for.
+"""The schema of `answers.json`: the six answers, each number with its interval, and what to beware of.
 
-Field names are a contract (docs/answers.md); fields are only ever added. Rates are fractions in [0, 1], sizes are labelled rows,
-`row` is the 0-based position among the data rows of the file that the user gave.
+Field names are a contract (docs/answers.md); fields are only ever added. Rates are fractions in [0, 1], sizes are labelled
+rows, `row` is the 0-based position among the data rows of the file that the user gave.
 """
 
 from typing import Any, Literal
@@ -40,7 +40,7 @@ class CurvePoint(AnswerPart):
 
 
 class HeldOut(AnswerPart):
-    """What the labelled sample itself says: leave-one-out, with the 90 % interval of its sampling noise (Wilson) for accuracy."""
+    """What the labelled sample itself says: leave-one-out, accuracy with the 90 % interval of its noise (Wilson)."""
 
     accuracy: float
     q05: float
@@ -221,8 +221,8 @@ class Answers(AnswerPart):
         return self.model_dump(mode="json", by_alias=True)
 
     def save(self, folder: str) -> str:
-        """Write `answers.json` into a folder or URI, whole or not at all; returns its place. Raises UserError where it cannot be
-        written."""
+        """Write `answers.json` into a folder or URI, whole or not at all; returns its place. Raises UserError where that
+        cannot be done."""
         storage = Storage(folder)
         storage.write_json(ANSWERS_FILE, self.to_json())
         return f"{storage.uri}/{ANSWERS_FILE}"

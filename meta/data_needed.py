@@ -1,8 +1,8 @@
 """Question 1: required labels, by inverting calibrated quantile curves; and how to get there in rounds.
 
 The metric at each n is a distribution, so the required n is one too: the n at which the q95 curve reaches the target is the
-optimistic end (5 % need fewer), the n of the q05 curve the cautious end. What is not reached within the horizon is null, never a number
-made by extrapolating further.
+optimistic end (5 % need fewer), the n of the q05 curve the cautious end. What is not reached within the horizon is null,
+never a number made by extrapolating further.
 """
 
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ def horizons(n_train: int) -> np.ndarray:
 
 
 def required_n(sizes: np.ndarray, values: np.ndarray, target: float, metric: str) -> int | None:
-    """The smallest n at which a monotone curve `values` (H,) over `sizes` (H,) is at `target` or better, linear in log n between
-    sizes, rounded up; the first size if it is there from the start; None if it never is."""
+    """The smallest n at which a monotone curve `values` (H,) over `sizes` (H,) is at `target` or better, linear in log n
+    between sizes, rounded up; the first size if it is there from the start; None if it never is."""
     sign = 1.0 if metric in RATES else -1.0
     better = sign * (np.asarray(values, dtype=np.float64) - target) >= -1e-12
     if not better.any():
@@ -44,7 +44,7 @@ def required_n(sizes: np.ndarray, values: np.ndarray, target: float, metric: str
     return int(np.ceil(n_rows - 1e-6))
 
 
-def encoder_need(encoder: str, view: View, sizes: np.ndarray, curve: np.ndarray, target: float, metric: str) -> EncoderNeed:
+def encoder_need(encoder: str, view: View, sizes: np.ndarray, curve: np.ndarray, *, target: float, metric: str) -> EncoderNeed:
     """Required labels from the quantile curve (H, 5) of one space."""
     hopeful, cautious = (-1, 0) if metric in RATES else (0, -1)
     low, middle, high = (required_n(sizes, curve[:, column], target, metric) for column in (hopeful, MEDIAN, cautious))
@@ -82,8 +82,8 @@ def fewest_labels(needs: Sequence[EncoderNeed]) -> int:
 
 
 def labelling_plan(need: EncoderNeed, sizes: np.ndarray, curve: np.ndarray) -> list[LabellingRound]:
-    """3 to 5 rounds of growing size up to the median requirement (to the far end where the target is not reached), each with the
-    forecast after it; empty where the target is reached now. An octave a round at most, so that each can correct the next."""
+    """3 to 5 rounds of growing size up to the median requirement (to the far end where the target is not reached), each with
+    the forecast after it; empty where the target is reached now. Each round's look can correct the next."""
     if need.status == "reached":
         return []
     goal = need.q50 if need.q50 is not None else int(sizes[-1])
@@ -93,7 +93,10 @@ def labelling_plan(need: EncoderNeed, sizes: np.ndarray, curve: np.ndarray) -> l
     rounds: list[dict[str, Any]] = []
     before = int(sizes[0])
     for total in totals[totals > before]:
-        at = {name: float(np.interp(np.log2(total), np.log2(sizes), curve[:, c])) for name, c in (("q05", 0), ("q50", 2), ("q95", 4))}
+        at = {
+            name: float(np.interp(np.log2(total), np.log2(sizes), curve[:, c]))
+            for name, c in (("q05", 0), ("q50", 2), ("q95", 4))
+        }
         rounds.append({"round": len(rounds) + 1, "label": int(total) - before, "n_train": int(total), **at})
         before = int(total)
     return [LabellingRound(**each) for each in rounds]

@@ -1,7 +1,7 @@
 """Question 3, second half: labels that look wrong, by confident learning on cross-fitted probabilities.
 
-Confident learning (Northcutt, Jiang and Chuang, JAIR 2021, arXiv 1911.00068): a row is suspect when a class other than the given
-one is predicted with more confidence than that class's own rows have on average. Probabilities are leave-one-out, so no
+Confident learning (Northcutt, Jiang and Chuang, JAIR 2021, arXiv 1911.00068): a row is suspect when a class other than the
+given one is predicted with more confidence than that class's own rows have on average. Probabilities are leave-one-out, so no
 row vouches for itself. A weak probe suspects many sound labels: the list is cut where doubt is small.
 """
 
@@ -18,7 +18,7 @@ MIN_LEAD = 0.2
 
 
 def suspects(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, likely): the rows of the confident joint's off-diagonal, least probable given label first, and their likely classes.
+    """(rows, likely): the confident joint's off-diagonal rows, least probable given label first, and their likely classes.
 
     `probabilities` (n, K) cross-fitted, `labels` (n,) int64. A class's threshold is the mean probability that its own rows give
     it; of several classes above their thresholds the likeliest counts. Classes without rows are never likely.

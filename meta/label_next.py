@@ -138,7 +138,9 @@ def strategy(n_train: int, n_classes: int) -> str:
 def _why_uncovered(regions: Regions, cell: int) -> str:
     n_train, n_eval = int(regions.train_counts.sum()), int(regions.eval_counts.sum())
     share = regions.eval_counts[cell] / n_eval
-    return f"typical of {share:.0%} of the evaluation rows, where {int(regions.train_counts[cell])} of {n_train} labelled rows lie"
+    return (
+        f"typical of {share:.0%} of the evaluation rows, where {int(regions.train_counts[cell])} of {n_train} labelled rows lie"
+    )
 
 
 def _why_uncertain(probabilities: np.ndarray, first: int, second: int, label_names: Sequence[str]) -> str:

@@ -77,7 +77,7 @@ class EvalSample:
 
 @dataclass(frozen=True)
 class EmbeddedEncoder:
-    """An encoder's vectors of both samples: per view X_train (n, d) and X_eval (m, d) float32 (m = 0 without evaluation rows)."""
+    """An encoder's vectors of both samples: per view X_train (n, d), X_eval (m, d) float32; m = 0 without evaluation rows."""
 
     info: EncoderInfo
     views: Mapping[View, tuple[np.ndarray, np.ndarray]]
@@ -107,12 +107,15 @@ class Prepared:
     evaluation: EvalSample
     conflicts: tuple[Conflict, ...]
     warnings: tuple[str, ...]
+    n_train_given: int
+    """Labelled rows before anything was left out."""
 
 
 def prepare(train: LabelledSample, evaluation: EvalSample | None, *, seed: int = 0) -> Prepared:
-    """Clean both samples; pure and deterministic. Raises UserError where nothing can be learnt: fewer than 2 classes, fewer than
-    `MIN_TRAIN_ROWS` distinct rows, or no evaluation row that is not also labelled."""
+    """Clean both samples; pure and deterministic. Raises UserError where nothing can be learnt: fewer than 2 classes, fewer
+    than `MIN_TRAIN_ROWS` distinct rows, or no evaluation row that is not also labelled."""
     _check(train)
+    n_train_given = len(train)
     warnings: list[str] = []
     conflicts = _conflicts(train)
     distinct = _first_of_each([(*key, int(label)) for key, label in zip(train.keys, train.labels, strict=True)])
@@ -130,15 +133,17 @@ def prepare(train: LabelledSample, evaluation: EvalSample | None, *, seed: int =
     _check(train)
     for name, count in zip(train.label_names, np.bincount(train.labels, minlength=len(train.label_names)), strict=True):
         if count == 1:
-            warnings.append(f"class '{_short(name)}' has a single labelled row: it cannot be held out, forecasts are optimistic for it")
+            warnings.append(
+                f"class '{_short(name)}' has a single labelled row: it cannot be held out, forecasts are optimistic for it"
+            )
     if evaluation is None:
-        warnings.append("no evaluation sample: forecasts assume rows like the labelled ones, and there is nothing to label next")
+        warnings.append("no evaluation sample: forecasts assume rows like the labelled ones; there is nothing to label next")
         evaluation = EvalSample(())
     elif len(evaluation) == 0:
         raise UserError("--eval: no rows; give unlabelled rows, or leave --eval out")
     else:
         evaluation = _clean_evaluation(train, evaluation, warnings, seed)
-    return Prepared(train, evaluation, tuple(conflicts), tuple(warnings))
+    return Prepared(train, evaluation, tuple(conflicts), tuple(warnings), n_train_given)
 
 
 def _clean_evaluation(train: LabelledSample, evaluation: EvalSample, warnings: list[str], seed: int) -> EvalSample:

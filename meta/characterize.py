@@ -1,0 +1,348 @@
+"""The six answers for one labelled sample, one evaluation sample and some embedding spaces.
+
+Pure: arrays and a fitted metamodel in, `Answers` out; reading files and encoding texts happen elsewhere. No label of the
+evaluation sample is ever used. Every space is fitted by leave-one-out; the most promising get a forecast by the metamodel.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from probes.metrics import score
+
+from cluster.storage import UserError
+from meta.answers import (
+    TOLERANCE,
+    Answers,
+    CurvePoint,
+    DataNeeded,
+    Evidence,
+    LabelBatch,
+    LabelNext,
+    RankedView,
+    ScreenedView,
+    ViewName,
+)
+from meta.conformal import MEDIAN
+from meta.curves import METRICS, RATES
+from meta.data_needed import default_target, encoder_need, fewest_labels, horizons, labelling_plan
+from meta.hyperparameters import hyperparameters
+from meta.label_errors import suspect_labels
+from meta.label_next import label_next, strategy
+from meta.model_choice import Contender, Measure, choose_model
+from meta.observations import sample_features
+from meta.ranking import (
+    MAX_SCORED_VIEWS,
+    Space,
+    choose_scored,
+    held_out,
+    hit_correlation,
+    joint_draws,
+    probability_best,
+    probability_within,
+)
+from meta.sample import EmbeddedEncoder, Prepared
+from meta.scope import interval_factor, widen
+from probes.features.crossfit import fit_ridge
+
+N_SUSPECT_SPACES = 3
+"""Suspect labels are judged by the mean probabilities of this many of the best spaces."""
+TRUNCATED_SHARE = 0.05
+
+
+class Forecaster(Protocol):
+    """What is needed of a metamodel (`meta.metamodel.Metamodel`)."""
+
+    @property
+    def metric(self) -> str: ...
+    @property
+    def card(self) -> dict[str, Any]: ...
+    def curve(self, features: Mapping[str, float], horizons: Sequence[int] | np.ndarray) -> np.ndarray: ...
+    def outside(self, features: Mapping[str, float]) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class _Forecast:
+    """A space with its quantile curve (H, 5) at the run's horizons."""
+
+    space: Space
+    encoder: EmbeddedEncoder
+    curve: np.ndarray
+
+
+def characterize(
+    prepared: Prepared,
+    encoders: Sequence[EmbeddedEncoder],
+    metamodel: Forecaster,
+    *,
+    metric: str = "accuracy",
+    target: float | None = None,
+    evaluation_tables: Mapping[str, Any] | None = None,
+    metamodel_name: str = "",
+    n_label_next: int = 20,
+    max_scored_views: int = MAX_SCORED_VIEWS,
+    measure: Measure | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Answers:
+    """Answer all six questions.
+
+    `encoders` hold the vectors of `prepared`'s rows. `evaluation_tables` are those of `meta.evaluation.leave_task_out` for this
+    metamodel (its honest scores). `measure` times the chosen model; without it times are scaled by depth. Raises UserError for
+    an unknown metric, a target out of range, no encoder, or a metamodel of another metric.
+    """
+    check_request(metric, target, metamodel.metric)
+    if not encoders:
+        raise UserError("no encoder: give at least one --encoder")
+    labels, n_classes = prepared.train.labels, len(prepared.train.label_names)
+    n_steps = sum(len(encoder.views) for encoder in encoders) + max_scored_views
+    report = progress or (lambda done, total: None)
+    spaces, owners = _fit_spaces(encoders, labels, n_classes, metric, lambda done: report(done, n_steps))
+    chosen = choose_scored(spaces, metric, max_scored_views)
+    factor, warnings = interval_factor(labels, n_classes, (*prepared.train.texts, *prepared.evaluation.texts))
+    sizes = horizons(len(labels))
+    forecasts: dict[int, _Forecast] = {}
+    outside: list[str] = []
+    for done, i in enumerate(chosen):
+        features = _features(owners[i], spaces[i], labels, n_classes, seed)
+        outside += [phrase for phrase in metamodel.outside(features) if phrase not in outside]
+        forecasts[i] = _Forecast(spaces[i], owners[i], widen(metamodel.curve(features, sizes), factor, metric))
+        report(len(spaces) + done + 1, len(spaces) + len(chosen))
+    ranked = sorted(chosen, key=lambda i: _worse(forecasts[i].curve[0, MEDIAN], metric))
+    chances = _chances(spaces, forecasts, metric, seed)
+    curves = [forecasts[i].curve for i in ranked]
+    aim = target if target is not None else default_target(curves, metric)
+    best = forecasts[ranked[0]]
+    picks, batch = _label_next(prepared, best, sizes, n_label_next, seed)
+    contenders = [
+        Contender(
+            f.space.info, f.space.view, float(f.curve[0, MEDIAN]), float(chances.within[i]), f.encoder.milliseconds_per_text
+        )
+        for i, f in ((i, forecasts[i]) for i in ranked)
+    ]
+    position, model = choose_model(contenders, metric, measure)
+    economical = forecasts[ranked[position]].space
+    if outside:
+        warnings.append(
+            f"outside the metamodel's training range ({'; '.join(outside)}): its intervals are wider, and less certain"
+        )
+    warnings += _sample_warnings(prepared, encoders, best.curve, metric)
+    counts = np.bincount(labels, minlength=n_classes)
+    agreed = np.mean([_held_out_probabilities(spaces[i]) for i in ranked[:N_SUSPECT_SPACES]], axis=0)
+    return Answers(
+        schema_version=1,
+        metric=metric,
+        n_train=len(labels),
+        n_train_given=prepared.n_train_given,
+        n_eval=len(prepared.evaluation),
+        n_classes=n_classes,
+        class_counts={name: int(count) for name, count in zip(prepared.train.label_names, counts, strict=True)},
+        majority_share=float(counts.max() / len(labels)),
+        target=aim,
+        target_source="default" if target is None else "user",
+        encoders=[_ranked_view(forecasts[i], sizes, i, chances) for i in ranked],
+        screened=_screened(spaces, forecasts, chances),
+        data_needed=_data_needed([forecasts[i] for i in ranked], sizes, aim, metric),
+        label_next=picks,
+        label_batch=batch,
+        suspect_labels=suspect_labels(agreed, prepared.train, prepared.conflicts),
+        model=model,
+        hyperparameters=hyperparameters(best.space.fit, economical.info, model.layers, len(labels)),
+        evidence=_evidence(metamodel, metamodel_name, evaluation_tables, not outside, factor),
+        warnings=[*prepared.warnings, *warnings],
+    )
+
+
+def check_request(metric: str, target: float | None, metamodel_metric: str | None = None) -> None:
+    """Raises UserError for an unknown metric, a target that the metric cannot have, or a metamodel of another metric."""
+    if metric not in METRICS:
+        raise UserError(f"--metric {metric}: unknown; choose {', '.join(METRICS)}")
+    if target is not None:
+        if metric in RATES and not 0 < target <= 1:
+            hint = f"; did you mean {target / 100:g}?" if 1 < target <= 100 else ""
+            raise UserError(f"--target {target:g}: {metric} is a fraction, above 0 and at most 1{hint}")
+        if not 0 < target < float("inf"):
+            raise UserError(f"--target {target:g}: must be a number above 0")
+    if metamodel_metric is not None and metamodel_metric != metric:
+        raise UserError(
+            f"--metric {metric}: this metamodel forecasts {metamodel_metric}; give --metric {metamodel_metric} or fit another"
+        )
+
+
+# --- inside -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Chances:
+    """Per space (V,): probability of being the best now and with 16 times the labels, and of being within half a point now."""
+
+    best: np.ndarray
+    best_16x: np.ndarray
+    within: np.ndarray
+
+
+def _fit_spaces(
+    encoders: Sequence[EmbeddedEncoder], labels: np.ndarray, n_classes: int, metric: str, report: Callable[[int], None]
+) -> tuple[list[Space], list[EmbeddedEncoder]]:
+    spaces: list[Space] = []
+    owners: list[EmbeddedEncoder] = []
+    for encoder in encoders:
+        for view, (X, _) in encoder.views.items():
+            fit = fit_ridge(X, labels, n_classes)
+            probabilities = fit.probabilities(fit.loo_scores)
+            value = float(score(labels, probabilities, np.arange(n_classes))[metric])
+            hits = fit.loo_scores.argmax(axis=1) == labels
+            spaces.append(Space(encoder.info, view, fit, hits, value))
+            owners.append(encoder)
+            report(len(spaces))
+    return spaces, owners
+
+
+def _features(encoder: EmbeddedEncoder, space: Space, labels: np.ndarray, n_classes: int, seed: int) -> dict[str, float]:
+    X, X_eval = encoder.views[space.view]
+    if len(X_eval):
+        return sample_features(X, labels, X_eval, n_classes, space.info, space.view, seed=seed)
+    # no evaluation sample: the labelled rows stand in, then everything that compares the two says "no shift"
+    features = sample_features(X, labels, X, n_classes, space.info, space.view, seed=seed)
+    accuracy = float(space.hits.mean())
+    for name in features:
+        if name.startswith(("shift_", "eval_")) or name == "log2_n_eval":
+            features[name] = float("nan")
+    features.update({"eval_atc_accuracy": accuracy, "eval_doc_accuracy": accuracy, "shift_domain_auc": 0.5})
+    return features
+
+
+def _chances(spaces: Sequence[Space], forecasts: Mapping[int, _Forecast], metric: str, seed: int) -> _Chances:
+    """Joint draws over all spaces; a screened one's margin is that of the forecast space nearest by leave-one-out (of its own
+    encoder where there is one), moved by the difference of their leave-one-outs."""
+    correlation = hit_correlation(np.stack([space.hits for space in spaces]).astype(np.float64))
+    draws = []
+    for horizon in (0, -1):
+        margins = np.stack([_margin(i, spaces, forecasts, horizon) for i in range(len(spaces))])
+        draws.append(joint_draws(margins, correlation, seed=seed))
+    return _Chances(
+        probability_best(draws[0], metric), probability_best(draws[1], metric), probability_within(draws[0], metric, TOLERANCE)
+    )
+
+
+def _margin(i: int, spaces: Sequence[Space], forecasts: Mapping[int, _Forecast], horizon: int) -> np.ndarray:
+    if i in forecasts:
+        return forecasts[i].curve[horizon]
+    near = min(
+        forecasts,
+        key=lambda j: (spaces[j].info.fingerprint != spaces[i].info.fingerprint, abs(spaces[j].held_out - spaces[i].held_out)),
+    )
+    return forecasts[near].curve[horizon] + spaces[i].held_out - spaces[near].held_out
+
+
+def _ranked_view(forecast: _Forecast, sizes: np.ndarray, i: int, chances: _Chances) -> RankedView:
+    return RankedView(
+        encoder=forecast.space.info.ref,
+        view=_view_name(forecast.space),
+        p_best=float(chances.best[i]),
+        p_best_16x=float(chances.best_16x[i]),
+        p_within_tolerance=float(chances.within[i]),
+        held_out=held_out(forecast.space.hits),
+        curve=[
+            CurvePoint(n_train=int(n), q05=row[0], q25=row[1], q50=row[2], q75=row[3], q95=row[4])
+            for n, row in zip(sizes, forecast.curve.tolist(), strict=True)
+        ],
+    )
+
+
+def _screened(spaces: Sequence[Space], forecasts: Mapping[int, _Forecast], chances: _Chances) -> list[ScreenedView]:
+    left = sorted((i for i in range(len(spaces)) if i not in forecasts), key=lambda i: -chances.best[i])
+    return [
+        ScreenedView(
+            encoder=spaces[i].info.ref,
+            view=_view_name(spaces[i]),
+            p_best=float(chances.best[i]),
+            held_out=held_out(spaces[i].hits),
+        )
+        for i in left
+    ]
+
+
+def _data_needed(forecasts: Sequence[_Forecast], sizes: np.ndarray, target: float, metric: str) -> DataNeeded:
+    needs = [encoder_need(f.space.info.ref, f.space.view, sizes, f.curve, target=target, metric=metric) for f in forecasts]
+    chosen = fewest_labels(needs)
+    by_encoder = []
+    for ref in dict.fromkeys(need.encoder for need in needs):
+        own = [need for need in needs if need.encoder == ref]
+        by_encoder.append(own[fewest_labels(own)])
+    return DataNeeded(
+        **needs[chosen].model_dump(),
+        searched_up_to=int(sizes[-1]),
+        plan=labelling_plan(needs[chosen], sizes, forecasts[chosen].curve),
+        by_encoder=by_encoder,
+    )
+
+
+def _label_next(
+    prepared: Prepared, best: _Forecast, sizes: np.ndarray, n_rows: int, seed: int
+) -> tuple[list[LabelNext], LabelBatch | None]:
+    X, X_eval = best.encoder.views[best.space.view]
+    if not len(X_eval):
+        return [], None
+    train, evaluation = prepared.train, prepared.evaluation
+    fit = best.space.fit
+    probabilities = fit.probabilities(fit.scores(X_eval))
+    picks = label_next(X, train.labels, X_eval, probabilities, train.label_names, n_rows=n_rows, seed=seed)
+    rows = [
+        LabelNext(
+            row=int(evaluation.positions[pick.row_idx]),
+            text=evaluation.texts[pick.row_idx],
+            text_pair=evaluation.text_pair[pick.row_idx] if evaluation.text_pair is not None else None,
+            score=pick.score,
+            reason=pick.reason,
+            why=pick.why,
+        )
+        for pick in picks
+    ]
+    after = np.interp(np.log2(len(train) + len(rows)), np.log2(sizes), best.curve[:, MEDIAN])
+    gain = abs(float(after - best.curve[0, MEDIAN]))  # curves only get better
+    return rows, LabelBatch(n_rows=len(rows), gain=gain, strategy=strategy(len(train), len(train.label_names)))
+
+
+def _sample_warnings(prepared: Prepared, encoders: Sequence[EmbeddedEncoder], curve: np.ndarray, metric: str) -> list[str]:
+    warnings = []
+    counts = np.bincount(prepared.train.labels)
+    majority = float(counts.max() / counts.sum())
+    if metric == "accuracy" and curve[0, MEDIAN] <= majority + 0.01:
+        name = prepared.train.label_names[int(counts.argmax())]
+        warnings.append(f"no better than always answering '{name}' ({majority:.1%} of the labelled rows) at the present size")
+    n_texts = (len(prepared.train) + len(prepared.evaluation)) * (1 if prepared.train.text_pair is None else 2)
+    for encoder in encoders:
+        if encoder.n_truncated > TRUNCATED_SHARE * n_texts:
+            share = encoder.n_truncated / n_texts
+            warnings.append(
+                f"{encoder.info.ref} reads only the first {encoder.info.max_length} tokens of {share:.0%} of the texts"
+            )
+    return warnings
+
+
+def _evidence(metamodel: Forecaster, name: str, tables: Mapping[str, Any] | None, in_range: bool, factor: float) -> Evidence:
+    tables = tables or metamodel.card.get("evaluation") or {}
+    errors = {horizon: row["metamodel"] / 100 for horizon, row in tables.get("mae_points", {}).items()}
+    coverage = tables.get("coverage", {}).get("90", {}).get("all", {}).get("coverage")
+    return Evidence(
+        metamodel=name,
+        tasks=len(metamodel.card.get("tasks", [])),
+        held_out_mae=errors,
+        held_out_coverage_90=coverage,
+        in_training_range=in_range,
+        interval_factor=factor,
+    )
+
+
+def _held_out_probabilities(space: Space) -> np.ndarray:
+    return space.fit.probabilities(space.fit.loo_scores)
+
+
+def _view_name(space: Space) -> ViewName:
+    return ViewName(layer=space.view.layer, pooling=space.view.pooling)
+
+
+def _worse(value: float, metric: str) -> float:
+    return -value if metric in RATES else value
