@@ -35,7 +35,7 @@ def load_encoder(
 
         if name.isdecimal():
             if fit_texts is None:
-                raise UserError(f"encoder {ref}: has to be fitted on texts first; give the folder of a fitted one as lsa:FOLDER")
+                raise UserError(f"encoder {ref}: must be fitted on texts first; give the folder of a fitted one as lsa:FOLDER")
             encoder = fit_lsa(fit_texts, int(name))
         else:
             encoder = load_lsa(name, ref)

@@ -22,10 +22,17 @@ TOKENIZER_FILES = (
     *("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "bpe.codes", "added_tokens.json", "special_tokens_map.json"),
     *("spiece.model", "spm.model", "sentencepiece.bpe.model", "tokenizer.model", "tokenizer_config.json"),
 )
-_VOCABULARY_FILES = frozenset(TOKENIZER_FILES) - {"special_tokens_map.json", "added_tokens.json", "tokenizer_config.json", "merges.txt"}
+_VOCABULARY_FILES = frozenset(TOKENIZER_FILES) - {
+    *("special_tokens_map.json", "added_tokens.json", "tokenizer_config.json", "merges.txt"),
+}
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer_config.json",
+    "merges.txt",
+}
 _KNOWN_IDS = (
-    *("all-MiniLM-L6-v2", "bert-base-uncased", "bert-large-uncased", "roberta-base", "distilbert-base-uncased", "albert-base-v2"),
-    *("google/electra-base-discriminator", "microsoft/deberta-v3-base", "answerdotai/ModernBERT-base", "EuroBERT/EuroBERT-210m"),
+    *("all-MiniLM-L6-v2", "bert-base-uncased", "bert-large-uncased", "roberta-base", "distilbert-base-uncased"),
+    *("albert-base-v2", "google/electra-base-discriminator", "microsoft/deberta-v3-base", "answerdotai/ModernBERT-base"),
 )
 _NOT_IDENTITY = frozenset({"_name_or_path", "name_or_path", "transformers_version", "architectures"})
 """Keys of JSON files that say where a model came from, not what it computes."""
@@ -91,7 +98,9 @@ def check_model_folder(folder: Path, ref: str, *, needs_weights: bool = True) ->
                 with safe_open(path, "np"):
                     pass
             except (SafetensorError, OSError) as error:
-                raise UserError(f"encoder {ref}: {path} is damaged ({_first_line(error)}); copy or download it again") from error
+                raise UserError(
+                    f"encoder {ref}: {path} is damaged ({_first_line(error)}); copy or download it again"
+                ) from error
     if not any((folder / name).exists() for name in _VOCABULARY_FILES):
         raise UserError(f"encoder {ref}: {folder} has no tokenizer; save it there with tokenizer.save_pretrained(folder)")
     return config

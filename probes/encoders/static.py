@@ -75,7 +75,7 @@ def load_static(name: str, ref: str) -> StaticEncoder:
                 words.append(" ".join(parts[: len(parts) - len(row)]))
                 rows.append(row)
     except OSError as error:
-        raise UserError(f"encoder {ref}: {path} cannot be read ({error.strerror}); give a word2vec or GloVe text file") from error
+        raise UserError(f"encoder {ref}: {path} cannot be read ({error.strerror}); give a word2vec text file") from error
     except UnicodeDecodeError as error:
         raise UserError(f"encoder {ref}: {path} is not UTF-8 text (byte {error.start}); binary formats are not read") from error
     if not rows:

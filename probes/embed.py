@@ -1,0 +1,156 @@
+"""From tasks to cached vectors, one shard of texts at a time, and from cached vectors to the matrices that probes see.
+
+A shard is the unit of work: its texts lie in a file on storage beside the cache (so that planner and workers exchange only
+small dictionaries), its result is one cache segment. Planning again after an interruption gives what is still missing.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from cluster.storage import Storage, UserError
+from probes.cache import EmbeddingCache, segment_key, text_keys
+from probes.encoders.base import Encoder, EncoderInfo, View
+from probes.encoders.reference import resolve_view
+from probes.tasks.task import Split, Task
+
+TEXTS_PER_SHARD = 1000
+"""Default size of a shard: what an interrupted job repeats at most, per worker."""
+
+
+def task_texts(task: Task) -> list[str]:
+    """The distinct texts of all splits of a task, both sides of pairs, in a fixed order."""
+    texts: dict[str, None] = {}
+    for name in sorted(task.splits):
+        split = task.splits[name]
+        texts.update(dict.fromkeys(split.text))
+        if split.text_pair is not None:
+            texts.update(dict.fromkeys(split.text_pair))
+    return list(texts)
+
+
+def split_shards(texts: Sequence[str], texts_per_shard: int) -> list[list[str]]:
+    """`texts` in shards of at most `texts_per_shard` and of similar cost: dealt out by length. Depends on the set of
+    texts only, not on their order."""
+    if texts_per_shard < 1:
+        raise ValueError(f"texts_per_shard must be 1 or more, got {texts_per_shard}")
+    ordered = sorted(set(texts), key=lambda text: (-len(text), text))
+    n_shards = math.ceil(len(ordered) / texts_per_shard)
+    return [ordered[number::n_shards] for number in range(n_shards)]
+
+
+def plan_shards(
+    cache: EmbeddingCache,
+    info: EncoderInfo,
+    texts: Sequence[str],
+    views: Sequence[View],
+    texts_per_shard: int = TEXTS_PER_SHARD,
+) -> list[dict[str, Any]]:
+    """The work that is left to have `views` of all `texts` in `cache`: JSON-able items for `ShardEncoder`, the most costly
+    first; none where all is there. Writes each shard's texts beside the cache; they go when the shard is done.
+
+    Raises UserError for a view that the encoder does not offer.
+    """
+    views = sorted({resolve_view(info, view) for view in views})
+    items = []
+    for shard in split_shards(cache.missing(texts, views), texts_per_shard):
+        key = segment_key(info.fingerprint, text_keys(shard), views)
+        texts_key = f"{cache.prefix}/texts/{key}.parquet"
+        if not cache.storage.exists(texts_key):
+            column = pa.array([text.encode("utf-8", "surrogatepass") for text in shard], type=pa.binary())
+            cache.storage.write_table(texts_key, pa.table({"text": column}))
+        items.append(
+            {
+                "key": key,
+                "encoder_fingerprint": info.fingerprint,
+                "texts_key": texts_key,
+                "views": [[view.layer, view.pooling] for view in views],
+                "n_texts": len(shard),
+                "n_characters": sum(map(len, shard)),
+            }
+        )
+    return sorted(items, key=lambda item: -item["n_characters"])
+
+
+class ShardEncoder:
+    """A worker: loads its encoder once, then encodes the shards it is given and publishes each as a cache segment."""
+
+    def __init__(self, encoder_ref: str, storage_uri: str, n_threads: int | None = None):
+        from probes.encoders.load import load_encoder
+
+        self._encoder = load_encoder(encoder_ref, n_threads=n_threads)
+        self._storage = Storage(storage_uri)
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Encode one item of `plan_shards`; one that is published already costs nothing. Returns `key`, `n_texts`,
+        `n_tokens`, `n_truncated` and `seconds` (wall-clock) of what was done. Raises UserError when this worker's encoder
+        is not the one that the work was planned for."""
+        info = self._encoder.info
+        if item["encoder_fingerprint"] != info.fingerprint:
+            raise UserError(
+                f"encoder {info.ref}: its files changed since the work was planned "
+                f"({item['encoder_fingerprint']} then, {info.fingerprint} here); start the job again"
+            )
+        cache = EmbeddingCache(self._storage, info.fingerprint)
+        done = {"key": item["key"], "n_texts": 0, "n_tokens": 0, "n_truncated": 0, "seconds": 0.0}
+        if not cache.has_segment(item["key"]):
+            table = self._storage.read_table(item["texts_key"])
+            texts = [value.as_py().decode("utf-8", "surrogatepass") for value in table["text"]]
+            views = [View(layer, pooling) for layer, pooling in item["views"]]
+            done |= _encode_shard(self._encoder, cache, texts, views)
+        self._storage.delete(item["texts_key"])
+        return done
+
+
+def embed_texts(
+    encoder: Encoder,
+    cache: EmbeddingCache,
+    texts: Sequence[str],
+    views: Sequence[View],
+    *,
+    texts_per_shard: int = TEXTS_PER_SHARD,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Have `views` of all `texts` in `cache`, encoding here what is missing; for inputs too small for a cluster.
+
+    Returns the sums of `n_texts` encoded, `n_tokens`, `n_truncated` and `seconds`. `progress` gets (texts done, texts to
+    encode). Raises UserError.
+    """
+    views = sorted({resolve_view(encoder.info, view) for view in views})
+    shards = split_shards(cache.missing(texts, views), texts_per_shard)
+    total = {"n_texts": 0, "n_tokens": 0, "n_truncated": 0, "seconds": 0.0}
+    n_missing = sum(map(len, shards))
+    for shard in shards:
+        done = _encode_shard(encoder, cache, shard, views)
+        total = {name: value + done[name] for name, value in total.items()}
+        if progress is not None:
+            progress(int(total["n_texts"]), n_missing)
+    return total
+
+
+def task_matrix(task: Task, split: str, cache: EmbeddingCache, view: View) -> np.ndarray:
+    """The inputs of a probe, row i of the split at row i: (n, d) float32, or for text pairs (n, 4d), the vectors u and v of
+    the two texts as (u, v, |u - v|, u * v) (Conneau et al. 2017). Raises MissingVectorsError, UserError."""
+    if split not in task.splits:
+        raise UserError(f"task {task.name}: has no split {split}; it has {', '.join(sorted(task.splits))}")
+    rows: Split = task.splits[split]
+    u = cache.view(rows.text, view)
+    if rows.text_pair is None:
+        return u
+    v = cache.view(rows.text_pair, view)
+    return np.concatenate([u, v, np.abs(u - v), u * v], axis=1)
+
+
+def _encode_shard(encoder: Encoder, cache: EmbeddingCache, texts: Sequence[str], views: Sequence[View]) -> dict[str, Any]:
+    n_tokens, n_truncated, start = encoder.stats.n_tokens, encoder.stats.n_truncated, time.perf_counter()
+    cache.publish(texts, encoder.encode(texts, views))
+    return {
+        "n_texts": len(texts),
+        "n_tokens": encoder.stats.n_tokens - n_tokens,
+        "n_truncated": encoder.stats.n_truncated - n_truncated,
+        "seconds": time.perf_counter() - start,
+    }
