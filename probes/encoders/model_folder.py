@@ -25,11 +25,6 @@ TOKENIZER_FILES = (
 _VOCABULARY_FILES = frozenset(TOKENIZER_FILES) - {
     *("special_tokens_map.json", "added_tokens.json", "tokenizer_config.json", "merges.txt"),
 }
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "tokenizer_config.json",
-    "merges.txt",
-}
 _KNOWN_IDS = (
     *("all-MiniLM-L6-v2", "bert-base-uncased", "bert-large-uncased", "roberta-base", "distilbert-base-uncased"),
     *("albert-base-v2", "google/electra-base-discriminator", "microsoft/deberta-v3-base", "answerdotai/ModernBERT-base"),
@@ -64,8 +59,13 @@ def find_model_folder(name: str, ref: str) -> Path:
 
 def _from_hub(hub_id: str, revision: str | None, ref: str, hint: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     try:
         folder = snapshot_download(hub_id, revision=revision, allow_patterns=list(HUB_FILES), ignore_patterns=["*/*"])
