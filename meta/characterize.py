@@ -30,7 +30,7 @@ from meta.data_needed import default_target, encoder_need, fewest_labels, horizo
 from meta.hyperparameters import hyperparameters
 from meta.label_errors import suspect_labels
 from meta.label_next import label_next, strategy
-from meta.model_choice import Contender, Measure, choose_model
+from meta.model_choice import Contender, choose_model
 from meta.observations import sample_features
 from meta.ranking import (
     MAX_SCORED_VIEWS,
@@ -82,25 +82,25 @@ def characterize(
     metamodel_name: str = "",
     n_label_next: int = 20,
     max_scored_views: int = MAX_SCORED_VIEWS,
-    measure: Measure | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Answers:
     """Answer all six questions.
 
     `encoders` hold the vectors of `prepared`'s rows. `evaluation_tables` are those of `meta.evaluation.leave_task_out` for this
-    metamodel (its honest scores). `measure` times the chosen model; without it times are scaled by depth. Raises UserError for
-    an unknown metric, a target out of range, no encoder, or a metamodel of another metric.
+    metamodel (its honest scores). `progress` gets (spaces done, spaces to do). Raises UserError for an unknown metric, a target
+    out of range, no encoder, or a metamodel of another metric.
     """
     check_request(metric, target, metamodel.metric)
     if not encoders:
         raise UserError("no encoder: give at least one --encoder")
     labels, n_classes = prepared.train.labels, len(prepared.train.label_names)
-    n_steps = sum(len(encoder.views) for encoder in encoders) + max_scored_views
+    n_spaces = sum(len(encoder.views) for encoder in encoders)
+    n_steps = n_spaces + min(max_scored_views, n_spaces)
     report = progress or (lambda done, total: None)
     spaces, owners = _fit_spaces(encoders, labels, n_classes, metric, lambda done: report(done, n_steps))
     chosen = choose_scored(spaces, metric, max_scored_views)
-    factor, warnings = interval_factor(labels, n_classes, (*prepared.train.texts, *prepared.evaluation.texts))
+    factor, warnings = interval_factor(labels, prepared.train.label_names, (*prepared.train.texts, *prepared.evaluation.texts))
     sizes = horizons(len(labels))
     forecasts: dict[int, _Forecast] = {}
     outside: list[str] = []
@@ -108,7 +108,7 @@ def characterize(
         features = _features(owners[i], spaces[i], labels, n_classes, seed)
         outside += [phrase for phrase in metamodel.outside(features) if phrase not in outside]
         forecasts[i] = _Forecast(spaces[i], owners[i], widen(metamodel.curve(features, sizes), factor, metric))
-        report(len(spaces) + done + 1, len(spaces) + len(chosen))
+        report(min(n_spaces + done + 1, n_steps), n_steps)
     ranked = sorted(chosen, key=lambda i: _worse(forecasts[i].curve[0, MEDIAN], metric))
     chances = _chances(spaces, forecasts, metric, seed)
     curves = [forecasts[i].curve for i in ranked]
@@ -121,7 +121,7 @@ def characterize(
         )
         for i, f in ((i, forecasts[i]) for i in ranked)
     ]
-    position, model = choose_model(contenders, metric, measure)
+    position, model = choose_model(contenders, metric)
     economical = forecasts[ranked[position]].space
     if outside:
         warnings.append(

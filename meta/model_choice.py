@@ -4,7 +4,7 @@ Good enough is a median forecast within half a point of the best; cheapest is th
 else the fewest parameters, of the encoder cut off above the layer that is read: what lies above is never computed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,13 @@ import numpy as np
 
 from meta.answers import TOLERANCE, ModelAnswer, ViewName
 from meta.curves import RATES
+from neoberta.config import HEAD_SIZE, ModelConfig, PretrainConfig
 from probes.encoders.base import EncoderInfo, View
 
 BYTES_PER_PARAMETER = 4
-HEAD_SIZE = 64
 MAX_NEOBERTA_LAYERS = 12
-Measure = Callable[[EncoderInfo, View], float | None]
-"""Milliseconds per text of an encoder cut off above a view's layer; None where it cannot be measured."""
+TOKENS_PER_PARAMETER = 20
+"""Pretraining budget by rule: Hoffmann et al. 2022 (arXiv 2203.15556); there for causal models, here a place to begin."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def scaled_milliseconds(contender: Contender) -> float | None:
     return contender.milliseconds_whole * share
 
 
-def choose_model(contenders: Sequence[Contender], metric: str, measure: Measure | None = None) -> tuple[int, ModelAnswer]:
+def choose_model(contenders: Sequence[Contender], metric: str) -> tuple[int, ModelAnswer]:
     """(position, answer): the cheapest contender within `TOLERANCE` of the best. Times are compared only when all of
     these have one. Raises ValueError when there is no contender."""
     if not contenders:
@@ -73,10 +73,8 @@ def choose_model(contenders: Sequence[Contender], metric: str, measure: Measure 
     contender = contenders[chosen]
     layers = min(contender.view.layer, contender.info.n_layers)
     n_parameters = truncated_parameters(contender.info, layers)
-    ms, source = measure(contender.info, contender.view) if measure else None, "measured"
-    if ms is None:
-        ms = scaled_milliseconds(contender)
-        source = "not measured" if ms is None else "measured" if layers == contender.info.n_layers else "scaled by depth"
+    ms = scaled_milliseconds(contender)
+    source = "not measured" if ms is None else "measured" if layers == contender.info.n_layers else "scaled by depth"
     neoberta, neoberta_source = neoberta_configuration(contender)
     return chosen, ModelAnswer(
         encoder=contender.info.ref,
@@ -96,17 +94,15 @@ def choose_model(contenders: Sequence[Contender], metric: str, measure: Measure 
 
 
 def neoberta_configuration(contender: Contender) -> tuple[dict[str, Any], str]:
-    """A NeoBERTa of the chosen depth and width (widths rounded to whole heads of 64), and where its numbers come from."""
+    """What to set in a NeoBERTa's pretraining configuration (`neoberta.config.PretrainConfig`; the rest are its defaults) for one
+    of the chosen depth and width, widths rounded to whole heads; and where the numbers come from."""
     width = int(np.clip(round(contender.info.hidden_size / HEAD_SIZE), 2, 12)) * HEAD_SIZE
     depth = int(np.clip(contender.view.layer, 2, MAX_NEOBERTA_LAYERS))
     source = "depth and width of the chosen space; pretraining settings by rule: confirm with neoberta search"
     if contender.info.n_layers == 0:
-        depth, source = 2, "the chosen space has no layers: the smallest NeoBERTa worth comparing with it, by rule"
-    lr = float(np.clip(3e-3 * (128 / width) ** 0.5, 3e-4, 3e-3))
-    return {
-        "n_layers": depth,
-        "hidden_size": width,
-        "n_heads": width // HEAD_SIZE,
-        "lr": float(f"{lr:.1e}"),
-        "mask_rate": 0.3,
-    }, source
+        source = "the chosen space has no layers: the smallest NeoBERTa worth comparing with it, by rule"
+    model = ModelConfig(n_layers=depth, hidden_size=width)
+    n_tokens = TOKENS_PER_PARAMETER * model.n_parameters(0)["body"]
+    lr = float(np.clip(2e-3 * (256 / width) ** 0.5, 3e-4, 3e-3))
+    config = PretrainConfig(model=model, n_tokens=n_tokens, lr=float(f"{lr:.1e}"), mask_rate=0.3)
+    return config.model_dump(mode="json", exclude_unset=True), source

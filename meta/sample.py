@@ -131,11 +131,6 @@ def prepare(train: LabelledSample, evaluation: EvalSample | None, *, seed: int =
         )
         train = train.take(_stratified(train.labels, MAX_TRAIN_ROWS, seed))
     _check(train)
-    for name, count in zip(train.label_names, np.bincount(train.labels, minlength=len(train.label_names)), strict=True):
-        if count == 1:
-            warnings.append(
-                f"class '{_short(name)}' has a single labelled row: it cannot be held out, forecasts are optimistic for it"
-            )
     if evaluation is None:
         warnings.append("no evaluation sample: forecasts assume rows like the labelled ones; there is nothing to label next")
         evaluation = EvalSample(())
@@ -226,7 +221,3 @@ def _plain(text: str) -> str:
 
 def _take(texts: tuple[str, ...] | None, index: np.ndarray) -> tuple[str, ...] | None:
     return None if texts is None else tuple(texts[int(i)] for i in index)
-
-
-def _short(text: str, n_chars: int = 60) -> str:
-    return text if len(text) <= n_chars else text[: n_chars - 1] + "…"

@@ -14,6 +14,8 @@ from meta.curves import RATES
 
 LANGUAGE_FACTOR = 1.5
 """Stretch for text in a language that no task of the metamodel was written in."""
+MAX_NAMED = 5
+"""Classes that a warning names."""
 MIN_WORDS = 100
 """Fewer words than this say nothing of the language."""
 MIN_FUNCTION_WORDS = 0.04
@@ -21,8 +23,8 @@ MAX_FOREIGN_LETTERS = 0.2
 _FUNCTION_WORDS = frozenset(
     re.findall(
         r"\w+",
-        "the of and to a in is that for it on with as was be this are by or an at from not have i you he she we they but his her "
-        "which can if will has my your me do so what all no there their its how when who would one about up out more",
+        "the of and to a in is that for it on with as was be this are by or an at from not have i you he she we they but his "
+        "her which can if will has my your me do so what all no there their its how when who would one about up out more",
     )
 )
 _WORD = re.compile(r"[^\W\d_]+")
@@ -38,17 +40,22 @@ def looks_english(texts: Sequence[str]) -> bool:
     return foreign <= MAX_FOREIGN_LETTERS and sum(word in _FUNCTION_WORDS for word in words) / len(words) >= MIN_FUNCTION_WORDS
 
 
-def interval_factor(labels: np.ndarray, n_classes: int, texts: Sequence[str]) -> tuple[float, list[str]]:
+def interval_factor(labels: np.ndarray, label_names: Sequence[str], texts: Sequence[str]) -> tuple[float, list[str]]:
     """(factor >= 1, warnings): how much the intervals of this sample are stretched beyond the metamodel's own, and why.
 
     `labels` (n,) int64. One factor for all: 1 + the share of classes with a single row, times `LANGUAGE_FACTOR` for other
     languages.
     """
     factor, warnings = 1.0, []
-    single = int(np.sum(np.bincount(labels, minlength=n_classes) == 1))
-    if single:
-        factor += single / n_classes
-        warnings.append(f"{single} of {n_classes} classes have a single labelled row: intervals are {factor:.2f} times as wide")
+    single = np.flatnonzero(np.bincount(labels, minlength=len(label_names)) == 1)
+    if len(single):
+        factor += len(single) / len(label_names)
+        named = ", ".join(f"'{_short(label_names[i])}'" for i in single[:MAX_NAMED])
+        more = f" and {len(single) - MAX_NAMED} more" if len(single) > MAX_NAMED else ""
+        warnings.append(
+            f"a single labelled row in class {named}{more}: nothing measures how well it is told apart; "
+            f"intervals are {factor:.2f} times as wide"
+        )
     if not looks_english(texts):
         factor *= LANGUAGE_FACTOR
         warnings.append(
@@ -76,3 +83,7 @@ def widen(curve: np.ndarray, factor: float, metric: str) -> np.ndarray:
             values = np.maximum.accumulate(values) if rising else np.minimum.accumulate(values)
         wide[:, column] = values
     return wide
+
+
+def _short(text: str, n_chars: int = 40) -> str:
+    return text if len(text) <= n_chars else text[: n_chars - 1] + "…"

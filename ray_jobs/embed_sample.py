@@ -1,0 +1,116 @@
+"""The vectors of one user's samples through one encoder: from the cache, encoding here what is missing; many texts by Ray Data."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from cluster.storage import Storage
+from meta.sample import EmbeddedEncoder, Prepared
+from probes.cache import EmbeddingCache
+from probes.embed import ShardEncoder, embed_texts, plan_shards, task_matrix, task_texts
+from probes.encoders.base import Encoder, EncoderInfo, View
+from probes.encoders.load import load_encoder
+from probes.tasks.task import Split, Task
+from ray_jobs.progress import ProgressCallback
+
+RAY_ABOVE_TEXTS = 5000
+"""Fewer texts than this are encoded in this process: starting Ray would take longer."""
+TIMED_TEXTS = 64
+TEXTS_PER_SHARD = 500
+
+
+def as_task(prepared: Prepared) -> Task:
+    """Both samples in the shape that embedding works on: splits `train` and, if there are evaluation rows, `test`."""
+    train, evaluation = prepared.train, prepared.evaluation
+    splits = {"train": Split(train.texts, train.labels, train.text_pair)}
+    if len(evaluation):
+        unlabelled = train.labels[:1].repeat(len(evaluation)) * 0 - 1
+        splits["test"] = Split(evaluation.texts, unlabelled, evaluation.text_pair)
+    return Task("sample", train.label_names, splits)
+
+
+def embed_sample(
+    ref: str,
+    task: Task,
+    storage: Storage,
+    report: ProgressCallback,
+    *,
+    address: str | None = None,
+    log_path: Path | None = None,
+) -> EmbeddedEncoder:
+    """Load the encoder `ref` (`lsa:DIM` is fitted on the samples' own texts), have every view of `task`'s texts in the cache on
+    `storage`, and time it. Ray (embedded, or at `address`) is started only for many texts. Raises UserError."""
+    texts = task_texts(task)
+    encoder = load_encoder(ref, fit_texts=texts)
+    cache = EmbeddingCache(storage, encoder.info.fingerprint)
+    views = encoder.info.views
+    n_missing = len(cache.missing(texts, views))
+    fits_here = encoder.info.family in ("lsa", "static")  # cheap, and an lsa fitted here exists nowhere else
+    n_truncated = 0
+    if n_missing and not fits_here and (address is not None or n_missing > RAY_ABOVE_TEXTS):
+        n_truncated = _embed_by_ray(ref, cache, encoder.info, texts, report, address, log_path)
+    elif n_missing:
+        n_truncated = int(
+            embed_texts(encoder, cache, texts, views, texts_per_shard=TEXTS_PER_SHARD, progress=report)["n_truncated"]
+        )
+    note = f"samples/{encoder.info.fingerprint}-{task.fingerprint}.json"  # a warm cache must not forget what was truncated
+    if n_missing:
+        storage.write_json(note, {"n_truncated": n_truncated})
+    elif storage.exists(note):
+        n_truncated = int(storage.read_json(note)["n_truncated"])
+    return EmbeddedEncoder(
+        info=encoder.info,
+        views=read_views(task, cache, views),
+        milliseconds_per_text=time_encoder(encoder, texts),
+        n_truncated=n_truncated,
+    )
+
+
+def read_views(task: Task, cache: EmbeddingCache, views: Sequence[View]) -> dict[View, tuple]:
+    """Per view the matrices of both splits, (n, d) and (m, d) float32, d four times as wide for pairs."""
+    matrices = {}
+    for view in views:
+        X = task_matrix(task, "train", cache, view)
+        matrices[view] = (X, task_matrix(task, "test", cache, view) if "test" in task.splits else X[:0])
+    return matrices
+
+
+def time_encoder(encoder: Encoder, texts: Sequence[str]) -> float:
+    """Milliseconds per text on this machine now: the best of two passes over at most 64 of `texts`, after a short one."""
+    sample, view = list(texts[:: max(len(texts) // TIMED_TEXTS, 1)])[:TIMED_TEXTS], encoder.info.views[-1:]
+    encoder.encode(sample[:4], view)
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        encoder.encode(sample, view)
+        seconds.append(time.perf_counter() - start)
+    return 1000 * min(seconds) / len(sample)
+
+
+def _embed_by_ray(
+    ref: str,
+    cache: EmbeddingCache,
+    info: EncoderInfo,
+    texts: Sequence[str],
+    report: ProgressCallback,
+    address: str | None,
+    log_path: Path | None,
+) -> int:
+    """Encode what is missing with one actor a core; returns how many texts were truncated."""
+    from cluster.data import map_shards
+    from cluster.resources import available_cpus
+    from cluster.session import session
+
+    items = plan_shards(cache, info, texts, info.views, TEXTS_PER_SHARD)
+    n_done = 0
+
+    def count(*_: object) -> None:
+        nonlocal n_done
+        n_done += 1
+        report(n_done, len(items))
+
+    with session(address, log_path=log_path):
+        n_actors = min(available_cpus(), len(items))
+        worker = {"encoder_ref": ref, "storage_uri": cache.storage.uri, "n_threads": 1}
+        results = map_shards(ShardEncoder, items, worker_kwargs=worker, n_actors=n_actors, cpus_per_actor=1, on_done=count)
+    return sum(int(result["n_truncated"]) for result in results)
