@@ -15,6 +15,8 @@ _DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 # at the margin: an indented directive speaks of one parameter, not of the object
 _DEPRECATED_DIRECTIVE = re.compile(r"^\.\. deprecated::|^[\[(*]*deprecated\W", re.IGNORECASE | re.MULTILINE)
 
+_DEPRECATING_NAME = re.compile(r"^(?!.*(arg|param|kw|posit|renam|default)).*deprecat", re.IGNORECASE)
+
 
 def extract_file(path: str | Path, package: str, file: str) -> list[dict[str, Any]]:
     """Rows of one file, in source order: one per docstring (`kind` module, class, function or method) and one per literal
@@ -115,8 +117,8 @@ def _literal_text(node: ast.expr) -> str:
 
 
 def _has_deprecation_decorator(node: Any) -> bool:
-    names = (ast.unparse(decorator) for decorator in getattr(node, "decorator_list", ()))
-    return any("deprecat" in name.lower() for name in names)
+    decorators = (getattr(item, "func", item) for item in getattr(node, "decorator_list", ()))
+    return any(_DEPRECATING_NAME.search(ast.unparse(decorator)) for decorator in decorators)
 
 
 def _returns_value(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:

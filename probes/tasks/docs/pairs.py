@@ -24,14 +24,14 @@ def summary_body_examples(table: pa.Table) -> Iterator[Example]:
 
 def next_paragraph_examples(table: pa.Table) -> Iterator[Example]:
     """(Summary, second paragraph) -> of one docstring? False pairs are of one package."""
-    rows = select(table, limit=2500)
+    rows = select(table, limit=1500)
     parts = ((row, paragraphs(row["docstring"])) for row in rows)
     yield from _true_and_false((row, texts[0], texts[1]) for row, texts in parts if len(texts) > 1)
 
 
 def parameter_owner_examples(table: pa.Table) -> Iterator[Example]:
     """(Summary, description of a parameter) -> of one function? False pairs are of one package."""
-    rows = select(table, kinds=("class", "function", "method"), limit=2500)
+    rows = select(table, kinds=("class", "function", "method"), limit=1500)
     parts = ((row, parameters(row["docstring"])) for row in rows)
     longest = ((row, max((item.description for item in items), key=len)) for row, items in parts if items)
     yield from _true_and_false((row, summary(row["docstring"]), text) for row, text in longest)
@@ -40,8 +40,8 @@ def parameter_owner_examples(table: pa.Table) -> Iterator[Example]:
 def _true_and_false(halves: Iterable[tuple[dict[str, Any], str, str]]) -> Iterator[Example]:
     """Half of the pairs as they are; the second texts of the others move on by one within their package and split."""
     groups: dict[tuple[str, str], list[tuple[int, str, str, str]]] = defaultdict(list)
-    for row, text, pair in halves:
-        text, pair = truncate(text, MAX_PAIR_CHARS), truncate(pair, MAX_PAIR_CHARS)
+    for row, first, second in halves:
+        text, pair = truncate(first, MAX_PAIR_CHARS), truncate(second, MAX_PAIR_CHARS)
         if len(text.split()) >= MIN_WORDS and len(pair.split()) >= MIN_WORDS:
             order = zlib.crc32(f"{row['file']}:{row['qualname']}".encode())
             groups[row["package"], row["split"]].append((order, row["file"], text, pair))

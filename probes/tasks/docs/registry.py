@@ -38,7 +38,7 @@ class DocsTask:
 
 _SUBPACKAGES = {
     "scipy": "stats optimize signal sparse io interpolate special linalg spatial integrate ndimage",
-    "sklearn": "utils ensemble linear_model metrics decomposition model_selection preprocessing cluster gaussian_process datasets",
+    "sklearn": "utils ensemble linear_model metrics decomposition model_selection preprocessing cluster gaussian_process",
     "torch": "_inductor distributed _dynamo fx ao nn utils onnx _functorch optim distributions",
     "sympy": "polys physics core combinatorics matrices functions solvers geometry integrals stats printing",
     "ray": "data rllib serve llm train autoscaler tune dashboard util",

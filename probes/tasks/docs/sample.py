@@ -11,7 +11,7 @@ from probes.tasks.docs.dedup import kept_rows
 from probes.tasks.task import Split
 
 SPLIT_SHARES = {"train": 0.65, "validation": 0.10, "test": 0.25}
-MAX_ROWS_PER_FILE = 40
+MAX_ROWS_PER_FILE = 60
 """Of one class and one file in a task: a few giant files must not make up a class."""
 MIN_TRAIN_ROWS = 12
 MIN_TEST_ROWS = 4

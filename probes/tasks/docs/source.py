@@ -110,7 +110,7 @@ class DocsSource:
         return [(found[name], name) for name in sorted(found)]
 
 
-_SKIPPED_FOLDERS = frozenset("tests test _vendor vendored thirdparty_files externals".split())
+_SKIPPED_FOLDERS = frozenset(("tests", "test", "_vendor", "vendored", "thirdparty_files", "externals"))
 
 
 def _version(package: str) -> str:

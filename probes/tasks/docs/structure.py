@@ -12,16 +12,7 @@ from probes.tasks.docs.sample import Example
 KIND_NAMES = ("module", "class", "function", "method")
 SECTION_NAMES = ("summary", "notes", "parameters", "returns", "raises", "attributes")
 TYPE_NAMES = ("bool", "int", "float", "str", "array", "callable", "dict", "list")
-ERROR_NAMES = (
-    "ValueError",
-    "AssertionError",
-    "TypeError",
-    "RuntimeError",
-    "AttributeError",
-    "ImportError",
-    "KeyError",
-    "IndexError",
-)
+ERROR_NAMES = ("ValueError", "AssertionError", "TypeError", "RuntimeError", "AttributeError", "ImportError", "KeyError")
 
 _KIND_WORDS = re.compile(r"\b(module|class|function|method|package)(e?s)?\b", re.IGNORECASE)
 _TYPES = {
@@ -37,14 +28,12 @@ _TYPES = {
 _TYPE_PATTERNS = {name: re.compile(rf"^[`~:\w]*?({pattern})\b", re.IGNORECASE) for name, pattern in _TYPES.items()}
 _TYPE_WORDS = re.compile(rf"\b({'|'.join(_TYPES.values())})\b", re.IGNORECASE)
 _DEFAULT_WORDS = re.compile(
-    r"\(?\*?\b(optional(ly)?|(by )?defaults?|if (not (given|provided|specified|set)|none|omitted))\b[^.;)]*[.;)]?", re.I
-)
-_ERROR_WORDS = re.compile(r"\b\w*(Error|Exception)\b")
-_DEPRECATION_SENTENCE = re.compile(
-    r"[^.]*\b(deprecat\w*|no longer|(will be|be|was|been) removed|legacy|obsolete|removal)\b[^.]*(\.|$)(\d[\d.]*)?",
+    r"\(?\*?\b(optional(ly)?|(by )?defaults?|if (not (given|provided|specified|set)|none|omitted))\b[^.;)]*[.;)]?",
     re.IGNORECASE,
 )
-_VERSION = re.compile(r"\b(version )?v?\d+\.\d+(\.\w+)*\b", re.IGNORECASE)
+_ERROR_WORDS = re.compile(r"\b\w*(Error|Exception)\b")
+_SENTENCE_END = re.compile(r"(?<=[.;!])\s+")
+_DEPRECATION_WORDS = re.compile(r"deprecat|no longer|removed|removal|legacy|obsolete|instead|version|\d\.\d", re.IGNORECASE)
 
 
 def kind_examples(table: pa.Table) -> Iterator[Example]:
@@ -56,7 +45,7 @@ def kind_examples(table: pa.Table) -> Iterator[Example]:
 
 def section_examples(table: pa.Table) -> Iterator[Example]:
     """A piece of a docstring -> the section it was taken from; one piece of a docstring for each section."""
-    for row in select(table, kinds=("class", "function", "method"), limit=2000):
+    for row in select(table, kinds=("class", "function", "method"), limit=800):
         found = sections(row["docstring"])
         pieces = {name: (items_of(found[name]) or [""])[0] for name in SECTION_NAMES if name in found}
         described = parameters(row["docstring"])
@@ -68,7 +57,7 @@ def section_examples(table: pa.Table) -> Iterator[Example]:
 
 def parameter_type_examples(table: pa.Table) -> Iterator[Example]:
     """Description of a parameter -> its type. Words that name a type are masked."""
-    for row in select(table, kinds=("class", "function", "method"), limit=2500):
+    for row in select(table, kinds=("class", "function", "method"), limit=1200):
         for parameter in parameters(row["docstring"]):
             label = type_of(parameter.type)
             if label:
@@ -78,7 +67,7 @@ def parameter_type_examples(table: pa.Table) -> Iterator[Example]:
 
 def optional_examples(table: pa.Table) -> Iterator[Example]:
     """Name and description of a parameter -> whether it may be left out. What says so outright is removed."""
-    for row in select(table, kinds=("class", "function", "method"), limit=2500):
+    for row in select(table, kinds=("class", "function", "method"), limit=1200):
         for parameter in parameters(row["docstring"]):
             if parameter.type:
                 is_optional = bool(re.search(r"optional|default|=|\bNone\b", parameter.type))
@@ -95,10 +84,11 @@ def error_examples(table: pa.Table) -> Iterator[Example]:
 
 def deprecated_examples(table: pa.Table) -> Iterator[Example]:
     """Text of a docstring -> whether the object is deprecated. Sentences that say so are removed."""
-    for row in select(table, kinds=("class", "function", "method"), limit=4000):
+    for row in select(table, kinds=("class", "function", "method"), limit=2000):
         text = clean(" ".join(paragraphs(row["docstring"])))
-        text = _VERSION.sub("", _DEPRECATION_SENTENCE.sub("", text))
-        yield from _example(truncate(clean(text), 400), "deprecated" if row["deprecated"] else "current", row)
+        sentences = _SENTENCE_END.split(truncate(text, MAX_TEXT_CHARS))
+        text = " ".join(sentence for sentence in sentences if not _DEPRECATION_WORDS.search(sentence))
+        yield from _example(truncate(text, 400), "deprecated" if row["deprecated"] else "current", row)
 
 
 def returns_examples(table: pa.Table) -> Iterator[Example]:

@@ -10,49 +10,75 @@ from probes.tasks.docs.material import MIN_WORDS, select
 from probes.tasks.docs.sample import Example
 
 LIBRARIES = (
-    "aiohttp datasets deepspeed fontTools huggingface_hub matplotlib networkx numpy optuna pandas pydantic ray rich scipy sklearn"
-    " sqlalchemy sympy torch transformers xgboost"
-).split()
+    "aiohttp",
+    "fontTools",
+    "huggingface_hub",
+    "matplotlib",
+    "networkx",
+    "numpy",
+    "optuna",
+    "pandas",
+    "ray",
+    "scipy",
+    "sklearn",
+    "sqlalchemy",
+    "sympy",
+    "torch",
+    "transformers",
+    "xgboost",
+)
 _ALIASES = {
-    "sklearn": ("scikit-learn", "scikit"),
+    "sklearn": ("scikit",),
     "torch": ("pytorch",),
     "numpy": ("np",),
     "pandas": ("pd",),
-    "fontTools": ("ttx",),
+    "fontTools": ("fonttool", "ttlib", "ttx"),
+    "huggingface_hub": ("huggingface", "hub", "hf"),
+    "xgboost": ("xgb",),
+    "networkx": ("nx",),
+    "matplotlib": ("mpl", "pyplot"),
 }
-MAX_TOPIC_CHARS = 280
+_PATH = re.compile(r"[A-Za-z][\w.-]*")
+_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")  # of a CamelCase or snake_case name
+MAX_TOPIC_CHARS = 400
 """Short texts: a whole page of documentation always gives its library away."""
 
 
 def library_examples(table: pa.Table) -> Iterator[Example]:
     """Text of a docstring -> the library it documents."""
-    names = [name for library in LIBRARIES for name in (library, *_ALIASES.get(library, ()))]
-    mask = _mask(names)
-    for row in select(table, packages=LIBRARIES, limit=2500):
-        text = _prose(row["docstring"], mask, "library")
+    names = _names(*LIBRARIES)
+    for row in select(table, packages=LIBRARIES, limit=1500):
+        text = _prose(row["docstring"], names, "library")
         if text:
             yield Example(text, row["package"], row["split"], row["package"], row["file"])
 
 
 def subpackage_examples(table: pa.Table, package: str, subpackages: Sequence[str]) -> Iterator[Example]:
     """Text of a docstring -> the subpackage of `package` it comes from."""
-    mask = _mask([package, *_ALIASES.get(package, ()), *(name.strip("_") for name in subpackages)])
+    names = _names(package, *subpackages)
     for row in select(table, packages=[package]):
         label = row["module"].split(".")[1] if "." in row["module"] else ""
-        text = _prose(row["docstring"], mask, "it") if label in subpackages else ""
+        text = _prose(row["docstring"], names, "it") if label in subpackages else ""
         if text:
             yield Example(text, label, row["split"], package, row["file"])
 
 
-def _mask(names: Sequence[str]) -> re.Pattern[str]:
-    """Matches each of the names as a word, also within a dotted or underscored path, which goes as a whole."""
-    alternatives = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    return re.compile(
-        rf"[\w.]*(?<![A-Za-z])(?:{alternatives})(?![a-z])[\w.]*\w|(?<![A-Za-z])(?:{alternatives})(?![a-z])", re.IGNORECASE
-    )
+def _mask(text: str, names: frozenset[str], replacement: str) -> str:
+    """`text` with every word replaced that holds one of `names`, alone or in `a.dotted.path`, `snake_case` or `CamelCase`."""
+
+    def mask_path(path: re.Match[str]) -> str:
+        parts = {*path[0].lower().split("."), *(part.lower() for part in _PART.findall(path[0]))}
+        return replacement if parts & names else path[0]
+
+    return _PATH.sub(mask_path, text)
 
 
-def _prose(docstring: str, mask: re.Pattern[str], replacement: str) -> str:
-    text = clean(" ".join(paragraphs(docstring)))
-    text = truncate(mask.sub(replacement, text), MAX_TOPIC_CHARS)
+def _names(*names: str) -> frozenset[str]:
+    """The lower-case parts that names are recognised by, with their aliases."""
+    every = [alias for name in names for alias in (name, *_ALIASES.get(name, ()))]
+    return frozenset(part for name in every for part in (name.strip("_").lower(), name.strip("_").lower().replace("_", "")))
+
+
+def _prose(docstring: str, names: frozenset[str], replacement: str) -> str:
+    text = truncate(_mask(clean(" ".join(paragraphs(docstring))), names, replacement), MAX_TOPIC_CHARS)
     return text if len(text.split()) >= MIN_WORDS else ""
