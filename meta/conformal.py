@@ -1,9 +1,10 @@
 """Conformal calibration of quantile forecasts where the exchangeable unit is the task, not the row.
 
-Rows of one task share its peculiarities, so thousands of rows of nine tasks are nine draws. Every score is therefore weighted
-so that tasks count equally, scores come from models that have not seen the row's task (cross-fitting by task family), and
-factors are widened, as a Student interval is, for the number of independent draws those tasks are worth. What a factor guarantees without any assumption but
-exchangeable tasks is stated beside it (`guaranteed_level`): with G tasks never more than G / (G + 1).
+Rows of one task share its peculiarities, so thousands of rows of nine tasks are not thousands of draws. Every score is
+therefore weighted so that tasks count equally, scores come from models that have not seen the row's task (cross-fitting by
+task family), and factors are widened, as a Student interval is, for the number of independent draws those tasks are worth.
+What a factor guarantees under nothing but exchangeable tasks is stated beside it (`guaranteed_level`): with G tasks never more
+than G / (G + 1).
 """
 
 import numpy as np

@@ -12,8 +12,8 @@ RATES = ("accuracy", "macro_f1", "auroc")
 """Metrics in [0, 1] where higher is better."""
 METRICS = (*RATES, "log_loss")
 FORECASTS = ("last", "loo", "pow2", "pow3", "pow4", "octaves")
-"""`last`: the last held-out point before n carried forward (two-fold); `loo`: leave-one-out at n carried forward; `pow2`, `pow3`,
-`pow4`: power laws on all points; `octaves`: pow3 on the last two octaves."""
+"""`last`: the last held-out point before n carried forward (two-fold); `loo`: leave-one-out at n carried forward; `pow2`,
+`pow3`, `pow4`: power laws on all points; `octaves`: pow3 on the last two octaves."""
 EXPONENTS = np.geomspace(0.05, 2.0, 40)
 OFFSETS = (0.0, 0.5, 2.0, 8.0)
 """pow4: d of (n + d)^-c in multiples of the smallest size."""
@@ -70,7 +70,9 @@ def power_law(
     predicted = np.empty(len(sizes))
     for start in range(0, len(sizes), CHUNK_ROWS):
         rows = slice(start, start + CHUNK_ROWS)
-        predicted[rows] = _power_law_chunk(sizes[rows], losses[rows], known[rows], horizons[rows], asymptote, offsets)
+        predicted[rows] = _power_law_chunk(
+            sizes[rows], losses[rows], known[rows], horizons[rows], asymptote=asymptote, offsets=offsets
+        )
     return predicted
 
 
@@ -79,6 +81,7 @@ def _power_law_chunk(
     losses: np.ndarray,
     known: np.ndarray,
     horizons: np.ndarray,
+    *,
     asymptote: bool,
     offsets: tuple[float, ...],
 ) -> np.ndarray:

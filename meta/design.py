@@ -48,7 +48,7 @@ def noise_terms(frame: pd.DataFrame, anchored: np.ndarray, metric: str) -> np.nd
 
 def tree_inputs(frame: pd.DataFrame, known: pd.DataFrame, metric: str) -> pd.DataFrame:
     """(R, features) float32 that trees may use: every number known of the sample, the horizon, and each forecast's distance
-    from the anchor. NaN where a feature is missing. Curves of other metrics are left out."""
+    from the anchor. NaN where a feature is missing."""
     others = {f"curve_{name}_{fraction}" for name in METRICS for fraction in FRACTIONS}
     left_out = {
         *ID_COLUMNS,

@@ -54,8 +54,8 @@ def held_out_predictions(
     """Every sample of `frame` at every factor of `FACTORS`, predicted by a metamodel that has not seen its value of `by`.
 
     `frame` is `meta.observations.observation_table`'s. Returns the sample's columns and `horizon`, `factor`, `q05` .. `q95`,
-    each baseline, `static` (mean truth of the view at n on the other tasks) and `truth` (NaN where not measured). `fold_map` maps
-    `predict_fold` over folds in any order (`map`, or a pool's), so folds can run in parallel.
+    each baseline, `static` (mean truth of the view at n on the other tasks) and `truth` (NaN where not measured).
+    `fold_map` maps `predict_fold` over folds in any order (`map`, or a pool's), so folds can run in parallel.
     """
     folds = sorted(frame[by].astype(str).unique())
     parts = []

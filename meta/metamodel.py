@@ -58,8 +58,8 @@ class Metamodel:
     booster: xgboost.Booster
     noise: tuple[float, float, float]
     """Factors of `meta.design.noise_terms`."""
-    spread: tuple[float, ...]
-    """Quantiles (at QUANTILES) of the standardised error of the anchor, over all tasks."""
+    spread: tuple[tuple[float, ...], ...]
+    """Quantiles (at QUANTILES) of the standardised error of the anchor over all tasks, near each of OCTAVE_KNOTS."""
     trust: tuple[float, ...]
     """Share of the trees' word against `spread`, at OCTAVE_KNOTS."""
     factors: tuple[float, ...]
@@ -97,7 +97,7 @@ class Metamodel:
         for fold in _folds(names, settings.seed):
             noise, spread, booster = _learn(data.rows(~fold), truth[~fold], names[~fold], settings)
             held_out_scale[fold] = np.sqrt(data.noise[fold] @ noise)
-            held_out_spread[fold] = spread
+            held_out_spread[fold] = _at_octaves(spread, data.octaves[fold])
             held_out[fold] = _tree_quantiles(booster, data.inputs[fold])
         error_trees, error_spread = (
             truth - data.anchor - held_out_scale * standardised[:, MEDIAN] for standardised in (held_out, held_out_spread)
@@ -110,7 +110,16 @@ class Metamodel:
         factors, guaranteed = calibration_factors(raw, truth, names)
         noise, spread, booster = _learn(data, truth, names, settings)
         card = _card(frame, names, metric, guaranteed)
-        return cls(metric, tuple(data.inputs.columns), booster, tuple(noise), tuple(spread), tuple(trust), tuple(factors), card)
+        return cls(
+            metric,
+            tuple(data.inputs.columns),
+            booster,
+            tuple(noise.tolist()),
+            tuple(map(tuple, spread.tolist())),
+            tuple(trust.tolist()),
+            tuple(factors.tolist()),
+            card,
+        )
 
     def predict(self, features: pd.DataFrame) -> np.ndarray:
         """(R, 5) float64 quantiles (QUANTILES) of the metric for rows of sample features with the column `horizon`.
@@ -124,7 +133,7 @@ class Metamodel:
             raise ValueError(f"features lack {', '.join(missing[:5])}")
         share = np.interp(data.octaves, OCTAVE_KNOTS, self.trust)[:, None]
         trees = _tree_quantiles(self.booster, data.inputs[list(self.feature_names)])
-        standardised = share * trees + (1 - share) * np.asarray(self.spread)
+        standardised = share * trees + (1 - share) * _at_octaves(np.asarray(self.spread), data.octaves)
         quantiles = _sorted_quantiles(data.anchor, np.sqrt(data.noise @ np.asarray(self.noise)), standardised, self.metric)
         quantiles = _monotone(quantiles, data.sample, data.octaves, self.metric)
         wider = 1 + WIDER_PER_OCTAVE_OUTSIDE * self._octaves_outside(features)
@@ -148,6 +157,10 @@ class Metamodel:
                 phrases.append(f"{label} {shown:.0f} is outside {low_shown:.0f}..{high_shown:.0f}")
         return phrases
 
+    def with_evaluation(self, tables: Mapping[str, Any]) -> "Metamodel":
+        """The same metamodel with the tables of `meta.evaluation` in its card, under `evaluation`."""
+        return replace(self, card={**self.card, "evaluation": dict(tables)})
+
     def save(self, storage: Storage, key: str) -> str:
         """Publish under `metamodels/<key>/`; returns that artefact key."""
         artefact = f"metamodels/{key}"
@@ -168,7 +181,8 @@ class Metamodel:
             if version == (SCHEMA, FEATURES_VERSION):
                 booster = xgboost.Booster()
                 booster.load_model(folder / TREES_FILE)
-                fitted = {name: tuple(stored[name]) for name in ("feature_names", "noise", "spread", "trust", "factors")}
+                fitted = {name: tuple(stored[name]) for name in ("feature_names", "noise", "trust", "factors")}
+                fitted["spread"] = tuple(tuple(row) for row in stored["spread"])
                 return cls(metric=stored["metric"], booster=booster, card=stored["card"], **fitted)
         except (ValueError, KeyError, TypeError, xgboost.core.XGBoostError) as error:
             raise CorruptArtefactError(f"{folder}: cannot be read ({str(error).splitlines()[0]})") from error
@@ -215,7 +229,7 @@ class _Prepared:
 def _learn(
     data: _Prepared, truth: np.ndarray, names: np.ndarray, settings: TreeSettings
 ) -> tuple[np.ndarray, np.ndarray, xgboost.Booster]:
-    """(noise factors (3,), spread (5,), trees) from rows whose groups are `names`."""
+    """(noise factors (3,), spread (len(OCTAVE_KNOTS), 5), trees) from rows whose groups are `names`."""
     from scipy.optimize import nnls
 
     weights = group_weights(names)
@@ -223,8 +237,11 @@ def _learn(
     balance = np.sqrt(weights) / data.noise.sum(axis=1)  # relative errors of the variance, tasks equal
     noise = np.maximum(nnls(data.noise * balance[:, None], error**2 * balance)[0], 0.05)
     standardised = error / np.sqrt(data.noise @ noise)
-    spread = np.array([weighted_quantile(standardised, weights, level) for level in QUANTILES])
-    matrix = xgboost.DMatrix(data.inputs, standardised, weight=weights * len(weights))
+    spread = np.empty((len(OCTAVE_KNOTS), len(QUANTILES)))
+    for row, knot in enumerate(OCTAVE_KNOTS):
+        near = weights * np.maximum(_nearness(data.octaves, knot), 1e-3)  # all rows count a little where no row is near
+        spread[row] = [weighted_quantile(standardised, near, level) for level in QUANTILES]
+    matrix = xgboost.DMatrix(data.inputs.to_numpy(), standardised, weight=weights * len(weights))
     parameters = {
         "objective": "reg:quantileerror",
         "quantile_alpha": np.array(QUANTILES),
@@ -242,8 +259,20 @@ def _learn(
     return noise, spread, xgboost.train(parameters, matrix, settings.n_rounds)
 
 
+def _nearness(octaves: np.ndarray, knot: float) -> np.ndarray:
+    """(R,) 1 at the knot, falling to 0 at 1.5 octaves from it."""
+    return np.maximum(1 - np.abs(octaves - knot) / 1.5, 0.0)
+
+
+def _at_octaves(at_knots: np.ndarray, octaves: np.ndarray) -> np.ndarray:
+    """(R, 5) values given at OCTAVE_KNOTS, (len(OCTAVE_KNOTS), 5), interpolated; constant beyond the last."""
+    return np.stack([np.interp(octaves, OCTAVE_KNOTS, column) for column in at_knots.T], axis=1)
+
+
 def _tree_quantiles(booster: xgboost.Booster, inputs: pd.DataFrame) -> np.ndarray:
-    return np.asarray(booster.predict(xgboost.DMatrix(inputs)), dtype=np.float64).reshape(len(inputs), len(QUANTILES))
+    return np.asarray(booster.predict(xgboost.DMatrix(inputs.to_numpy())), dtype=np.float64).reshape(
+        len(inputs), len(QUANTILES)
+    )
 
 
 def _sorted_quantiles(anchored: np.ndarray, scale: np.ndarray, standardised: np.ndarray, metric: str) -> np.ndarray:
@@ -283,7 +312,7 @@ def _choose_trust(error_trees: np.ndarray, error_spread: np.ndarray, octaves: np
     _, index = np.unique(names, return_inverse=True)
     trust = []
     for knot in OCTAVE_KNOTS:
-        near = np.maximum(1 - np.abs(octaves - knot) / 1.5, 0.0)
+        near = _nearness(octaves, knot)
         mass = np.bincount(index, near)
         known = mass > 0
         best_share, best_gain = 0.0, 0.0

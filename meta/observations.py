@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from probes.metrics import score
 from pydantic import BaseModel, ConfigDict
 
 from cluster.storage import Storage, digest
@@ -20,6 +19,7 @@ from probes.encoders.base import EncoderInfo, View
 from probes.features import embedding_features
 from probes.features.battery import check_sample, sample_rows
 from probes.features.crossfit import curve_so_far, fit_ridge
+from probes.metrics import score
 
 FEATURES_VERSION = 1
 """Part of every observation's key: raised when a feature changes its meaning."""
@@ -28,7 +28,7 @@ FRACTIONS = (8, 4, 2, 1)
 POOLINGS = ("cls", "mean", "max")
 FAMILIES = ("neoberta", "hf", "lsa", "random", "static")
 HORIZON_FACTORS = (1, 2, 4, 8, 16)
-ID_COLUMNS = ("task", "task_fingerprint", "task_family", "encoder", "encoder_fingerprint", "pooling", "seed")
+ID_COLUMNS = ("task", "task_fingerprint", "task_family", "encoder", "encoder_fingerprint", "pooling", "subset", "seed")
 """Columns that name an observation; every other number of an observation is a feature."""
 
 
@@ -47,7 +47,7 @@ class ObservationSpec(BaseModel):
     """Unlabelled rows of the test split that the sample is set beside."""
 
 
-def sample_features(
+def sample_features(  # noqa: PLR0917 (one sample is these six things, in this order everywhere)
     X: np.ndarray,
     y: np.ndarray,
     X_eval: np.ndarray,
@@ -165,10 +165,11 @@ def run_observations(block: dict) -> dict:
     Returns key, n_observations and wall_seconds."""
     import time
 
+    from probes.tasks.store import load_saved_task
+
     from probes.cache import EmbeddingCache
     from probes.embed import task_matrix
     from probes.subsets import subset_rows
-    from probes.tasks.store import load_saved_task
 
     started = time.perf_counter()
     storage, spec = Storage(block["storage"]), ObservationSpec.model_validate(block["spec"])
@@ -179,17 +180,18 @@ def run_observations(block: dict) -> dict:
     view = View(int(block["layer"]), block["pooling"])
     cache = EmbeddingCache(storage, block["encoder"]["fingerprint"])
     X, labels = task_matrix(task, "train", cache, view), task.splits["train"].labels
+    X_test = task_matrix(task, "test", cache, view)
     rows = []
     for size in spec.sizes:
         for seed in range(spec.n_seeds):
-            if size > len(labels):
+            if size > np.sum(labels >= 0):
                 continue
             subset = subset_rows(labels, task_fingerprint=task.fingerprint, kind=spec.subset, n=size, seed=seed)
             if len(np.unique(labels[subset])) < 2:
                 continue
-            X_eval = sample_rows(task_matrix(task, "test", cache, view), spec.max_eval_rows, seed)
+            X_eval = sample_rows(X_test, spec.max_eval_rows, seed)
             features = sample_features(X[subset], labels[subset], X_eval, task.n_classes, block["encoder"], view, seed=seed)
-            rows.append({**_identity(block), "seed": seed, **features})
+            rows.append({**_identity(block), "subset": spec.subset, "seed": seed, **features})
     storage.write_table(artefact, pa.Table.from_pylist(rows))
     return {"key": block["key"], "n_observations": len(rows), "wall_seconds": time.perf_counter() - started}
 
@@ -222,10 +224,11 @@ def observation_table(
 
 
 def join_truth(samples: pd.DataFrame, results: pa.Table, *, metric: str = "accuracy") -> pd.DataFrame:
-    """`samples` at every horizon in `HORIZON_FACTORS` times n for which `results` have the chosen ridge probe."""
+    """`samples` at every horizon in `HORIZON_FACTORS` times n for which `results` have the chosen ridge probe, on subsets of
+    the kind the sample was drawn as."""
     probes = results.to_pandas()
     probes = probes[(probes["probe"] == "ridge") & probes["C_selected"] & probes[metric].notna()]
-    place = ["task_fingerprint", "encoder_fingerprint", "layer", "pooling"]
+    place = ["task_fingerprint", "encoder_fingerprint", "layer", "pooling", "subset"]
     truth = probes.groupby([*place, "n_train"], observed=True)[metric].agg(["mean", "std", "size"]).reset_index()
     truth = truth.rename(columns={"n_train": "horizon", "mean": "truth", "std": "truth_std", "size": "n_truth"})
     truth["horizon"] = truth["horizon"].astype(np.float64)
