@@ -69,8 +69,8 @@ def default_target(curves: Sequence[np.ndarray], metric: str) -> float:
     """A target for a user who names none: a point short of the best median at the far end of the curves, in whole points."""
     ends = [float(curve[-1, MEDIAN]) for curve in curves]
     if metric in RATES:
-        return round(max(np.floor((max(ends) - 0.01) * 100) / 100, 0.01), 4)
-    return round(float(np.ceil((min(ends) + 0.01) * 100) / 100), 4)
+        return max(float(np.floor(round(100 * max(ends) - 1, 6))), 1.0) / 100
+    return float(np.ceil(round(100 * min(ends) + 1, 6))) / 100
 
 
 def fewest_labels(needs: Sequence[EncoderNeed]) -> int:

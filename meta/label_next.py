@@ -13,9 +13,11 @@ import numpy as np
 BALANCE_ROWS_PER_CLASS = 32
 """Labelled rows per class at which typical and uncertain rows weigh the same."""
 MAX_REGIONS = 40
-MIN_ROWS_PER_REGION = 5
+LABELS_PER_REGION = 3
+"""Labelled rows that a region has on average: with fewer, many would be without one by chance."""
+MIN_ROWS_PER_REGION = 10
 SIGNIFICANT_Z = 2.0
-"""A region counts as uncovered when its lack of labels exceeds this many standard errors, or when it has none at all."""
+"""A region counts as uncovered when its lack of labels exceeds this many standard errors, or it has none and is due one."""
 RARE_SHARE = 0.5
 """A class is rare below this share of an equal share."""
 RARE_WEIGHT = 0.7
@@ -49,12 +51,12 @@ class Regions:
     @property
     def deficit(self) -> np.ndarray:
         """(k,) share of the evaluation rows in a cell less its share of the labelled ones, 0 where that is within the noise of
-        the counts (unless the cell has no label at all)."""
+        the counts (unless the cell has no label and is due one)."""
         n_eval, n_train = self.eval_counts.sum(), max(self.train_counts.sum(), 1)
         of_eval, of_train = self.eval_counts / n_eval, self.train_counts / n_train
         pooled = (self.eval_counts + self.train_counts) / (n_eval + n_train)
         noise = np.sqrt(pooled * (1 - pooled) * (1 / n_eval + 1 / n_train))
-        lacking = (of_eval - of_train > SIGNIFICANT_Z * noise) | (self.train_counts == 0)
+        lacking = (of_eval - of_train > SIGNIFICANT_Z * noise) | ((self.train_counts == 0) & (of_eval * n_train >= 1))
         return np.where(lacking, np.maximum(of_eval - of_train, 0.0), 0.0)
 
 
@@ -91,7 +93,8 @@ def label_next(
     n_eval, n_classes = len(X_eval), len(label_names)
     if n_eval == 0:
         return []
-    n_regions = int(np.clip(min(len(X) + n_rows, n_eval // MIN_ROWS_PER_REGION), 1, MAX_REGIONS))
+    wanted = max(len(X) // LABELS_PER_REGION, n_rows // 2)
+    n_regions = int(np.clip(min(wanted, n_eval // MIN_ROWS_PER_REGION), 1, MAX_REGIONS))
     regions = find_regions(X, X_eval, n_regions=n_regions, seed=seed)
     typical = typical_weight(len(y), n_classes)
     margin, second, first = _margins(probabilities)

@@ -94,7 +94,7 @@ def choose_model(contenders: Sequence[Contender], metric: str) -> tuple[int, Mod
 
 
 def neoberta_configuration(contender: Contender) -> tuple[dict[str, Any], str]:
-    """What to set in a NeoBERTa's pretraining configuration (`neoberta.config.PretrainConfig`; the rest are its defaults) for one
+    """What to set in a pretraining configuration (`neoberta.config.PretrainConfig`; the rest are its defaults) for a NeoBERTa
     of the chosen depth and width, widths rounded to whole heads; and where the numbers come from."""
     width = int(np.clip(round(contender.info.hidden_size / HEAD_SIZE), 2, 12)) * HEAD_SIZE
     depth = int(np.clip(contender.view.layer, 2, MAX_NEOBERTA_LAYERS))

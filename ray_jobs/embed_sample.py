@@ -1,14 +1,18 @@
-"""The vectors of one user's samples through one encoder: from the cache, encoding here what is missing; many texts by Ray Data."""
+"""The vectors of a user's samples through one encoder: from the cache; what is missing is encoded here or, if much, by Ray."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from cluster.storage import Storage
 from meta.sample import EmbeddedEncoder, Prepared
 from probes.cache import EmbeddingCache
-from probes.embed import ShardEncoder, embed_texts, plan_shards, task_matrix, task_texts
-from probes.encoders.base import Encoder, EncoderInfo, View
+from probes.embed import ShardEncoder, embed_texts, task_matrix, task_texts
+from probes.encoders.base import Encoder, View
 from probes.encoders.load import load_encoder
 from probes.tasks.task import Split, Task
 from ray_jobs.progress import ProgressCallback
@@ -24,7 +28,7 @@ def as_task(prepared: Prepared) -> Task:
     train, evaluation = prepared.train, prepared.evaluation
     splits = {"train": Split(train.texts, train.labels, train.text_pair)}
     if len(evaluation):
-        unlabelled = train.labels[:1].repeat(len(evaluation)) * 0 - 1
+        unlabelled = np.full(len(evaluation), -1, dtype=np.int64)
         splits["test"] = Split(evaluation.texts, unlabelled, evaluation.text_pair)
     return Task("sample", train.label_names, splits)
 
@@ -60,19 +64,30 @@ def embed_sample(
         n_truncated = int(storage.read_json(note)["n_truncated"])
     return EmbeddedEncoder(
         info=encoder.info,
-        views=read_views(task, cache, views),
+        views=CachedViews(task, cache, views),
         milliseconds_per_text=time_encoder(encoder, texts),
         n_truncated=n_truncated,
     )
 
 
-def read_views(task: Task, cache: EmbeddingCache, views: Sequence[View]) -> dict[View, tuple]:
-    """Per view the matrices of both splits, (n, d) and (m, d) float32, d four times as wide for pairs."""
-    matrices = {}
-    for view in views:
-        X = task_matrix(task, "train", cache, view)
-        matrices[view] = (X, task_matrix(task, "test", cache, view) if "test" in task.splits else X[:0])
-    return matrices
+class CachedViews(Mapping[View, tuple[np.ndarray, np.ndarray]]):
+    """Per view the matrices of both splits, (n, d) and (m, d) float32, d four times as wide for pairs: read from the cache when
+    asked for, since all views of all encoders at once may not fit into memory."""
+
+    def __init__(self, task: Task, cache: EmbeddingCache, views: Sequence[View]):
+        self._task, self._cache, self._views = task, cache, tuple(views)
+
+    def __getitem__(self, view: View) -> tuple[np.ndarray, np.ndarray]:
+        if view not in self._views:
+            raise KeyError(view)
+        X = task_matrix(self._task, "train", self._cache, view)
+        return X, task_matrix(self._task, "test", self._cache, view) if "test" in self._task.splits else X[:0]
+
+    def __iter__(self) -> Iterator[View]:
+        return iter(self._views)
+
+    def __len__(self) -> int:
+        return len(self._views)
 
 
 def time_encoder(encoder: Encoder, texts: Sequence[str]) -> float:
@@ -87,21 +102,11 @@ def time_encoder(encoder: Encoder, texts: Sequence[str]) -> float:
     return 1000 * min(seconds) / len(sample)
 
 
-def _embed_by_ray(
-    ref: str,
-    cache: EmbeddingCache,
-    info: EncoderInfo,
-    texts: Sequence[str],
-    report: ProgressCallback,
-    address: str | None,
-    log_path: Path | None,
-) -> int:
-    """Encode what is missing with one actor a core; returns how many texts were truncated."""
+def _embed_by_ray(ref: str, items: list[dict[str, Any]], storage: Storage, report: ProgressCallback) -> int:
+    """Encode planned shards with one actor a core; returns how many texts were truncated."""
     from cluster.data import map_shards
     from cluster.resources import available_cpus
-    from cluster.session import session
 
-    items = plan_shards(cache, info, texts, info.views, TEXTS_PER_SHARD)
     n_done = 0
 
     def count(*_: object) -> None:
@@ -109,8 +114,13 @@ def _embed_by_ray(
         n_done += 1
         report(n_done, len(items))
 
-    with session(address, log_path=log_path):
-        n_actors = min(available_cpus(), len(items))
-        worker = {"encoder_ref": ref, "storage_uri": cache.storage.uri, "n_threads": 1}
-        results = map_shards(ShardEncoder, items, worker_kwargs=worker, n_actors=n_actors, cpus_per_actor=1, on_done=count)
+    n_actors = min(available_cpus(), len(items))
+    worker = {"encoder_ref": ref, "storage_uri": storage.uri, "n_threads": 1}
+    results = map_shards(ShardEncoder, items, worker_kwargs=worker, n_actors=n_actors, cpus_per_actor=1, on_done=count)
     return sum(int(result["n_truncated"]) for result in results)
+
+
+def _session(address: str | None, log_path: Path | None) -> AbstractContextManager[Any]:
+    from cluster.session import session
+
+    return session(address, log_path=log_path)
