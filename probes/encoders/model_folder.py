@@ -134,7 +134,11 @@ def weight_files(folder: Path, ref: str) -> list[Path]:
     if single.exists():
         return [single]
     if index.exists():
-        files = [folder / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+        try:
+            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"encoder {ref}: {index} is damaged ({_first_line(error)}); download it again") from error
+        files = [folder / name for name in names]
         missing = [path.name for path in files if not path.exists()]
         if missing:
             raise UserError(f"encoder {ref}: {folder} lacks {missing[0]}, which {index.name} names; download it again")

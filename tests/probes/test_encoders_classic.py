@@ -1,0 +1,83 @@
+"""References, batches, LSA and static word vectors."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from encoder_conformance import TEXTS, EncoderConformance
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.storage import Storage
+from probes.encoders import Encoder, View, load_encoder, parse_ref
+from probes.encoders.batching import length_sorted_batches
+from probes.encoders.lsa import fit_lsa, save_lsa
+
+CORPUS = [f"Return the {noun} of the {thing}." for noun in ("index", "value", "model") for thing in ("axis", "matrix", "data")]
+VECTORS = "4 3\nthe 1 0 0\nmodel 0 2 0\nFit 0 0 4\nmatrix -1 -1 -1\n"
+
+
+class TestLsa(EncoderConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def encoder(cls) -> Encoder:
+        return load_encoder("lsa:4", fit_texts=CORPUS)
+
+
+class TestStatic(EncoderConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def encoder(cls, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+        path = tmp_path_factory.mktemp("static") / "vectors.txt"
+        path.write_text(VECTORS)
+        return load_encoder(f"static:{path}")
+
+    def test_pooling(self, encoder: Encoder) -> None:
+        out = encoder.encode(["Fit the model, unknownword", "THE"], encoder.info.views)
+        np.testing.assert_allclose(out[View(0, "mean")], [[1 / 3, 2 / 3, 4 / 3], [1, 0, 0]], rtol=1e-6)
+        np.testing.assert_allclose(out[View(0, "max")], [[1, 2, 4], [1, 0, 0]])
+
+    def test_glove_has_no_header_line(self, encoder: Encoder, tmp_path: Path) -> None:
+        (tmp_path / "glove.txt").write_text(VECTORS.partition("\n")[2])
+        assert load_encoder(f"static:{tmp_path / 'glove.txt'}").info.fingerprint == encoder.info.fingerprint
+
+
+def test_lsa_is_the_truncated_svd_of_tfidf() -> None:
+    texts = [" ".join(CORPUS[: n + 1]) for n in range(len(CORPUS))]  # singular values well apart
+    encoder = fit_lsa(texts, 4)
+    tfidf = encoder._vectorizer.transform(texts).toarray()  # scikit-learn's own, as the reference for the projection
+    vectors = encoder.encode(texts, encoder.info.views)[View(0, "mean")]
+    left, singular_values, _ = np.linalg.svd(tfidf, full_matrices=False)
+    best = (left[:, :4] * singular_values[:4]) @ (left[:, :4] * singular_values[:4]).T
+    np.testing.assert_allclose(vectors @ vectors.T, best, atol=1e-4)
+
+
+def test_lsa_round_trip(tmp_path: Path) -> None:
+    encoder, storage = fit_lsa(CORPUS, 4), Storage(tmp_path)
+    key = save_lsa(encoder, storage)
+    assert save_lsa(fit_lsa(CORPUS, 4), storage) == key  # deterministic, idempotent
+    loaded = load_encoder(f"lsa:{tmp_path / key}")
+    assert loaded.info.fingerprint == encoder.info.fingerprint
+    view = View(0, "mean")
+    np.testing.assert_array_equal(loaded.encode(TEXTS, [view])[view], encoder.encode(TEXTS, [view])[view])
+    assert fit_lsa(CORPUS[:-1], 4).info.fingerprint != encoder.info.fingerprint
+
+
+def test_few_texts_give_fewer_dimensions() -> None:
+    assert fit_lsa(CORPUS, 500).info.hidden_size == len(CORPUS) - 1
+
+
+def test_parse_ref() -> None:
+    assert parse_ref("hf:a/b@main") == ("hf:a/b@main", None)
+    assert parse_ref("hf:a#layer=6,pooling=max") == ("hf:a", View(6, "max"))
+    assert parse_ref("neoberta:x#pooling=cls") == ("neoberta:x", View(-1, "cls"))
+    assert parse_ref("lsa:256#layer=last") == ("lsa:256", View(-1, "mean"))
+
+
+@given(st.lists(st.integers(1, 300), max_size=60), st.integers(1, 600))
+def test_batches_partition_the_texts_within_the_budget(lengths: list[int], batch_tokens: int) -> None:
+    batches = list(length_sorted_batches(lengths, batch_tokens))
+    assert sorted(int(row) for rows in batches for row in rows) == list(range(len(lengths)))
+    for rows in batches:
+        padded = len(rows) * max(lengths[row] for row in rows)
+        assert padded <= batch_tokens or len(rows) == 1
