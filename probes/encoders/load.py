@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from cluster.storage import UserError
-from probes.encoders.base import Encoder
+from probes.encoders.base import Encoder, EncoderInfo
 from probes.encoders.precision import Precision
 from probes.encoders.reference import family_of, parse_ref, resolve_view
 
@@ -57,3 +57,8 @@ def load_encoder(
     if view is not None:
         encoder.info = dataclasses.replace(encoder.info, views=(resolve_view(encoder.info, view),))
     return encoder
+
+
+def describe_encoder(ref: str) -> EncoderInfo:
+    """What `ref` names, without keeping its weights: for planning. Raises UserError as `load_encoder` does."""
+    return load_encoder(ref).info
