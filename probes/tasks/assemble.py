@@ -1,0 +1,98 @@
+"""From labelled rows, wherever they were read, to a Task: splits chosen, labels numbered, unusable rows left out."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from cluster.storage import UserError
+from probes.tasks.split import split_rows
+from probes.tasks.task import Split, Task
+
+
+class Labelled(NamedTuple):
+    """Rows of one split as read. A label of None: the source has no label for the row."""
+
+    texts: list[str]
+    pairs: list[str] | None
+    labels: list[str | None]
+
+    def take(self, rows: Sequence[int]) -> "Labelled":
+        pairs = [self.pairs[row] for row in rows] if self.pairs is not None else None
+        return Labelled([self.texts[row] for row in rows], pairs, [self.labels[row] for row in rows])
+
+
+def assemble(
+    ref: str,
+    tables: Mapping[str, Labelled],
+    *,
+    label_names: Sequence[str] | None = None,
+    family: str = "",
+    info: dict[str, str] | None = None,
+) -> Task:
+    """A task from the splits that its source has (any of train, validation, test; at least one with labels).
+
+    Rows without a label and rows with a blank text are left out (the latter with a UserWarning). Where no test split remains
+    validation takes its place; where only one split remains it is split by text. `label_names` fixes names and order; without
+    it the labels that occur are sorted, numbers as numbers. Raises UserError when fewer than two classes remain in train."""
+    usable = {name: _usable(table, f"{ref} ({name})") for name, table in tables.items()}
+    usable = {name: table for name, table in usable.items() if table.labels}
+    if not usable:
+        raise UserError(f"{ref}: no row has a label; give a labelled file or split")
+    if len({table.pairs is None for table in usable.values()}) > 1:
+        raise UserError(f"{ref}: some splits have a second text and others have none; make them alike")
+    splits = _with_test(ref, usable)
+    present = {label for table in splits.values() for label in table.labels}
+    names = tuple(label_names) if label_names is not None else label_order(present)
+    strange = sorted(present - set(names))
+    if strange:
+        raise UserError(f"{ref}: label {strange[0]!r} is not among the label names {', '.join(names[:8])}; mend dataset.json")
+    if len(set(splits["train"].labels)) < 2:
+        raise UserError(f"{ref}: only one class in train ({splits['train'].labels[0]!r}); a task needs rows of two or more")
+    number = {name: index for index, name in enumerate(names)}
+    return Task(ref, names, {name: _encode(table, number) for name, table in splits.items()}, family, info or {})
+
+
+def label_order(labels: set[str]) -> tuple[str, ...]:
+    """The labels sorted, as numbers where all are whole numbers."""
+    try:
+        return tuple(sorted(labels, key=int))
+    except ValueError:
+        return tuple(sorted(labels))
+
+
+def _usable(table: Labelled, where: str) -> Labelled:
+    blank = {row for row, text in enumerate(table.texts) if not text.strip()}
+    if table.pairs is not None:
+        blank |= {row for row, text in enumerate(table.pairs) if not text.strip()}
+    if blank:
+        first = min(blank) + 1
+        warnings.warn(
+            f"{where}: {len(blank)} rows with a blank text left out, the first is row {first}", UserWarning, stacklevel=4
+        )
+    return table.take([row for row, label in enumerate(table.labels) if label is not None and row not in blank])
+
+
+def _with_test(ref: str, usable: dict[str, Labelled]) -> dict[str, Labelled]:
+    if "train" in usable and "test" in usable:
+        return usable
+    if "train" in usable and "validation" in usable:
+        return {"train": usable["train"], "test": usable["validation"]}
+    whole = usable["train"] if "train" in usable else _joined(list(usable.values()))
+    train, test = split_rows(whole.texts, whole.pairs, [str(label) for label in whole.labels], ref)
+    if not test:
+        raise UserError(
+            f"{ref}: {len(whole.texts)} rows are too few to test on: every class has a single distinct text; add rows"
+        )
+    return {"train": whole.take(train), "test": whole.take(test)}
+
+
+def _joined(tables: list[Labelled]) -> Labelled:
+    pairs = [text for table in tables for text in table.pairs or ()] if tables[0].pairs is not None else None
+    return Labelled([text for t in tables for text in t.texts], pairs, [label for t in tables for label in t.labels])
+
+
+def _encode(table: Labelled, number: dict[str, int]) -> Split:
+    labels = np.array([number[str(label)] for label in table.labels], dtype=np.int64)
+    return Split(tuple(table.texts), labels, tuple(table.pairs) if table.pairs is not None else None)

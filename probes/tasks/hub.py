@@ -1,0 +1,91 @@
+"""Tasks from the Hugging Face hub, through `datasets`. No code of a data set is ever run."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cluster.storage import UserError
+from probes.tasks.assemble import Labelled, assemble
+from probes.tasks.read import Columns, columns_to_rows
+from probes.tasks.task import Task
+
+COLLECTIONS = {"glue": "nyu-mll/glue", "super_glue": "aps/super_glue", "tweet_eval": "cardiffnlp/tweet_eval"}
+"""Written `glue/sst2`: a collection whose parts are configurations of one hub repository."""
+
+_TEXT_COLUMNS = ("text", "sentence", "content", "review", "tweet", "question", "sentence1", "premise", "question1", "title")
+_PAIR_COLUMNS = {
+    "sentence1": ("sentence2",),
+    "premise": ("hypothesis",),
+    "question1": ("question2",),
+    "question": ("sentence", "passage"),
+    "text": ("text_pair",),
+}
+_LABEL_COLUMNS = ("label", "labels", "coarse_label", "target", "intent", "category")
+_SPLIT_NAMES = {
+    "train": "train",
+    "validation": "validation",
+    "validation_matched": "validation",
+    "dev": "validation",
+    "test": "test",
+    "test_matched": "test",
+}
+
+
+def load_hub_task(ref: str, columns: Columns | None = None) -> Task:
+    """The task of a hub data set: `name`, `org/name`, `org/name:config` or `glue/sst2`.
+
+    Without `columns` they are recognised by name. Test splits with hidden labels (-1) are left out, as GLUE's. Raises UserError
+    when the data set is not there or cannot be reached, or when no text and class-label column can be told."""
+    repository, config = hub_name(ref)
+    data = _download(ref, repository, config)
+    names = {theirs: ours for theirs, ours in _SPLIT_NAMES.items() if theirs in data}
+    if not names:
+        raise UserError(f"{ref}: no train, validation or test split; it has {', '.join(data)}")
+    first = data[next(iter(names))]
+    columns = columns or _recognised(ref, first.column_names)
+    label_names = getattr(first.features.get(columns.label), "names", None)
+    tables = {}
+    for theirs, ours in names.items():
+        cells = {name: data[theirs][name][:] for name in data[theirs].column_names if name in columns}
+        texts, pairs, labels = columns_to_rows(cells, columns, f"{ref} ({theirs})")
+        tables[ours] = Labelled(texts, pairs, [_label(label, label_names) for label in labels])
+    return assemble(ref, tables, label_names=label_names, info={"source": f"hub:{repository}"})
+
+
+def hub_name(ref: str) -> tuple[str, str | None]:
+    """(repository, configuration) of a reference."""
+    name, _, config = ref.partition(":")
+    collection, _, part = name.partition("/")
+    if collection in COLLECTIONS and part:
+        return COLLECTIONS[collection], part
+    return name, config or None
+
+
+def _download(ref: str, repository: str, config: str | None) -> Any:
+    import datasets
+
+    try:
+        return datasets.load_dataset(repository, config)
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:  # as many kinds as causes
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{ref}: no such folder, file or docs/ task here, and the hub gave no such data set ({reason:.160}); check the name, "
+            "the configuration (org/name:config) and the network"
+        ) from error
+
+
+def _recognised(ref: str, there: Sequence[str]) -> Columns:
+    text = next((name for name in _TEXT_COLUMNS if name in there), None)
+    label = next((name for name in _LABEL_COLUMNS if name in there), None)
+    if text is None or label is None:
+        missing = "text" if text is None else "label"
+        raise UserError(f"{ref}: no {missing} column recognised among {', '.join(there)}; choose one with --{missing}-column")
+    pair = next((name for name in _PAIR_COLUMNS.get(text, ()) if name in there), None)
+    if text == "sentence" and "question" in there:  # QNLI: the question comes first
+        text, pair = "question", "sentence"
+    return Columns(text, pair, label)
+
+
+def _label(written: str, names: Sequence[str] | None) -> str | None:
+    if written == "-1":
+        return None
+    return names[int(written)] if names is not None and written.isdigit() and int(written) < len(names) else written

@@ -1,0 +1,49 @@
+"""A task from a reference: `docs/NAME`, a folder of Parquet splits, a table file, or a data set of the Hugging Face hub."""
+
+import difflib
+from pathlib import Path
+
+from cluster.storage import UserError
+from probes.tasks.assemble import Labelled, assemble
+from probes.tasks.docs.registry import DOCS_TASKS, DocsSource, build_docs_task
+from probes.tasks.folder import load_folder_task
+from probes.tasks.hub import load_hub_task
+from probes.tasks.read import SUFFIXES, Columns, read_labelled
+from probes.tasks.task import Task
+
+
+def load_task(
+    ref: str,
+    *,
+    docs: DocsSource | None = None,
+    text_column: str | None = None,
+    pair_column: str | None = None,
+    label_column: str | None = None,
+) -> Task:
+    """The task that `ref` names.
+
+    Args:
+        ref: `docs/NAME` (built from the packages of `docs`), a folder with `train|validation|test.parquet` and perhaps
+            `dataset.json`, a file that ends in .csv, .tsv, .jsonl or .parquet, or a data set of the hub: `imdb`, `org/name`,
+            `org/name:config`, `glue/sst2`.
+        text_column, pair_column, label_column: where they are not called `text`, `text_pair` and `label`.
+
+    Without an official test split validation is the test; without that, a quarter of each class is, chosen by a hash of the
+    text. Raises UserError, one line."""
+    if ref.startswith("docs/") and not Path(ref).exists():
+        return build_docs_task(ref.removeprefix("docs/"), docs)
+    columns = Columns(text_column or "text", pair_column, label_column or "label")
+    path = Path(ref).expanduser()
+    if path.is_dir():
+        return load_folder_task(ref, path, columns)
+    if path.is_file() or path.suffix.lower() in SUFFIXES or ref.startswith((".", "/", "~")):
+        texts, pairs, labels = read_labelled(path, columns)
+        return assemble(ref, {"train": Labelled(texts, pairs, list(labels))}, info={"source": "file"})
+    is_default = (text_column, pair_column, label_column) == (None, None, None)
+    try:
+        return load_hub_task(ref, None if is_default else columns)
+    except UserError as error:
+        nearest = difflib.get_close_matches(f"docs/{ref}", [f"docs/{name}" for name in DOCS_TASKS], n=1, cutoff=0.6)
+        if nearest:
+            raise UserError(f"{error}; did you mean {nearest[0]}?") from error
+        raise
