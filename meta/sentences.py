@@ -37,7 +37,9 @@ def _label(answers: Answers) -> str:
     for row in answers.label_next:
         reasons[row.reason] = reasons.get(row.reason, 0) + 1
     kinds = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1]))
-    return f"3 Label next: row {answers.label_next[0].row} of the evaluation sample first ({kinds}); {suspects}"
+    first = " ".join(answers.label_next[0].text.split())
+    first = first if len(first) <= 60 else first[:59] + "…"
+    return f'3 Label next: "{first}" first ({kinds}); {suspects}'
 
 
 def _space(answers: Answers) -> str:

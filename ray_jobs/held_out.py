@@ -1,0 +1,131 @@
+"""Stage 6 of the pilot: `characterize` on a task that the metamodel has never seen, beside what was truly measured on it."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from probes.sweep import load_results
+from pydantic import BaseModel
+
+from cluster.storage import digest
+from meta.answers import ANSWERS_FILE, Answers
+from meta.characterize import characterize
+from meta.metamodel import Metamodel
+from meta.sample import EmbeddedEncoder, EvalSample, LabelledSample, Prepared, prepare
+from meta.sentences import six_sentences
+from probes.cache import EmbeddingCache
+from probes.encoders.load import load_encoder
+from probes.subsets import subset_rows
+from probes.tasks.store import load_saved_task
+from probes.tasks.task import Task
+from ray_jobs.embed import EncoderRow
+from ray_jobs.embed_sample import CachedViews, as_task, time_encoder
+from ray_jobs.progress import ProgressCallback
+from ray_jobs.study import Study
+
+
+class MeasuredPoint(BaseModel):
+    """What the sweep measured on the held-out task: mean and standard deviation over seeds of the ridge probe's metric."""
+
+    encoder: str
+    layer: int
+    pooling: str
+    n_train: int
+    mean: float
+    std: float
+    n_seeds: int
+
+
+class HeldOutResult(BaseModel):
+    """What the stage leaves behind."""
+
+    task: str
+    answers_key: str
+    """`answers.json` on the study's storage."""
+    six_answers: list[str]
+    measured: list[MeasuredPoint]
+    """For every space of the answers; empty where the sweep left the task out."""
+
+
+def characterize_held_out(study: Study, report: ProgressCallback, done: dict[str, Any]) -> HeldOutResult:
+    """Answer the six questions for a sample of the demonstration task; made once for the same inputs."""
+    config = study.config.characterize
+    row = next(task for task in done["tasks"] if task.name == config.task)
+    encoders: list[EncoderRow] = done["encoders"]
+    identity = [
+        config,
+        study.config.seed,
+        row.fingerprint,
+        done["fit"].metamodel_key,
+        [encoder.info.fingerprint for encoder in encoders],
+    ]
+    folder = f"characterizations/{digest(identity)}"
+    key = f"{folder}/{ANSWERS_FILE}"
+    if study.storage.exists(key):
+        answers = Answers.model_validate(study.storage.read_json(key))
+    else:
+        task = load_saved_task(study.storage, row.fingerprint)
+        prepared = draw_samples(task, config.n_train, config.n_eval, study.config.seed)
+        answers = characterize(
+            prepared,
+            _embedded(study, encoders, as_task(prepared)),
+            Metamodel.load(study.storage.local_path(done["fit"].metamodel_key)),
+            target=config.target,
+            evaluation_tables=study.storage.read_json(done["fit"].evaluation_key),
+            metamodel_name=done["fit"].metamodel_key,
+            seed=study.config.seed,
+            progress=report,
+        )
+        study.storage.write_json(key, answers.to_json())
+    return HeldOutResult(
+        task=config.task,
+        answers_key=key,
+        six_answers=six_sentences(answers),
+        measured=_measured(study, row.fingerprint, answers, encoders, done["sweep"]),
+    )
+
+
+def draw_samples(task: Task, n_train: int, n_eval: int, seed: int) -> Prepared:
+    """A stratified labelled sample of the training split and a random unlabelled one of the test split."""
+    train, test = task.splits["train"], task.splits["test"]
+    n_train = min(n_train, len(train))
+    rows = subset_rows(train.labels, task_fingerprint=task.fingerprint, kind="stratified", n=n_train, seed=seed)
+    seen = LabelledSample(train.text, train.labels, task.label_names, train.text_pair).take(rows)
+    present, labels = np.unique(seen.labels, return_inverse=True)  # classes that the sample lacks are not known to it
+    sample = dataclasses.replace(seen, labels=labels.astype(np.int64), label_names=tuple(task.label_names[i] for i in present))
+    chosen = np.random.default_rng(seed).permutation(len(test))[:n_eval]
+    return prepare(sample, EvalSample(test.text, test.text_pair).take(np.sort(chosen)), seed=seed)
+
+
+def _embedded(study: Study, encoders: list[EncoderRow], sample: Task) -> list[EmbeddedEncoder]:
+    embedded = []
+    for encoder in encoders:
+        timing = study.once(
+            "timings", [encoder.info.fingerprint, sample.fingerprint], lambda ref=encoder.ref: _timing(ref, sample)
+        )
+        views = CachedViews(sample, EmbeddingCache(study.storage, encoder.info.fingerprint), encoder.views)
+        info = dataclasses.replace(encoder.info, ref=encoder.name)
+        embedded.append(EmbeddedEncoder(info, views, milliseconds_per_text=timing["milliseconds_per_text"]))
+    return embedded
+
+
+def _timing(ref: str, sample: Task) -> dict[str, float]:
+    return {"milliseconds_per_text": time_encoder(load_encoder(ref), sample.splits["test"].text)}
+
+
+def _measured(
+    study: Study, fingerprint: str, answers: Answers, encoders: list[EncoderRow], probe_keys: list[str]
+) -> list[MeasuredPoint]:
+    frame = load_results(study.storage, probe_keys).to_pandas()
+    own = frame[(frame["task_fingerprint"] == fingerprint) & (frame["probe"] == "ridge") & frame["C_selected"]]
+    name_of = {encoder.info.fingerprint: encoder.name for encoder in encoders}
+    wanted = {(space.encoder, space.view.layer, space.view.pooling) for space in answers.encoders}
+    points = []
+    for (encoder, layer, pooling, n_train), group in own.groupby(["encoder_fingerprint", "layer", "pooling", "n_train"]):
+        values = group[answers.metric].astype(np.float64)
+        place = (name_of.get(str(encoder), ""), int(layer), str(pooling))
+        if place in wanted:
+            spread = float(values.std()) if len(values) > 1 else 0.0
+            point = {"encoder": place[0], "layer": place[1], "pooling": place[2], "n_train": int(n_train)}
+            points.append(MeasuredPoint(**point, mean=float(values.mean()), std=spread, n_seeds=len(values)))
+    return points
