@@ -94,22 +94,22 @@ def read_samples(train: Path, eval_path: Path | None, columns: Columns) -> tuple
 def load_metamodel(folder: str | None) -> tuple[Metamodel, dict[str, Any] | None, str]:
     """(metamodel, its leave-task-out tables if they lie beside it, its name): that in `folder` (path or URI), or the one that
     ships. Raises UserError: none there, of another version, or corrupt."""
-    place = folder or str(Path(__file__).resolve().parent.parent / "meta" / "shipped")
-    storage = Storage(place)
-    if folder is None and not storage.exists("card.json"):
-        raise UserError(
-            "no metamodel ships with this build; give the folder of one made by `neoberta fit` as --metamodel FOLDER"
-        )
+    place = (folder or str(files("meta") / "shipped")).rstrip("/")
+    parent, _, name = place.rpartition("/")
+    storage = Storage(parent or ("/" if place.startswith("/") else "."))
+    if not storage.exists(f"{name}/card.json"):
+        if folder is None:
+            raise UserError("no metamodel ships with this build; give one made by `neoberta fit` as --metamodel FOLDER")
+        raise UserError(f"--metamodel {place}: no metamodel there; give the folder that `neoberta fit` wrote")
     try:
-        if not storage.exists("card.json"):
-            raise UserError(f"{place}: no metamodel there (card.json is missing); give the folder that `neoberta fit` wrote")
-        if storage.exists("manifest.json"):
-            storage.verify_folder("")
-        model = Metamodel.load(storage.local_path(""))
-        tables = storage.read_json(EVALUATION_FILE) if storage.exists(EVALUATION_FILE) else None
+        if storage.exists(f"{name}/{MANIFEST}"):
+            storage.verify_folder(name)
+        model = Metamodel.load(storage.local_path(name))
+        evaluation = f"{name}/{EVALUATION_FILE}"
+        tables = storage.read_json(evaluation) if storage.exists(evaluation) else None
     except CorruptArtefactError as error:
         raise UserError(f"--metamodel {error}; make it again with `neoberta fit`") from error
-    return model, tables, "shipped" if folder is None else Path(place).name
+    return model, tables, "shipped" if folder is None else name
 
 
 def default_encoders() -> tuple[str, ...]:
