@@ -165,11 +165,10 @@ def run_observations(block: dict) -> dict:
     Returns key, n_observations and wall_seconds."""
     import time
 
-    from probes.tasks.store import load_saved_task
-
     from probes.cache import EmbeddingCache
     from probes.embed import task_matrix
     from probes.subsets import subset_rows
+    from probes.tasks.store import load_saved_task
 
     started = time.perf_counter()
     storage, spec = Storage(block["storage"]), ObservationSpec.model_validate(block["spec"])
@@ -215,7 +214,7 @@ def observation_table(
     `results` are probe results (probes.results); `keys` restricts the observations to those. Columns: `ID_COLUMNS`, the
     features, `horizon` (rows), `truth` (metric), `truth_std` and `n_truth` (over the sweep's seeds).
     """
-    wanted = [f"observations/{key}.parquet" for key in keys] if keys is not None else storage.list("observations")
+    wanted = [f"observations/{key}.parquet" for key in keys] if keys is not None else storage.keys("observations")
     tables = [storage.read_table(key).to_pandas() for key in wanted]
     tables = [table for table in tables if len(table)]
     if not tables:
