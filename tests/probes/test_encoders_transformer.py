@@ -13,7 +13,10 @@ from tiny_models import ARCHITECTURES, MAX_LENGTH, N_LAYERS, WIDTH, save_tiny_mo
 from transformers import AutoModel, AutoTokenizer
 
 from cluster.storage import UserError
-from probes.encoders import Encoder, View, load_encoder
+from neoberta.checkpoint import save_checkpoint, untrained
+from neoberta.config import ModelConfig
+from neoberta.tokenizer import train_tokenizer
+from probes.encoders import Encoder, View, describe_encoder, load_encoder
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +34,19 @@ class TestArchitectures(EncoderConformance):
     def test_shape(self, encoder: Encoder) -> None:
         assert (encoder.info.n_layers, encoder.info.hidden_size, encoder.info.max_length) == (N_LAYERS, WIDTH, MAX_LENGTH)
         assert {view.pooling for view in encoder.info.views} == {"cls", "mean", "max"}
+
+
+class TestNeoBERTa(EncoderConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def encoder(cls, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+        tokenizer = train_tokenizer([*TEXTS[:4]] * 5, 600)
+        folder = tmp_path_factory.mktemp("neoberta")
+        save_checkpoint(untrained(ModelConfig(n_layers=2, hidden_size=64), tokenizer), tokenizer, folder, {})
+        return load_encoder(f"neoberta:{folder}", precision="fp32")
+
+    def test_family_and_shape(self, encoder: Encoder) -> None:
+        assert (encoder.info.family, encoder.info.n_layers, encoder.info.hidden_size) == ("neoberta", 2, 64)
 
 
 class TestUntrained(EncoderConformance):
@@ -73,7 +89,7 @@ def test_identity_is_content_not_place(folder: Path, tmp_path: Path) -> None:
     (copy / "tokenizer_config.json").write_text(json.dumps({**settings, "name_or_path": "/home/else/where"}))
     first = load_encoder(f"hf:{folder}").info.fingerprint
     assert load_encoder(f"hf:{copy}").info.fingerprint == first
-    assert load_encoder(f"neoberta:{copy}").info.family == "neoberta"
+    assert describe_encoder(f"neoberta:{copy}").family == "neoberta"
     assert load_encoder(f"hf:{folder}", max_length=16).info.fingerprint != first
     other = save_tiny_model(tmp_path / "other", seed=1)
     assert load_encoder(f"hf:{other}").info.fingerprint != first
