@@ -1,0 +1,57 @@
+"""What this package relies on in Ray 2.60 beyond its public API. The only module that touches `ray._private`.
+
+| behaviour relied on | held by |
+|---|---|
+| `ENABLE_RAY_CLUSTER = False` makes every process of a local Ray bind 127.0.0.1 | test_session: ports on loopback only |
+| `RayParams` and `Node.start_api_server` are looked up on their modules when `ray.init` runs | test_session: no dashboard |
+| without dashboard packages the node's agent serves no HTTP (no Jobs API to attack, a faster start) | test_session: ports |
+| children get PR_SET_PDEATHSIG: they die with the driver, also by SIGKILL | test_session: orphans |
+| `AuthenticationTokenLoader` and `Config` cache the environment until told to read it again | test_session: two in a row |
+| Tune keeps a Callback's exceptions on the driver's side and calls it in the driver's process | test_tune: on_done |
+"""
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import ray._private.node
+import ray._private.parameter
+import ray._private.ray_constants
+import ray._private.utils
+from ray._raylet import AuthenticationTokenLoader, Config
+
+
+@contextlib.contextmanager
+def embedded_node() -> Iterator[None]:
+    """Within the block `ray.init(address="local")` starts only what a private Ray needs (GCS, raylet and its agents) and binds
+    loopback. Without it Ray also starts an autoscaler monitor, a log monitor and a dashboard (three Python processes, seconds of
+    a small machine's time) and listens on every interface."""
+    parameters = functools.partial(
+        ray._private.parameter.RayParams,
+        no_monitor=True,
+        include_log_monitor=False,
+        dashboard_agent_listen_port=0,
+    )
+    with (
+        mock.patch.object(ray._private.ray_constants, "ENABLE_RAY_CLUSTER", False),
+        mock.patch.object(ray._private.parameter, "RayParams", parameters),
+        mock.patch.object(ray._private.node.Node, "start_api_server", _no_api_server),
+        mock.patch.object(ray._private.utils, "get_dashboard_dependency_error", _no_dashboard),
+    ):
+        yield
+
+
+def _no_api_server(node: Any, **_: Any) -> None:
+    node._webui_url = None
+
+
+def _no_dashboard() -> ImportError:
+    return ImportError("an embedded Ray has no dashboard")
+
+
+def read_authentication_again() -> None:
+    """Make this process see the present RAY_AUTH_MODE and RAY_AUTH_TOKEN: Ray reads them once, when it is imported."""
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()

@@ -1,0 +1,217 @@
+"""Ray for the length of a `with` block: a private one on this machine, or the cluster that this process runs on.
+
+Invariants of the private ("embedded") Ray: it listens on loopback only and demands a token that only its own processes know; it
+has its own ports and its own temporary folder, so it neither finds nor disturbs another Ray on the machine; it ends with the
+block, and by itself if this process is killed. Nothing of what Ray and its workers print reaches the terminal: it goes to a file.
+"""
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+
+from cluster import compat
+from cluster.resources import OBJECT_STORE_BYTES, available_cpus, local_cpus
+from cluster.storage import UserError
+
+_TEMP_PREFIX = "neoberta-ray-"
+_EMBEDDED_ENV = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's own switch for "this machine only"; workers inherit it
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+_QUIET_ENV = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise a FutureWarning at every start without a GPU
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new reporter prints failed trials also when told to be silent
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths in configurations keep their meaning
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # five files a trial that nobody reads
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is an exception here, not Tune's silent early end
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray's C++ core writes its own errors straight to this process's stderr
+}
+_TOKEN = secrets.token_hex(32)
+
+
+@dataclass(frozen=True)
+class Session:
+    """An open connection to Ray."""
+
+    address: str
+    """host:port of the cluster's GCS."""
+    n_cpus: int
+    """CPUs of the cluster when the session was opened."""
+    is_embedded: bool
+    """Whether this process started the Ray and will stop it."""
+
+
+@contextlib.contextmanager
+def session(address: str | None = None, *, n_cpus: int | None = None, log_path: Path | None = None) -> Iterator[Session]:
+    """Ray for the length of the block.
+
+    Args:
+        address: None starts an embedded Ray; "auto" attaches to the cluster that this machine is a node of; "host:port" to that one.
+            A process that is in a Ray already (a session further out, a notebook's) stays in it, and leaves it open.
+        n_cpus: CPUs that the embedded Ray hands out; None: all that this process may use.
+        log_path: File that gets what Ray and the workers say (appended to); None: it is dropped.
+
+    Raises:
+        UserError: There is no Ray at `address`.
+    """
+    with contextlib.ExitStack() as stack:
+        if ray.is_initialized():
+            yield _describe(is_embedded=False)
+            return
+        stack.enter_context(_environment(_QUIET_ENV))
+        handler = stack.enter_context(_quiet(log_path))
+        stack.enter_context(_signal_handlers_kept())
+        if address is None:
+            stack.enter_context(_embedded(n_cpus or local_cpus(), log_path))
+        else:
+            stack.enter_context(_attached(address))
+        logging.getLogger("ray").handlers = [handler]  # ray.init cleared them
+        route_logs()
+        yield _describe(is_embedded=address is None)
+
+
+def route_logs() -> None:
+    """Ray's libraries add console handlers of their own when they are first imported; take those away, so that everything goes
+    where the session's log goes. To be called after such an import, within a session."""
+    for name, logger in list(logging.Logger.manager.loggerDict.items()):
+        if isinstance(logger, logging.Logger) and name.startswith("ray."):
+            logger.propagate = True
+            for handler in list(logger.handlers):
+                if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+                    logger.removeHandler(handler)
+
+
+def _describe(is_embedded: bool) -> Session:
+    return Session(ray.get_runtime_context().gcs_address, available_cpus(), is_embedded)
+
+
+@contextlib.contextmanager
+def _embedded(n_cpus: int, log_path: Path | None) -> Iterator[None]:
+    _remove_dead_folders()
+    folder = Path(tempfile.mkdtemp(prefix=f"{_TEMP_PREFIX}{os.getpid()}-", dir=_short_temp_dir()))
+    try:
+        with _environment(_EMBEDDED_ENV | {"RAY_AUTH_TOKEN": _TOKEN}):
+            compat.read_authentication_again()
+            try:
+                with compat.embedded_node():
+                    ray.init(
+                        address="local",
+                        num_cpus=n_cpus,
+                        include_dashboard=False,
+                        object_store_memory=OBJECT_STORE_BYTES,
+                        configure_logging=False,
+                        log_to_driver=False,
+                        _temp_dir=str(folder),
+                    )
+                yield
+            finally:
+                ray.shutdown()
+        compat.read_authentication_again()
+    finally:
+        _keep_worker_logs(folder, log_path)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _attached(address: str) -> Iterator[None]:
+    try:
+        ray.init(address=address, configure_logging=False, log_to_driver=False)
+    except (ConnectionError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"--address {address}: no Ray cluster there ({reason}); leave --address out to run on this machine"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _quiet(log_path: Path | None) -> Iterator[logging.Handler]:
+    """Ray's loggers write to the file only: to the handler that this yields."""
+    if log_path is None:
+        handler: logging.Handler = logging.NullHandler()
+    else:
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(log_path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logger = logging.getLogger("ray")
+    before = (list(logger.handlers), logger.propagate, logger.level)
+    logger.handlers, logger.propagate, logger.level = [handler], False, logging.INFO
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, module=r"ray\.")
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"ray\.")
+            yield handler
+    finally:
+        logger.handlers, logger.propagate, logger.level = before
+        handler.close()
+
+
+@contextlib.contextmanager
+def _signal_handlers_kept() -> Iterator[None]:
+    """`ray.init` installs a SIGTERM handler (which ends this block by SystemExit); give back the one before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+
+
+def _short_temp_dir() -> str:
+    """Ray keeps AF_UNIX sockets in its folder, about 65 characters below it, and their paths must stay under 108."""
+    folder = tempfile.gettempdir()
+    return folder if len(folder) <= 20 else "/tmp"
+
+
+def _remove_dead_folders() -> None:
+    """Folders of sessions whose process was killed before it could tidy up."""
+    for folder in Path(_short_temp_dir()).glob(f"{_TEMP_PREFIX}*"):
+        pid = folder.name.removeprefix(_TEMP_PREFIX).partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc").is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keep_worker_logs(folder: Path, log_path: Path | None) -> None:
+    """Append what the workers printed to the log: Ray's own files go away with the session."""
+    if log_path is None:
+        return
+    with open(log_path, "a", encoding="utf-8") as log:
+        for path in sorted(folder.glob("session_2*/logs/*")):
+            if (
+                path.suffix in (".out", ".err")
+                and path.is_file()
+                and path.stat().st_size
+                and path.name.startswith(("worker-", "gcs"))
+            ):
+                log.write(f"--- {path.name}\n{path.read_text(encoding='utf-8', errors='replace')}\n")
