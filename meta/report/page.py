@@ -1,0 +1,77 @@
+"""The two pages. `pilot_report` and `characterize_report` return a whole HTML document: one file, no script, no outside address,
+every text of a user escaped (Jinja's autoescape is on for all templates; only our own SVG and CSS pass as they are)."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from meta.answers import Answers
+from meta.report import wording
+from meta.report.answer_view import answer_view
+from meta.report.data import PilotReportData
+from meta.report.study_view import study_view
+
+FOLDER = Path(__file__).parent
+MAX_EXCERPT = 400
+"""Characters of a user's text that a page shows."""
+
+
+def pilot_report(data: PilotReportData) -> str:
+    """The study's report as an HTML document."""
+    study = study_view(data)
+    answers = answer_view(data.answers, data.names, data.answers_truth) if data.answers else None
+    return _render("pilot.html.j2", title=data.title, d=data, s=study, a=answers, sections=PILOT_SECTIONS)
+
+
+def characterize_report(answers: Answers | Mapping[str, Any], *, names: Mapping[str, str] | None = None) -> str:
+    """The answers for a user's own data as an HTML document. `answers` may be the content of answers.json; `names` replace
+    encoder references."""
+    content = answers.to_json() if isinstance(answers, Answers) else answers
+    title = "What your data can tell before you build"
+    return _render("characterize.html.j2", title=title, a=answer_view(content, names), sections=CHARACTERIZE_SECTIONS)
+
+
+PILOT_SECTIONS = (
+    ("six", "Six answers"),
+    ("example", "The example"),
+    ("measured", "What was measured"),
+    ("trust", "How far to trust it"),
+    ("search", "Meta-search"),
+    ("time", "Time"),
+    ("thin", "Still thin"),
+    ("words", "Words"),
+)
+CHARACTERIZE_SECTIONS = (
+    ("six", "Six answers"),
+    ("need", "1 Data"),
+    ("expect", "2 Score"),
+    ("label", "3 Labels"),
+    ("spaces", "4 Space"),
+    ("model", "5 Model"),
+    ("settings", "6 Settings"),
+    ("trust", "How far to trust it"),
+    ("words", "Words"),
+)
+
+
+def excerpt(text: Any) -> str:
+    """A user's text as shown: at most `MAX_EXCERPT` characters, without control characters."""
+    clean = re.sub(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]", "", str(text)).strip()
+    return clean if len(clean) <= MAX_EXCERPT else clean[:MAX_EXCERPT].rstrip() + " …"
+
+
+def _render(template: str, **context: Any) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        name: getattr(wording, name) for name in ("rate", "percent", "count", "points", "parameters", "duration", "number")
+    }
+    environment.filters["excerpt"] = excerpt
+    environment.filters["span"] = lambda point, metric: wording.between(point["q05"], point["q95"], metric)
+    css = Markup((FOLDER / "report.css").read_text())  # ours: nothing of a user is in it
+    return environment.get_template(template).render(css=css, **context).lstrip()

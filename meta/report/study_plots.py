@@ -1,0 +1,216 @@
+"""The pictures of a study: what was measured, how good the forecasts were, what the searches tried. Inline SVG each."""
+
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
+from matplotlib.ticker import MaxNLocator
+
+from meta.curves import RATES
+from meta.report.data import Horizon, LearningCurve, PretrainedModel, RegularisationCurve
+from meta.report.plots import metric_axis
+from meta.report.svg import DASHES, GOOD, INK, MARKERS, MUTED, SERIES, SURFACE, canvas, percent_axis, short_count, size_axis
+from meta.report.wording import count, rate
+from meta.search import Candidate
+
+OUTSIDE = SERIES[5]
+"""Colour of forecasts whose interval missed."""
+
+
+def learning_panel(
+    task: str, curves: Sequence[LearningCurve], colours: Mapping[str, int], metric: str, y_range: tuple[float, float]
+) -> Markup:
+    """One task: every encoder's measured learning curve, mean with a band of one standard deviation over seeds."""
+    best = max(curves, key=lambda curve: curve.points[-1].mean)
+    alt = f"{task}: {best.encoder} reaches {rate(best.points[-1].mean, metric)} with {count(best.points[-1].n_train)} labelled rows."
+    with canvas(alt, 270, 200, left=30, top=26, bottom=26) as picture:
+        for curve in curves:
+            colour = colours[curve.encoder]
+            hue, sizes = SERIES[colour % len(SERIES)], [point.n_train for point in curve.points]
+            low, high = ([p.mean + sign * p.sd for p in curve.points] for sign in (-1, 1))
+            picture.axes.fill_between(sizes, low, high, color=hue, alpha=0.14, linewidth=0)
+            style = {"marker": MARKERS[colour % len(MARKERS)], "linestyle": DASHES[colour // len(SERIES) % len(DASHES)]}
+            picture.axes.plot(sizes, [point.mean for point in curve.points], color=hue, markeredgecolor=SURFACE, **style)
+        size_axis(picture.axes, sorted({point.n_train for curve in curves for point in curve.points}), max_ticks=5)
+        picture.axes.set_ylim(*y_range)
+        metric_axis(picture, metric, label=False)
+        picture.axes.set_title(task, fontsize=9.5, x=0.0)
+    return picture.html
+
+
+def regularisation(curves: Sequence[RegularisationCurve], metric: str) -> Markup:
+    """Quality by C, one line for each size, and the level that choosing C by leave-one-out reached as a dotted line."""
+    alt = "; ".join(f"with {count(c.n_train)} rows the best C is {c.C[c.values.index(max(c.values))]:g}" for c in curves)
+    with canvas(f"Quality by regularisation: {alt}.", 400, 250, left=34, right=62, top=30, bottom=38) as picture:
+        axes = picture.axes
+        for position, curve in enumerate(curves):
+            hue = SERIES[position % len(SERIES)]
+            axes.plot(curve.C, curve.values, color=hue, marker=MARKERS[position], markeredgecolor=SURFACE)
+            axes.annotate(
+                f"{count(curve.n_train)} rows",
+                (curve.C[-1], curve.values[-1]),
+                (7, 0),
+                textcoords="offset points",
+                va="center",
+                color=hue,
+                annotation_clip=False,
+            )
+            if curve.chosen is not None:
+                axes.axhline(curve.chosen, color=hue, linewidth=1, linestyle=(0, (1, 2)))
+        axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.set_xlabel("C (left: strongly regularised, right: hardly)")
+        metric_axis(picture, metric)
+    return picture.html
+
+
+def error_by_horizon(table: Mapping[str, Mapping[str, float]], labels: Mapping[str, str]) -> Markup:
+    """Mean absolute error in points by horizon: the metamodel in bold, the baselines beside it. `labels` name the forecasters that
+    are drawn, in order; the axis ends where the metamodel can still be read."""
+    horizons = sorted(table, key=lambda name: float(name.rstrip("x")))
+    factors = [float(name.rstrip("x")) for name in horizons]
+    own = [table[name].get("metamodel") for name in horizons]
+    alt = ", ".join(f"{name}: {value:.1f}" for name, value in zip(horizons, own, strict=True) if value is not None)
+    with canvas(f"Mean error of the metamodel in points: {alt}.", 470, 280, left=30, right=14, top=30, bottom=40) as picture:
+        axes, highest = picture.axes, 0.0
+        for position, forecaster in enumerate(labels):
+            pairs = [
+                (f, table[name][forecaster]) for f, name in zip(factors, horizons, strict=True) if forecaster in table[name]
+            ]
+            if not pairs:
+                continue
+            is_own = forecaster == "metamodel"
+            hue, marker = SERIES[position % len(SERIES)], MARKERS[position % len(MARKERS)]
+            axes.plot(
+                *zip(*pairs, strict=True),
+                color=hue,
+                marker=marker,
+                markeredgecolor=SURFACE,
+                linewidth=3 if is_own else 1.5,
+                markersize=8 if is_own else 5.5,
+                zorder=4 if is_own else 3,
+                linestyle="-" if is_own else DASHES[1],
+            )
+            highest = max(highest, max(value for _, value in pairs))
+        limit = 4 * max((value for value in own if value is not None), default=highest)
+        axes.set_ylim(0, min(1.05 * highest, max(limit, 1.0)))
+        size_axis(axes, [int(factor) for factor in factors])
+        axes.set_xticks(factors, horizons)
+        axes.set_xlabel("labelled rows forecast, as a multiple of those at hand")
+        axes.set_title("mean absolute error, points", fontsize=9.5, fontweight="normal", color=MUTED, pad=8, x=0.0)
+    return picture.html
+
+
+def scatter_panel(horizon: Horizon, metric: str, limits: tuple[float, float]) -> Markup:
+    """Predicted against actual at one horizon: circles where the 90 % interval held what came out, crosses where it did not."""
+    inside = [point for point in horizon.points if point.low <= point.actual <= point.high]
+    outside = [point for point in horizon.points if not point.low <= point.actual <= point.high]
+    title = "now (1x)" if horizon.factor == 1 else f"{horizon.factor}x the labels"
+    alt = f"{title}: {len(inside)} of {len(horizon.points)} forecasts held what came out within their 90 % interval."
+    with canvas(alt, 270, 262, left=32, top=26, bottom=38) as picture:
+        axes = picture.axes
+        axes.plot(limits, limits, color=MUTED, linewidth=1)
+        axes.plot(
+            [p.predicted for p in inside], [p.actual for p in inside], "o", color=SERIES[0], alpha=0.5, markersize=4, mew=0
+        )
+        axes.plot([p.predicted for p in outside], [p.actual for p in outside], "x", color=OUTSIDE, markersize=5.5, mew=1.6)
+        axes.set_xlim(*limits)
+        axes.set_ylim(*limits)
+        if metric in RATES:
+            percent_axis(axes, "x")
+            percent_axis(axes, "y")
+        axes.set_xlabel("forecast")
+        axes.set_title(f"{title}: what came out", fontsize=9.5, x=0.0)
+    return picture.html
+
+
+def coverage(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Markup:
+    """Achieved coverage by horizon, a line for each promised level beside the promise as a dashed line."""
+    horizons = sorted({h for row in table.values() for h in row if h != "all"}, key=lambda name: float(name.rstrip("x")))
+    words = ", ".join(
+        f"{level} % promised, {100 * row['all']['coverage']:.0f} % held" for level, row in table.items() if "all" in row
+    )
+    with canvas(f"Coverage of the intervals: {words}.", 400, 250, left=30, right=66, top=30, bottom=38) as picture:
+        axes = picture.axes
+        factors = [float(name.rstrip("x")) for name in horizons]
+        for position, (level, row) in enumerate(sorted(table.items(), reverse=True)):
+            hue = SERIES[position]
+            pairs = [(f, 100 * row[name]["coverage"]) for f, name in zip(factors, horizons, strict=True) if name in row]
+            axes.axhline(float(level), color=hue, linewidth=1.2, linestyle=(0, (4, 3)))
+            axes.plot(*zip(*pairs, strict=True), color=hue, marker=MARKERS[position], markeredgecolor=SURFACE, markersize=6.5)
+            axes.annotate(
+                f"{level} % interval",
+                (1, float(level)),
+                (4, 0),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                va="center",
+                color=hue,
+                fontsize=8.5,
+                annotation_clip=False,
+            )
+        axes.set_ylim(min(40.0, axes.get_ylim()[0]), 101)
+        size_axis(axes, [int(factor) for factor in factors])
+        axes.set_xticks(factors, horizons)
+        axes.set_xlabel("multiple of the labels at hand")
+        axes.set_title("held what came out, %", fontsize=9.5, fontweight="normal", color=MUTED, pad=8, x=0.0)
+    return picture.html
+
+
+def pretraining(models: Sequence[PretrainedModel]) -> Markup:
+    """Training loss by tokens seen, a line for each model, and the loss of guessing by word frequency."""
+    shown = [model for model in models if model.losses]
+    alt = "; ".join(f"{model.name} ends at {model.losses[-1][1]:.2f} nats" for model in shown)
+    with canvas(f"Pretraining loss: {alt}.", 400, 240, left=34, right=12, top=30, bottom=38) as picture:
+        axes = picture.axes
+        for position, model in enumerate(shown):
+            axes.plot(*zip(*model.losses, strict=True), color=SERIES[position % len(SERIES)], linewidth=1.8)
+        unigram = next((model.unigram_loss for model in shown if model.unigram_loss), None)
+        if unigram is not None:
+            axes.axhline(unigram, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+            axes.annotate(
+                "guessing by word frequency",
+                (1, unigram),
+                (-3, 4),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                ha="right",
+                fontsize=8.5,
+            )
+        axes.xaxis.set_major_locator(_few_ticks())
+        axes.xaxis.set_major_formatter(lambda value, _: short_count(value))
+        axes.set_xlabel("tokens seen")
+        axes.set_title("loss, nats a masked token", fontsize=9.5, fontweight="normal", color=MUTED, pad=8, x=0.0)
+    return picture.html
+
+
+def search(candidates: Sequence[Candidate], metric: str) -> Markup:
+    """The meta-search: what each candidate is predicted to reach, with its 90 % interval, by its number of parameters; the chosen
+    one is a filled diamond."""
+    chosen = next((candidate for candidate in candidates if candidate.chosen), None)
+    alt = f"{len(candidates)} candidates" + (f"; chosen: {chosen.n_layers} layers of {chosen.hidden_size}" if chosen else "")
+    with canvas(f"Meta-search: {alt}.", 470, 270, left=34, right=14, top=30, bottom=40) as picture:
+        axes = picture.axes
+        for candidate in candidates:
+            hue, size = (GOOD, 10.0) if candidate.chosen else (SERIES[0], 6.5)
+            x, marker = candidate.n_parameters, "D" if candidate.chosen else "o"
+            axes.plot([x, x], [candidate.predicted_low, candidate.predicted_high], color=hue, linewidth=1.4)
+            axes.plot(x, candidate.predicted, marker, color=hue, markersize=size, markeredgecolor=SURFACE, zorder=4)
+        if chosen is not None:
+            axes.annotate(
+                "chosen",
+                (chosen.n_parameters, chosen.predicted),
+                (9, 0),
+                textcoords="offset points",
+                va="center",
+                fontweight="bold",
+            )
+        axes.set_xmargin(0.09)
+        axes.xaxis.set_major_locator(_few_ticks())
+        axes.xaxis.set_major_formatter(lambda value, _: short_count(value))
+        axes.set_xlabel("parameters")
+        metric_axis(picture, metric)
+    return picture.html
+
+
+def _few_ticks() -> MaxNLocator:
+    return MaxNLocator(5)

@@ -1,0 +1,202 @@
+"""Numbers and answers in words: how the pages write a rate, a count, a duration, and the six answers in six sentences."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from meta.curves import RATES
+from meta.report.data import display_name
+
+METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "auroc": "AUROC", "log_loss": "log loss"}
+BLANK = "–"
+
+
+class SixAnswer(NamedTuple):
+    """A question with its answer in one sentence; `anchor` is the section of the page that explains it."""
+
+    anchor: str
+    question: str
+    sentence: str
+
+
+def rate(value: Any, metric: str = "accuracy") -> str:
+    """A value of the metric: `84.2 %`, or three decimals for a metric that is not a rate."""
+    if not _is_number(value):
+        return BLANK
+    return f"{100 * value:.1f} %" if metric in RATES else f"{value:.3f}"
+
+
+def percent(value: Any) -> str:
+    """A probability or share: `61 %`; what is not quite 0 or 1 does not read as if it were."""
+    if not _is_number(value):
+        return BLANK
+    if 0 < value < 0.01:
+        return "under 1 %"
+    return "over 99 %" if 0.99 < value < 1 else f"{100 * value:.0f} %"
+
+
+def between(low: Any, high: Any, metric: str = "accuracy") -> str:
+    """An interval of the metric: `71.0 to 79.0 %`."""
+    if not (_is_number(low) and _is_number(high)):
+        return BLANK
+    return f"{100 * low:.1f} to {100 * high:.1f} %" if metric in RATES else f"{low:.3f} to {high:.3f}"
+
+
+def count(value: Any) -> str:
+    """A count with thousands separated: `12,800`."""
+    return f"{value:,.0f}" if _is_number(value) else BLANK
+
+
+def points(value: Any) -> str:
+    """Points, hundredths of the metric: `1.3`."""
+    return f"{value:.1f}" if _is_number(value) else BLANK
+
+
+def parameters(value: Any) -> str:
+    """A number of parameters: `22.7 million`, `850 thousand`."""
+    if not _is_number(value):
+        return BLANK
+    if value >= 1e6:
+        return f"{value / 1e6:.1f} million" if value < 1e8 else f"{value / 1e6:.0f} million"
+    return f"{value / 1e3:.0f} thousand" if value >= 1e3 else f"{value:.0f}"
+
+
+def duration(seconds: Any) -> str:
+    """Wall-clock time: `0.4 s`, `48 s`, `3 min 20 s`, `2 h 05 min`."""
+    if not _is_number(seconds):
+        return BLANK
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def number(value: Any) -> str:
+    """A setting: three significant digits, whole numbers whole, everything else as it is."""
+    if isinstance(value, bool) or not _is_number(value):
+        return str(value)
+    if float(value).is_integer() and abs(value) < 1e6:
+        return f"{value:,.0f}"
+    return re.sub(r"e([-+])0*", lambda match: "e" + match.group(1).replace("+", ""), f"{value:.3g}")
+
+
+def view_words(view: Mapping[str, Any] | None) -> str:
+    """`layer 6, mean`; empty without a view."""
+    return f"layer {view.get('layer')}, {view.get('pooling')}" if view else ""
+
+
+def rows_between(low: Any, high: Any, searched_up_to: Any) -> str:
+    """An interval of row counts; an open end is `more than` what was looked at."""
+    start = count(low) if _is_number(low) else f"more than {count(searched_up_to)}"
+    if not _is_number(low):
+        return start
+    return f"{start} to {count(high)}" if _is_number(high) else f"{start} to more than {count(searched_up_to)}"
+
+
+def six_answers(answers: Mapping[str, Any], names: Mapping[str, str]) -> list[SixAnswer]:
+    """The six questions, each with its answer in one plain sentence. A part that `answers` lacks is said to be missing."""
+    missing = "This part is missing from the answers."
+    return [
+        SixAnswer("need", "How much data do I need?", _need(answers, names) or missing),
+        SixAnswer("expect", "How well can I expect to do?", _expect(answers) or missing),
+        SixAnswer("label", "What type of data do I need?", _label(answers)),
+        SixAnswer("spaces", "Which embedding space is best?", _space(answers, names) or missing),
+        SixAnswer("model", "Which model (depth, size) is best?", _model(answers, names) or missing),
+        SixAnswer("settings", "Which hyperparameters?", _settings(answers) or missing),
+    ]
+
+
+def _need(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    need = answers.get("data_needed")
+    if not need:
+        return ""
+    metric, n_train = answers.get("metric", "accuracy"), answers.get("n_train")
+    target = f"{rate(answers.get('target'), metric)} {METRIC_NAMES.get(metric, metric)}"
+    limit = need.get("searched_up_to") or 16 * (n_train or 0)
+    status = need.get("status") or ("reachable" if need.get("reachable") else "not_reachable")
+    encoder = display_name(str(need.get("encoder", "")), dict(names))
+    if status == "reached":
+        now = f" (probability {percent(need['p_reached_now'])})" if need.get("p_reached_now") is not None else ""
+        return (
+            f"You have enough: with your {count(n_train)} labelled rows and {encoder}, {target} is more likely than not{now}."
+        )
+    if status == "reachable":
+        span = rows_between(need.get("q05"), need.get("q95"), limit)
+        return f"About {count(need.get('q50'))} labelled rows for {target} with {encoder} (90 % interval: {span}); you have {count(n_train)}."
+    chance = f" (probability {percent(need['p_reachable'])})" if need.get("p_reachable") is not None else ""
+    if status == "uncertain":
+        return (
+            f"{target} is unlikely with up to {count(limit)} labelled rows{chance}: plan on a lower target or a better encoder."
+        )
+    return f"{target} is not reachable with these encoders and up to {count(limit)} labelled rows{chance}."
+
+
+def _expect(answers: Mapping[str, Any]) -> str:
+    spaces = answers.get("encoders") or []
+    curve = spaces[0].get("curve") if spaces else None
+    if not curve:
+        return ""
+    metric, now, last = answers.get("metric", "accuracy"), curve[0], curve[-1]
+    far = f"; with {count(last['n_train'])}, {rate(last['q50'], metric)} ({between(last['q05'], last['q95'], metric)})"
+    return (
+        f"{rate(now['q50'], metric)} {METRIC_NAMES.get(metric, metric)} with the {count(now['n_train'])} rows you have "
+        f"(90 % interval: {between(now['q05'], now['q95'], metric)}){far if len(curve) > 1 else ''}."
+    )
+
+
+def _label(answers: Mapping[str, Any]) -> str:
+    picks, suspects = answers.get("label_next") or [], answers.get("suspect_labels") or []
+    if picks:
+        reasons = Counter(pick.get("reason", "") for pick in picks).most_common()
+        kinds = {
+            "uncovered region": "unlike anything labelled",
+            "uncertain": "uncertain",
+            "rare class": "likely of a rare class",
+        }
+        first = f"Label the {len(picks)} rows listed below next ({', '.join(f'{n} {kinds.get(r, r)}' for r, n in reasons)})"
+    else:
+        first = "No unlabelled rows were given, so none can be proposed for labelling"
+    look = "1 label looks" if len(suspects) == 1 else f"{len(suspects)} labels look"
+    return f"{first}; {look} wrong and should be checked." if suspects else f"{first}; no label looks wrong."
+
+
+def _space(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    spaces = answers.get("encoders") or []
+    if not spaces:
+        return ""
+    n_compared, best = len(spaces) + len(answers.get("screened") or []), max(spaces, key=lambda space: space.get("p_best") or 0)
+    name = f"{display_name(best['encoder'], dict(names))}, {view_words(best.get('view'))}"
+    others = f" of the {n_compared} compared" if n_compared > 1 else ""
+    return f"{name}: the best{others} with probability {percent(best.get('p_best'))}."
+
+
+def _model(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    model = answers.get("model")
+    if not model:
+        return ""
+    cost = f"{parameters(model.get('parameters'))} parameters"
+    if model.get("milliseconds_per_text") is not None:
+        cost += f", {number(model['milliseconds_per_text'])} ms a text"
+    name = display_name(str(model.get("encoder", "")), dict(names))
+    if not model.get("layers"):
+        return f"{name} ({cost}): the cheapest within half a point of the best; it has no layers to cut."
+    return f"{name} cut off after layer {model['layers']} ({cost}): the cheapest within half a point of the best."
+
+
+def _settings(answers: Mapping[str, Any]) -> str:
+    settings = answers.get("hyperparameters")
+    if not settings:
+        return ""
+    probe, finetune = settings.get("probe") or {}, settings.get("finetune") or {}
+    sentence = f"For a linear probe, C = {number(probe.get('C', BLANK))}"
+    if "learning_rate" not in finetune:
+        return f"{sentence}; fine-tuning does not apply to the chosen space."
+    sentence += f"; to fine-tune, start with learning rate {number(finetune['learning_rate'])} and {finetune.get('epochs', BLANK)} epochs"
+    return f"{sentence} (a rule of thumb)." if finetune.get("source") == "rule" else f"{sentence}."
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value  # NaN is no number to show
