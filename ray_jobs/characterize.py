@@ -1,5 +1,6 @@
 """`neoberta characterize`: the six answers for a user's own rows."""
 
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from cluster.storage import CorruptArtefactError, Storage, UserError
+from cluster.storage import MANIFEST, CorruptArtefactError, Storage, UserError
 from meta.answers import ANSWERS_FILE, Answers
 from meta.characterize import characterize, check_request
 from meta.metamodel import Metamodel

@@ -1,4 +1,7 @@
-"""The command line: parse, load the configuration, call the job. Exit codes: 0 done, 1 failed, 2 the user's mistake, 130 stopped."""
+"""The command line: parse, load the configuration, call the job.
+
+Exit codes: 0 done, 1 failed, 2 the user's mistake, 130 stopped.
+"""
 
 import sys
 from pathlib import Path
@@ -23,7 +26,9 @@ Out = Annotated[str, typer.Option("--out", help="Folder (or s3://, gs:// URI) fo
 Set = Annotated[list[str] | None, typer.Option("--set", help="key=value over the YAML; dots go into sections. Repeatable.")]
 Address = Annotated[str | None, typer.Option(help="'auto' attaches to the Ray cluster this runs on. Default: an embedded Ray.")]
 Config = Annotated[Path, typer.Argument(help="A study's YAML (see ray_jobs/configs).", show_default=False)]
-Tasks = Annotated[list[str] | None, typer.Option("--tasks", help="Further tasks: folder, CSV, hub name, docs/NAME. Repeatable.")]
+Tasks = Annotated[
+    list[str] | None, typer.Option("--tasks", help="Further tasks: folder, CSV, hub name, docs/NAME. Repeatable.")
+]
 
 
 @app.command()

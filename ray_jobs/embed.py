@@ -1,0 +1,89 @@
+"""Stage 3: every text of the study's tasks through every encoder once, into the embedding cache, by Ray Data."""
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from cluster.storage import UserError
+from probes.cache import EmbeddingCache
+from probes.embed import ShardEncoder, plan_shards, task_texts
+from probes.encoders.base import EncoderInfo, View
+from probes.encoders.load import describe_encoder
+from probes.tasks.store import load_saved_task
+from ray_jobs.progress import ProgressCallback
+from ray_jobs.study import EncoderConfig, Study
+from ray_jobs.tasks import TaskRow
+
+
+class EncoderRow(BaseModel):
+    """An encoder of the study, ready to be probed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    """How tables call it."""
+    ref: str
+    """What `load_encoder` opens on this storage."""
+    info: EncoderInfo
+    views: tuple[View, ...]
+    """The views that are embedded and probed."""
+
+
+def make_encoders(study: Study, checkpoints: dict[str, str], lsa_folders: dict[str, str]) -> list[EncoderRow]:
+    """The study's encoders with their references resolved: `neoberta:NAME` to the checkpoint's folder, `lsa:DIM` to the fitted
+    one. Raises UserError for an encoder that does not exist or a view that it does not have."""
+    rows = []
+    for config in study.config.encoders:
+        ref = _resolve(study, config.ref, checkpoints, lsa_folders)
+        info = describe_encoder(ref)
+        rows.append(EncoderRow(name=config.name, ref=ref, info=info, views=_wanted_views(config, info)))
+    return rows
+
+
+def embed(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow]) -> dict[str, int]:
+    """Fill the cache; returns how many texts each encoder had to encode now (0: all were there)."""
+    from cluster.data import map_shards
+    from cluster.resources import available_cpus
+
+    texts = list(dict.fromkeys(text for task in tasks for text in task_texts(load_saved_task(study.storage, task.fingerprint))))
+    plans = {}
+    for encoder in encoders:
+        cache = EmbeddingCache(study.storage, encoder.info.fingerprint)
+        plans[encoder.name] = plan_shards(cache, encoder.info, texts, encoder.views, study.config.texts_per_shard)
+    n_shards = sum(len(plan) for plan in plans.values())
+    n_done = 0
+
+    def count(_: dict) -> None:
+        nonlocal n_done
+        n_done += 1
+        report(n_done, n_shards)
+
+    for encoder in encoders:
+        if not plans[encoder.name]:
+            continue
+        study.need_ray()
+        n_actors = min(available_cpus(), len(plans[encoder.name]))
+        worker = {"encoder_ref": encoder.ref, "storage_uri": study.storage.uri, "n_threads": 1}
+        map_shards(ShardEncoder, plans[encoder.name], worker_kwargs=worker, n_actors=n_actors, cpus_per_actor=1, on_done=count)
+    return {
+        name: sum(len(item["texts"]) if "texts" in item else item["n_texts"] for item in plan) for name, plan in plans.items()
+    }
+
+
+def _resolve(study: Study, ref: str, checkpoints: dict[str, str], lsa_folders: dict[str, str]) -> str:
+    family, _, name = ref.partition(":")
+    if family in ("neoberta", "random") and name in checkpoints:
+        return f"{family}:{study.storage.local_path(checkpoints[name])}"
+    if ref in lsa_folders:
+        return f"lsa:{study.storage.local_path(lsa_folders[ref])}"
+    return ref
+
+
+def _wanted_views(config: EncoderConfig, info: EncoderInfo) -> tuple[View, ...]:
+    layers = range(info.n_layers + 1) if config.layers == "all" else config.layers
+    missing = [layer for layer in layers if layer > info.n_layers]
+    if missing:
+        raise UserError(f"encoder {config.ref}: has layers 0 to {info.n_layers}, not {missing[0]}; change its `layers`")
+    return tuple(
+        view for view in info.views if view.layer in layers and (view.pooling in config.poolings or info.n_layers == 0)
+    )

@@ -1,0 +1,104 @@
+"""Stage 5: describe samples of every task and view, join them with what the probes measured, fit and evaluate the metamodel."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from probes.sweep import load_results
+from pydantic import BaseModel
+
+from cluster.storage import digest
+from meta.evaluation import evaluation_tables, held_out_predictions
+from meta.metamodel import Metamodel
+from meta.observations import observation_table, plan_observations, run_observations
+from probes.encoders.base import View
+from ray_jobs.embed import EncoderRow
+from ray_jobs.progress import ProgressCallback
+from ray_jobs.study import Study
+from ray_jobs.sweep import raise_failures, sweep_blocks
+from ray_jobs.tasks import TaskRow
+
+METRIC = "accuracy"
+"""What the study's metamodel forecasts."""
+
+
+class FitResult(BaseModel):
+    """What the stage leaves behind."""
+
+    metamodel_key: str
+    """Folder on the study's storage."""
+    evaluation_key: str
+    """JSON on the study's storage: the tables of `meta.evaluation.evaluation_tables`."""
+    held_out_key: str
+    """Parquet on the study's storage: every forecast with its task family left out, beside the truth."""
+    n_observations: int
+
+
+def observed_views(views: Sequence[View], n_views: int) -> tuple[View, ...]:
+    """At most `n_views` of an encoder's views, spread evenly over depth and poolings: sorted by layer, every k-th."""
+    ordered = sorted(views)
+    if len(ordered) <= n_views:
+        return tuple(ordered)
+    step = (len(ordered) - 1) / max(n_views - 1, 1)
+    return tuple(ordered[round(i * step)] for i in range(n_views))
+
+
+def observe(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow]) -> list[str]:
+    """Describe the samples of every (task, observed view); returns the keys of the observation tables."""
+    from cluster.tune import fan_out
+
+    config = study.config.metamodel
+    thinned = [
+        encoder.model_copy(update={"views": observed_views(encoder.views, config.views_per_encoder)}) for encoder in encoders
+    ]
+    blocks = plan_observations(config.observations, sweep_blocks(study, tasks, thinned, set()), set())
+    missing = [block for block in blocks if not study.storage.exists(f"observations/{block['key']}.parquet")]
+    if missing:
+        study.need_ray()
+        n_done = 0
+
+        def count(*_: Any) -> None:
+            nonlocal n_done
+            n_done += 1
+            report(n_done, len(missing))
+
+        outcomes = fan_out(run_observations, missing, name="observe", storage_dir=study.ray_folder, on_done=count)
+        raise_failures("observation blocks", outcomes)
+    return [block["key"] for block in blocks]
+
+
+def fit(
+    study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow], probe_keys: Sequence[str]
+) -> FitResult:
+    """Fit the metamodel on every task but those of the demonstration task's family; evaluate it leaving tasks out."""
+    keys = observe(study, report, tasks, encoders)
+    frame = training_frame(study, tasks, keys, probe_keys)
+    identity = {"observations": sorted(keys), "probes": sorted(probe_keys), "left_out": left_out_families(study, tasks)}
+    key = digest(identity)
+    result = FitResult(
+        metamodel_key=f"metamodels/{key}",
+        evaluation_key=f"evaluations/{key}.json",
+        held_out_key=f"evaluations/{key}.parquet",
+        n_observations=len(frame),
+    )
+    if not study.storage.exists(result.metamodel_key):
+        Metamodel.fit(frame, metric=METRIC).save(study.storage, key)
+    if not study.storage.exists(result.held_out_key):
+        held_out = held_out_predictions(frame, metric=METRIC, progress=report)
+        study.storage.write_table(result.held_out_key, pa.Table.from_pandas(held_out, preserve_index=False))
+    if not study.storage.exists(result.evaluation_key):
+        held_out = study.storage.read_table(result.held_out_key).to_pandas()
+        study.storage.write_json(result.evaluation_key, evaluation_tables(held_out, metric=METRIC))
+    return result
+
+
+def training_frame(study: Study, tasks: Sequence[TaskRow], keys: Sequence[str], probe_keys: Sequence[str]) -> pd.DataFrame:
+    """Observations with their truth, without the demonstration task's family."""
+    frame = observation_table(study.storage, load_results(study.storage, probe_keys), keys=keys)
+    return frame[~frame["task_family"].isin(left_out_families(study, tasks))].reset_index(drop=True)
+
+
+def left_out_families(study: Study, tasks: Sequence[TaskRow]) -> list[str]:
+    """Families that the metamodel must not see: the demonstration task's."""
+    return sorted({task.family for task in tasks if task.name == study.config.characterize.task})

