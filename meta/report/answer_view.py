@@ -47,13 +47,18 @@ def key_entry(position: int, label: str, mark: str | None = None) -> dict[str, s
 
 
 def answer_view(
-    answers: Mapping[str, Any], names: Mapping[str, str] | None = None, truth: Sequence[LearningCurve] = ()
+    answers: Mapping[str, Any],
+    names: Mapping[str, str] | None = None,
+    truth: Sequence[LearningCurve] = (),
+    colours: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """The template's variable `a`. `truth` are curves measured later, matched by encoder and view (`layer=6,pooling=mean`)."""
+    """The template's variable `a`. `truth` are curves measured later, matched by encoder and view (`layer=6,pooling=mean`);
+    `colours` number the encoders that the page shows elsewhere too, so that each keeps its colour."""
     known = dict(names or {})
     metric = answers.get("metric", "accuracy")
     spaces = [_space(space, known) for space in answers.get("encoders") or [] if space.get("curve")]
-    colours = {name: position for position, name in enumerate(dict.fromkeys(space["name"] for space in spaces))}
+    everyone = dict.fromkeys([*(colours or {}), *(space["name"] for space in spaces)])
+    colours = {name: position for position, name in enumerate(everyone)}
     measured = {(display_name(curve.encoder, known), curve.view): curve.points for curve in truth}
     view = {
         "six": six_answers(answers, known),
@@ -162,7 +167,9 @@ def _expect_view(
     reached = [point for truth in truths for point in truth if sizes[0] <= point.n_train <= sizes[-1]]
     y_range = plots.common_range([space["curve"] for space in first], reached)
     panels = [
-        plots.forecast_panel(space["name"], space["curve"], metric, y_range, truth, colours[space["name"]])
+        plots.forecast_panel(
+            space["name"], space["curve"], metric=metric, y_range=y_range, measured=truth, colour=colours[space["name"]]
+        )
         for space, truth in zip(first, truths, strict=True)
     ]
     rows = [{**space, "points": [point for point in space["curve"] if point["n_train"] in sizes]} for space in first]

@@ -1,4 +1,4 @@
-"""What the study's report shows. Everything but the title is optional: a part that is missing is named on the page with its reason.
+"""What the study's report shows. Everything is optional: a missing part is named on the page with its reason.
 
 Rates are fractions in [0, 1], errors in points are hundredths of the metric, seconds are wall-clock.
 """

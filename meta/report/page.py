@@ -1,5 +1,7 @@
-"""The two pages. `pilot_report` and `characterize_report` return a whole HTML document: one file, no script, no outside address,
-every text of a user escaped (Jinja's autoescape is on for all templates; only our own SVG and CSS pass as they are)."""
+"""The two pages. `pilot_report` and `characterize_report` return a whole HTML document: one file, no script, no address.
+
+Jinja's autoescape is on for all templates, so every text of a user is escaped; only our own SVG and CSS pass as they are.
+"""
 
 import re
 from collections.abc import Mapping
@@ -23,7 +25,7 @@ MAX_EXCERPT = 400
 def pilot_report(data: PilotReportData) -> str:
     """The study's report as an HTML document."""
     study = study_view(data)
-    answers = answer_view(data.answers, data.names, data.answers_truth) if data.answers else None
+    answers = answer_view(data.answers, data.names, data.answers_truth, study["colours"]) if data.answers else None
     return _render("pilot.html.j2", title=data.title, d=data, s=study, a=answers, sections=PILOT_SECTIONS)
 
 

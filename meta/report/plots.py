@@ -1,4 +1,4 @@
-"""The pictures of the six answers. Every function takes plain values and returns inline SVG; `alt` texts say what is to be seen."""
+"""The pictures of the six answers. Every function takes plain values and returns inline SVG; `alt` texts say what is seen."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from markupsafe import Markup
 from meta.curves import RATES
 from meta.report.data import MeasuredPoint
 from meta.report.svg import GOOD, GRID, INK, MARKERS, MUTED, SERIES, SURFACE, Picture, canvas, percent_axis, size_axis
-from meta.report.wording import METRIC_NAMES, between, count, percent, rate, rows_between
+from meta.report.wording import METRIC_NAMES, count, percent, rate, rows_between
 
 BAND, CORE = 0.16, 0.26
 """Opacity of the 90 % band, and of the 50 % band on top of it."""
@@ -35,7 +35,7 @@ def need_curve(
     `measured` are values that came out later, where they are known."""
     sizes = [point["n_train"] for point in curve]
     span = rows_between(need.get("q05"), need.get("q95"), need.get("searched_up_to") or sizes[-1])
-    alt = f"Forecast from {count(sizes[0])} to {count(sizes[-1])} labelled rows; target {rate(target, metric)} met at {span} rows."
+    alt = f"Forecast from {count(sizes[0])} to {count(sizes[-1])} rows; target {rate(target, metric)} met at {span} rows."
     with canvas(alt, 470, 290, left=34, right=14, top=30, bottom=40) as picture:
         axes = picture.axes
         _bands(picture, curve, SERIES[0])
@@ -60,16 +60,18 @@ def need_curve(
 def forecast_panel(
     title: str,
     curve: Sequence[Mapping[str, Any]],
+    *,
     metric: str,
     y_range: tuple[float, float],
     measured: Sequence[MeasuredPoint] = (),
-    position: int = 0,
+    colour: int = 0,
 ) -> Markup:
     """Question 2: one space's forecast, small, on the common scale `y_range`."""
     sizes = [point["n_train"] for point in curve]
-    alt = f"{title}: forecast {rate(curve[0]['q50'], metric)} at {count(sizes[0])} rows, {rate(curve[-1]['q50'], metric)} at the end."
+    ends = [f"{rate(point['q50'], metric)} at {count(point['n_train'])} rows" for point in (curve[0], curve[-1])]
+    alt = f"{title}: forecast {', '.join(ends)}."
     with canvas(alt, 260, 190, left=30, top=26, bottom=26) as picture:
-        _bands(picture, curve, SERIES[position % len(SERIES)])
+        _bands(picture, curve, SERIES[colour % len(SERIES)])
         _measured(picture, measured, sizes)
         picture.axes.set_ylim(*y_range)
         size_axis(picture.axes, octaves(sizes), max_ticks=5)
@@ -80,11 +82,11 @@ def forecast_panel(
 
 
 def ranking(rows: Sequence[tuple[str, Mapping[str, Any], float]], metric: str, colours: Sequence[int]) -> Markup:
-    """Question 4: each space's forecast at the present size as a dot with its 50 % and 90 % intervals, and the probability that it
-    is the best. `rows` are (name, curve point, p_best), best first; `colours` number the encoders."""
+    """Question 4: each space's forecast at the present size as a dot with its 50 % and 90 % intervals, and the probability that
+    it is the best. `rows` are (name, curve point, p_best), best first; `colours` number the encoders."""
     alt = "; ".join(f"{name}: {rate(point['q50'], metric)}" for name, point, _ in rows[:6])
-    height = 36 + 33 * len(rows)
-    with canvas(f"Forecast of each embedding space. {alt}.", 400, height, left=8, right=64, top=22, bottom=22) as picture:
+    height = 46 + 33 * len(rows)
+    with canvas(f"Forecast of each embedding space. {alt}.", 400, height, left=8, right=64, top=26, bottom=28) as picture:
         axes = picture.axes
         for row, ((name, point, p_best), colour) in enumerate(zip(rows, colours, strict=True)):
             hue, y = SERIES[colour % len(SERIES)], row + 0.68
@@ -114,7 +116,7 @@ def ranking(rows: Sequence[tuple[str, Mapping[str, Any], float]], metric: str, c
         axes.annotate(
             "best?",
             (1, 1),
-            (58, 6),
+            (58, 10),
             xycoords="axes fraction",
             textcoords="offset points",
             ha="right",
@@ -122,27 +124,35 @@ def ranking(rows: Sequence[tuple[str, Mapping[str, Any], float]], metric: str, c
             annotation_clip=False,
         )
         metric_axis_below = METRIC_NAMES.get(metric, metric) + (", %" if metric in RATES else "")
-        axes.annotate(metric_axis_below, (0, 1), (2, 6), xycoords="axes fraction", textcoords="offset points", color=MUTED)
+        axes.annotate(metric_axis_below, (0, 1), (2, 10), xycoords="axes fraction", textcoords="offset points", color=MUTED)
     return picture.html
 
 
 def depth(
     series: Sequence[tuple[str, Sequence[tuple[int, float]], int]], metric: str, *, good_enough: float | None, alt: str
 ) -> Markup:
-    """Question 5: quality by layer of each encoder. `series` are (name, (layer, value) pairs, colour number); `good_enough` is the
-    edge of what is within half a point of the best."""
+    """Question 5: quality by layer of each encoder. `series` are (name, (layer, value) pairs, colour number); `good_enough` is
+    the edge of what is within half a point of the best."""
     with canvas(alt, 400, 250, left=34, top=30, bottom=38) as picture:
         axes = picture.axes
         for _, pairs, colour in series:
             layers, values = zip(*sorted(pairs), strict=True)
             hue, marker = SERIES[colour % len(SERIES)], MARKERS[colour % len(MARKERS)]
             axes.plot(
-                layers, values, color=hue, marker=marker, markeredgecolor=SURFACE, markersize=6.5, clip_on=False, zorder=3
+                layers,
+                values,
+                color=hue,
+                marker=marker,
+                markeredgecolor=SURFACE,
+                mew=0.7,
+                markersize=7.5,
+                clip_on=False,
+                zorder=3,
             )
         if good_enough is not None:
             low, high = axes.get_ylim()
             edge = high if metric in RATES else low
-            axes.axhspan(good_enough, edge + (edge - good_enough) * 0.02, color=GOOD, alpha=0.12, linewidth=0)
+            axes.axhspan(good_enough, edge + (edge - good_enough) * 0.02, color=MUTED, alpha=0.15, linewidth=0)
             axes.annotate(
                 "within half a point of the best",
                 (1, good_enough),
@@ -169,11 +179,6 @@ def common_range(curves: Sequence[Sequence[Mapping[str, Any]]], measured: Sequen
     low, high = min(values), max(values)
     air = 0.04 * (high - low) + 1e-3
     return low - air, high + air
-
-
-def interval_words(point: Mapping[str, Any], metric: str) -> str:
-    """The median with its 90 % interval: `75.0 % (71.0 to 79.0 %)`."""
-    return f"{rate(point['q50'], metric)} ({between(point['q05'], point['q95'], metric)})"
 
 
 def _bands(picture: Picture, curve: Sequence[Mapping[str, Any]], hue: str) -> None:

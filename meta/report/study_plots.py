@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from meta.curves import RATES
 from meta.report.data import Horizon, LearningCurve, PretrainedModel, RegularisationCurve
 from meta.report.plots import metric_axis
 from meta.report.svg import DASHES, GOOD, INK, MARKERS, MUTED, SERIES, SURFACE, canvas, percent_axis, short_count, size_axis
-from meta.report.wording import count, rate
+from meta.report.wording import count, number, rate
 from meta.search import Candidate
 
 OUTSIDE = SERIES[5]
@@ -21,7 +21,8 @@ def learning_panel(
 ) -> Markup:
     """One task: every encoder's measured learning curve, mean with a band of one standard deviation over seeds."""
     best = max(curves, key=lambda curve: curve.points[-1].mean)
-    alt = f"{task}: {best.encoder} reaches {rate(best.points[-1].mean, metric)} with {count(best.points[-1].n_train)} labelled rows."
+    end = best.points[-1]
+    alt = f"{task}: {best.encoder} reaches {rate(end.mean, metric)} with {count(end.n_train)} labelled rows."
     with canvas(alt, 270, 200, left=30, top=26, bottom=26) as picture:
         for curve in curves:
             colour = colours[curve.encoder]
@@ -57,15 +58,18 @@ def regularisation(curves: Sequence[RegularisationCurve], metric: str) -> Markup
             if curve.chosen is not None:
                 axes.axhline(curve.chosen, color=hue, linewidth=1, linestyle=(0, (1, 2)))
         axes.set_xscale("log")
-        axes.minorticks_off()
+        decades = [10.0**e for e in range(-12, 13) if curves[0].C[0] <= 1.001 * 10.0**e and 10.0**e <= 1.001 * curves[0].C[-1]]
+        axes.xaxis.set_major_locator(FixedLocator(decades[:: max(1, (len(decades) + 5) // 6)]))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("C (left: strongly regularised, right: hardly)")
         metric_axis(picture, metric)
     return picture.html
 
 
 def error_by_horizon(table: Mapping[str, Mapping[str, float]], labels: Mapping[str, str]) -> Markup:
-    """Mean absolute error in points by horizon: the metamodel in bold, the baselines beside it. `labels` name the forecasters that
-    are drawn, in order; the axis ends where the metamodel can still be read."""
+    """Mean absolute error in points by horizon: the metamodel in bold, the baselines beside it. `labels` name the forecasters
+    that are drawn, in order; the axis ends where the metamodel can still be read."""
     horizons = sorted(table, key=lambda name: float(name.rstrip("x")))
     factors = [float(name.rstrip("x")) for name in horizons]
     own = [table[name].get("metamodel") for name in horizons]
@@ -90,7 +94,7 @@ def error_by_horizon(table: Mapping[str, Mapping[str, float]], labels: Mapping[s
                 zorder=4 if is_own else 3,
                 linestyle="-" if is_own else DASHES[1],
             )
-            highest = max(highest, max(value for _, value in pairs))
+            highest = max(highest, *(value for _, value in pairs))
         limit = 4 * max((value for value in own if value is not None), default=highest)
         axes.set_ylim(0, min(1.05 * highest, max(limit, 1.0)))
         size_axis(axes, [int(factor) for factor in factors])
@@ -184,8 +188,8 @@ def pretraining(models: Sequence[PretrainedModel]) -> Markup:
 
 
 def search(candidates: Sequence[Candidate], metric: str) -> Markup:
-    """The meta-search: what each candidate is predicted to reach, with its 90 % interval, by its number of parameters; the chosen
-    one is a filled diamond."""
+    """The meta-search: what each candidate is predicted to reach, with its 90 % interval, by its number of parameters; the
+    chosen one is a diamond."""
     chosen = next((candidate for candidate in candidates if candidate.chosen), None)
     alt = f"{len(candidates)} candidates" + (f"; chosen: {chosen.n_layers} layers of {chosen.hidden_size}" if chosen else "")
     with canvas(f"Meta-search: {alt}.", 470, 270, left=34, right=14, top=30, bottom=40) as picture:

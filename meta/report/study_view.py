@@ -11,7 +11,7 @@ from meta.report.wording import METRIC_NAMES
 
 FORECASTERS = {
     "metamodel": "metamodel",
-    "anchor": "mean of pow2 and pow3",
+    "anchor": "mean of the 2- and 3-parameter laws",
     "loo": "leave-one-out, carried forward",
     "last": "last held-out point, carried forward",
     "pow2": "power law, 2 parameters",
@@ -42,6 +42,8 @@ REASONS = {
     "tasks": "No task has been loaded.",
     "encoders": "No encoder has been loaded.",
 }
+LEVEL = 0.05
+"""Points: forecasters closer than this are level."""
 MIN_SHARED = 0.5
 """An encoder's mean at a size is shown when at least this share of the tasks has it."""
 
@@ -52,6 +54,7 @@ def study_view(data: PilotReportData) -> dict[str, Any]:
     names += [curve.encoder for curve in data.depth_curves]
     colours = {name: position for position, name in enumerate(dict.fromkeys(names))}
     return {
+        "colours": colours,
         "reasons": REASONS | data.missing,
         "metric_name": METRIC_NAMES.get(data.metric, data.metric),
         "is_rate": data.metric in RATES,
@@ -95,8 +98,8 @@ def _measured_view(data: PilotReportData, colours: Mapping[str, int]) -> dict[st
 
 
 def encoder_means(curves: Sequence[LearningCurve], metric: str = "accuracy") -> dict[str, Any]:
-    """Each encoder's mean over tasks at the smallest, a middle and the largest size that all tasks have, and the number of tasks that
-    it wins at the largest; best first. `sizes` and `rows` (name, values, wins, n_tasks); empty without curves."""
+    """Each encoder's mean over tasks at the smallest, a middle and the largest size that all tasks have, and the number of
+    tasks that it wins at the largest; best first. `sizes` and `rows` (name, values, wins, n_tasks); empty without curves."""
     tasks = list(dict.fromkeys(curve.task for curve in curves))
     at: dict[tuple[str, str], dict[int, float]] = {
         (curve.encoder, curve.task): {point.n_train: point.mean for point in curve.points} for curve in curves
@@ -170,19 +173,22 @@ def _error_rows(errors: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any
 
 
 def _error_words(errors: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """A sentence per horizon that says, for better or worse, how the metamodel compares with the best baseline."""
-    sentences = []
+    """In sentences, for better or worse, how the metamodel compares with the best baseline of each horizon."""
+    verdicts: dict[str, list[str]] = {"lower": [], "level": [], "higher": []}
     for horizon, row in errors.items():
         others = {name: value for name, value in row.items() if name != "metamodel"}
         if "metamodel" not in row or not others:
             continue
         rival, value = min(others.items(), key=lambda item: item[1])
         own, label = row["metamodel"], FORECASTERS.get(rival, rival)
-        verdict = "lower than" if own < value - 0.05 else "higher than" if own > value + 0.05 else "level with"
-        sentences.append(
-            f"At {horizon} the metamodel errs by {own:.1f} points, {verdict} the best baseline ({label}: {value:.1f})."
-        )
-    return sentences
+        verdict = "lower" if own < value - LEVEL else "higher" if own > value + LEVEL else "level"
+        verdicts[verdict].append(f"{horizon} ({own:.1f} points against {value:.1f}, {label})")
+    openings = {
+        "lower": "The metamodel errs less than every baseline at",
+        "level": "It is level with the best baseline at",
+        "higher": "The best baseline errs less than the metamodel at",
+    }
+    return [f"{openings[verdict]} {'; '.join(cases)}." for verdict, cases in verdicts.items() if cases]
 
 
 def _search_view(data: PilotReportData) -> dict[str, Any]:

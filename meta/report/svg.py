@@ -1,7 +1,8 @@
-"""Pictures as inline SVG that belongs to its page: colours are the page's CSS variables (light, dark, print), letters stay letters.
+"""Pictures as inline SVG that belongs to its page: colours are the page's CSS variables (light, dark, print), text stays text.
 
-Figures are drawn with sentinel colours that no one else uses; after drawing, each becomes `var(--name)`. Only tags are rewritten,
-never the text between them, which matplotlib has escaped. Nothing of pyplot and no global state is touched outside `canvas`.
+Figures are drawn with sentinel colours that no one else uses; after drawing, each becomes `var(--name)`. Only tags are
+rewritten, never the text between them, which matplotlib has escaped.
+Pyplot is not used, and settings are those of `canvas` only inside its block.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 INK, MUTED, GRID, SURFACE, GOOD = "#00fd01", "#00fd02", "#00fd03", "#00fd04", "#00fd05"
 """Text, secondary text, grid lines, the paper, and the colour of what was measured."""
@@ -39,6 +40,7 @@ _STYLE = {
     "axes.titlesize": 10.5,
     "axes.titlecolor": INK,
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,
     "axes.titleweight": "bold",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -74,8 +76,8 @@ class Picture:
 def canvas(
     alt: str, width: float, height: float, *, left: float = 40, right: float = 10, top: float = 24, bottom: float = 36
 ) -> Iterator[Picture]:
-    """Draw on `axes` inside the block; sizes are CSS pixels of the drawing at its natural scale, margins included. `alt` says in
-    words what the picture shows."""
+    """Draw on `axes` inside the block; sizes are CSS pixels of the drawing at its natural scale, margins included. `alt`
+    says in words what the picture shows."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width / 72, height / 72), dpi=72)
         FigureCanvasSVG(figure)
@@ -116,9 +118,10 @@ def _tag(tag: str, prefix: str) -> str:
 
 
 def percent_axis(axis_of: Axes, which: str = "y") -> None:
-    """Ticks of an axis of fractions as percentages."""
+    """Ticks of an axis of fractions at round percentages."""
     axis = axis_of.yaxis if which == "y" else axis_of.xaxis
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}"))
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 2):g}"))
 
 
 def size_axis(axes: Axes, sizes: list[int], *, max_ticks: int = 6) -> None:

@@ -1,4 +1,4 @@
-"""From the study's tables (probe results, held-out forecasts, ledger) to what the report shows. Plain pandas; no probe is refitted."""
+"""From the study's tables (probe results, held-out forecasts, ledger) to what the report shows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,8 +31,8 @@ def chosen_probes(results: pd.DataFrame, metric: str = "accuracy") -> pd.DataFra
 def learning_curves(
     results: pd.DataFrame, *, metric: str = "accuracy", names: Mapping[str, str] | None = None
 ) -> tuple[LearningCurve, ...]:
-    """One curve for each (task, encoder), at the encoder's space with the best leave-one-out accuracy at the task's largest size:
-    chosen without its test rows. `results` has the columns of `probes.results`."""
+    """One curve for each (task, encoder), at the encoder's space with the best leave-one-out accuracy at the task's largest
+    size: chosen without test rows. `results` has the columns of `probes.results`."""
     probes = chosen_probes(results, metric)
     curves = []
     for (task, encoder), rows in probes.groupby(["task", "encoder"], sort=True):

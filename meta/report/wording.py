@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, NamedTuple
 
 from meta.curves import RATES
@@ -125,7 +126,8 @@ def _need(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
         )
     if status == "reachable":
         span = rows_between(need.get("q05"), need.get("q95"), limit)
-        return f"About {count(need.get('q50'))} labelled rows for {target} with {encoder} (90 % interval: {span}); you have {count(n_train)}."
+        about = f"About {count(need.get('q50'))} labelled rows should give {target} with {encoder}"
+        return f"{about} (90 % interval: {span}); you have {count(n_train)}."
     chance = f" (probability {percent(need['p_reachable'])})" if need.get("p_reachable") is not None else ""
     if status == "uncertain":
         return (
@@ -140,9 +142,9 @@ def _expect(answers: Mapping[str, Any]) -> str:
     if not curve:
         return ""
     metric, now, last = answers.get("metric", "accuracy"), curve[0], curve[-1]
-    far = f"; with {count(last['n_train'])}, {rate(last['q50'], metric)} ({between(last['q05'], last['q95'], metric)})"
+    far = f", and {rate(last['q50'], metric)} ({between(last['q05'], last['q95'], metric)}) with {count(last['n_train'])}"
     return (
-        f"{rate(now['q50'], metric)} {METRIC_NAMES.get(metric, metric)} with the {count(now['n_train'])} rows you have "
+        f"Expect {rate(now['q50'], metric)} {METRIC_NAMES.get(metric, metric)} with the {count(now['n_train'])} rows you have "
         f"(90 % interval: {between(now['q05'], now['q95'], metric)}){far if len(curve) > 1 else ''}."
     )
 
@@ -170,7 +172,7 @@ def _space(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
     n_compared, best = len(spaces) + len(answers.get("screened") or []), max(spaces, key=lambda space: space.get("p_best") or 0)
     name = f"{display_name(best['encoder'], dict(names))}, {view_words(best.get('view'))}"
     others = f" of the {n_compared} compared" if n_compared > 1 else ""
-    return f"{name}: the best{others} with probability {percent(best.get('p_best'))}."
+    return f"{name}, is the best space{others} with probability {percent(best.get('p_best'))}."
 
 
 def _model(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
@@ -182,8 +184,8 @@ def _model(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
         cost += f", {number(model['milliseconds_per_text'])} ms a text"
     name = display_name(str(model.get("encoder", "")), dict(names))
     if not model.get("layers"):
-        return f"{name} ({cost}): the cheapest within half a point of the best; it has no layers to cut."
-    return f"{name} cut off after layer {model['layers']} ({cost}): the cheapest within half a point of the best."
+        return f"{name} ({cost}) is the cheapest within half a point of the best; it has no layers to cut."
+    return f"{name} cut off after layer {model['layers']} ({cost}) is the cheapest within half a point of the best."
 
 
 def _settings(answers: Mapping[str, Any]) -> str:
@@ -191,12 +193,13 @@ def _settings(answers: Mapping[str, Any]) -> str:
     if not settings:
         return ""
     probe, finetune = settings.get("probe") or {}, settings.get("finetune") or {}
-    sentence = f"For a linear probe, C = {number(probe.get('C', BLANK))}"
+    sentence = f"Use C = {number(probe.get('C', BLANK))} for a linear probe"
     if "learning_rate" not in finetune:
         return f"{sentence}; fine-tuning does not apply to the chosen space."
-    sentence += f"; to fine-tune, start with learning rate {number(finetune['learning_rate'])} and {finetune.get('epochs', BLANK)} epochs"
+    lr, epochs = number(finetune["learning_rate"]), finetune.get("epochs", BLANK)
+    sentence += f"; to fine-tune, start with learning rate {lr} and {epochs} epochs"
     return f"{sentence} (a rule of thumb)." if finetune.get("source") == "rule" else f"{sentence}."
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value  # NaN is no number to show
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
