@@ -45,7 +45,7 @@ def held_out(hits: np.ndarray) -> HeldOut:
     n_rows, rate, z = len(hits), float(hits.mean()), float(norm.ppf(0.95))
     centre = (rate + z**2 / (2 * n_rows)) / (1 + z**2 / n_rows)
     half = z * np.sqrt(rate * (1 - rate) / n_rows + z**2 / (4 * n_rows**2)) / (1 + z**2 / n_rows)
-    return HeldOut(accuracy=rate, q05=max(centre - half, 0.0), q95=min(centre + half, 1.0))
+    return HeldOut(accuracy=rate, q05=min(max(centre - half, 0.0), rate), q95=max(min(centre + half, 1.0), rate))  # rounding
 
 
 def choose_scored(spaces: Sequence[Space], metric: str, max_views: int = MAX_SCORED_VIEWS) -> list[int]:

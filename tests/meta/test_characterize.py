@@ -1,0 +1,263 @@
+"""The six answers on made-up embeddings, with a forecaster whose truth is known."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cluster.storage import UserError
+from meta.answers import Answers
+from meta.characterize import characterize
+from meta.ranking import hit_correlation, joint_draws, probability_best, probability_reached
+from meta.sample import EmbeddedEncoder, EvalSample, LabelledSample, Prepared, prepare
+from meta.scope import looks_english, widen
+from probes.encoders.base import EncoderInfo, View
+
+WORDS = ("the", "price", "of", "this", "and", "that", "is", "what", "we", "have", "to", "ask", "about", "it", "for")
+SPACES = [View(0, "mean"), View(1, "mean"), View(2, "mean"), View(2, "max")]
+SIGNAL = {SPACES[0]: 0.3, SPACES[1]: 1.0, SPACES[2]: 1.02, SPACES[3]: 0.6}
+
+
+class LawForecaster:
+    """Error falls as n^-0.5 from the leave-one-out error, with a spread of 3 points."""
+
+    metric = "accuracy"
+    card: Mapping[str, Any] = {"tasks": ["a", "b", "c"]}
+
+    def __init__(self, phrases: Sequence[str] = ()):
+        self.phrases, self.seen = list(phrases), []
+
+    def curve(self, features: Mapping[str, float], horizons: np.ndarray) -> np.ndarray:
+        self.seen.append(dict(features))
+        error = (1 - features["ridge_loo_accuracy"]) * (np.asarray(horizons) / features["n_train"]) ** -0.5
+        return np.clip((1 - error)[:, None] + 0.03 * np.array([-1.0, -0.4, 0.0, 0.4, 1.0]), 0, 1)
+
+    def outside(self, features: Mapping[str, float]) -> list[str]:
+        return self.phrases
+
+
+def make_problem(n_eval: int = 150, *, small: bool = True) -> tuple[Prepared, list[EmbeddedEncoder]]:
+    """90 labelled and `n_eval` unlabelled distinct English texts of three classes; two encoders of four views that differ in
+    how well they separate the classes, or (`small`) one encoder of two views."""
+    n_train, n_classes, seed = 90, 3, 0
+    rng = np.random.default_rng(seed)
+    y, y_eval = np.arange(n_train) % n_classes, rng.integers(0, n_classes, n_eval)
+    names = tuple(f"class{i}" for i in range(n_classes))
+    train = LabelledSample(make_texts(n_train, "t", rng), y, names)
+    prepared = prepare(train, EvalSample(make_texts(n_eval, "e", rng)) if n_eval else None)
+    encoders = []
+    for number, (name, strength) in enumerate((("hf:strong", 1.0), ("hf:weak", 0.5))):
+        info = EncoderInfo(name, f"{number:016d}", "hf", 2, 16, 1_000_000, 128, tuple(SPACES))
+        means = rng.standard_normal((n_classes, 16))
+        noise, noise_eval = rng.standard_normal((n_train, 16)), rng.standard_normal((n_eval, 16))
+        wanted = SPACES[1:3] if small else SPACES
+        views = {
+            view: (means[y] * SIGNAL[view] * strength + noise, means[y_eval] * SIGNAL[view] * strength + noise_eval)
+            for view in wanted
+        }
+        encoders.append(EmbeddedEncoder(info, views, milliseconds_per_text=2.0))
+    return prepared, encoders[:1] if small else encoders
+
+
+def make_texts(n_texts: int, prefix: str, rng: np.random.Generator) -> tuple[str, ...]:
+    return tuple(f"{prefix}{i} " + " ".join(rng.choice(WORDS, 8)) for i in range(n_texts))
+
+
+@pytest.fixture(scope="module")
+def answers() -> Answers:
+    return characterize(*make_problem(small=False), LawForecaster(), target=0.97, max_scored_views=6)
+
+
+def test_all_six_questions_are_answered(answers: Answers):
+    assert answers.data_needed.q50 is not None and answers.data_needed.q05 <= answers.data_needed.q50
+    assert [point.n_train for point in answers.encoders[0].curve][::2] == [90, 180, 360, 720, 1440]
+    assert answers.label_next and all(0 <= row.row < 150 for row in answers.label_next)
+    assert len(answers.encoders) == 6 and len(answers.screened) == 2
+    assert answers.model.layers in (1, 2) and answers.model.milliseconds_per_text is not None
+    assert answers.hyperparameters.probe["source"] == "leave-one-out"
+    assert answers.hyperparameters.finetune["source"] == "rule"
+    assert answers.warnings == []
+
+
+def test_the_ranking_finds_the_informative_space(answers: Answers):
+    best = answers.encoders[0]
+    assert best.encoder == "hf:strong" and best.view.layer in (1, 2) and best.view.pooling == "mean"
+    medians = [space.curve[0].q50 for space in answers.encoders]
+    assert medians == sorted(medians, reverse=True)
+    total = sum(space.p_best for space in (*answers.encoders, *answers.screened))
+    assert total == pytest.approx(1.0)
+    assert {space.encoder for space in answers.encoders} == {"hf:strong", "hf:weak"}
+    assert all(space.held_out.q05 <= space.held_out.accuracy <= space.held_out.q95 for space in answers.encoders)
+
+
+def test_the_same_inputs_give_the_same_answers(answers: Answers):
+    again = characterize(*make_problem(small=False), LawForecaster(), target=0.97, max_scored_views=6)
+    assert again == answers
+
+
+def test_nothing_depends_on_evaluation_labels_but_shift_is_seen():
+    prepared, encoders = make_problem()
+    forecaster = LawForecaster()
+    characterize(prepared, encoders[:1], forecaster)
+    assert np.isfinite(forecaster.seen[0]["shift_mmd2"])
+    assert forecaster.seen[0]["log2_n_eval"] == pytest.approx(np.log2(150))
+
+
+def test_without_an_evaluation_sample_it_says_so_and_claims_no_shift():
+    prepared, encoders = make_problem(n_eval=0)
+    forecaster = LawForecaster()
+    answers = characterize(prepared, encoders, forecaster)
+    assert answers.n_eval == 0 and answers.label_next == [] and answers.label_batch is None
+    assert any("no evaluation sample" in warning for warning in answers.warnings)
+    seen = forecaster.seen[0]
+    assert np.isnan(seen["shift_mmd2"]) and seen["shift_domain_auc"] == 0.5
+    assert seen["eval_atc_accuracy"] == seen["ridge_loo_accuracy"]
+
+
+def test_a_default_target_is_named_as_such():
+    answers = characterize(*make_problem(), LawForecaster())
+    assert answers.target_source == "default"
+    assert answers.target == pytest.approx(np.floor((answers.encoders[0].curve[-1].q50 - 0.01) * 100) / 100, abs=0.0101)
+
+
+def test_a_class_with_one_row_is_answered_with_a_warning_and_wider_intervals():
+    prepared, encoders = make_problem()
+    labels = prepared.train.labels.copy()
+    labels[labels == 2] = 0
+    labels[5] = 2
+    lonely = Prepared(LabelledSample(prepared.train.texts, labels, prepared.train.label_names), prepared.evaluation, (), (), 90)
+    answers = characterize(lonely, encoders, LawForecaster())
+    assert any("a single labelled row in class 'class2'" in warning for warning in answers.warnings)
+    assert answers.evidence.interval_factor == pytest.approx(4 / 3)
+    point = answers.encoders[0].curve[0]
+    assert point.q95 - point.q05 > 0.06 * 1.2 or point.q95 == 1.0
+
+
+def test_outside_the_training_range_is_said():
+    answers = characterize(*make_problem(), LawForecaster(["n_classes 3 is outside 10..20"]))
+    assert any("outside the metamodel's training range (n_classes 3 is outside 10..20)" in line for line in answers.warnings)
+    assert not answers.evidence.in_training_range
+
+
+def test_no_better_than_the_majority_is_said():
+    prepared, encoders = make_problem()
+    rng = np.random.default_rng(1)
+    noise = {SPACES[0]: (rng.standard_normal((90, 16)), rng.standard_normal((150, 16)))}
+    answers = characterize(prepared, [EmbeddedEncoder(encoders[0].info, noise)], LawForecaster())
+    assert any("no better than always answering" in warning for warning in answers.warnings)
+    assert answers.model.milliseconds_source == "not measured"
+
+
+def test_truncation_is_said():
+    prepared, encoders = make_problem()
+    cut = EmbeddedEncoder(encoders[0].info, encoders[0].views, n_truncated=60)
+    answers = characterize(prepared, [cut], LawForecaster())
+    assert "hf:strong reads only the first 128 tokens of 25% of the texts" in answers.warnings
+
+
+def test_honest_scores_come_from_the_evaluation_tables():
+    tables = {"mae_points": {"1x": {"metamodel": 2.5, "loo": 3}}, "coverage": {"90": {"all": {"coverage": 0.91}}}}
+    evidence = characterize(*make_problem(), LawForecaster(), evaluation_tables=tables).evidence
+    assert evidence.held_out_mae == {"1x": 0.025} and evidence.held_out_coverage_90 == 0.91 and evidence.tasks == 3
+
+
+def test_repeated_rows_are_counted_once_and_labelled_rows_leave_the_evaluation_sample():
+    train = LabelledSample(("a b", "A  b", "c", "d", "e", "e"), np.array([0, 0, 1, 1, 0, 1]), ("x", "y"))
+    prepared = prepare(train, EvalSample(("C", "new", "new", "other")))
+    assert prepared.train.texts == ("a b", "c", "d", "e", "e")
+    assert prepared.train.positions.tolist() == [0, 2, 3, 4, 5]
+    assert prepared.evaluation.positions.tolist() == [1, 3]
+    assert {(conflict.row, conflict.given, conflict.other) for conflict in prepared.conflicts} == {(4, "x", "y"), (5, "y", "x")}
+    assert prepared.n_train_given == 6
+    for words in (
+        "1 labelled rows repeat",
+        "1 labelled texts occur with more than one",
+        "1 evaluation rows are also",
+        "only 2",
+    ):
+        assert any(words in warning for warning in prepared.warnings), words
+
+
+def test_very_many_rows_are_sampled_with_every_class_and_it_is_said():
+    labels = np.arange(20_000) % 7
+    labels[0] = 7
+    sample = LabelledSample(tuple(f"row {i}" for i in range(20_000)), labels, tuple("abcdefgh"))
+    prepared = prepare(sample, EvalSample(tuple(f"eval {i}" for i in range(20_000))))
+    assert 4096 <= len(prepared.train) <= 4097 and len(prepared.evaluation) == 4096
+    assert len(np.unique(prepared.train.labels)) == 8
+    assert sum("sample of 4096" in warning for warning in prepared.warnings) == 2
+
+
+def test_only_labelled_rows_to_evaluate_on():
+    train = LabelledSample(("a", "b", "c", "d"), np.array([0, 0, 1, 1]), ("x", "y"))
+    with pytest.raises(UserError, match="every row is also a labelled row"):
+        prepare(train, EvalSample(("a", "B")))
+    with pytest.raises(UserError, match="--eval: no rows"):
+        prepare(train, EvalSample(()))
+    with pytest.raises(UserError, match="have no second text"):
+        prepare(train, EvalSample(("q",), ("p",)))
+
+
+def test_other_languages_are_noticed():
+    assert looks_english(["What is the price of this and when will it be there?"] * 20)
+    assert not looks_english(["Сколько это стоит и когда будет доставлено?"] * 30)
+    assert not looks_english(["Berapa harganya dan kapan barang akan dikirim kepada pembeli?"] * 30)
+    assert looks_english(["короткий"])
+
+
+def test_wider_intervals_stay_sorted_and_monotone():
+    median = np.array([0.6, 0.7, 0.71, 0.9])
+    curve = median[:, None] + np.array([0.02, 0.08, 0.08, 0.08])[:, None] * np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+    for metric, values in (("accuracy", curve), ("log_loss", 1 - curve[:, ::-1])):
+        wide = widen(np.sort(values, axis=1), 2.0, metric)
+        assert (np.diff(wide, axis=1) >= 0).all()
+        assert (np.diff(wide[:, [0, 2, 4]], axis=0) * (1 if metric == "accuracy" else -1) >= -1e-12).all()
+        assert (wide[:, 4] >= values[:, 4] - 1e-12).all() and (wide[:, 0] <= values[:, 0] + 1e-12).all()
+    assert widen(curve, 1.0, "accuracy") is curve
+
+
+def test_joint_draws_keep_margins_and_dependence():
+    margins = np.array([[0.60, 0.66, 0.70, 0.74, 0.80], [0.61, 0.67, 0.71, 0.75, 0.81]])
+    together = joint_draws(margins, np.array([[1.0, 0.99], [0.99, 1.0]]), seed=0, n_draws=20_000)
+    apart = joint_draws(margins, np.eye(2), seed=0, n_draws=20_000)
+    assert np.quantile(together[:, 0], [0.05, 0.5, 0.95]) == pytest.approx([0.60, 0.70, 0.80], abs=0.004)
+    assert probability_best(together, "accuracy")[1] > 0.85 > probability_best(apart, "accuracy")[1] > 0.5
+    assert probability_best(apart, "log_loss")[0] > 0.5
+    assert probability_best(np.ones((3, 4)), "accuracy") == pytest.approx(np.full(4, 0.25))
+
+
+def test_hit_correlation_is_a_correlation():
+    hits = np.array([[1, 1, 0, 0, 1.0], [1, 1, 0, 0, 1.0], [0, 0, 1, 1, 0.0], [1, 1, 1, 1, 1.0]])
+    correlation = hit_correlation(hits)
+    assert correlation[0, 1] == pytest.approx(0.8) and correlation[0, 2] == pytest.approx(-0.8) and correlation[0, 3] == 0
+    assert np.linalg.eigvalsh(correlation).min() >= -1e-12
+
+
+def test_probability_reached_agrees_with_the_quantiles():
+    quantiles = np.array([0.6, 0.66, 0.7, 0.74, 0.8])
+    for level, value in zip((0.05, 0.25, 0.5, 0.75, 0.95), quantiles, strict=True):
+        assert probability_reached(quantiles, value, "accuracy") == pytest.approx(1 - level, abs=1e-6)
+        assert probability_reached(quantiles, value, "log_loss") == pytest.approx(level, abs=1e-6)
+    assert probability_reached(quantiles, 0.99, "accuracy") < 0.001
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"metric": "acuracy"}, "--metric acuracy: unknown; choose accuracy, macro_f1, auroc, log_loss"),
+        ({"metric": "macro_f1"}, "this metamodel forecasts accuracy"),
+        ({"target": 90.0}, "--target 90: accuracy is a fraction, above 0 and at most 1; did you mean 0.9?"),
+        ({"target": 0.0}, "above 0"),
+        ({"target": float("nan")}, "above 0"),
+    ],
+)
+def test_bad_requests_are_one_line(arguments: dict[str, Any], message: str):
+    with pytest.raises(UserError, match="^" + message if message.startswith("--") else message) as error:
+        characterize(*make_problem(), LawForecaster(), **arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_no_encoder():
+    with pytest.raises(UserError, match="no encoder"):
+        characterize(make_problem()[0], [], LawForecaster())
