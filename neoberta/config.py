@@ -84,8 +84,8 @@ class PretrainConfig(BaseModel):
     """Largest norm of the gradient."""
     seed: int = Field(0, ge=0)
     """Of the initial weights, the order of rows and the masks."""
-    precision: Literal["fp32", "bf16"] = "bf16"
-    """Of matrix products; weights, moments and the loss are fp32."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of matrix products (auto: bf16 where the hardware has it); weights, moments and the loss are fp32."""
     n_workers: int = Field(1, ge=1)
     """Data-parallel workers. The outcome does not depend on it beyond rounding."""
     zero_stage: Literal[0, 1, 2] = 1

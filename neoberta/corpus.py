@@ -48,6 +48,7 @@ class Corpus:
         except (OSError, ValueError) as error:
             raise CorruptArtefactError(f"{folder}: not a packed corpus ({error})") from error
         self.n_rows, self.max_length = self._tokens.shape
+        self.vocab_size: int = self.info["vocab_size"]
 
     def rows(self, row_idx: np.ndarray) -> Rows:
         """The rows of the given numbers (B,), in that order."""

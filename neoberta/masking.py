@@ -29,7 +29,8 @@ def mask_tokens(
     probability that another one is.
     """
     n_special = len(SPECIAL_TOKENS)
-    counter = _mix(_mix(_mix(np.uint64(seed), epoch[:, None]), document), position)  # (B, T) uint64
+    key = _mix(np.uint64(0), np.asarray(seed))  # hashed by itself first: (seed 0, epoch 1) is not (seed 1, epoch 0)
+    counter = _mix(_mix(_mix(key, epoch[:, None]), document), position)  # (B, T) uint64
     is_target = (_uniform(counter, _CHOOSE) < rate) & (tokens >= n_special)
     fate = _uniform(counter, _REPLACE)
     random_token = n_special + (_uniform(counter, _TOKEN) * (vocab_size - n_special)).astype(np.int64)

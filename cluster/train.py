@@ -1,0 +1,154 @@
+"""Data-parallel training on Ray Train: a plain loop on n workers, restarted from its last checkpoint when a worker is lost.
+
+The loop gets a `TrainContext` and knows no Ray. A run is resumed by calling `train` again with the same name and storage folder:
+what was reported is found there. Reporting a checkpoint is a barrier over all workers and waits for the controller (up to about
+2 s); progress goes another way and waits for nothing.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+from ray.train.torch import TorchConfig, TorchTrainer
+
+POLL_INTERVAL_S = 0.5
+"""How often the driver asks for progress."""
+_MAILBOX_KEY = "_mailbox"
+
+
+@dataclass(frozen=True)
+class TrainContext:
+    """What a loop knows of the run it is part of."""
+
+    rank: int
+    n_workers: int
+    resume: Path | None
+    """Folder of the last checkpoint that was reported, on this machine; None at the beginning."""
+    _mailbox: Any
+
+    def progress(self, metrics: dict[str, Any]) -> None:
+        """Tell the driver's `on_report`; returns at once."""
+        self._mailbox.put.remote(metrics)
+
+    def checkpoint(self, metrics: dict[str, Any], folder: Path | None) -> None:
+        """Publish the files of `folder` (None where this rank has none) as the run's next checkpoint. Every rank calls it
+        equally often."""
+        ray.train.report(metrics, checkpoint=None if folder is None else ray.train.Checkpoint.from_directory(str(folder)))
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished run."""
+
+    metrics: dict[str, Any]
+    """Of the last checkpoint."""
+    checkpoint_uri: str | None
+    """Folder of the last checkpoint on storage."""
+
+
+Loop = Callable[[dict[str, Any], TrainContext], None]
+
+
+def train(
+    loop: Loop,
+    config: dict[str, Any],
+    *,
+    name: str,
+    storage_dir: str,
+    n_workers: int = 1,
+    cpus_per_worker: float = 1,
+    use_gpu: bool = False,
+    max_failures: int = 3,
+    on_report: Callable[[dict[str, Any]], None] | None = None,
+) -> TrainResult:
+    """Run `loop(config, context)` on `n_workers` workers with a gloo (GPU: nccl) process group; Ray has to be running.
+
+    `loop` is importable by name; `config` is picklable. Lost workers are replaced up to `max_failures` times. The last two
+    checkpoints are kept under `storage_dir/name`. Raises ray.train.TrainingFailedError.
+    """
+    mailbox = _Mailbox.remote()
+    threads = str(max(1, int(cpus_per_worker)))
+    trainer = TorchTrainer(
+        _run_loop,
+        train_loop_config={"loop": loop, "config": config, _MAILBOX_KEY: mailbox},
+        torch_config=TorchConfig(backend=None if use_gpu else "gloo"),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=n_workers,
+            use_gpu=use_gpu,
+            resources_per_worker={"CPU": cpus_per_worker, **({"GPU": 1} if use_gpu else {})},
+        ),
+        run_config=ray.train.RunConfig(
+            name=name,
+            storage_path=storage_dir,
+            failure_config=ray.train.FailureConfig(max_failures=max_failures),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+            worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **_passed_on()}},
+        ),
+    )
+    with _listening(mailbox, on_report):
+        result = trainer.fit()
+    return TrainResult(result.metrics or {}, result.checkpoint.path if result.checkpoint else None)
+
+
+def _run_loop(bound: dict[str, Any]) -> None:
+    """What Ray Train runs on each worker."""
+    world, checkpoint = ray.train.get_context(), ray.train.get_checkpoint()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(checkpoint.as_directory())) if checkpoint else None
+        context = TrainContext(world.get_world_rank(), world.get_world_size(), folder, bound[_MAILBOX_KEY])
+        bound["loop"](bound["config"], context)
+
+
+def _passed_on() -> dict[str, str]:
+    """Variables of the driver that workers need too."""
+    names = ("TORCH_EXTENSIONS_DIR", "NEOBERTA_CACHE_DIR")
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+@ray.remote(num_cpus=0)
+class _Mailbox:
+    """Holds what workers told until the driver fetches it."""
+
+    def __init__(self) -> None:
+        self._waiting: list[dict[str, Any]] = []
+
+    def put(self, metrics: dict[str, Any]) -> None:
+        self._waiting.append(metrics)
+
+    def take(self) -> list[dict[str, Any]]:
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+
+@contextlib.contextmanager
+def _listening(mailbox: Any, on_report: Callable[[dict[str, Any]], None] | None) -> Iterator[None]:
+    """Hands on what arrives in the mailbox, from a thread of the driver, until the block ends (and what is left then)."""
+    if on_report is None:
+        yield
+        return
+    stop = threading.Event()
+
+    def deliver() -> None:
+        for metrics in ray.get(mailbox.take.remote()):
+            on_report(metrics)
+
+    def listen() -> None:
+        with contextlib.suppress(ray.exceptions.RayError):  # Ray is going down: the block's own error says more
+            while not stop.wait(POLL_INTERVAL_S):
+                deliver()
+
+    thread = threading.Thread(target=listen, name="train-progress", daemon=True)
+    thread.start()
+    try:
+        yield
+        stop.set()
+        thread.join()
+        deliver()
+    finally:
+        stop.set()

@@ -1,0 +1,31 @@
+"""A training state on disk: `training.safetensors` (weights, AdamW's moments; fp32) and `training.json` (where it stands).
+
+Independent of the number of workers and of ZeRO's stage; no pickle.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from cluster.storage import CorruptArtefactError
+
+TENSORS, FACTS = "training.safetensors", "training.json"
+
+
+def save_training_state(folder: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
+    """Write the state into an existing folder (publishing it whole is the caller's part)."""
+    save_file({name: value.contiguous() for name, value in tensors.items()}, str(folder / TENSORS))
+    (folder / FACTS).write_text(json.dumps(facts, indent=1))
+
+
+def load_training_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """`(tensors, facts)`. Raises CorruptArtefactError."""
+    try:
+        return load_file(str(folder / TENSORS)), json.loads((folder / FACTS).read_text())
+    except (OSError, ValueError, SafetensorError) as error:
+        raise CorruptArtefactError(f"{folder}: not a training state ({error})") from error
