@@ -1,0 +1,101 @@
+"""Ridge classifier: every regularisation and exact leave-one-out predictions from one decomposition.
+
+For one-hot targets Y it minimises ‖Y − XW − 1bᵀ‖² + ‖W‖²/C, the intercept b unpenalised, as scikit-learn's RidgeClassifier
+with alpha = 1/C (whose ±1 targets give the same classes). The weakest penalty is rarely the best: near n = d it makes the
+error of the probe peak (double descent), so grids must reach far up. Leave-one-out follows from the leverages (Golub, Heath and
+Wahba 1979); it is written with the complement α/(s² + α) of the shrinkage, which loses no digits where leverages are near one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from probes.solvers.rowspace import RowSpace
+
+DEFAULT_CS = tuple(10.0**power for power in (-5, -4.5, -4, -3.5, -3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1))
+"""Inverse penalties, strong to weak, on features scaled by `feature_scale`."""
+MAX_TEMPERATURE = 200.0
+"""Largest factor from ridge scores (near 0 and 1) to softmax logits."""
+MIN_LEAVE_OUT = 1e-7
+"""Least 1 − leverage that is divided by: below it a row determines its own prediction."""
+
+
+@dataclass(frozen=True)
+class RidgePath:
+    """Ridge probes of one sample for c regularisations; all tensors float, on the sample's device."""
+
+    Cs: tuple[float, ...]
+    reduced: torch.Tensor
+    """(c, r, K) weights in the row space."""
+    intercept: torch.Tensor
+    """(K,) class frequencies: scores of the mean row."""
+    loo_scores: torch.Tensor
+    """(c, n, K): row i scored by the probe fitted to all other rows."""
+    temperatures: torch.Tensor
+    """(c,) factors t >= 0 with which softmax(t · scores) has the least leave-one-out log-loss."""
+    seen: torch.Tensor
+    """(K,) bool: classes of the sample; the others get probability 0."""
+    best: int
+    """Index of the C with the least leave-one-out squared error; ties go to the stronger penalty."""
+
+    def probabilities(self, scores: torch.Tensor) -> torch.Tensor:
+        """(c, m, K) probabilities of `scores` (c, m, K), calibrated on the leave-one-out scores."""
+        logits = (scores * self.temperatures[:, None, None]).masked_fill(~self.seen, -torch.inf)
+        return torch.softmax(logits, dim=-1)
+
+    def predict(self, space: RowSpace, X: torch.Tensor) -> torch.Tensor:
+        """(c, m, K) probabilities of rows X (m, d)."""
+        return self.probabilities(space.scores(X, self.reduced) + self.intercept)
+
+
+def fit_ridge_path(space: RowSpace, labels: torch.Tensor, n_classes: int, Cs: Sequence[float] = DEFAULT_CS) -> RidgePath:
+    """Ridge probes of a sample with `labels` (n,) int64 in 0..n_classes-1 for every C. Cost n·r·K per C.
+
+    Raises ValueError for an empty grid or a C that is not positive.
+    """
+    Cs = tuple(sorted(float(C) for C in Cs))
+    if not Cs or Cs[0] <= 0:
+        raise ValueError(f"regularisations must be positive and at least one, got {Cs}")
+    left, singular = space.left, space.singular
+    n_rows, rank = left.shape
+    target = torch.nn.functional.one_hot(labels, n_classes).to(left.dtype)
+    intercept = target.mean(dim=0)
+    projected = left.T @ (target - intercept)  # (r, K)
+    is_spanned = rank == n_rows - 1  # the row space holds every centred target: nothing is left over
+    leftover = torch.zeros_like(target) if is_spanned else target - intercept - left @ projected
+    left_squares = left.square()
+    free = torch.zeros(n_rows).to(left) if is_spanned else (1 - 1 / n_rows - left_squares.sum(dim=1)).clamp_min(0)
+
+    alphas = 1 / torch.tensor(Cs, dtype=left.dtype, device=left.device)
+    squares = singular.square()
+    complement = alphas[:, None] / (squares + alphas[:, None])  # (c, r): 1 - shrinkage
+    residual = leftover + left @ (complement[:, :, None] * projected)  # (c, n, K)
+    leave_out = (free + complement @ left_squares.T).clamp_min(MIN_LEAVE_OUT)  # (c, n): 1 - leverage
+    loo_residual = residual / leave_out[:, :, None]
+    errors = loo_residual.square().mean(dim=(1, 2))
+    loo_scores = target - loo_residual
+    reduced = (singular / (squares + alphas[:, None]))[:, :, None] * projected
+    seen = target.any(dim=0)
+    temperatures = _best_temperatures(loo_scores, labels, seen)
+    return RidgePath(Cs, reduced, intercept, loo_scores, temperatures, seen, int(errors.argmin()))
+
+
+def _best_temperatures(scores: torch.Tensor, labels: torch.Tensor, seen: torch.Tensor, n_steps: int = 8) -> torch.Tensor:
+    """(c,) minimisers over t in [0, MAX_TEMPERATURE] of the mean of −log softmax(t · scores)[label]: convex in t, so Newton
+    steps inside a bracket that each gradient's sign narrows."""
+    scores = scores[:, :, seen]
+    chosen = torch.nn.functional.one_hot(labels, len(seen))[:, seen].to(scores.dtype)
+    own = (scores * chosen).sum(dim=-1).mean(dim=-1)  # (c,)
+    t = torch.full_like(own, 8.0)
+    low, high = torch.zeros_like(t), torch.full_like(t, MAX_TEMPERATURE)
+    for _ in range(n_steps):
+        p = torch.softmax(scores * t[:, None, None], dim=-1)
+        mean = (p * scores).sum(dim=-1)  # (c, n)
+        slope = mean.mean(dim=-1) - own
+        curvature = ((p * scores.square()).sum(dim=-1) - mean.square()).mean(dim=-1)
+        low, high = torch.where(slope < 0, t, low), torch.where(slope < 0, high, t)
+        newton = t - slope / curvature.clamp_min(1e-12)
+        middle = torch.where(low > 0, (low * high).sqrt(), high / 4)
+        t = torch.where((newton > low) & (newton < high), newton, middle)
+    return t
