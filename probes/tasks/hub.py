@@ -68,8 +68,8 @@ def _download(ref: str, repository: str, config: str | None) -> Any:
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:  # as many kinds as causes
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{ref}: no such folder, file or docs/ task here, and the hub gave no such data set ({reason:.160}); check the name, "
-            "the configuration (org/name:config) and the network"
+            f"{ref}: no such folder, file or docs/ task here, and the hub gave no such data set ({reason:.160}); "
+            "check the name, the configuration (org/name:config) and the network"
         ) from error
 
 

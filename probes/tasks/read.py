@@ -6,6 +6,7 @@ import csv
 import difflib
 import io
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,7 +110,7 @@ def _column(table: dict[str, list[Any]], name: str, option: str, path: str | Pat
 
 
 def _text(value: Any, row: int, column: str, path: str | Path, may_be_blank: bool) -> str:
-    if value is None or (isinstance(value, float) and value != value):
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         raise UserError(f"{path}: row {row}, column {column!r}: empty cell; fill it in or remove the row")
     if not isinstance(value, str):
         shown = f"{value!r:.40} ({type(value).__name__})"
@@ -130,7 +131,7 @@ def _check_one_kind(column: list[Any], name: str, path: str | Path) -> None:
 
 def _label(value: Any, row: int, column: str, path: str | Path) -> str:
     where = f"{path}: row {row}, column {column!r}"
-    if value is None or (isinstance(value, float) and value != value) or (isinstance(value, str) and not value.strip()):
+    if value is None or (isinstance(value, float) and math.isnan(value)) or (isinstance(value, str) and not value.strip()):
         raise UserError(f"{where}: no label; fill it in, or move the row to the unlabelled file")
     if isinstance(value, str):
         return value.strip()

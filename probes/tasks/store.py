@@ -2,7 +2,6 @@
 under `tasks/<fingerprint>/`; any folder of the same layout can be a task."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa

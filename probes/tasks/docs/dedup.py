@@ -10,7 +10,6 @@ import numpy as np
 N_HASHES = 64
 N_BANDS = 16
 _WORD = re.compile(r"\w+")
-_PRIME = np.uint64((1 << 61) - 1)
 
 
 def kept_rows(texts: Sequence[str], max_similarity: float = 0.7) -> np.ndarray:
@@ -36,17 +35,17 @@ def kept_rows(texts: Sequence[str], max_similarity: float = 0.7) -> np.ndarray:
 def minhash(texts: Sequence[str]) -> np.ndarray:
     """(n, N_HASHES) uint32 signatures; the share of equal entries of two rows estimates the Jaccard similarity."""
     rng = np.random.default_rng(20240501)
-    multipliers = rng.integers(1, 1 << 31, N_HASHES, dtype=np.uint64) | np.uint64(1)
-    offsets = rng.integers(0, 1 << 31, N_HASHES, dtype=np.uint64)
+    multipliers = rng.integers(0, 1 << 64, N_HASHES, dtype=np.uint64) | np.uint64(1)
+    offsets = rng.integers(0, 1 << 64, N_HASHES, dtype=np.uint64)
     signatures = np.empty((len(texts), N_HASHES), np.uint32)
     for row, text in enumerate(texts):
-        hashed = (_shingles(text)[:, None] * multipliers + offsets) % _PRIME  # (shingles, N_HASHES)
-        signatures[row] = hashed.min(axis=0) & np.uint64(0xFFFFFFFF)
+        hashed = _shingles(text)[:, None] * multipliers + offsets  # (shingles, N_HASHES), modulo 2^64: multiply-shift hashing
+        signatures[row] = hashed.min(axis=0) >> np.uint64(32)
     return signatures
 
 
 def _shingles(text: str) -> np.ndarray:
-    """(s,) uint64 below 2^30: hashes of the text's 2-word shingles, at least one."""
+    """(s,) uint64 below 2^32: hashes of the text's 2-word shingles, at least one."""
     words = [word for word in _WORD.findall(text.lower()) if not word.isdigit()]
     pairs = {f"{a} {b}" for a, b in itertools.pairwise(words)} or {text.strip().lower()}
-    return np.fromiter((zlib.crc32(pair.encode("utf-8", "surrogatepass")) >> 2 for pair in pairs), np.uint64, len(pairs))
+    return np.fromiter((zlib.crc32(pair.encode("utf-8", "surrogatepass")) for pair in pairs), np.uint64, len(pairs))

@@ -69,16 +69,17 @@ def sample_splits(
 
 def _thinned(examples: Iterable[Example], quotas: dict[str, int], balance: Balance, n_classes: int) -> list[Example]:
     """Enough candidates of each split and class, in content order: looking for duplicates among all would take minutes."""
+    groups: dict[tuple[str, str], list[Example]] = defaultdict(list)
     per_file: dict[tuple[str, str], int] = defaultdict(int)
-    per_class: dict[tuple[str, str], int] = defaultdict(int)
-    spare = 4 if balance == "natural" else max(4, 16 // n_classes)
-    thinned = []
     for example in sorted(set(examples), key=lambda example: (example.order, example)):
         per_file[example.file, example.label] += 1
-        per_class[example.split, example.label] += 1
-        is_room = balance == "natural" or per_class[example.split, example.label] <= spare * quotas[example.split]
-        if per_file[example.file, example.label] <= MAX_ROWS_PER_FILE and is_room:
-            thinned.append(example)
+        if per_file[example.file, example.label] <= MAX_ROWS_PER_FILE:
+            groups[example.split, "" if balance == "natural" else example.label].append(example)
+    thinned = []
+    for (split, _), group in groups.items():
+        quota = quotas[split]
+        room = 2 * quota if balance == "natural" else min(2 * quota, quota // 4 + 4 * quota // n_classes)
+        thinned.extend(_round_robin(group)[:room] if balance == "labels" else group[:room])
     return thinned
 
 

@@ -1,9 +1,12 @@
 """Tasks on what a piece of documentation is about or for: kind of object, section, type of a parameter, kind of error, ..."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from probes.tasks.docs.docstring import clean, items_of, paragraphs, parameters, sections, summary, truncate
 from probes.tasks.docs.material import MAX_TEXT_CHARS, MIN_WORDS, select
@@ -13,6 +16,8 @@ KIND_NAMES = ("module", "class", "function", "method")
 SECTION_NAMES = ("summary", "notes", "parameters", "returns", "raises", "attributes")
 TYPE_NAMES = ("bool", "int", "float", "str", "array", "callable", "dict", "list")
 ERROR_NAMES = ("ValueError", "AssertionError", "TypeError", "RuntimeError", "AttributeError", "ImportError", "KeyError")
+
+CURRENT_PER_DEPRECATED = 8
 
 _KIND_WORDS = re.compile(r"\b(module|class|function|method|package)(e?s)?\b", re.IGNORECASE)
 _TYPES = {
@@ -84,7 +89,15 @@ def error_examples(table: pa.Table) -> Iterator[Example]:
 
 def deprecated_examples(table: pa.Table) -> Iterator[Example]:
     """Text of a docstring -> whether the object is deprecated. Sentences that say so are removed."""
-    for row in select(table, kinds=("class", "function", "method"), limit=2000):
+    marked = table.filter(table["deprecated"])
+    current = table.filter(pc.invert(table["deprecated"]))
+    positive = select(marked, kinds=("class", "function", "method"))
+    # the others from the same packages, in the same proportions: the package must not tell
+    negative: list[dict[str, Any]] = []
+    for package, n_marked in sorted(Counter(row["package"] for row in positive).items()):
+        limit = CURRENT_PER_DEPRECATED * n_marked
+        negative.extend(select(current, kinds=("class", "function", "method"), packages=[package], limit=limit))
+    for row in positive + negative:
         text = clean(" ".join(paragraphs(row["docstring"])))
         sentences = _SENTENCE_END.split(truncate(text, MAX_TEXT_CHARS))
         text = " ".join(sentence for sentence in sentences if not _DEPRECATION_WORDS.search(sentence))

@@ -80,5 +80,6 @@ def _names(*names: str) -> frozenset[str]:
 
 
 def _prose(docstring: str, names: frozenset[str], replacement: str) -> str:
-    text = truncate(_mask(clean(" ".join(paragraphs(docstring))), names, replacement), MAX_TOPIC_CHARS)
+    prose = truncate(clean(" ".join(paragraphs(docstring[:4000]))), 2 * MAX_TOPIC_CHARS)
+    text = truncate(_mask(prose, names, replacement), MAX_TOPIC_CHARS)
     return text if len(text.split()) >= MIN_WORDS else ""
