@@ -11,10 +11,9 @@ from meta.curves import FORECASTS, METRICS, RATES, from_loss
 from meta.observations import FRACTIONS, ID_COLUMNS
 
 TRUTH_COLUMNS = ("truth", "truth_std", "n_truth", "horizon")
-ANCHOR_LAWS = ("pow2", "pow3")
-"""The anchor is their mean: both smooth the sample's noise over the whole curve, and far ahead pow2 promises too much where
-pow3 promises too little."""
-
+ANCHOR_BLEND_OCTAVES = 2.0
+"""Octaves ahead after which the anchor is pow2 alone; at n it is the mean of pow2 and pow3. Both smooth the sample's noise over
+the whole curve; far ahead the asymptote of pow3, fitted to four points, promises too little."""
 FEW_TASK_INPUTS = frozenset(
     [
         *("skill", "log2_ratio", "log2_horizon", "log2_n_train", "anchor", *(f"{law}_gap" for law in FORECASTS)),
@@ -26,9 +25,10 @@ MIN_GROUPS_FOR_ALL = 30
 """With 15 tasks the wider set cost 0.4 points of held-out error."""
 
 
-def anchor(known: pd.DataFrame, metric: str) -> np.ndarray:
-    """(R,) metric values of the anchor, from `known` losses (columns of `FORECASTS`)."""
-    return from_loss(metric, known[list(ANCHOR_LAWS)].mean(axis=1).to_numpy())
+def anchor(frame: pd.DataFrame, known: pd.DataFrame, metric: str) -> np.ndarray:
+    """(R,) metric values of the anchor at each row's horizon, from `known` losses (columns of `FORECASTS`)."""
+    share = 0.5 * (1 - np.clip(log2_ratio(frame) / ANCHOR_BLEND_OCTAVES, 0.0, 1.0))
+    return from_loss(metric, (1 - share) * known["pow2"].to_numpy() + share * known["pow3"].to_numpy())
 
 
 def log2_ratio(frame: pd.DataFrame) -> np.ndarray:
@@ -59,7 +59,7 @@ def tree_inputs(frame: pd.DataFrame, known: pd.DataFrame, metric: str) -> pd.Dat
         "n_classes",
     }
     inputs = frame[[name for name in frame.columns if name not in left_out]].astype(np.float32)
-    anchored = anchor(known, metric)
+    anchored = anchor(frame, known, metric)
     chance = frame["majority_share"].to_numpy(dtype=np.float64)
     skill = (frame["ridge_loo_accuracy"].to_numpy(dtype=np.float64) - chance) / np.maximum(1 - chance, 0.02)
     extra = {"skill": skill, "log2_ratio": log2_ratio(frame), "log2_horizon": np.log2(frame["horizon"]), "anchor": anchored}

@@ -80,7 +80,7 @@ def predict_fold(fold: str, *, frame: pd.DataFrame, metric: str, by: str, settin
     known = forecasts(features, metric)
     for law in FORECASTS:
         predicted[law] = from_loss(metric, known[law].to_numpy())
-    predicted["anchor"] = anchor(known, metric)
+    predicted["anchor"] = anchor(features, known, metric)
     at_horizon = rest.groupby("horizon")["truth"].mean()
     predicted["encoder_mean"] = _mean_truth(rest, grid, "horizon").fillna(grid["horizon"].map(at_horizon)).to_numpy()
     predicted["static"] = _mean_truth(rest, grid, "n_train").to_numpy()

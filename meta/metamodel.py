@@ -217,7 +217,7 @@ class _Prepared:
     @classmethod
     def of(cls, frame: pd.DataFrame, metric: str) -> "_Prepared":
         known = forecasts(frame, metric)
-        inputs, anchored = tree_inputs(frame, known, metric), anchor(known, metric)
+        inputs, anchored = tree_inputs(frame, known, metric), anchor(frame, known, metric)
         same = frame.drop(columns=[name for name in ("horizon", "truth", "truth_std", "n_truth") if name in frame])
         sample = np.unique(pd.util.hash_pandas_object(same, index=False).to_numpy(), return_inverse=True)[1]
         return cls(inputs, anchored, noise_terms(frame, anchored, metric), log2_ratio(frame), sample)
@@ -241,6 +241,7 @@ def _learn(
     for row, knot in enumerate(OCTAVE_KNOTS):
         near = weights * np.maximum(_nearness(data.octaves, knot), 1e-3)  # all rows count a little where no row is near
         spread[row] = [weighted_quantile(standardised, near, level) for level in QUANTILES]
+        spread[row] -= (1 - _certainty(standardised, near, names)) * spread[row, MEDIAN]
     matrix = xgboost.DMatrix(data.inputs.to_numpy(), standardised, weight=weights * len(weights))
     parameters = {
         "objective": "reg:quantileerror",
@@ -257,6 +258,14 @@ def _learn(
         "nthread": settings.n_threads,
     }
     return noise, spread, xgboost.train(parameters, matrix, settings.n_rounds)
+
+
+def _certainty(errors: np.ndarray, weights: np.ndarray, names: np.ndarray) -> float:
+    """In [0, 1]: how much of the mean error is the anchor's own bias rather than the luck of which tasks were swept
+    (positive-part James-Stein over the tasks' means)."""
+    _, index = np.unique(names, return_inverse=True)
+    means = np.bincount(index, weights * errors) / np.bincount(index, weights)
+    return float(max(0.0, 1 - means.var(ddof=1) / len(means) / max(means.mean() ** 2, 1e-12))) if len(means) > 1 else 0.0
 
 
 def _nearness(octaves: np.ndarray, knot: float) -> np.ndarray:

@@ -47,7 +47,7 @@ class ObservationSpec(BaseModel):
     """Unlabelled rows of the test split that the sample is set beside."""
 
 
-def sample_features(  # noqa: PLR0917 (one sample is these six things, in this order everywhere)
+def sample_features(
     X: np.ndarray,
     y: np.ndarray,
     X_eval: np.ndarray,

@@ -36,7 +36,7 @@ def test_forecasts_of_unseen_tasks_beat_carrying_the_present_forward(model, unse
     far = (unseen["horizon"] >= 4 * unseen["n_train"]).to_numpy()
     error = np.abs(median - unseen["truth"])[far].mean()
     carried = np.abs(unseen["ridge_loo_accuracy"] - unseen["truth"])[far].mean()
-    anchored = np.abs(anchor(forecasts(unseen, "accuracy"), "accuracy") - unseen["truth"])[far].mean()
+    anchored = np.abs(anchor(unseen, forecasts(unseen, "accuracy"), "accuracy") - unseen["truth"])[far].mean()
     assert error < 0.5 * carried
     assert error < 1.1 * anchored
 
@@ -77,7 +77,7 @@ def test_pure_noise_in_the_features_is_not_trusted():
     frame = observations(seed=5)
     rng = np.random.default_rng(0)
     noisy = frame.assign(
-        truth=np.clip(anchor(forecasts(frame, "accuracy"), "accuracy") + rng.normal(size=len(frame)) * 0.03, 0, 1)
+        truth=np.clip(anchor(frame, forecasts(frame, "accuracy"), "accuracy") + rng.normal(size=len(frame)) * 0.03, 0, 1)
     )
     assert max(Metamodel.fit(noisy).trust) <= 0.5
 
