@@ -1,0 +1,149 @@
+"""Every mistake in what `neoberta characterize` is given: one line, exit code 2, nothing written."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cluster.storage import Storage, UserError
+from meta.metamodel import Metamodel
+from ray_jobs.characterize import load_metamodel, run_characterize
+
+ROWS = "text,label\n" + "".join(
+    f"row number {i} about {'cats' if i % 2 else 'dogs'},{'cat' if i % 2 else 'dog'}\n" for i in range(12)
+)
+UNLABELLED = "text\n" + "".join(f"unseen {i} of cats and dogs\n" for i in range(8))
+
+
+class Given:
+    """Files of a sound run, to be spoilt one at a time."""
+
+    def __init__(self, folder: Path):
+        self.train, self.eval, self.out = folder / "train.csv", folder / "eval.csv", folder / "out"
+        self.train.write_text(ROWS)
+        self.eval.write_text(UNLABELLED)
+        self.options: dict = {"encoders": ("lsa:8",), "metamodel": str(folder / "metamodel")}
+        made = folder / "metamodel"
+        made.mkdir()
+        (made / "card.json").write_text("{}")
+
+    def run(self) -> None:
+        run_characterize(train=self.train, eval_path=self.eval, out=str(self.out), **self.options)
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Given:
+    return Given(tmp_path)
+
+
+def spoil(name: str, content: str | bytes) -> Callable[[Given], None]:
+    def change(given: Given) -> None:
+        data = content.encode() if isinstance(content, str) else content
+        getattr(given, name).write_bytes(data)
+
+    return change
+
+
+def option(**options: object) -> Callable[[Given], None]:
+    return lambda given: given.options.update(options)
+
+
+CASES: dict[str, tuple[Callable[[Given], None], str]] = {
+    "no such file": (lambda given: given.train.unlink(), "no such file"),
+    "empty file": (spoil("train", ""), "empty"),
+    "header only": (spoil("train", "text,label\n"), "no rows"),
+    "one class": (spoil("train", ROWS.replace(",dog\n", ",cat\n")), "only one class ('cat') in 12 rows"),
+    "too few rows": (spoil("train", "text,label\na b,x\nc d,y\n"), "2 distinct rows; at least 4"),
+    "only repeats": (spoil("train", "text,label\n" + "same,x\n" * 9 + "other,y\n"), "2 distinct rows"),
+    "missing text column": (spoil("train", ROWS.replace("text,", "texts,", 1)), "did you mean 'texts'"),
+    "missing label column": (option(label_column="lable"), "did you mean 'label'"),
+    "null text": (spoil("train", ROWS + ",cat\n"), "row 13, column 'text': empty cell"),
+    "null label": (spoil("train", ROWS + "a text,\n"), "row 13, column 'label': no label"),
+    "mixed labels": (
+        lambda given: as_jsonl(given, [{"text": "a", "label": "x"}, {"text": "b", "label": 1}]),
+        "mixed label types",
+    ),
+    "non-text cell": (lambda given: as_jsonl(given, [{"text": 3.5, "label": "x"}]), "is not text"),
+    "label among the features": (option(label_column="text"), "given as text and as label"),
+    "wrong encoding": (spoil("train", ROWS.encode() + "crème brûlée,cat\n".encode("latin-1")), "not UTF-8"),
+    "unbalanced quotes": (spoil("train", ROWS + '"never closed,cat\n'), "quote"),
+    "empty eval": (spoil("eval", "text\n"), "no rows"),
+    "eval without the text column": (spoil("eval", "body\nx\n"), "no column 'text'"),
+    "eval is the labelled file": (lambda given: given.eval.write_text(ROWS), "every row is also a labelled row"),
+    "pairs on one side": (spoil("eval", "text,text_pair\na,b\n"), "have no second text"),
+    "target above 1": (option(target=90.0), "did you mean 0.9?"),
+    "target 0": (option(target=0.0), "above 0"),
+    "unknown metric": (option(metric="f1"), "--metric f1: unknown; choose accuracy"),
+    "corrupt metamodel": (lambda given: None, "cannot be read"),
+    "no metamodel": (option(metamodel="nowhere/at/all"), "no metamodel there"),
+}
+
+
+def as_jsonl(given: Given, *rows: tuple[object, object]) -> None:
+    given.train = given.train.with_suffix(".jsonl")
+    given.train.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_line_and_nothing_written(given: Given, case: str):
+    change, message = CASES[case]
+    change(given)
+    with pytest.raises(UserError) as error:
+        given.run()
+    text = str(error.value)
+    assert message in text
+    assert "\n" not in text and len(text) < 400
+    assert not given.out.exists()
+
+
+def test_a_metamodel_of_another_version(given: Given):
+    card = {"schema": 0, "features_version": 0}
+    (Path(given.options["metamodel"]) / "card.json").write_text(json.dumps(card))
+    with pytest.raises(UserError, match=r"version .* reads .*; run `neoberta fit` again"):
+        given.run()
+
+
+def test_a_metamodel_whose_files_were_changed(tmp_path: Path):
+    storage = Storage(tmp_path)
+    with storage.writing_folder("metamodels/m") as folder:
+        (folder / "card.json").write_text("{}")
+    (tmp_path / "metamodels/m/card.json").write_text('{"a": 1}')
+    with pytest.raises(UserError, match=r"card\.json: missing or truncated; make it again"):
+        load_metamodel(str(tmp_path / "metamodels/m"))
+
+
+@pytest.mark.parametrize("out", ["/proc/nowhere", "file/inside"])
+def test_an_output_that_cannot_be_written(given: Given, out: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(given.train.parent)
+    Path("file").write_text("not a folder")
+    given.out = Path(out)
+    monkeypatch.setattr(Metamodel, "load", lambda folder: type("Loaded", (), {"metric": "accuracy", "card": {}})())
+    with pytest.raises(UserError, match="cannot write there") as error:
+        given.run()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("ref", ["bert", "hf:/no/such/folder", "neoberta:/no/such", "static:/no/such", "lsa:", "lsa:0"])
+def test_an_unknown_encoder(given: Given, ref: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Metamodel, "load", lambda folder: type("Loaded", (), {"metric": "accuracy", "card": {}})())
+    given.options["encoders"] = (ref,)
+    with pytest.raises(UserError) as error:
+        given.run()
+    assert "\n" not in str(error.value)
+    assert not (given.out / "answers.json").exists()
+
+
+def test_the_command_line_ends_with_2_and_one_line(
+    given: Given, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    from ray_jobs.cli import main
+
+    command = ["neoberta", "characterize", "--train", str(given.train), "--target", "2", "--out", str(given.out)]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert (
+        capsys.readouterr().err == "neoberta: --target 2: accuracy is a fraction, above 0 and at most 1; did you mean 0.02?\n"
+    )
