@@ -1,18 +1,25 @@
 """Stage 3: every text of the study's tasks through every encoder once, into the embedding cache, by Ray Data."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict
 
-from cluster.storage import UserError
+from cluster.storage import UserError, digest
+from neoberta.corpus import texts_digest
 from probes.cache import EmbeddingCache
 from probes.embed import ShardEncoder, plan_shards, task_texts
 from probes.encoders.base import EncoderInfo, View
 from probes.encoders.load import describe_encoder
+from probes.encoders.lsa import fit_lsa, save_lsa
 from probes.tasks.store import load_saved_task
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import EncoderConfig, Study
 from ray_jobs.tasks import TaskRow
+from ray_jobs.tokenizer import learning_texts
+
+LSA_FOLDER = "encoders/fitted"
+"""Which fitted LSA belongs to which texts."""
 
 
 class EncoderRow(BaseModel):
@@ -29,14 +36,17 @@ class EncoderRow(BaseModel):
     """The views that are embedded and probed."""
 
 
-def make_encoders(study: Study, checkpoints: dict[str, str], lsa_folders: dict[str, str]) -> list[EncoderRow]:
-    """The study's encoders with their references resolved: `neoberta:NAME` to the checkpoint's folder, `lsa:DIM` to the fitted
-    one. Raises UserError for an encoder that does not exist or a view that it does not have."""
+def make_encoders(study: Study, report: ProgressCallback, checkpoints: dict[str, str]) -> list[EncoderRow]:
+    """The study's encoders with their references resolved: `neoberta:NAME` and `random:NAME` to the checkpoint's folder,
+    `lsa:DIM` to one fitted on the study's pretraining text. Raises UserError for an encoder that does not exist or a view that
+    it does not have."""
     rows = []
-    for config in study.config.encoders:
-        ref = _resolve(study, config.ref, checkpoints, lsa_folders)
+    for done, config in enumerate(study.config.encoders):
+        report(done, len(study.config.encoders))
+        ref = _resolve(study, config.ref, checkpoints)
         info = describe_encoder(ref)
-        rows.append(EncoderRow(name=config.name, ref=ref, info=info, views=_wanted_views(config, info)))
+        views = _wanted_views(config, info)
+        rows.append(EncoderRow(name=config.name, ref=ref, info=replace(info, ref=config.name), views=views))
     return rows
 
 
@@ -65,17 +75,19 @@ def embed(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], enco
         n_actors = min(available_cpus(), len(plans[encoder.name]))
         worker = {"encoder_ref": encoder.ref, "storage_uri": study.storage.uri, "n_threads": 1}
         map_shards(ShardEncoder, plans[encoder.name], worker_kwargs=worker, n_actors=n_actors, cpus_per_actor=1, on_done=count)
-    return {
-        name: sum(len(item["texts"]) if "texts" in item else item["n_texts"] for item in plan) for name, plan in plans.items()
-    }
+    return {name: sum(item["n_texts"] for item in plan) for name, plan in plans.items()}
 
 
-def _resolve(study: Study, ref: str, checkpoints: dict[str, str], lsa_folders: dict[str, str]) -> str:
+def _resolve(study: Study, ref: str, checkpoints: dict[str, str]) -> str:
     family, _, name = ref.partition(":")
     if family in ("neoberta", "random") and name in checkpoints:
         return f"{family}:{study.storage.local_path(checkpoints[name])}"
-    if ref in lsa_folders:
-        return f"lsa:{study.storage.local_path(lsa_folders[ref])}"
+    if family == "lsa" and name.isdecimal():
+        texts = learning_texts(study)
+        key = f"{LSA_FOLDER}/{digest({'texts': texts_digest(texts), 'dim': name})}.json"
+        if not study.storage.exists(key):
+            study.storage.write_json(key, {"encoder": save_lsa(fit_lsa(texts, int(name)), study.storage)})
+        return f"lsa:{study.storage.local_path(study.storage.read_json(key)['encoder'])}"
     return ref
 
 

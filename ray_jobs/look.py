@@ -127,4 +127,5 @@ def _print_table(title: str, columns: tuple[str, ...], rows: list | tuple) -> No
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(soft_wrap=True).print(table)
+    console = Console()
+    console.print(table, width=None if console.is_terminal else 140)

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from neoberta.config import PretrainConfig
+from probes.sweep import n_probes
 from ray_jobs.study import EncoderConfig, StudyConfig
 
 UNKNOWN = "known when loaded"
@@ -18,7 +19,8 @@ def print_plan(config: StudyConfig) -> None:
         table.add_column(column, overflow="fold")
     for row in plan_rows(config):
         table.add_row(*row)
-    Console(soft_wrap=True).print(table)
+    console = Console()
+    console.print(table, width=None if console.is_terminal else 140)
 
 
 def plan_rows(config: StudyConfig) -> list[tuple[str, str, str]]:
@@ -57,8 +59,7 @@ def n_views(config: StudyConfig, encoder: EncoderConfig) -> int | None:
 
 def probes_per_block(config: StudyConfig) -> int:
     """Probes of one (task, view) when the task has rows for every size."""
-    sweep = config.sweep
-    return len(sweep.sizes) * sweep.n_seeds * len(sweep.Cs) * len(sweep.probes) * len(sweep.subsets)
+    return n_probes({"spec": config.sweep.model_dump(mode="json"), "n_train": max(config.sweep.sizes)})
 
 
 def _task_size(config: StudyConfig, task: str) -> str:

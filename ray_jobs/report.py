@@ -5,11 +5,9 @@ import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from probes.sweep import load_results
 from pydantic import BaseModel
 
 from cluster.resources import local_cpus
@@ -27,7 +25,8 @@ from meta.report.data import (
     TaskSummary,
 )
 from meta.report.page import pilot_report
-from neoberta.checkpoint import read_info
+from neoberta.checkpoint import INFO
+from probes.sweep import load_results
 from ray_jobs.embed import EncoderRow
 from ray_jobs.fit import METRIC
 from ray_jobs.progress import ProgressCallback
@@ -133,7 +132,7 @@ def best_view_curves(chosen: pd.DataFrame) -> tuple[LearningCurve, ...]:
 
 
 def depth_curves(chosen: pd.DataFrame) -> tuple[DepthCurve, ...]:
-    """Mean over tasks by layer at the largest size that every task has; of each layer the pooling with the best leave-one-out."""
+    """Mean over tasks by layer at the largest size that every task has; at each layer the pooling with the best LOO."""
     n_train = int(chosen.groupby("task")["n_train"].max().min())
     at_size = chosen[chosen["n_train"] == n_train]
     means = at_size.groupby(["encoder", "task", "layer", "pooling"]).agg(value=(METRIC, "mean"), loo=("loo_accuracy", "mean"))
@@ -197,7 +196,7 @@ def _encoder_summary(encoder: EncoderRow) -> EncoderSummary:
 
 
 def _pretrained(study: Study, name: str, key: str) -> PretrainedModel:
-    info = read_info(Path(study.storage.local_path(key)))
+    info = study.storage.read_json(f"{key}/{INFO}")
     model = info["model"]
     return PretrainedModel(
         name=name,

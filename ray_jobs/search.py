@@ -18,22 +18,22 @@ from meta.search import Candidate, choose, mean_prediction
 from neoberta.checkpoint import save_checkpoint
 from neoberta.config import ModelConfig, PretrainConfig
 from neoberta.corpus import Corpus
-from neoberta.engine import TorchEngine, adamw
 from neoberta.evaluation import validation_loss
-from neoberta.model import NeoBERTa
-from neoberta.pretraining import SilentReport, pretrain
-from neoberta.tokenizer import load_tokenizer
 from probes.encoders.base import View
 from probes.encoders.load import load_encoder
 from probes.subsets import subset_rows
 from probes.tasks.store import load_saved_task
 from probes.tasks.task import Task
 from ray_jobs.fit import left_out_families
+from ray_jobs.pretrain import build_corpora, pretrain_here
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study
 from ray_jobs.tasks import TaskRow
+from ray_jobs.tokenizer import learning_texts, read_tokenizer
 
 MAX_EVAL_TEXTS = 256
+MAX_LENGTH = 128
+"""Tokens of a row in the candidates' pretraining."""
 POOLINGS = ("mean",)
 """Candidates are compared at their last layer and the one in the middle, mean-pooled: what small NeoBERTas do best with."""
 
@@ -65,7 +65,7 @@ def search(study: Study, report: ProgressCallback, done: dict[str, Any]) -> Sear
             report(n_done, config.n_trials)
 
         tune_search(
-            functools.partial(try_candidate, fixed=fixed, folder=folder),
+            functools.partial(try_candidate, fixed=fixed, folder=folder, storage_uri=study.storage.uri),
             config.space.describe(),
             metric="predicted",
             mode="max",
@@ -94,11 +94,12 @@ def search_tasks(study: Study, tasks: Sequence[TaskRow]) -> list[TaskRow]:
 def _fixed_part(study: Study, done: dict[str, Any]) -> dict[str, Any]:
     """What all candidates share: everything that a result depends on besides the searched point."""
     config = study.config.search
+    tokenizer = read_tokenizer(study.storage, done["tokenizer"])
+    corpus, held_out = build_corpora(learning_texts(study), tokenizer, MAX_LENGTH, study.storage)
     return {
-        "storage": study.storage.uri,
-        "tokenizer": done["tokenizer"].tokenizer_key,
-        "corpus": done["tokenizer"].corpus_key,
-        "validation": done["tokenizer"].validation_key,
+        "tokenizer": done["tokenizer"],
+        "corpus": corpus,
+        "held_out": held_out,
         "metamodel": done["fit"].metamodel_key,
         "tasks": [task.fingerprint for task in search_tasks(study, done["tasks"])],
         "n_tokens": config.n_tokens,
@@ -108,9 +109,9 @@ def _fixed_part(study: Study, done: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def try_candidate(point: dict[str, Any], *, fixed: dict[str, Any], folder: str) -> dict[str, Any]:
+def try_candidate(point: dict[str, Any], *, fixed: dict[str, Any], folder: str, storage_uri: str) -> dict[str, Any]:
     """Pretrain the candidate at `point`, judge it, publish it under `folder`; does nothing where it lies there."""
-    storage = Storage(fixed["storage"])
+    storage = Storage(storage_uri)
     key = f"{folder}/{digest(point)}.json"
     if not storage.exists(key):
         candidate = _judge(point, fixed, storage)
@@ -121,7 +122,7 @@ def try_candidate(point: dict[str, Any], *, fixed: dict[str, Any], folder: str) 
 
 def _judge(point: dict[str, Any], fixed: dict[str, Any], storage: Storage) -> Candidate:
     start = time.perf_counter()
-    tokenizer = load_tokenizer(storage.local_path(fixed["tokenizer"]))
+    tokenizer = read_tokenizer(storage, fixed["tokenizer"])
     corpus = Corpus(storage.local_path(fixed["corpus"]))
     config = PretrainConfig(
         model=ModelConfig(n_layers=point["n_layers"], hidden_size=point["hidden_size"], max_length=corpus.max_length),
@@ -130,10 +131,8 @@ def _judge(point: dict[str, Any], fixed: dict[str, Any], storage: Storage) -> Ca
         mask_rate=point["mask_rate"],
         seed=fixed["seed"],
     )
-    vocab_size = tokenizer.get_vocab_size()
-    model = NeoBERTa(config.model, vocab_size, seed=config.seed, precision=config.precision)
-    pretrain(config, corpus, vocab_size, TorchEngine(model, adamw(model, config), grad_clip=config.grad_clip), SilentReport())
-    loss = validation_loss(model, Corpus(storage.local_path(fixed["validation"])))["loss"]
+    model = pretrain_here(config, corpus)
+    loss = validation_loss(model, Corpus(storage.local_path(fixed["held_out"])))["loss"]
     with tempfile.TemporaryDirectory(prefix="neoberta-candidate-") as checkpoint:
         save_checkpoint(model, tokenizer, Path(checkpoint), {"n_tokens": fixed["n_tokens"]})
         forecasts, measured = _forecast_tasks(checkpoint, fixed, storage)
