@@ -5,6 +5,7 @@ those alone, never from a test label. The truth at a horizon T >= n is the mean 
 probe trained on T rows, its regularisation chosen without test rows.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from meta.curves import METRICS, forecast, to_loss
 from probes.encoders.base import EncoderInfo, View
 from probes.features import embedding_features
 from probes.features.battery import check_sample, sample_rows
-from probes.features.crossfit import curve_so_far, fit_ridge
+from probes.features.crossfit import RidgeFit, curve_so_far, fit_ridge
 from probes.metrics import score
 
 FEATURES_VERSION = 1
@@ -28,6 +29,8 @@ FRACTIONS = (8, 4, 2, 1)
 POOLINGS = ("cls", "mean", "max")
 FAMILIES = ("neoberta", "hf", "lsa", "random", "static")
 HORIZON_FACTORS = (1, 2, 4, 8, 16)
+BLOCK_KEYS = ("storage", "task", "task_fingerprint", "task_family", "encoder", "encoder_name", "layer", "pooling")
+"""What an observation block takes over from the sweep's block."""
 ID_COLUMNS = ("task", "task_fingerprint", "task_family", "encoder", "encoder_fingerprint", "pooling", "subset", "seed")
 """Columns that name an observation; every other number of an observation is a feature."""
 
@@ -60,11 +63,12 @@ def sample_features(
     """Every feature of one sample: X (n, d), y (n,) int64 in 0..n_classes-1, X_eval (m, d), all from the embedding space `view`
     of the encoder `info`. Raises ValueError for fewer than 4 rows or one class."""
     check_sample(X, y)
+    fit = fit_ridge(X, y, n_classes)
     return {
         **_size_features(y, len(X_eval), n_classes),
         **_encoder_features(info, view, X.shape[1]),
-        **embedding_features(X, y, X_eval, n_classes, seed=seed),
-        **_curve_features(X, y, n_classes, seed),
+        **embedding_features(X, y, X_eval, n_classes, seed=seed, fit=fit),
+        **_curve_features(X, y, n_classes, fit, seed=seed),
     }
 
 
@@ -101,10 +105,9 @@ def _encoder_features(info: EncoderInfo | Mapping[str, Any], view: View, n_colum
     }
 
 
-def _curve_features(X: np.ndarray, y: np.ndarray, n_classes: int, seed: int) -> dict[str, float]:
+def _curve_features(X: np.ndarray, y: np.ndarray, n_classes: int, fit: RidgeFit, *, seed: int) -> dict[str, float]:
     """`curve_n_<fraction>`: mean rows trained on; `curve_<metric>_<fraction>`: held-out metric. NaN where none."""
     labels = np.arange(n_classes)
-    fit = fit_ridge(X, y, n_classes)
     points = {1: (float(len(y)), fit.probabilities(fit.loo_scores), y)}
     for point in curve_so_far(X, y, n_classes, seed=seed, fractions=FRACTIONS[:-1]):
         nearest = min(FRACTIONS[:-1], key=lambda fraction: abs(np.log(len(y) / point.n_rows / fraction)))
@@ -139,13 +142,12 @@ def forecasts(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 def plan_observations(spec: ObservationSpec, blocks: Sequence[dict], done: set[str]) -> list[dict]:
     """Blocks to run: one for each probe block of the sweep (task x encoder x view) whose observations are not in `done`.
 
-    `blocks` are the sweep's own (probes.sweep.plan_blocks): the keys used are `task_fingerprint`, `task`, `encoder` (the
-    EncoderInfo as a dict), `layer`, `pooling`, `storage`, and the optional `task_family`.
+    `blocks` are the sweep's own (probes.sweep.plan_blocks): the keys used are `storage`, `task`, `task_fingerprint`,
+    `task_family`, `encoder` (the EncoderInfo as a dict), `encoder_name`, `layer` and `pooling`.
     """
     planned = []
     for block in blocks:
-        wanted = {name: block[name] for name in ("storage", "task", "task_fingerprint", "encoder", "layer", "pooling")}
-        wanted["task_family"] = block.get("task_family") or block["task"]
+        wanted = {name: block[name] for name in BLOCK_KEYS}
         identity = [
             FEATURES_VERSION,
             spec,
@@ -163,8 +165,6 @@ def plan_observations(spec: ObservationSpec, blocks: Sequence[dict], done: set[s
 def run_observations(block: dict) -> dict:
     """Describe the samples of one planned block and publish `observations/<key>.parquet`; does nothing where it lies there.
     Returns key, n_observations and wall_seconds."""
-    import time
-
     from probes.cache import EmbeddingCache
     from probes.embed import task_matrix
     from probes.subsets import subset_rows
@@ -200,7 +200,7 @@ def _identity(block: dict) -> dict[str, Any]:
         "task": block["task"],
         "task_fingerprint": block["task_fingerprint"],
         "task_family": block["task_family"],
-        "encoder": block["encoder"]["ref"],
+        "encoder": block["encoder_name"],
         "encoder_fingerprint": block["encoder"]["fingerprint"],
         "pooling": block["pooling"],
     }

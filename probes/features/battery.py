@@ -9,22 +9,25 @@ from probes.features.separability import effective_rank, fisher_ratio, h_score, 
 from probes.features.shift import domain_auc, frechet_distance, mmd2, sliced_wasserstein
 
 FRECHET_RANK = 64
-MAX_SHIFT_ROWS = 256
+MAX_SHIFT_ROWS = 160
 """Rows of either sample that the distances between them are computed from: their cost is quadratic in it."""
 MAX_EVAL_ROWS = 512
 """Evaluation rows used: a seeded sample of them where there are more."""
 
 
-def embedding_features(X: np.ndarray, y: np.ndarray, X_eval: np.ndarray, n_classes: int, *, seed: int) -> dict[str, float]:
+def embedding_features(
+    X: np.ndarray, y: np.ndarray, X_eval: np.ndarray, n_classes: int, *, seed: int, fit: RidgeFit | None = None
+) -> dict[str, float]:
     """Scores of labelled rows X (n, d) with y (n,) int64 in 0..n_classes-1, beside unlabelled rows X_eval (m, d).
 
     Names without a prefix are of the labelled sample; `shift_` between the two; `eval_` estimates for the evaluation rows from
-    confidences. NaN where a score is undefined (fewer than 2 rows). Raises ValueError for fewer than 4 rows or one class.
+    confidences. `fit` is `fit_ridge(X, y, n_classes)` where the caller has it. NaN where a score is undefined (fewer than 2
+    rows). Raises ValueError for fewer than 4 rows or one class.
     """
     X_eval = sample_rows(X_eval, MAX_EVAL_ROWS, seed)
     check_sample(X, y)
-    centred = decompose(X - X.mean(axis=0))
-    fit = fit_ridge(X, y, n_classes, decomposition=centred)
+    fit = fit or fit_ridge(X, y, n_classes)
+    centred = fit.decomposition
     raw = decompose(X)
     fisher = fisher_ratio(X, y, n_classes)
     collapse = nc1(X, y, n_classes)

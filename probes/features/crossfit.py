@@ -31,6 +31,8 @@ class RidgeFit:
     centre: np.ndarray
     """(d,)"""
     penalty: float
+    decomposition: Decomposition
+    """of the centred sample"""
     temperature: float
     """softmax(temperature · scores) has the least leave-one-out log-loss of `TEMPERATURES`."""
 
@@ -43,15 +45,15 @@ class RidgeFit:
         return softmax(self.temperature * scores)
 
 
-def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int, *, decomposition: Decomposition | None = None) -> RidgeFit:
+def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int) -> RidgeFit:
     """Ridge of one-hot labels on X (n, d), intercept unpenalised, penalty by leave-one-out squared error.
 
-    `decomposition` is that of the centred X. Cost nd·min(n, d), then n·rank·K per penalty. Rows left out are exact: the
+    Cost nd·min(n, d), then n·rank·K per penalty. Rows left out are exact: the
     residual over 1 − leverage, leverage of the intercept included.
     """
     n_rows, n_columns = X.shape
     centre = X.mean(axis=0, dtype=np.float64)
-    parts = decomposition or decompose(X - centre)
+    parts = decompose(X - centre)
     target = np.zeros((n_rows, n_classes))
     target[np.arange(n_rows), y] = 1.0
     intercept = target.mean(axis=0)
@@ -72,7 +74,7 @@ def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int, *, decomposition: De
     penalty, left_out, coefficients = best
     loo_scores = left_out + intercept
     weights = parts.right @ (coefficients / parts.singular[:, None])
-    return RidgeFit(loo_scores, weights, intercept, centre, penalty, _best_temperature(loo_scores, y))
+    return RidgeFit(loo_scores, weights, intercept, centre, penalty, parts, _best_temperature(loo_scores, y))
 
 
 @dataclass(frozen=True)

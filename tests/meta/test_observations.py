@@ -73,6 +73,7 @@ def block(tmp_path):
         "task_fingerprint": task.fingerprint,
         "task_family": "toys",
         "encoder": {name: value for name, value in vars(INFO).items() if name != "views"},
+        "encoder_name": "tiny",
         "layer": 1,
         "pooling": "mean",
     }

@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import Ridge
 
 from probes.features import embedding_features
 from probes.features.battery import sample_rows
 from probes.features.crossfit import curve_so_far, fit_ridge
+from probes.solvers.ridge import fit_ridge_path
+from probes.solvers.rowspace import row_space
 
 
 def gaussian_classes(n_rows, n_columns, n_classes=3, seed=0, spread=1.0):
@@ -24,6 +27,16 @@ def test_leave_one_out_scores_are_those_of_refitting(n_columns):
         assert fit.loo_scores[row] == pytest.approx(reference.predict(X[row : row + 1] * scale)[0], abs=1e-6)
     whole = Ridge(alpha=fit.penalty).fit(X * scale, np.eye(3)[y])
     assert fit.scores(X) == pytest.approx(whole.predict(X * scale), abs=1e-6)
+
+
+@pytest.mark.parametrize("n_columns", [10, 60])
+def test_it_is_the_sweeps_ridge_probe(n_columns):
+    X, y = gaussian_classes(40, n_columns, spread=0.3)
+    fit = fit_ridge(X, y, 3)
+    scaled = torch.from_numpy(X * np.sqrt(n_columns) / np.mean(np.linalg.norm(X, axis=1)))
+    path = fit_ridge_path(row_space(scaled), torch.from_numpy(y), 3)
+    assert 1 / path.Cs[path.best] == pytest.approx(fit.penalty)
+    assert path.loo_scores[path.best].numpy() == pytest.approx(fit.loo_scores, abs=1e-6)
 
 
 def test_noise_gets_the_strongest_penalty_and_chance_accuracy():
