@@ -26,8 +26,8 @@ from ray._raylet import AuthenticationTokenLoader, Config
 @contextlib.contextmanager
 def embedded_node() -> Iterator[None]:
     """Within the block `ray.init(address="local")` starts only what a private Ray needs (GCS, raylet and its agents) and binds
-    loopback. Without it Ray also starts an autoscaler monitor, a log monitor and a dashboard (three Python processes, seconds of
-    a small machine's time) and listens on every interface."""
+    loopback. Without it Ray also starts an autoscaler monitor, a log monitor and a dashboard (three Python processes: seconds
+    of a small machine's time) and listens on every interface."""
     parameters = functools.partial(
         ray._private.parameter.RayParams,
         no_monitor=True,

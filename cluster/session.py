@@ -2,19 +2,20 @@
 
 Invariants of the private ("embedded") Ray: it listens on loopback only and demands a token that only its own processes know; it
 has its own ports and its own temporary folder, so it neither finds nor disturbs another Ray on the machine; it ends with the
-block, and by itself if this process is killed. Nothing of what Ray and its workers print reaches the terminal: it goes to a file.
+block, and by itself if this process is killed. Nothing that Ray and its workers print reaches the terminal: it goes to a file.
 """
 
 import contextlib
+import functools
 import logging
 import os
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 import threading
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,8 +59,8 @@ def session(address: str | None = None, *, n_cpus: int | None = None, log_path: 
     """Ray for the length of the block.
 
     Args:
-        address: None starts an embedded Ray; "auto" attaches to the cluster that this machine is a node of; "host:port" to that one.
-            A process that is in a Ray already (a session further out, a notebook's) stays in it, and leaves it open.
+        address: None starts an embedded Ray; "auto" attaches to the cluster that this machine is a node of, "host:port" to the
+            one there. A process that is in a Ray already (a session further out, a notebook's) stays in it and leaves it open.
         n_cpus: CPUs that the embedded Ray hands out; None: all that this process may use.
         log_path: File that gets what Ray and the workers say (appended to); None: it is dropped.
 
@@ -72,13 +73,14 @@ def session(address: str | None = None, *, n_cpus: int | None = None, log_path: 
             return
         stack.enter_context(_environment(_QUIET_ENV))
         handler = stack.enter_context(_quiet(log_path))
-        stack.enter_context(_signal_handlers_kept())
+        take_sigterm = stack.enter_context(_sigterm_kept())
         if address is None:
             stack.enter_context(_embedded(n_cpus or local_cpus(), log_path))
         else:
             stack.enter_context(_attached(address))
         logging.getLogger("ray").handlers = [handler]  # ray.init cleared them
         route_logs()
+        take_sigterm()
         yield _describe(is_embedded=address is None)
 
 
@@ -105,7 +107,7 @@ def _embedded(n_cpus: int, log_path: Path | None) -> Iterator[None]:
         with _environment(_EMBEDDED_ENV | {"RAY_AUTH_TOKEN": _TOKEN}):
             compat.read_authentication_again()
             try:
-                with compat.embedded_node():
+                with compat.embedded_node(), _environment({"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}):
                     ray.init(
                         address="local",
                         num_cpus=n_cpus,
@@ -166,26 +168,29 @@ def _quiet(log_path: Path | None) -> Iterator[logging.Handler]:
     before = (list(logger.handlers), logger.propagate, logger.level)
     logger.handlers, logger.propagate, logger.level = [handler], False, logging.INFO
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=FutureWarning, module=r"ray\.")
-            warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"ray\.")
-            yield handler
+        yield handler
     finally:
         logger.handlers, logger.propagate, logger.level = before
         handler.close()
 
 
 @contextlib.contextmanager
-def _signal_handlers_kept() -> Iterator[None]:
-    """`ray.init` installs a SIGTERM handler (which ends this block by SystemExit); give back the one before."""
+def _sigterm_kept() -> Iterator[Callable[[], object]]:
+    """Yields what to call when Ray is up: from then on SIGTERM raises SystemExit, so that everything is tidied up, or does what
+    it did before if the program has a handler of its own. Ray's handler, which `ray.init` installs, prints a C++ stack trace
+    and ends the process on the spot. After the block all is as before."""
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: None
         return
     before = signal.getsignal(signal.SIGTERM)
+
+    def stop(signum: int, _: object) -> None:
+        sys.exit(128 + signum)
+
     try:
-        yield
+        yield functools.partial(signal.signal, signal.SIGTERM, before if callable(before) else stop)
     finally:
-        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, before)
 
 
 def _short_temp_dir() -> str:
@@ -206,12 +211,9 @@ def _keep_worker_logs(folder: Path, log_path: Path | None) -> None:
     """Append what the workers printed to the log: Ray's own files go away with the session."""
     if log_path is None:
         return
+    printed = [path for path in sorted(folder.glob("session_2*/logs/worker-*")) if path.suffix in (".out", ".err")]
     with open(log_path, "a", encoding="utf-8") as log:
-        for path in sorted(folder.glob("session_2*/logs/*")):
-            if (
-                path.suffix in (".out", ".err")
-                and path.is_file()
-                and path.stat().st_size
-                and path.name.startswith(("worker-", "gcs"))
-            ):
-                log.write(f"--- {path.name}\n{path.read_text(encoding='utf-8', errors='replace')}\n")
+        for path in printed:
+            text = path.read_text(encoding="utf-8", errors="replace").strip()
+            if text:
+                log.write(f"--- {path.name}\n{text}\n")

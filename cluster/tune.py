@@ -4,9 +4,10 @@ Invariants: a configuration that fails is reported as data and never ends the ot
 (the pieces of work publish their results themselves), so each call has a fresh run name and its folder is removed afterwards.
 """
 
+import contextlib
 import json
-import time
-import traceback
+import math
+import os
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,12 +15,15 @@ from typing import Any
 
 import ray.tune
 
+from cluster.attempts import attempt
 from cluster.resources import limit_threads, threads_for
 from cluster.session import route_logs
-from cluster.storage import Storage, UserError
+from cluster.storage import Storage
 
 Config = dict[str, Any]
-_RETRY_WAIT_S = 0.2
+Run = Callable[[Config], dict[str, Any]]
+
+_OUTCOME, _SCORE = "outcome", "score"  # what a trial reports to Tune: JSON, and the metric of a search
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Outcome:
 
 
 def fan_out(
-    run: Callable[[Config], dict[str, Any]],
+    run: Run,
     configs: Sequence[Config],
     *,
     name: str,
@@ -41,15 +45,15 @@ def fan_out(
     max_failures: int = 3,
     on_done: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
-    """Run `run(config)` for every configuration, `cpus` CPUs each, in long-lived worker processes. Within an open session.
+    """Run `run(config)` for every configuration in long-lived worker processes. Within an open session.
 
     Args:
         run: A top-level function from and to what JSON can hold; idempotent, for it may be run again after a fault.
-        configs: One piece of work each, best 5 to 60 seconds long (an empty one costs about 20 ms).
+        configs: One piece of work each, best 5 to 60 seconds long: an empty one costs tens of milliseconds.
         name: Shown by Ray's tools.
         storage_dir: Folder or URI that every node sees, for Tune's own run folder.
         cpus: CPUs, and BLAS threads, of one piece of work.
-        max_failures: Further tries after an exception, or after the worker process or its node died. A UserError is not tried again.
+        max_failures: Further tries after an exception, or after the worker process or its node died. UserError: none.
         on_done: Called in this process as each configuration ends, in the order of ending.
 
     Returns:
@@ -57,90 +61,171 @@ def fan_out(
     """
     if not configs:
         return []
-    work = _Work(run, list(configs), threads_for(cpus), max_failures)
-    collector = _Collector(work.configs, on_done)
+    trials = _Trials(lambda config: configs[config["config_idx"]], on_done)
     _run_tune(
-        work,
-        collector,
+        {"run": run, "configs": list(configs), "max_failures": max_failures},
+        trials,
         name=name,
         storage_dir=storage_dir,
         cpus=cpus,
         max_failures=max_failures,
         param_space={"config_idx": ray.tune.grid_search(list(range(len(configs))))},
-        tune_config={},
+        tune_config=ray.tune.TuneConfig(reuse_actors=True),
     )
-    return [collector.by_idx.get(i) or Outcome(config, None, "never ran") for i, config in enumerate(work.configs)]
+    by_idx = {config["config_idx"]: outcome for config, outcome in trials.ended}
+    return [by_idx[i] for i in range(len(configs))]
 
 
-@dataclass(frozen=True)
-class _Work:
-    run: Callable[[Config], dict[str, Any]]
-    configs: list[Config]
-    n_threads: int
-    max_failures: int
+def search(
+    objective: Run,
+    space: dict[str, Sequence[Any]],
+    *,
+    metric: str,
+    mode: str,
+    n_trials: int,
+    seed: int,
+    name: str,
+    storage_dir: str,
+    cpus: float = 1.0,
+    max_concurrent: int = 1,
+    max_failures: int = 1,
+    known: Sequence[tuple[Config, dict[str, Any]]] = (),
+    on_done: Callable[[Outcome], None] | None = None,
+) -> list[Outcome]:
+    """Look for the configuration with the best `result[metric]`, by Optuna's TPE. Within an open session.
+
+    With `max_concurrent=1` the proposals are a function of `seed` and of what the earlier trials gave: a search that was
+    interrupted and is given its finished trials as `known` goes on exactly as it would have gone.
+
+    Args:
+        objective: A top-level function from a configuration to its metrics (JSON types), idempotent.
+        space: name -> ("uniform" | "loguniform", low, high), ("int" | "logint", low, high), both ends included, or
+            ("choice", [values]).
+        metric: Key of the objective's result to optimise; a result without it, or with one that is not finite, is an error.
+        mode: "min" or "max".
+        n_trials: How many trials the search has in all, the known ones among them.
+        seed: Of the sampler.
+        name, storage_dir, cpus, max_failures, on_done: As in `fan_out`.
+        max_concurrent: Trials at once. More is faster and less informed.
+        known: Finished trials, in the order of finishing, of this very space.
+
+    Returns:
+        The known trials, then the new ones in the order of finishing; `n_trials` in all (more where more are known).
+
+    Raises:
+        ValueError: The space cannot be read, or a known trial is not in it.
+    """
+    from cluster.proposals import Proposals
+
+    before = [Outcome(config, result, None) for config, result in known]
+    n_new = n_trials - len(before)
+    if n_new <= 0:
+        return before
+    proposals = Proposals(
+        space, metric=_SCORE, mode=mode, seed=seed, known=[(config, result[metric]) for config, result in known]
+    )
+    trials = _Trials(lambda config: config, on_done)
+    _run_tune(
+        {"run": objective, "metric": metric, "max_failures": max_failures},
+        trials,
+        name=name,
+        storage_dir=storage_dir,
+        cpus=cpus,
+        max_failures=max_failures,
+        param_space={},
+        tune_config=ray.tune.TuneConfig(
+            search_alg=proposals, num_samples=n_new, max_concurrent_trials=max_concurrent, reuse_actors=True
+        ),
+    )
+    return before + [outcome for _, outcome in trials.ended]
 
 
 class _Trial(ray.tune.Trainable):
-    def setup(self, config: Config, work: _Work | None = None) -> None:
-        assert work is not None
-        self.work = work
-        limit_threads(work.n_threads)
+    """One configuration after another in one process: Tune resets it instead of starting a new one."""
+
+    def setup(
+        self,
+        config: Config,
+        run: Run | None = None,
+        configs: list[Config] | None = None,
+        metric: str | None = None,
+        max_failures: int = 0,
+        n_threads: int = 1,
+    ) -> None:
+        self._run, self._configs, self._metric, self._max_failures = run, configs, metric, max_failures
+        limit_threads(n_threads)
 
     def reset_config(self, new_config: Config) -> bool:
         return True
 
     def step(self) -> dict[str, Any]:
-        config = self.work.configs[self.config["config_idx"]]
-        for _ in range(self.work.max_failures):
-            try:
-                return {"done": True, "outcome": json.dumps({"result": self.work.run(config)})}
-            except UserError:
-                break
-            except Exception:
-                traceback.print_exc()
-                time.sleep(_RETRY_WAIT_S)
-        try:
-            return {"done": True, "outcome": json.dumps({"result": self.work.run(config)})}
-        except Exception as error:
-            traceback.print_exc()
-            return {"done": True, "outcome": json.dumps({"error": f"{type(error).__name__}: {error}"})}
+        config = dict(self.config) if self._configs is None else self._configs[self.config["config_idx"]]
+        outcome = attempt(self._scored, config, self._max_failures)
+        score = json.loads(outcome).get("result", {}).get(self._metric, math.nan)
+        return {"done": True, _OUTCOME: outcome, _SCORE: score}
+
+    def _scored(self, config: Config) -> dict[str, Any]:
+        assert self._run is not None
+        result = self._run(config)
+        if self._metric is not None and not math.isfinite(result.get(self._metric, math.nan)):
+            raise ValueError(f"the objective's {self._metric} is {result.get(self._metric)}, not a finite number")
+        return result
 
 
-class _Collector(ray.tune.Callback):
-    def __init__(self, configs: list[Config], on_done: Callable[[Outcome], None] | None):
-        self.configs, self.on_done = configs, on_done
-        self.by_idx: dict[int, Outcome] = {}
+class _Trials(ray.tune.Callback):
+    """What the trials of a run ended with, in the order of ending."""
 
-    def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        outcome = json.loads(trial.last_result["outcome"])
-        self._add(trial.config["config_idx"], outcome.get("result"), outcome.get("error"))
+    def __init__(self, config_of: Callable[[Config], Config], on_done: Callable[[Outcome], None] | None):
+        self._config_of, self._on_done = config_of, on_done
+        self.ended: list[tuple[Config, Outcome]] = []
 
-    def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self._add(trial.config["config_idx"], None, str(trial.get_error()))
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        outcome = json.loads(trial.last_result[_OUTCOME])
+        self._add(trial.config, outcome.get("result"), outcome.get("error"))
 
-    def _add(self, idx: int, result: dict | None, error: str | None) -> None:
-        self.by_idx[idx] = Outcome(self.configs[idx], result, error)
-        if self.on_done:
-            self.on_done(self.by_idx[idx])
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        error = trial.get_error()
+        self._add(trial.config, None, f"{type(error).__name__}: the worker process died on it ({str(error).splitlines()[0]})")
+
+    def _add(self, config: Config, result: dict[str, Any] | None, error: str | None) -> None:
+        outcome = Outcome(self._config_of(config), result, error)
+        self.ended.append((config, outcome))
+        if self._on_done is not None:
+            self._on_done(outcome)
 
 
-def _run_tune(work, collector, *, name, storage_dir, cpus, max_failures, param_space, tune_config):
-    run_name = f"{name}-{uuid.uuid4().hex[:8]}"
+def _run_tune(
+    work: dict[str, Any],
+    trials: _Trials,
+    *,
+    name: str,
+    storage_dir: str,
+    cpus: float,
+    max_failures: int,
+    param_space: dict[str, Any],
+    tune_config: ray.tune.TuneConfig,
+) -> None:
+    storage, run_name = Storage(storage_dir), f"{name}-{uuid.uuid4().hex[:8]}"
+    if storage.is_local:
+        os.makedirs(storage.uri, exist_ok=True)
     route_logs()
-    trainable = ray.tune.with_resources(ray.tune.with_parameters(_Trial, work=work), {"cpu": cpus})
+    trainable = ray.tune.with_parameters(_Trial, n_threads=threads_for(cpus), **work)
+    run_config = ray.tune.RunConfig(
+        name=run_name,
+        storage_path=storage.uri,
+        verbose=0,
+        checkpoint_config=ray.tune.CheckpointConfig(checkpoint_at_end=False),
+        failure_config=ray.tune.FailureConfig(max_failures=max_failures),
+        callbacks=[trials],
+    )
+    tuner = ray.tune.Tuner(
+        ray.tune.with_resources(trainable, {"cpu": cpus}),
+        param_space=param_space,
+        tune_config=tune_config,
+        run_config=run_config,
+    )
     try:
-        ray.tune.Tuner(
-            trainable,
-            param_space=param_space,
-            tune_config=ray.tune.TuneConfig(reuse_actors=True, **tune_config),
-            run_config=ray.tune.RunConfig(
-                name=run_name,
-                storage_path=storage_dir,
-                verbose=0,
-                failure_config=ray.tune.FailureConfig(max_failures=max_failures),
-                checkpoint_config=ray.tune.CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[collector],
-            ),
-        ).fit()
+        tuner.fit()
     finally:
-        Storage(storage_dir).delete(run_name)
+        with contextlib.suppress(OSError):  # a straggler of an interrupted run may still be writing: it does no harm
+            storage.delete(run_name)
