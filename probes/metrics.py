@@ -72,14 +72,22 @@ def _macro_auroc(columns: np.ndarray, probabilities: np.ndarray) -> float:
         return float("nan")
     if n_classes == 2:  # the two one-vs-rest problems mirror each other
         defined = defined[-1:]
-    by_class = np.split(np.argsort(columns, kind="stable"), np.cumsum(n_members)[:-1])
-    ordered = np.sort(np.ascontiguousarray(probabilities.T[defined]), axis=1)  # (classes, m): sorting floats is vectorised
-    areas = np.empty(len(defined))
-    for place, label in enumerate(defined):
-        members = probabilities[by_class[label], label]
-        below = np.searchsorted(ordered[place], members, side="left")
-        not_above = np.searchsorted(ordered[place], members, side="right")
-        rank_sum = (below + not_above + 1).sum() / 2
-        n_own = len(members)
-        areas[place] = (rank_sum - n_own * (n_own + 1) / 2) / (n_own * (n_rows - n_own))
-    return float(areas.mean())
+    order = _order_of(probabilities)
+    is_class = columns[:, None] == defined  # (m, classes)
+    shift = np.arange(len(defined), dtype=np.int64) << 32
+    keys = order[:, defined] + shift  # one ascending range of integers per class: one sort and one search serve all
+    ordered = np.sort(keys.T, axis=1).ravel()
+    members = keys.T[is_class.T]
+    ranks = (np.searchsorted(ordered, members, side="left") + np.searchsorted(ordered, members, side="right") + 1) / 2
+    n_own = n_members[defined]
+    place = np.repeat(np.arange(len(defined)), n_own)
+    rank_sums = np.bincount(place, weights=ranks - place * n_rows, minlength=len(defined))
+    return float(np.mean((rank_sums - n_own * (n_own + 1) / 2) / (n_own * (n_rows - n_own))))
+
+
+def _order_of(probabilities: np.ndarray) -> np.ndarray:
+    """(m, K) int64 in [0, 2^32) that order as the probabilities do: the bits of a float32 that is not negative are an integer
+    that grows with it; other dtypes are ranked."""
+    if probabilities.dtype == np.float32:
+        return (np.ascontiguousarray(probabilities) + np.float32(0)).view(np.int32).astype(np.int64)
+    return np.unique(probabilities, return_inverse=True)[1].reshape(probabilities.shape).astype(np.int64)

@@ -6,9 +6,10 @@ Minimises, for every sample s, replica r and C, the objective of scikit-learn's 
 
 with the intercept b unpenalised and, for two classes, one weight vector (the sigmoid form). Truncated Newton: conjugate
 gradients on the Hessian, preconditioned by its exact diagonal, which is nearly the whole of it in the basis of
-`probes.solvers.rowspace`. The path runs from strong to weak regularisation; each C starts from the extrapolation of the last two
-where that is better than the last. Samples are stacked for batched products, replicas (same rows, other weights: the folds of a
-cross-validation) are further columns of one product. Line searches cost no product, because logits are linear along a step.
+`probes.solvers.rowspace`. The path runs from strong to weak regularisation; each C starts from the extrapolation of the last
+two where that is better than the last. Samples are stacked for batched products; replicas (same rows, other weights: the
+folds of a cross-validation) are further columns of one product. Line searches cost no product, because logits are linear
+along a step.
 
 Method: Lin, Weng and Keerthi (2008), trust region replaced by backtracking (the objective is convex and starts are warm).
 """
@@ -158,7 +159,7 @@ class _Problem:
         for i, C in enumerate(Cs):
             strength = 1 / (C * self.weight_sum)
             start = W, logits
-            if before is not None:
+            if before is not None and i > 1:
                 octaves = math.log(C / Cs[i - 1]) / math.log(Cs[i - 1] / Cs[i - 2])
                 start = self._better((W, logits), before, octaves, strength)
             before = W, logits
@@ -236,8 +237,9 @@ class _Problem:
             residual = residual - length * H_direction
             scaled = residual / diagonal
             new_size = (residual * scaled).sum(dim=(1, 3))
-            direction = scaled + (new_size / size.clamp_min(1e-38))[:, None, :, None] * direction
-            size = torch.where(is_live, new_size, 0.0)
+            memory = torch.where(is_live, new_size / size.clamp_min(1e-38), 0.0)  # the others stand still
+            direction = scaled + memory[:, None, :, None] * direction
+            size = torch.where(is_live, new_size, size)
         return step, logit_step
 
     def _line_search(

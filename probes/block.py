@@ -1,0 +1,166 @@
+"""The probes of one block: every size, seed and regularisation on one embedding space.
+
+Nothing is chosen by test rows: ridge takes its C by leave-one-out, logistic by cross-validation inside the subset. One
+decomposition of a subset serves all its probes; subsets of one size go through the logistic solver together.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from cluster.storage import digest
+from probes.metrics import score
+from probes.solvers.logistic import fit_logistic_path
+from probes.solvers.ridge import fit_ridge_path
+from probes.solvers.rowspace import RowSpace, feature_scale, row_space
+from probes.subsets import subset_rows
+
+if TYPE_CHECKING:
+    from probes.sweep import SweepSpec
+
+
+@dataclass(frozen=True)
+class _Subset:
+    kind: str
+    seed: int
+    labels: torch.Tensor
+    """(n,) int64"""
+    space: RowSpace
+    decompose_seconds: float
+
+
+class BlockRunner:
+    """Arrays of a block, scaled and on torch, and what its rows have in common."""
+
+    def __init__(
+        self,
+        X_pool: np.ndarray,
+        y_pool: np.ndarray,
+        X_test: np.ndarray,
+        y_test: np.ndarray,
+        spec: "SweepSpec",
+        block: Mapping[str, Any],
+    ):
+        if not (y_pool >= 0).any() or not (y_test >= 0).any():
+            raise ValueError(f"{block['task']}: no labelled row in its train or test split")
+        self.spec, self.block = spec, block
+        self.y_pool = np.asarray(y_pool, dtype=np.int64)
+        scale = feature_scale(X_pool)
+        self.X_pool = torch.from_numpy(np.asarray(X_pool, dtype=np.float32)) * scale
+        tested = self._draw(y_test, "uniform", min(spec.max_test_rows, int((y_test >= 0).sum())), seed=0)
+        self.X_test = torch.from_numpy(np.asarray(X_test, dtype=np.float32)[tested]) * scale
+        self.y_test = np.asarray(y_test, dtype=np.int64)[tested]
+        self.n_classes = int(block["n_classes"])
+        self.labels = np.arange(self.n_classes)
+        self.common = {
+            "task": block["task"],
+            "task_fingerprint": block["task_fingerprint"],
+            "encoder": block["encoder_name"],
+            "encoder_fingerprint": block["encoder"]["fingerprint"],
+            "layer": block["layer"],
+            "pooling": block["pooling"],
+            "n_classes": self.n_classes,
+            "n_test": len(tested),
+            "run_id": digest(spec),
+            "created_at": datetime.now(UTC),
+        }
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dict a probe, by size, kind, seed, probe and C."""
+        n_labelled = int((self.y_pool >= 0).sum())
+        sizes = [size for size in self.spec.sizes if size <= n_labelled]
+        return [row for size in sizes for kind in self.spec.subsets for row in self._rows_of_size(size, kind)]
+
+    def _rows_of_size(self, size: int, kind: str) -> Iterator[dict[str, Any]]:
+        subsets = [self._subset(size, kind, seed) for seed in range(self.spec.n_seeds)]
+        if "ridge" in self.spec.probes:
+            for subset in subsets:
+                yield from self._ridge_rows(subset)
+        if "logistic" in self.spec.probes and size in self.spec.logistic_sizes:
+            yield from self._logistic_rows(subsets[: self.spec.logistic_n_seeds])
+
+    def _draw(self, labels: np.ndarray, kind: str, n: int, seed: int) -> np.ndarray:
+        return subset_rows(labels, task_fingerprint=self.block["task_fingerprint"], kind=kind, n=n, seed=seed)
+
+    def _subset(self, size: int, kind: str, seed: int) -> _Subset:
+        rows = self._draw(self.y_pool, kind, size, seed)
+        started = time.perf_counter()
+        space = row_space(self.X_pool[rows])
+        return _Subset(kind, seed, torch.from_numpy(self.y_pool[rows]), space, time.perf_counter() - started)
+
+    def _ridge_rows(self, subset: _Subset) -> Iterator[dict[str, Any]]:
+        started = time.perf_counter()
+        path = fit_ridge_path(subset.space, subset.labels, self.n_classes, self.spec.ridge_Cs)
+        probabilities = path.predict(subset.space, self.X_test).numpy()
+        seconds = (time.perf_counter() - started + subset.decompose_seconds) / len(path.Cs)
+        loo_accuracy = (path.loo_scores.argmax(dim=-1) == subset.labels).float().mean(dim=-1).tolist()
+        for i, C in enumerate(path.Cs):
+            chosen = {"C": C, "C_selected": i == path.best, "loo_accuracy": loo_accuracy[i], "converged": True}
+            yield self._row(subset, "ridge", probabilities[i], seconds, chosen)
+
+    def _logistic_rows(self, subsets: list[_Subset]) -> Iterator[dict[str, Any]]:
+        if not subsets:
+            return
+        started = time.perf_counter()
+        rank = max(subset.space.singular.shape[0] for subset in subsets)
+        padded = [torch.nn.functional.pad(s.space.coordinates, (0, rank - len(s.space.singular))) for s in subsets]
+        X, labels = torch.stack(padded), torch.stack([subset.labels for subset in subsets])
+        weight = torch.stack([fold_weights(s.labels.numpy(), self.spec.logistic_folds, s.seed) for s in subsets])
+        path = fit_logistic_path(X, labels, self.n_classes, self.spec.logistic_Cs, sample_weight=weight)
+        seconds = (time.perf_counter() - started) / (len(path.Cs) * len(subsets))
+        for place, subset in enumerate(subsets):
+            started = time.perf_counter()
+            W, b = path.weights[:, place], path.intercepts[:, place]
+            own = W[:, 0, : len(subset.space.singular)]
+            logits = subset.space.scores(self.X_test, own) + b[:, 0][:, None]
+            probabilities = torch.softmax(logits, dim=-1).numpy()
+            fit_seconds = seconds + (time.perf_counter() - started + subset.decompose_seconds) / len(path.Cs)
+            best = self._best_by_folds(
+                X[place], labels[place], weight[place], path.weights[:, place], path.intercepts[:, place]
+            )
+            for i, C in enumerate(path.Cs):
+                chosen = {"C": C, "C_selected": i == best, "converged": bool(path.converged[i, place, 0])}
+                yield self._row(subset, "logistic", probabilities[i], fit_seconds, chosen)
+
+    @staticmethod
+    def _best_by_folds(X: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, W: torch.Tensor, b: torch.Tensor) -> int:
+        """Index of the C with the least held-out log-loss over the folds (replicas 1, 2, ...); ties to the stronger penalty.
+        X (n, r), weight (n, R), W (c, R, r, K), b (c, R, K)."""
+        held_out = weight[:, 1:].T == 0  # (folds, n)
+        probabilities = torch.softmax(X @ W[:, 1:] + b[:, 1:, None], dim=-1)  # (c, folds, n, K)
+        own = probabilities.gather(-1, labels.expand(*probabilities.shape[:3])[..., None])[..., 0]
+        losses = -own.clamp_min(torch.finfo(own.dtype).eps).log()
+        return int((losses * held_out).sum(dim=(1, 2)).argmin())
+
+    def _row(
+        self, subset: _Subset, probe: str, probabilities: np.ndarray, fit_seconds: float, chosen: dict[str, Any]
+    ) -> dict[str, Any]:
+        metrics = score(self.y_test, probabilities, self.labels)
+        return {
+            **self.common,
+            **chosen,
+            **metrics,
+            "auroc": None if np.isnan(metrics["auroc"]) else metrics["auroc"],
+            "n_train": len(subset.labels),
+            "subset": subset.kind,
+            "seed": subset.seed,
+            "probe": probe,
+            "n_classes_seen": len(subset.labels.unique()),
+            "fit_seconds": fit_seconds,
+        }
+
+
+def fold_weights(labels: np.ndarray, n_folds: int, seed: int) -> torch.Tensor:
+    """(n, 1 + n_folds) float32: ones, then for each fold 0 for the rows it holds out and 1 for the others. Folds are
+    stratified: the rows of each class are dealt out in turn, in a random order."""
+    generator = np.random.default_rng([seed, len(labels), n_folds])
+    shuffled = generator.permutation(len(labels))
+    fold = np.empty(len(labels), dtype=np.int64)
+    fold[shuffled[np.argsort(labels[shuffled], kind="stable")]] = np.arange(len(labels)) % n_folds
+    held_out = fold[:, None] == np.arange(n_folds)
+    return torch.from_numpy(np.concatenate([np.ones((len(labels), 1)), ~held_out], axis=1).astype(np.float32))
