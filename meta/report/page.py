@@ -3,8 +3,8 @@
 Jinja's autoescape is on for all templates, so every text of a user is escaped; only our own SVG and CSS pass as they are.
 """
 
-import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,19 +61,29 @@ CHARACTERIZE_SECTIONS = (
 
 
 def excerpt(text: Any) -> str:
-    """A user's text as shown: at most `MAX_EXCERPT` characters, without control characters."""
-    clean = re.sub(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]", "", str(text)).strip()
+    """A user's text as shown: at most `MAX_EXCERPT` characters."""
+    clean = wording.printable(text).strip()
     return clean if len(clean) <= MAX_EXCERPT else clean[:MAX_EXCERPT].rstrip() + " …"
 
 
 def _render(template: str, **context: Any) -> str:
+    css = Markup((FOLDER / "report.css").read_text())  # ours: nothing of a user is in it
+    return _environment().get_template(template).render(css=css, **context).lstrip()
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        finalize=lambda value: wording.printable(value) if type(value) is str else value,  # not Markup: that is ours
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {
         name: getattr(wording, name) for name in ("rate", "percent", "count", "points", "parameters", "duration", "number")
     }
     environment.filters["excerpt"] = excerpt
     environment.filters["span"] = lambda point, metric: wording.between(point["q05"], point["q95"], metric)
-    css = Markup((FOLDER / "report.css").read_text())  # ours: nothing of a user is in it
-    return environment.get_template(template).render(css=css, **context).lstrip()
+    return environment

@@ -36,7 +36,7 @@ def need_curve(
     sizes = [point["n_train"] for point in curve]
     span = rows_between(need.get("q05"), need.get("q95"), need.get("searched_up_to") or sizes[-1])
     alt = f"Forecast from {count(sizes[0])} to {count(sizes[-1])} rows; target {rate(target, metric)} met at {span} rows."
-    with canvas(alt, 470, 290, left=34, right=14, top=30, bottom=40) as picture:
+    with canvas(alt, 400, 260, left=34, right=14, top=30, bottom=40) as picture:
         axes = picture.axes
         _bands(picture, curve, SERIES[0])
         _measured(picture, measured, sizes)

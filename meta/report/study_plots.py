@@ -74,7 +74,7 @@ def error_by_horizon(table: Mapping[str, Mapping[str, float]], labels: Mapping[s
     factors = [float(name.rstrip("x")) for name in horizons]
     own = [table[name].get("metamodel") for name in horizons]
     alt = ", ".join(f"{name}: {value:.1f}" for name, value in zip(horizons, own, strict=True) if value is not None)
-    with canvas(f"Mean error of the metamodel in points: {alt}.", 470, 280, left=30, right=14, top=30, bottom=40) as picture:
+    with canvas(f"Mean error of the metamodel in points: {alt}.", 400, 250, left=30, right=14, top=30, bottom=40) as picture:
         axes, highest = picture.axes, 0.0
         for position, forecaster in enumerate(labels):
             pairs = [
@@ -192,7 +192,7 @@ def search(candidates: Sequence[Candidate], metric: str) -> Markup:
     chosen one is a diamond."""
     chosen = next((candidate for candidate in candidates if candidate.chosen), None)
     alt = f"{len(candidates)} candidates" + (f"; chosen: {chosen.n_layers} layers of {chosen.hidden_size}" if chosen else "")
-    with canvas(f"Meta-search: {alt}.", 470, 270, left=34, right=14, top=30, bottom=40) as picture:
+    with canvas(f"Meta-search: {alt}.", 400, 240, left=34, right=14, top=30, bottom=40) as picture:
         axes = picture.axes
         for candidate in candidates:
             hue, size = (GOOD, 10.0) if candidate.chosen else (SERIES[0], 6.5)

@@ -19,10 +19,14 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from meta.report.wording import printable
+
 INK, MUTED, GRID, SURFACE, GOOD = "#00fd01", "#00fd02", "#00fd03", "#00fd04", "#00fd05"
 """Text, secondary text, grid lines, the paper, and the colour of what was measured."""
 SERIES = tuple(f"#00fe{position:02x}" for position in range(1, 9))
 """Eight series colours that colour-blind readers tell apart (after Okabe and Ito); always beside a marker or a label."""
+WIDE = 390
+"""Pictures at least this wide get larger letters on a phone."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)))
 
@@ -31,6 +35,7 @@ _VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", SURFACE: "--paper"
 }
 _STYLE = {
     "svg.fonttype": "none",
+    "svg.hashsalt": "report",
     "text.parse_math": False,
     "font.family": "sans-serif",
     "font.size": 9.5,
@@ -88,12 +93,13 @@ def canvas(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph .* missing")  # letters are drawn by the browser's fonts
             figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    picture.html = inline(file.getvalue().decode(), alt)
+    picture.html = inline(file.getvalue().decode(errors="replace"), alt)
 
 
 def inline(svg: str, alt: str) -> Markup:
     """A matplotlib SVG document as an element of an HTML page: no prolog, metadata, style sheet or address; ids that no other
     picture of the page has; colours by CSS variables."""
+    svg, alt = printable(svg), printable(alt)
     svg = re.sub(r"<metadata>.*?</metadata>|<style\b.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     prefix = "p" + hashlib.sha256(f"{alt}\n{svg}".encode()).hexdigest()[:8]
     svg = re.sub(r"<[^>]+>", lambda match: _tag(match.group(), prefix), svg)
@@ -102,13 +108,14 @@ def inline(svg: str, alt: str) -> Markup:
     if match is None:
         raise ValueError("an SVG document without a viewBox")
     width, height = (float(value) for value in match.groups())
-    head = f'<svg class="plot" role="img" viewBox="0 0 {width:g} {height:g}" style="max-width:{1.25 * width:g}px">'
+    kind = "plot wide" if width >= WIDE else "plot"
+    head = f'<svg class="{kind}" role="img" viewBox="0 0 {width:g} {height:g}" style="max-width:{1.4 * width:g}px">'
     return Markup(f"{head}<title>{escape(alt)}</title>" + svg[svg.index(">") + 1 :].strip())
 
 
 def _tag(tag: str, prefix: str) -> str:
     if tag.startswith("<g id=") and "clip-path" not in tag:
-        return "<g>"  # matplotlib names every group; nothing refers to them
+        return "" if tag.endswith("/>") else "<g>"  # matplotlib names every group; nothing refers to them
     tag = re.sub(r' transform="rotate\(-?0 [^"]*\)"', "", tag)
     tag = re.sub(r" font-family: [^;\"]*;", "", tag)
     tag = re.sub(r'\bid="', f'id="{prefix}', tag)

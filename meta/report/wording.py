@@ -11,6 +11,8 @@ from meta.report.data import display_name
 
 METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "auroc": "AUROC", "log_loss": "log loss"}
 BLANK = "–"
+NBSP = "\u00a0"
+"""Keeps a number and its sign on one line."""
 
 
 class SixAnswer(NamedTuple):
@@ -25,7 +27,7 @@ def rate(value: Any, metric: str = "accuracy") -> str:
     """A value of the metric: `84.2 %`, or three decimals for a metric that is not a rate."""
     if not _is_number(value):
         return BLANK
-    return f"{100 * value:.1f} %" if metric in RATES else f"{value:.3f}"
+    return f"{100 * value:.1f}{NBSP}%" if metric in RATES else f"{value:.3f}"
 
 
 def percent(value: Any) -> str:
@@ -33,15 +35,15 @@ def percent(value: Any) -> str:
     if not _is_number(value):
         return BLANK
     if 0 < value < 0.01:
-        return "under 1 %"
-    return "over 99 %" if 0.99 < value < 1 else f"{100 * value:.0f} %"
+        return f"under 1{NBSP}%"
+    return f"over 99{NBSP}%" if 0.99 < value < 1 else f"{100 * value:.0f}{NBSP}%"
 
 
 def between(low: Any, high: Any, metric: str = "accuracy") -> str:
     """An interval of the metric: `71.0 to 79.0 %`."""
     if not (_is_number(low) and _is_number(high)):
         return BLANK
-    return f"{100 * low:.1f} to {100 * high:.1f} %" if metric in RATES else f"{low:.3f} to {high:.3f}"
+    return f"{100 * low:.1f} to {100 * high:.1f}{NBSP}%" if metric in RATES else f"{low:.3f} to {high:.3f}"
 
 
 def count(value: Any) -> str:
@@ -97,6 +99,11 @@ def rows_between(low: Any, high: Any, searched_up_to: Any) -> str:
     return f"{start} to {count(high)}" if _is_number(high) else f"{start} to more than {count(searched_up_to)}"
 
 
+def printable(text: Any) -> str:
+    """A text without the characters that HTML does not allow (control characters, lone surrogates)."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]", "", str(text))
+
+
 def six_answers(answers: Mapping[str, Any], names: Mapping[str, str]) -> list[SixAnswer]:
     """The six questions, each with its answer in one plain sentence. A part that `answers` lacks is said to be missing."""
     missing = "This part is missing from the answers."
@@ -127,7 +134,7 @@ def _need(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
     if status == "reachable":
         span = rows_between(need.get("q05"), need.get("q95"), limit)
         about = f"About {count(need.get('q50'))} labelled rows should give {target} with {encoder}"
-        return f"{about} (90 % interval: {span}); you have {count(n_train)}."
+        return f"{about} (90{NBSP}% interval: {span}); you have {count(n_train)}."
     chance = f" (probability {percent(need['p_reachable'])})" if need.get("p_reachable") is not None else ""
     if status == "uncertain":
         return (
@@ -145,7 +152,7 @@ def _expect(answers: Mapping[str, Any]) -> str:
     far = f", and {rate(last['q50'], metric)} ({between(last['q05'], last['q95'], metric)}) with {count(last['n_train'])}"
     return (
         f"Expect {rate(now['q50'], metric)} {METRIC_NAMES.get(metric, metric)} with the {count(now['n_train'])} rows you have "
-        f"(90 % interval: {between(now['q05'], now['q95'], metric)}){far if len(curve) > 1 else ''}."
+        f"(90{NBSP}% interval: {between(now['q05'], now['q95'], metric)}){far if len(curve) > 1 else ''}."
     )
 
 
@@ -158,7 +165,8 @@ def _label(answers: Mapping[str, Any]) -> str:
             "uncertain": "uncertain",
             "rare class": "likely of a rare class",
         }
-        first = f"Label the {len(picks)} rows listed below next ({', '.join(f'{n} {kinds.get(r, r)}' for r, n in reasons)})"
+        rows = f"{len(picks)} rows" if len(picks) > 1 else "row"
+        first = f"Label the {rows} listed below next ({', '.join(f'{n} {kinds.get(r, r)}' for r, n in reasons)})"
     else:
         first = "No unlabelled rows were given, so none can be proposed for labelling"
     look = "1 label looks" if len(suspects) == 1 else f"{len(suspects)} labels look"

@@ -1,0 +1,196 @@
+"""The two pages: self-contained, escaped, complete, and honest about what is missing."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from report_sample import answers, pilot_data
+
+from meta.report.data import PilotReportData
+from meta.report.page import characterize_report, pilot_report
+
+NASTY = "<script>alert('x')</script><img src=\"http://evil.example/p.png\" onerror=x> & $\\alpha$ \x00\x1b[31m {{ 7*7 }}"
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+REQUESTING = {"src", "href", "srcset", "data", "poster", "action", "background", "xlink:href"}
+
+
+class Page(HTMLParser):
+    """Collects what a browser would act on, and checks that tags nest."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.ids: list[str] = []
+        self.text: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self._open.pop()
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.text))
+
+
+@pytest.fixture(scope="module")
+def pilot_html() -> str:
+    data = pilot_data()
+    few = tuple(curve for curve in data.learning_curves if curve.task in ("docs/kind", "docs/library"))
+    return pilot_report(data.model_copy(update={"learning_curves": few}))
+
+
+@pytest.fixture(scope="module")
+def nasty_html() -> str:
+    """The report on answers whose every text is hostile: rows, labels, encoder names, warnings."""
+    content = answers()
+    content["encoders"] = content["encoders"][:2]
+    for space in content["encoders"]:
+        space["encoder"] = NASTY
+    content["data_needed"] |= {"encoder": NASTY, "by_encoder": []}
+    content["model"] |= {"encoder": NASTY, "neoberta": {NASTY: NASTY}, "neoberta_source": NASTY}
+    content["label_next"] = [content["label_next"][0] | {"text": NASTY, "text_pair": NASTY, "reason": NASTY, "why": NASTY}]
+    content["suspect_labels"] = [content["suspect_labels"][0] | {"text": NASTY, "given": NASTY, "likely": NASTY}]
+    content |= {"class_counts": {NASTY: 3, "b": 2}, "warnings": [NASTY]}
+    content["evidence"] |= {"metamodel": NASTY}
+    return characterize_report(content)
+
+
+def assert_self_contained(html: str) -> None:
+    page = Page(html)
+    assert "script" not in page.tags
+    assert not {"img", "iframe", "object", "embed", "form", "base", "audio", "video"} & set(page.tags)
+    for name, value in page.attributes:
+        assert not name.startswith("on"), name
+        if name in REQUESTING:
+            assert value.startswith("#") or value == "data:,", (name, value)
+        if name == "style":
+            assert all(target.startswith("#") for target in re.findall(r"url\(['\"]?([^)]*)", value))
+    style = html[html.index("<style>") : html.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+    assert "default-src 'none'" in html
+    assert len(page.ids) == len(set(page.ids))
+    fragments = {value[1:] for name, value in page.attributes if name == "href" and value.startswith("#")}
+    assert fragments <= set(page.ids)
+    assert {target for value in re.findall(r"url\(#([^)]*)\)", html) for target in [value]} <= set(page.ids)
+
+
+def test_pilot_page_asks_nothing_of_the_network_and_is_small(pilot_html):
+    assert_self_contained(pilot_html)
+    assert len(pilot_html.encode()) <= 3_000_000
+
+
+def test_pilot_page_says_the_six_answers_first(pilot_html):
+    words = Page(pilot_html).words
+    order = [
+        words.index(part) for part in ("How much data do I need?", "About 520 labelled rows", "What was measured", "still thin")
+    ]
+    assert words.index("The six answers") < order[0] < order[1]
+    for question in ("How well can I", "What type of data", "Which embedding space", "Which model", "Which hyperparameters"):
+        assert question in words
+    assert "not shown" not in words
+    assert "11,907" in words
+
+
+def test_pilot_page_shows_evidence_for_better_or_worse(pilot_html):
+    words = Page(pilot_html).words
+    assert "The metamodel errs less than every baseline at 2x (2.6 points against 2.8" in words
+    assert "The best baseline errs less than the metamodel at 1x (1.6 points against 1.5" in words
+    assert "In 88 % of the tasks" in words
+    assert "3 x 128 (chosen)" in words
+
+
+def test_pictures_have_words_and_follow_the_theme(pilot_html):
+    pictures = re.findall(r"<svg.*?</svg>", pilot_html, flags=re.DOTALL)
+    assert len(pictures) >= 16
+    for picture in pictures:
+        assert re.search(r"<title>[^<]{15,}</title>", picture)
+        assert not re.search(r"#[0-9a-f]{6}\b(?!\")", picture), "a colour that no theme can change"
+        assert "var(--" in picture
+        assert "mathdefault" not in picture
+
+
+def test_an_empty_study_says_what_is_missing_and_why():
+    html = pilot_report(PilotReportData(missing={"candidates": "The meta-search was <stopped>."}))
+    assert_self_contained(html)
+    words = Page(html).words
+    assert words.count("not shown.") >= 8
+    assert "The meta-search was <stopped>." in words
+    assert "nan" not in words.lower().split()
+
+
+def test_hostile_texts_are_only_text(nasty_html):
+    assert_self_contained(nasty_html)
+    assert "<script>alert" not in nasty_html
+    assert "&lt;script&gt;alert" in nasty_html
+    assert "\x00" not in nasty_html
+    assert "\x1b" not in nasty_html
+    page = Page(nasty_html)
+    assert "{{ 7*7 }}" in page.words  # not evaluated as a template
+    assert "$\\alpha$" in page.words  # nor as mathematics
+
+
+def test_characterize_page_without_an_evaluation_sample():
+    content = answers() | {"label_next": [], "label_batch": None, "n_eval": 0, "suspect_labels": [], "warnings": []}
+    content["encoders"] = content["encoders"][:1]
+    words = Page(characterize_report(content)).words
+    assert "none was given" in words
+    assert "No label looks wrong." in words
+    assert "Keep in mind" not in words
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"status": "reached", "q05": 200, "q50": 200, "q95": 250}, "You have enough"),
+        ({"status": "uncertain", "q05": 2100, "q50": None, "q95": None, "p_reachable": 0.2}, "is unlikely with up to 3,200"),
+        (
+            {"status": "not_reachable", "q05": None, "q50": None, "q95": None, "p_reachable": 0.001},
+            "is not reachable with these",
+        ),
+        ({"q95": None}, "290 to more than 3,200"),
+    ],
+)
+def test_every_outcome_of_the_first_question(change, expected):
+    content = answers()
+    content["encoders"] = content["encoders"][:1]
+    content["data_needed"] |= change
+    assert expected in Page(characterize_report(content)).words
+
+
+def test_the_first_schema_without_later_fields_still_makes_a_page():
+    minimal = {
+        "schema": 1,
+        "metric": "log_loss",
+        "n_train": 200,
+        "target": 0.4,
+        "encoders": [{"encoder": "hf:x", "p_best": 1.0, "curve": [{"n_train": 200, "q05": 0.4, "q50": 0.5, "q95": 0.6}]}],
+        "data_needed": {"encoder": "hf:x", "reachable": False},
+    }
+    html = characterize_report(minimal)
+    assert_self_contained(html)
+    assert "Expect 0.500 log loss" in Page(html).words
+
+
+def test_rendering_twice_gives_the_same_bytes():
+    content = answers() | {"encoders": answers()["encoders"][:1]}
+    assert characterize_report(content) == characterize_report(content)
