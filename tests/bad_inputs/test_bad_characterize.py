@@ -60,11 +60,8 @@ CASES: dict[str, tuple[Callable[[Given], None], str]] = {
     "missing label column": (option(label_column="lable"), "did you mean 'label'"),
     "null text": (spoil("train", ROWS + ",cat\n"), "row 13, column 'text': empty cell"),
     "null label": (spoil("train", ROWS + "a text,\n"), "row 13, column 'label': no label"),
-    "mixed labels": (
-        lambda given: as_jsonl(given, [{"text": "a", "label": "x"}, {"text": "b", "label": 1}]),
-        "mixed label types",
-    ),
-    "non-text cell": (lambda given: as_jsonl(given, [{"text": 3.5, "label": "x"}]), "is not text"),
+    "mixed labels": (lambda given: as_jsonl(given, ("a", "x"), ("b", 1)), "mixed label types"),
+    "non-text cell": (lambda given: as_jsonl(given, (3.5, "x")), "is not text"),
     "label among the features": (option(label_column="text"), "given as text and as label"),
     "wrong encoding": (spoil("train", ROWS.encode() + "crème brûlée,cat\n".encode("latin-1")), "not UTF-8"),
     "unbalanced quotes": (spoil("train", ROWS + '"never closed,cat\n'), "quote"),
