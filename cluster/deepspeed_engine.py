@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -58,6 +57,7 @@ class DeepSpeedEngine:
         self._is_sharded = zero_stage > 0
         self.module = self._engine.module
         self.device = next(self.module.parameters()).device
+        self._start_moments()
 
     def step(self, inputs: Mapping[str, torch.Tensor], lr: float) -> float:
         """Forward, backward, gradient mean over ranks, clipping, update at `lr`. Returns this rank's loss."""
@@ -76,7 +76,7 @@ class DeepSpeedEngine:
         return (total / self.n_workers).tolist()
 
     def state(self) -> dict[str, torch.Tensor]:
-        """After at least one step: `parameters/NAME`, `exp_avg/NAME`, `exp_avg_sq/NAME` fp32 on the CPU and `step` (); empty on
+        """`parameters/NAME`, `exp_avg/NAME`, `exp_avg_sq/NAME` fp32 on the CPU and `step` (); empty on
         ranks other than 0. Collective."""
         from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 
@@ -100,22 +100,28 @@ class DeepSpeedEngine:
 
         with torch.no_grad():
             for name, parameter in self.module.named_parameters():
-                parameter.copy_(tensors[f"parameters/{name}"])
+                weight = tensors[f"parameters/{name}"].to(self.device)
+                moments = {key: tensors[f"{key}/{name}"].to(self.device) for key in MOMENTS}
+                parameter.copy_(weight)
+                if self._is_sharded:
+                    safe_set_full_fp32_param(parameter, weight)
+                    for key, value in moments.items():
+                        safe_set_full_optimizer_state(parameter, value, key)
+                else:
+                    for key, value in moments.items():
+                        self._plain_optimizer.state[parameter][key].copy_(value)
+        for state in self._plain_optimizer.state.values():
+            state["step"].copy_(tensors["step"])
+
+    def _start_moments(self) -> None:
+        """Zero moments at step 0, and ZeRO's ties from each parameter to its slice of them. Left to itself, ZeRO makes the ties
+        in the first step, when only the first parameter group has moments: the other groups never get theirs."""
         for group in self._plain_optimizer.param_groups:
             for parameter in group["params"]:
-                state: dict[str, Any] = {key: torch.zeros_like(parameter, dtype=torch.float32) for key in MOMENTS}
-                self._plain_optimizer.state[parameter] = {"step": tensors["step"].clone(), **state}
+                moments = {key: torch.zeros_like(parameter, dtype=torch.float32) for key in MOMENTS}
+                self._plain_optimizer.state[parameter] = {"step": torch.zeros((), device=self.device), **moments}
         if self._is_sharded:
-            # ZeRO ties a parameter to its slice of the flat moments at the first step; here they are needed before it.
             self._optimizer._lazy_init_hp_params_optimizer_state()
-        for name, parameter in self.module.named_parameters():
-            if self._is_sharded:
-                safe_set_full_fp32_param(parameter, tensors[f"parameters/{name}"].to(self.device))
-                for key in MOMENTS:
-                    safe_set_full_optimizer_state(parameter, tensors[f"{key}/{name}"].to(self.device), key)
-            else:
-                for key in MOMENTS:
-                    self._plain_optimizer.state[parameter][key].copy_(tensors[f"{key}/{name}"])
 
     @property
     def _plain_optimizer(self) -> torch.optim.Optimizer:

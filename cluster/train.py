@@ -1,12 +1,13 @@
 """Data-parallel training on Ray Train: a plain loop on n workers, restarted from its last checkpoint when a worker is lost.
 
-The loop gets a `TrainContext` and knows no Ray. A run is resumed by calling `train` again with the same name and storage folder:
-what was reported is found there. Reporting a checkpoint is a barrier over all workers and waits for the controller (up to about
-2 s); progress goes another way and waits for nothing.
+The loop gets a `TrainContext` and knows no Ray. A run is resumed by calling `train` again with the same name and storage
+folder: what was reported is found there. Reporting a checkpoint is a barrier over all workers and waits for the controller (up
+to about 2 s); progress goes another way and waits for nothing.
 """
 
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,12 @@ import ray
 import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from cluster.resources import threads_for, worker_env
+from cluster.session import route_logs
+from cluster.storage import CACHE_DIR_ENV_VAR
+
+EXTENSIONS_DIR_ENV_VAR = "TORCH_EXTENSIONS_DIR"
+"""Where compiled operators are kept (`cluster.deepspeed_engine`, which loads torch and is not imported here)."""
 POLL_INTERVAL_S = 0.5
 """How often the driver asks for progress."""
 _MAILBOX_KEY = "_mailbox"
@@ -48,8 +55,8 @@ class TrainResult:
 
     metrics: dict[str, Any]
     """Of the last checkpoint."""
-    checkpoint_uri: str | None
-    """Folder of the last checkpoint on storage."""
+    checkpoint_name: str
+    """Folder of the last checkpoint, below `storage_dir/name`."""
 
 
 Loop = Callable[[dict[str, Any], TrainContext], None]
@@ -69,31 +76,30 @@ def train(
 ) -> TrainResult:
     """Run `loop(config, context)` on `n_workers` workers with a gloo (GPU: nccl) process group; Ray has to be running.
 
-    `loop` is importable by name; `config` is picklable. Lost workers are replaced up to `max_failures` times. The last two
-    checkpoints are kept under `storage_dir/name`. Raises ray.train.TrainingFailedError.
+    `loop` is importable by name and reports at least one checkpoint; `config` is picklable. Lost workers are replaced up to
+    `max_failures` times. The last two checkpoints are kept under `storage_dir/name`. Raises ray.train.TrainingFailedError.
     """
+    route_logs()  # ray.train was imported above
     mailbox = _Mailbox.remote()
-    threads = str(max(1, int(cpus_per_worker)))
+    resources = {"CPU": cpus_per_worker} | ({"GPU": 1} if use_gpu else {})
     trainer = TorchTrainer(
         _run_loop,
         train_loop_config={"loop": loop, "config": config, _MAILBOX_KEY: mailbox},
         torch_config=TorchConfig(backend=None if use_gpu else "gloo"),
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=n_workers,
-            use_gpu=use_gpu,
-            resources_per_worker={"CPU": cpus_per_worker, **({"GPU": 1} if use_gpu else {})},
-        ),
+        scaling_config=ray.train.ScalingConfig(num_workers=n_workers, use_gpu=use_gpu, resources_per_worker=resources),
         run_config=ray.train.RunConfig(
             name=name,
             storage_path=storage_dir,
             failure_config=ray.train.FailureConfig(max_failures=max_failures),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
-            worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **_passed_on()}},
+            worker_runtime_env={"env_vars": worker_env(threads_for(cpus_per_worker)) | _passed_on()},
         ),
     )
     with _listening(mailbox, on_report):
         result = trainer.fit()
-    return TrainResult(result.metrics or {}, result.checkpoint.path if result.checkpoint else None)
+    if result.checkpoint is None:
+        raise RuntimeError(f"training run {name} ended without reporting a checkpoint")
+    return TrainResult(result.metrics or {}, Path(result.checkpoint.path).name)
 
 
 def _run_loop(bound: dict[str, Any]) -> None:
@@ -106,9 +112,11 @@ def _run_loop(bound: dict[str, Any]) -> None:
 
 
 def _passed_on() -> dict[str, str]:
-    """Variables of the driver that workers need too."""
-    names = ("TORCH_EXTENSIONS_DIR", "NEOBERTA_CACHE_DIR")
-    return {name: os.environ[name] for name in names if name in os.environ}
+    """Variables of the driver that workers need too; where Ray keeps to loopback, gloo shall as well."""
+    names = (EXTENSIONS_DIR_ENV_VAR, CACHE_DIR_ENV_VAR)
+    variables = {name: os.environ[name] for name in names if name in os.environ}
+    is_loopback = ray.util.get_node_ip_address().startswith("127.")
+    return variables | ({"GLOO_SOCKET_IFNAME": "lo"} if is_loopback and sys.platform == "linux" else {})
 
 
 @ray.remote(num_cpus=0)
