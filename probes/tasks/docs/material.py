@@ -1,6 +1,7 @@
 """Rows of the harvest that a task is built from."""
 
 import zlib
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,20 +18,27 @@ DOCUMENTED = ("module", "class", "function", "method")
 def select(
     table: pa.Table, *, kinds: Sequence[str] = DOCUMENTED, packages: Sequence[str] | None = None, limit: int | None = None
 ) -> list[dict[str, Any]]:
-    """Rows of the given kinds and packages, at most `limit` of each package, chosen by a hash of their place."""
+    """Rows of the given kinds and packages. With a `limit` at most so many in all, as equal shares of the packages as these
+    allow, chosen by a hash of their place: parsing every docstring would take a minute."""
     keep = pc.is_in(table["kind"], pa.array(kinds))
     if packages is not None:
         keep = pc.and_(keep, pc.is_in(table["package"], pa.array(packages)))
     chosen = table.filter(keep)
-    if limit is not None:
-        places = zip(chosen["package"].to_pylist(), chosen["file"].to_pylist(), chosen["qualname"].to_pylist(), strict=True)
-        ranked = sorted(
-            (zlib.crc32(f"{file}:{name}".encode()), row, package) for row, (package, file, name) in enumerate(places)
-        )
-        room, rows = dict.fromkeys(chosen["package"].unique().to_pylist(), limit), []
-        for _, row, package in ranked:
-            if room[package] > 0:
-                room[package] -= 1
-                rows.append(row)
+    if limit is not None and limit < chosen.num_rows:
+        columns = (chosen[name].to_pylist() for name in ("package", "file", "qualname"))
+        places: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for row, (package, file, name) in enumerate(zip(*columns, strict=True)):
+            places[package].append((zlib.crc32(f"{file}:{name}".encode()), row))
+        shares = water_fill([len(rows) for rows in places.values()], limit)
+        rows = [row for ranked, n in zip(places.values(), shares, strict=True) for _, row in sorted(ranked)[:n]]
         chosen = chosen.take(pa.array(rows, pa.int64()))
     return chosen.to_pylist()
+
+
+def water_fill(available: Sequence[int], total: int) -> list[int]:
+    """As equal shares of `total` as what is available allows: sum = min(total, sum(available))."""
+    shares, left = [0] * len(available), total
+    for done, row in enumerate(sorted(range(len(available)), key=lambda row: available[row])):
+        shares[row] = min(available[row], left // (len(available) - done))
+        left -= shares[row]
+    return shares

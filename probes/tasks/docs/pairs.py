@@ -17,21 +17,21 @@ MAX_PAIR_CHARS = 400
 
 def summary_body_examples(table: pa.Table) -> Iterator[Example]:
     """(Summary, source code of a body) -> do they belong to one function? False pairs are of one package."""
-    rows = select(table, kinds=("function", "method"), limit=1500)
+    rows = select(table, kinds=("function", "method"), limit=16_000)
     halves = ((row, summary(row["docstring"]), row["body"]) for row in rows if len(row["body"].splitlines()) >= 2)
     yield from _true_and_false(halves)
 
 
 def next_paragraph_examples(table: pa.Table) -> Iterator[Example]:
     """(Summary, second paragraph) -> of one docstring? False pairs are of one package."""
-    rows = select(table, limit=1500)
+    rows = select(table, limit=16_000)
     parts = ((row, paragraphs(row["docstring"])) for row in rows)
     yield from _true_and_false((row, texts[0], texts[1]) for row, texts in parts if len(texts) > 1)
 
 
 def parameter_owner_examples(table: pa.Table) -> Iterator[Example]:
     """(Summary, description of a parameter) -> of one function? False pairs are of one package."""
-    rows = select(table, kinds=("class", "function", "method"), limit=1500)
+    rows = select(table, kinds=("class", "function", "method"), limit=16_000)
     parts = ((row, parameters(row["docstring"])) for row in rows)
     longest = ((row, max((item.description for item in items), key=len)) for row, items in parts if items)
     yield from _true_and_false((row, summary(row["docstring"]), text) for row, text in longest)

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from probes.tasks.docs.dedup import kept_rows
+from probes.tasks.docs.material import water_fill
 from probes.tasks.task import Split
 
 SPLIT_SHARES = {"train": 0.65, "validation": 0.10, "test": 0.25}
@@ -126,15 +127,6 @@ def _round_robin(group: list[Example]) -> list[Example]:
         ranked.append((seen[example.package], position))
         seen[example.package] += 1
     return [group[position] for _, position in sorted(ranked)]
-
-
-def water_fill(available: Sequence[int], total: int) -> list[int]:
-    """As equal shares of `total` as what is available allows: sum = min(total, sum(available))."""
-    shares, left = [0] * len(available), total
-    for done, row in enumerate(sorted(range(len(available)), key=lambda row: available[row])):
-        shares[row] = min(available[row], left // (len(available) - done))
-        left -= shares[row]
-    return shares
 
 
 def _as_split(examples: list[Example], names: tuple[str, ...]) -> Split:

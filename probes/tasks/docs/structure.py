@@ -38,19 +38,19 @@ _DEFAULT_WORDS = re.compile(
 )
 _ERROR_WORDS = re.compile(r"\b\w*(Error|Exception)\b")
 _SENTENCE_END = re.compile(r"(?<=[.;!])\s+")
-_DEPRECATION_WORDS = re.compile(r"deprecat|no longer|removed|removal|legacy|obsolete|instead|version|\d\.\d", re.IGNORECASE)
+_DEPRECATION_WORDS = re.compile(r"deprecat|obsolete", re.IGNORECASE)
 
 
 def kind_examples(table: pa.Table) -> Iterator[Example]:
     """Summary of a docstring -> whether it documents a module, a class, a function or a method."""
-    for row in select(table, limit=3000):
+    for row in select(table, limit=14_000):
         text = _KIND_WORDS.sub("object", summary(row["docstring"]))
         yield from _example(text, row["kind"], row)
 
 
 def section_examples(table: pa.Table) -> Iterator[Example]:
     """A piece of a docstring -> the section it was taken from; one piece of a docstring for each section."""
-    for row in select(table, kinds=("class", "function", "method"), limit=800):
+    for row in select(table, kinds=("class", "function", "method"), limit=12_000):
         found = sections(row["docstring"])
         pieces = {name: (items_of(found[name]) or [""])[0] for name in SECTION_NAMES if name in found}
         described = parameters(row["docstring"])
@@ -62,7 +62,7 @@ def section_examples(table: pa.Table) -> Iterator[Example]:
 
 def parameter_type_examples(table: pa.Table) -> Iterator[Example]:
     """Description of a parameter -> its type. Words that name a type are masked."""
-    for row in select(table, kinds=("class", "function", "method"), limit=1200):
+    for row in select(table, kinds=("class", "function", "method"), limit=12_000):
         for parameter in parameters(row["docstring"]):
             label = type_of(parameter.type)
             if label:
@@ -72,7 +72,7 @@ def parameter_type_examples(table: pa.Table) -> Iterator[Example]:
 
 def optional_examples(table: pa.Table) -> Iterator[Example]:
     """Name and description of a parameter -> whether it may be left out. What says so outright is removed."""
-    for row in select(table, kinds=("class", "function", "method"), limit=1200):
+    for row in select(table, kinds=("class", "function", "method"), limit=12_000):
         for parameter in parameters(row["docstring"]):
             if parameter.type:
                 is_optional = bool(re.search(r"optional|default|=|\bNone\b", parameter.type))
@@ -82,7 +82,7 @@ def optional_examples(table: pa.Table) -> Iterator[Example]:
 
 def error_examples(table: pa.Table) -> Iterator[Example]:
     """Message of an error that is raised -> its exception class."""
-    for row in select(table, kinds=("error",), limit=3000):
+    for row in select(table, kinds=("error",), limit=20_000):
         if row["qualname"] in ERROR_NAMES:
             yield from _example(_ERROR_WORDS.sub("error", clean(row["docstring"])), row["qualname"], row)
 
@@ -106,7 +106,7 @@ def deprecated_examples(table: pa.Table) -> Iterator[Example]:
 
 def returns_examples(table: pa.Table) -> Iterator[Example]:
     """Summary of a function or method -> whether it returns something. The word itself is masked."""
-    for row in select(table, kinds=("function", "method"), limit=3000):
+    for row in select(table, kinds=("function", "method"), limit=16_000):
         text = re.sub(r"\b(re)?(return|yield)\w*\b", "", summary(row["docstring"]), flags=re.IGNORECASE)
         if row["body"]:
             yield from _example(clean(text), "value" if row["returns_value"] else "nothing", row)

@@ -47,7 +47,7 @@ MAX_TOPIC_CHARS = 400
 def library_examples(table: pa.Table) -> Iterator[Example]:
     """Text of a docstring -> the library it documents."""
     names = _names(*LIBRARIES)
-    for row in select(table, packages=LIBRARIES, limit=1500):
+    for row in select(table, packages=LIBRARIES, limit=14_000):
         text = _prose(row["docstring"], names, "library")
         if text:
             yield Example(text, row["package"], row["split"], row["package"], row["file"])
