@@ -91,9 +91,9 @@ def test_the_ranking_finds_the_informative_space(answers: Answers):
     assert all(space.held_out.q05 <= space.held_out.accuracy <= space.held_out.q95 for space in answers.encoders)
 
 
-def test_the_same_inputs_give_the_same_answers(answers: Answers):
-    again = characterize(*make_problem(small=False), LawForecaster(), target=0.97, max_scored_views=6)
-    assert again == answers
+def test_the_same_inputs_give_the_same_answers():
+    once, again = (characterize(*make_problem(), LawForecaster(), seed=3) for _ in range(2))
+    assert again == once
 
 
 def test_nothing_depends_on_evaluation_labels_but_shift_is_seen():
@@ -180,10 +180,10 @@ def test_repeated_rows_are_counted_once_and_labelled_rows_leave_the_evaluation_s
 
 
 def test_very_many_rows_are_sampled_with_every_class_and_it_is_said():
-    labels = np.arange(20_000) % 7
+    labels = np.arange(9_000) % 7
     labels[0] = 7
-    sample = LabelledSample(tuple(f"row {i}" for i in range(20_000)), labels, tuple("abcdefgh"))
-    prepared = prepare(sample, EvalSample(tuple(f"eval {i}" for i in range(20_000))))
+    sample = LabelledSample(tuple(f"row {i}" for i in range(9_000)), labels, tuple("abcdefgh"))
+    prepared = prepare(sample, EvalSample(tuple(f"eval {i}" for i in range(9_000))))
     assert 4096 <= len(prepared.train) <= 4097 and len(prepared.evaluation) == 4096
     assert len(np.unique(prepared.train.labels)) == 8
     assert sum("sample of 4096" in warning for warning in prepared.warnings) == 2
