@@ -174,7 +174,7 @@ def _error_rows(errors: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any
 
 def _error_words(errors: Mapping[str, Mapping[str, float]]) -> list[str]:
     """In sentences, for better or worse, how the metamodel compares with the best baseline of each horizon."""
-    verdicts: dict[str, list[str]] = {"lower": [], "level": [], "higher": []}
+    verdicts: dict[str, dict[str, str]] = {"lower": {}, "level": {}, "higher": {}}
     for horizon, row in errors.items():
         others = {name: value for name, value in row.items() if name != "metamodel"}
         if "metamodel" not in row or not others:
@@ -182,13 +182,17 @@ def _error_words(errors: Mapping[str, Mapping[str, float]]) -> list[str]:
         rival, value = min(others.items(), key=lambda item: item[1])
         own, label = row["metamodel"], FORECASTERS.get(rival, rival)
         verdict = "lower" if own < value - LEVEL else "higher" if own > value + LEVEL else "level"
-        verdicts[verdict].append(f"{horizon} ({own:.1f} points against {value:.1f}, {label})")
+        verdicts[verdict][f"{horizon} ({own:.1f} points against {value:.1f})"] = label
     openings = {
         "lower": "The metamodel errs less than every baseline at",
         "level": "It is level with the best baseline at",
         "higher": "The best baseline errs less than the metamodel at",
     }
-    return [f"{openings[verdict]} {'; '.join(cases)}." for verdict, cases in verdicts.items() if cases]
+    return [
+        f"{openings[verdict]} {', '.join(cases)}. The best baseline there: {'; '.join(dict.fromkeys(cases.values()))}."
+        for verdict, cases in verdicts.items()
+        if cases
+    ]
 
 
 def _search_view(data: PilotReportData) -> dict[str, Any]:
