@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from probes.metrics import score
 
 from cluster.storage import UserError
 from meta.answers import (
@@ -45,6 +44,7 @@ from meta.ranking import (
 from meta.sample import EmbeddedEncoder, Prepared
 from meta.scope import interval_factor, widen
 from probes.features.crossfit import fit_ridge
+from probes.metrics import score
 
 N_SUSPECT_SPACES = 3
 """Suspect labels are judged by the mean probabilities of this many of the best spaces."""
