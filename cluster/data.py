@@ -59,7 +59,8 @@ def map_shards(
     outcomes: dict[int, dict[str, Any]] = {}
     with _data_context():
         dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
-        strategy = ActorPoolStrategy(min_size=1, max_size=min(n_actors, len(items)), max_tasks_in_flight_per_actor=1)
+        n_actors = min(n_actors, len(items))
+        strategy = ActorPoolStrategy(min_size=1, max_size=n_actors, initial_size=n_actors, max_tasks_in_flight_per_actor=1)
         arguments = (worker, worker_kwargs, threads_for(cpus_per_actor), max_failures)
         mapped = _map(dataset, arguments, strategy, cpus_per_actor, max_failures)
         for row in mapped.iter_rows():
@@ -72,8 +73,9 @@ def map_shards(
 
 def _map(dataset: Dataset, arguments: tuple, strategy: ActorPoolStrategy, cpus: float, max_failures: int) -> Dataset:
     with warnings.catch_warnings():
-        # Only the untyped arguments, which Ray 2.64 will drop, can bound how often a worker that kills its process is
-        # restarted. Without a bound such a shard would hold up the run for ever.
+        # Only the untyped arguments, which Ray 2.64 will drop, can bound how often a shard that kills its process is tried
+        # again. Without a bound it would hold up the run for ever. (Restarts of the process itself must stay unbounded: Ray
+        # does not replace an actor that is dead for good.)
         warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
         return dataset.map_batches(
             _ShardWorker,
@@ -82,7 +84,6 @@ def _map(dataset: Dataset, arguments: tuple, strategy: ActorPoolStrategy, cpus: 
             compute=strategy,
             num_cpus=cpus,
             fn_constructor_args=arguments,
-            max_restarts=max_failures,
             max_task_retries=max_failures,
         )
 

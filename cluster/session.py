@@ -163,6 +163,7 @@ def _quiet(log_path: Path | None) -> Iterator[logging.Handler]:
     else:
         log_path.parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(log_path, encoding="utf-8")
+    handler.setLevel(logging.INFO)  # Ray Data logs its every step as DEBUG
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logger = logging.getLogger("ray")
     before = (list(logger.handlers), logger.propagate, logger.level)

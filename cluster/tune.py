@@ -179,6 +179,10 @@ class _Trials(ray.tune.Callback):
         self._config_of, self._on_done = config_of, on_done
         self.ended: list[tuple[Config, Outcome]] = []
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune stores its callbacks for a restore that we never ask for, and `on_done` need not be picklable."""
+        return {}
+
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         outcome = json.loads(trial.last_result[_OUTCOME])
         self._add(trial.config, outcome.get("result"), outcome.get("error"))

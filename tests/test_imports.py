@@ -1,0 +1,75 @@
+"""The arrows of the house: `neoberta <- probes <- meta`, `cluster` on its own and alone with ray, `ray_jobs` above them all."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ALLOWED = {
+    "neoberta": {"neoberta"},
+    "probes": {"neoberta", "probes"},
+    "meta": {"neoberta", "probes", "meta"},
+    "cluster": {"cluster"},
+    "ray_jobs": {"neoberta", "probes", "meta", "cluster", "ray_jobs"},
+}
+OPEN_TO_ALL = "cluster.storage"
+BANNED = {"pickle", "cloudpickle", "joblib", "dill", "marshal", "shelve"}
+FILES = sorted(path for package in ALLOWED for path in (ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, dotted name) of every import in a file, also of those inside functions; `from a import b` gives `a.b`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def within(name: str, module: str) -> bool:
+    return name == module or name.startswith(f"{module}.")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_point_one_way(path: Path) -> None:
+    package = path.relative_to(ROOT).parts[0]
+    for line, name in imported(path):
+        top = name.partition(".")[0]
+        where = f"{path.relative_to(ROOT)}:{line}: {name}"
+        if top in ALLOWED and top not in ALLOWED[package]:
+            assert within(name, OPEN_TO_ALL), f"{where}: {package} may not import {top}"
+        assert top not in BANNED, f"{where}: storage holds no pickles"
+        assert top != "ray" or package == "cluster", f"{where}: only cluster imports ray"
+        assert top != "ray" or name.rpartition("/")[2] and path.name not in ("__init__.py", "storage.py"), f"{where}: open to all"
+        is_private = any(part.startswith("_") for part in name.split("."))
+        assert top != "ray" or not is_private or path.name == "compat.py", f"{where}: private parts of Ray only in compat.py"
+
+
+def test_every_package_is_looked_at() -> None:
+    assert {path.relative_to(ROOT).parts[0] for path in FILES} == set(ALLOWED)
+
+
+def test_the_domain_loads_no_ray() -> None:
+    code = (
+        "import sys, neoberta, probes, meta, ray_jobs, cluster, cluster.storage;"
+        "heavy = {'ray', 'torch', 'transformers', 'xgboost', 'deepspeed', 'optuna'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60)
+
+
+@pytest.mark.parametrize("package", ["neoberta", "probes", "meta"])
+def test_no_module_of_the_domain_loads_ray(package: str) -> None:
+    """Also not by way of a library that would import it."""
+    modules = [
+        path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+        for path in FILES
+        if path.relative_to(ROOT).parts[0] == package
+    ]
+    code = f"import importlib, sys; [importlib.import_module(name) for name in {modules!r}]; assert 'ray' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)
