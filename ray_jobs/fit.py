@@ -82,14 +82,15 @@ def fit(
         held_out_key=f"evaluations/{key}.parquet",
         n_observations=len(frame),
     )
-    if not study.storage.exists(result.metamodel_key):
-        Metamodel.fit(frame, metric=METRIC).save(study.storage, key)
     if not study.storage.exists(result.held_out_key):
         held_out = held_out_predictions(frame, metric=METRIC, progress=report)
         study.storage.write_table(result.held_out_key, pa.Table.from_pandas(held_out, preserve_index=False))
     if not study.storage.exists(result.evaluation_key):
         held_out = study.storage.read_table(result.held_out_key).to_pandas()
         study.storage.write_json(result.evaluation_key, evaluation_tables(held_out, metric=METRIC))
+    if not study.storage.exists(result.metamodel_key):
+        tables = study.storage.read_json(result.evaluation_key)
+        Metamodel.fit(frame, metric=METRIC).with_evaluation(tables).save(study.storage, key)
     return result
 
 
