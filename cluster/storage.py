@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -62,14 +63,18 @@ def _jsonable(value: Any) -> Any:
 
 
 class Storage:
-    """Artefacts under one root URI: a local folder, `s3://bucket/prefix`, `gs://bucket/prefix` or any other pyarrow URI.
+    """Artefacts under one root URI: a local folder (also as `file://`), `s3://bucket/prefix`, `gs://bucket/prefix`, or any
+    other that pyarrow or fsspec opens.
 
-    Keys are relative POSIX paths, for example `probes/3f2a.parquet`. Instances are cheap and picklable: send the URI or
-    the instance to a worker, never an open file.
+    Keys are relative POSIX paths, for example `probes/3f2a.parquet`; anything else (absolute, `..`, empty parts) is a
+    ValueError, so that no key leads out of the root. Instances are cheap and picklable: send the URI or the instance to a
+    worker, never an open file.
     """
 
     def __init__(self, uri: str | Path):
         self.uri = str(uri)
+        if self.uri.startswith("file://"):
+            self.uri = unquote(urlsplit(self.uri).path)
         self.is_local = "://" not in self.uri
         if self.is_local:
             self.uri = str(Path(self.uri).expanduser().resolve())
@@ -81,6 +86,7 @@ class Storage:
 
     def exists(self, key: str) -> bool:
         """Whether a whole artefact (file, or folder with its manifest) lies under `key`."""
+        _check_key(key)
         if self._file_exists(key):
             return True
         return self._file_exists(f"{key}/{MANIFEST}")
@@ -97,6 +103,7 @@ class Storage:
 
     def read_bytes(self, key: str) -> bytes:
         """The bytes of a file. Raises FileNotFoundError."""
+        _check_key(key)
         if self.is_local:
             return (Path(self.uri) / key).read_bytes()
         fs, root = self._remote()
@@ -123,13 +130,13 @@ class Storage:
     def local_path(self, key: str) -> Path:
         """A path on this machine that can be opened or memory-mapped: the artefact itself, or this node's copy of a remote
         one (copied once, checked against the folder's manifest). Raises FileNotFoundError, CorruptArtefactError."""
+        _check_key(key)
         if self.is_local:
             path = Path(self.uri) / key
             if not path.exists():
                 raise FileNotFoundError(path)
             return path
-        cache_root = os.environ.get(CACHE_DIR_ENV_VAR) or Path.home() / ".cache" / "neoberta"
-        copy = Path(cache_root) / digest(self.uri) / key
+        copy = self._node_copy(key)
         if not copy.exists():
             self._download(key, copy)
         return copy
@@ -143,6 +150,7 @@ class Storage:
     @contextlib.contextmanager
     def writing(self, key: str) -> Iterator[Path]:
         """Yields a temporary path to write one file to; publishes it under `key` when the block ends without an error."""
+        _check_key(key)
         destination = Path(self.uri) / key if self.is_local else None
         with _temporary_beside(destination) as temporary:
             yield temporary
@@ -152,6 +160,7 @@ class Storage:
     def writing_folder(self, key: str) -> Iterator[Path]:
         """Yields a temporary folder to fill; publishes it under `key`, with its manifest, when the block ends without an
         error. A folder that another writer has published meanwhile is kept."""
+        _check_key(key)
         destination = Path(self.uri) / key if self.is_local else None
         with _temporary_beside(destination) as temporary:
             temporary.mkdir()
@@ -162,7 +171,7 @@ class Storage:
                 return
             if destination.exists() and not (destination / MANIFEST).exists():
                 raise UserError(f"{destination}: exists and is not one of our artefacts; choose another folder or remove it")
-            for path in temporary.rglob("*"):
+            for path in (*temporary.rglob("*"), temporary):
                 _fsync(path)
             try:
                 os.rename(temporary, destination)
@@ -185,16 +194,12 @@ class Storage:
             pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
     def delete(self, key: str) -> None:
-        """Remove a file or a folder; nothing happens where there is none."""
+        """Remove a file or a folder, and this node's copy of it; nothing happens where there is none."""
+        _check_key(key)
         if self.is_local:
-            path = Path(self.uri) / key
-            if path.is_dir():
-                doomed = path.with_name(f".{path.name}.tmp-{uuid.uuid4().hex[:8]}")  # gone under its name at once
-                os.rename(path, doomed)
-                shutil.rmtree(doomed)
-            else:
-                path.unlink(missing_ok=True)
+            _remove(Path(self.uri) / key)
             return
+        _remove(self._node_copy(key))
         fs, root = self._remote()
         kind = fs.get_file_info(f"{root}/{key}").type
         if kind == pafs.FileType.Directory:
@@ -205,8 +210,15 @@ class Storage:
     # --- inside ----------------------------------------------------------------------------------------------------
 
     def _remote(self) -> tuple[pafs.FileSystem, str]:
-        fs, root = pafs.FileSystem.from_uri(self.uri)
+        try:
+            fs, root = pafs.FileSystem.from_uri(self.uri)
+        except pa.ArrowInvalid:  # not one of pyarrow's own kinds
+            fs, root = _fsspec_filesystem(self.uri)
         return fs, root.rstrip("/")
+
+    def _node_copy(self, key: str) -> Path:
+        cache_root = os.environ.get(CACHE_DIR_ENV_VAR) or Path.home() / ".cache" / "neoberta"
+        return Path(cache_root) / digest(self.uri) / key
 
     def _file_exists(self, key: str) -> bool:
         if self.is_local:
@@ -235,6 +247,8 @@ class Storage:
         if info.type == pafs.FileType.NotFound:
             raise FileNotFoundError(f"{self.uri}/{key}")
         with _temporary_beside(copy) as temporary:
+            if info.type == pafs.FileType.Directory:
+                temporary.mkdir()  # copy_files makes the folders below it only
             pafs.copy_files(
                 f"{root}/{key}", str(temporary), source_filesystem=fs, destination_filesystem=pafs.LocalFileSystem()
             )
@@ -245,6 +259,30 @@ class Storage:
             except OSError:
                 if not copy.exists():  # otherwise another process of this node was first
                     raise
+
+
+def _check_key(key: str) -> None:
+    if any(part in ("", ".", "..") for part in key.split("/")):
+        raise ValueError(f"{key!r} is no key: a key is a relative path without empty parts, '.' or '..'")
+
+
+def _fsspec_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
+    import fsspec
+
+    try:
+        fs, root = fsspec.core.url_to_fs(uri)
+    except (ValueError, ImportError) as error:
+        raise UserError(f"{uri}: cannot open this kind of storage ({error}); use a folder, s3:// or gs://") from error
+    return pafs.PyFileSystem(pafs.FSSpecHandler(fs)), root
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        doomed = path.with_name(f".{path.name}.tmp-{uuid.uuid4().hex[:8]}")  # gone under its name at once
+        os.rename(path, doomed)
+        shutil.rmtree(doomed)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Loops for test_train.py: importable by name in Ray's workers. A small regression, fitted with AdamW in two parameter groups."""
+"""Loops for test_train.py, sent to Ray's workers by value: a small regression, fitted with AdamW in two parameter groups."""
 
 import os
 from pathlib import Path
