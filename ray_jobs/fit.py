@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-from probes.sweep import load_results
 from pydantic import BaseModel
 
 from cluster.storage import digest
@@ -13,6 +12,7 @@ from meta.evaluation import evaluation_tables, held_out_predictions
 from meta.metamodel import Metamodel
 from meta.observations import observation_table, plan_observations, run_observations
 from probes.encoders.base import View
+from probes.sweep import load_results
 from ray_jobs.embed import EncoderRow
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study

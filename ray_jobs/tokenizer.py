@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import pyarrow as pa
 from tokenizers import Tokenizer
 
 from cluster.storage import Storage, digest
@@ -12,6 +13,8 @@ from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study
 from ray_jobs.tasks import docs_source
 
+TEXTS_VERSION = 1
+"""Raised when the same packages would give other texts."""
 MAX_LENGTH = 8192
 """What the tokenizer itself allows; a checkpoint's copy of it says its model's longest input."""
 
@@ -23,8 +26,12 @@ def make_tokenizer(study: Study, report: ProgressCallback) -> str:
 
 
 def learning_texts(study: Study) -> list[str]:
-    """What the study's tokenizer and NeoBERTas learn from."""
-    return pretraining_texts(docs_source(study.config), max_texts=study.config.tokenizer.max_texts)
+    """What the study's tokenizer, NeoBERTas and LSA learn from; kept on the study's storage."""
+    source, max_texts = docs_source(study.config), study.config.tokenizer.max_texts
+    key = f"texts/{digest({'version': TEXTS_VERSION, 'source': source.key, 'max_texts': max_texts})}.parquet"
+    if not study.storage.exists(key):
+        study.storage.write_table(key, pa.table({"text": pretraining_texts(source, max_texts=max_texts)}))
+    return study.storage.read_table(key)["text"].to_pylist()
 
 
 def run_tokenizer(texts: Sequence[str], vocab_size: int, storage: Storage) -> str:
