@@ -1,0 +1,144 @@
+"""Bad tables and references: each ends in one line that says what is wrong, where, and what to do."""
+
+import pandas as pd
+import pytest
+
+from cluster.storage import UserError
+from probes.tasks.load import load_task
+from probes.tasks.read import Columns, read_labelled, read_unlabelled
+
+GOOD = "text,label\nfirst,a\nsecond,b\n"
+
+
+def _csv(tmp_path, content, name="rows.csv"):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def _message(call, *args, **kwargs):
+    with pytest.raises(UserError) as caught:
+        call(*args, **kwargs)
+    message = str(caught.value)
+    assert "\n" not in message and len(message) < 500
+    return message
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        ("", ["empty", "header line"]),
+        ("text,label\n", ["no rows"]),
+        ("Text,label\na,b\nc,d\n", ["no column 'text'", "did you mean 'Text'?", "--text-column"]),
+        ("text,labels\na,b\nc,d\n", ["no column 'label'", "did you mean 'labels'?", "'text', 'labels'"]),
+        ("text,label\na,x\nb,x\n", ["only one class ('x')"]),
+        ("text,label\na,x\n,y\n", ["row 2", "'text'", "empty cell"]),
+        ("text,label\na,x\n  ,y\n", ["row 2", "blank text"]),
+        ("text,label\na,x\nb,\n", ["row 2", "'label'", "no label"]),
+        ("text,label\na,x\nb,y,z\n", ["line 3", "3 cells under 2", "put quotes"]),
+        ('text,label\na,x\n"b,y\nc,z\n', ["line 3", "quote"]),
+        ('text,label\na,x\n"b" c,y\n', ["line 3", "quote"]),
+        ("text,text\na,x\nb,y\n", ["two columns are called 'text'"]),
+        ("text,label\ncaf\xe9,x\nb,y\n".encode("latin-1"), ["line 2", "byte 15", "not UTF-8", "iconv"]),
+        (GOOD.encode("utf-16"), ["UTF-16", "iconv"]),
+    ],
+)
+def test_broken_csv(tmp_path, content, parts):
+    path = _csv(tmp_path, content)
+    message = _message(load_task, str(path))
+    assert message.startswith(str(path)) and all(part in message for part in parts), message
+
+
+def test_a_single_class_is_refused_but_a_single_row_of_a_class_is_not(tmp_path):
+    assert read_labelled(_csv(tmp_path, GOOD))[2] == ["a", "b"]
+
+
+def test_one_column_for_two_purposes(tmp_path):
+    path = _csv(tmp_path, GOOD)
+    assert "given as text and as label" in _message(read_labelled, path, Columns("text", None, "text"))
+    assert "given for both texts" in _message(read_unlabelled, path, Columns("text", "text"))
+
+
+@pytest.mark.parametrize(
+    ("frame", "parts"),
+    [
+        ({"text": ["a", None], "label": ["x", "y"]}, ["row 2", "empty cell"]),
+        ({"text": ["a", "b"], "label": ["x", None]}, ["row 2", "no label"]),
+        ({"text": [1, 2], "label": ["x", "y"]}, ["row 1", "1 (int) is not text"]),
+        ({"text": ["a", "b"], "label": [0.5, 1.0]}, ["row 1", "0.5 (float) is not a class"]),
+    ],
+)
+def test_broken_parquet_cells(tmp_path, frame, parts):
+    path = tmp_path / "rows.parquet"
+    pd.DataFrame(frame).to_parquet(path)
+    message = _message(load_task, str(path))
+    assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        ('{"text": "a", "label": 1}\n{"text": "b", "label": "y"}\n', ["row 2", "mixed label types", "'y' (str) after 1 (int)"]),
+        ('{"text": "a", "label": "x"}\n{"text": "b", \n', ["line 2", "not JSON"]),
+        ('["a"]\n', ["line 1", "not an object"]),
+        ('{"text": "a", "label": "x"}\n{"label": "y"}\n', ["row 2", "'text'", "empty cell"]),
+        ('{"text": "a", "label": "x"}\n{"text": ["b"], "label": "y"}\n', ["row 2", "(list) is not text"]),
+    ],
+)
+def test_broken_jsonl(tmp_path, content, parts):
+    message = _message(load_task, str(_csv(tmp_path, content, "rows.jsonl")))
+    assert all(part in message for part in parts), message
+
+
+def test_not_a_parquet_file(tmp_path):
+    assert "not a readable Parquet file" in _message(load_task, str(_csv(tmp_path, GOOD, "rows.parquet")))
+
+
+def test_references_to_nothing(tmp_path):
+    assert "no such file" in _message(load_task, str(tmp_path / "missing.csv"))
+    assert "no such file" in _message(load_task, "./missing_folder")
+    assert "unknown format '.xlsx'" in _message(load_task, str(_csv(tmp_path, "x", "rows.xlsx")))
+    assert "no train.parquet" in _message(load_task, str(tmp_path))
+    message = _message(load_task, "docs/librari")
+    assert "no such task" in message and "did you mean docs/library?" in message
+
+
+def test_unknown_hub_name_without_a_network(monkeypatch):
+    import datasets
+
+    def offline(name, config):
+        raise ConnectionError(f"Couldn't reach '{name}' on the Hub\nlong trace")
+
+    monkeypatch.setattr(datasets, "load_dataset", offline)
+    message = _message(load_task, "librari")
+    assert "no such folder, file or docs/ task" in message and "Couldn't reach" in message and "docs/library" in message
+
+
+def test_too_few_rows_to_test_on(tmp_path):
+    with pytest.warns(UserWarning, match="single row"):
+        message = _message(load_task, str(_csv(tmp_path, GOOD)))
+    assert "too few to test on" in message
+
+
+@pytest.mark.parametrize(
+    ("about", "label", "parts"),
+    [
+        ('{"label_names": ["n", "y"]}', [0, 2], ["row 2", "label '2' is not one of the 2 label names"]),
+        ("{broken", [0, 1], ["dataset.json", "not a JSON object"]),
+        ('{"label_names": "ny"}', [0, 1], ["label_names is not a list of strings"]),
+        ('{"label_names": ["n", "y"]}', [1, 1], ["only one class in train ('y')"]),
+        ("{}", [-1, -1], ["no row has a label"]),
+    ],
+)
+def test_broken_folder(tmp_path, about, label, parts):
+    frame = pd.DataFrame({"text": ["a", "b"], "label": label})
+    frame.to_parquet(tmp_path / "train.parquet")
+    frame.to_parquet(tmp_path / "test.parquet")
+    (tmp_path / "dataset.json").write_text(about)
+    message = _message(load_task, str(tmp_path))
+    assert all(part in message for part in parts), message
+
+
+def test_token_tasks_are_not_text_classification(tmp_path):
+    pd.DataFrame({"tokens": [["a", "b"]], "tags": [[0, 1]]}).to_parquet(tmp_path / "train.parquet")
+    assert "no column 'text'" in _message(load_task, str(tmp_path))
