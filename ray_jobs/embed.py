@@ -75,7 +75,9 @@ def embed(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], enco
         n_actors = min(available_cpus(), len(plans[encoder.name]))
         worker = {"encoder_ref": encoder.ref, "storage_uri": study.storage.uri, "n_threads": 1}
         map_shards(ShardEncoder, plans[encoder.name], worker_kwargs=worker, n_actors=n_actors, cpus_per_actor=1, on_done=count)
-    return {name: sum(item["n_texts"] for item in plan) for name, plan in plans.items()}
+    n_texts = {name: sum(item["n_texts"] for item in plan) for name, plan in plans.items()}
+    study.made(sum(n_texts.values()), "texts encoded")
+    return n_texts
 
 
 def _resolve(study: Study, ref: str, checkpoints: dict[str, str]) -> str:

@@ -88,6 +88,7 @@ def fit(
     if not study.storage.exists(result.evaluation_key):
         held_out = study.storage.read_table(result.held_out_key).to_pandas()
         study.storage.write_json(result.evaluation_key, evaluation_tables(held_out, metric=METRIC))
+    study.made(0 if study.storage.exists(result.metamodel_key) else len(frame), "observations learnt from")
     if not study.storage.exists(result.metamodel_key):
         tables = study.storage.read_json(result.evaluation_key)
         Metamodel.fit(frame, metric=METRIC).with_evaluation(tables).save(study.storage, key)

@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from probes.sweep import load_results
 from pydantic import BaseModel
 
 from cluster.storage import digest
@@ -16,6 +15,7 @@ from meta.sentences import six_sentences
 from probes.cache import EmbeddingCache
 from probes.encoders.load import load_encoder
 from probes.subsets import subset_rows
+from probes.sweep import load_results
 from probes.tasks.store import load_saved_task
 from probes.tasks.task import Task
 from ray_jobs.embed import EncoderRow
@@ -61,6 +61,7 @@ def characterize_held_out(study: Study, report: ProgressCallback, done: dict[str
     ]
     folder = f"characterizations/{digest(identity)}"
     key = f"{folder}/{ANSWERS_FILE}"
+    study.made(0 if study.storage.exists(key) else 6, "answers")
     if study.storage.exists(key):
         answers = Answers.model_validate(study.storage.read_json(key))
     else:

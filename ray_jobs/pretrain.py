@@ -34,12 +34,14 @@ def pretrain_neobertas(study: Study, report: ProgressCallback, tokenizer_key: st
     """Checkpoint keys of the study's NeoBERTas, by name."""
     texts = learning_texts(study)
     tokenizer = read_tokenizer(study.storage, tokenizer_key)
-    keys = {}
+    keys, n_made = {}, 0
     for name, config in study.config.neobertas.items():
         keys[name] = checkpoint_key(config, texts, tokenizer)
         if not study.storage.exists(keys[name]):
             study.need_ray()
             run_pretrain(config, texts, study.storage, tokenizer_key=tokenizer_key, on_progress=report)
+            n_made += 1
+    study.made(n_made, "NeoBERTas pretrained")
     return keys
 
 

@@ -26,15 +26,15 @@ class StageProgress:
         self.console.print(text, highlight=False, markup=False)
 
     @contextmanager
-    def stage(self, title: str) -> Iterator[ProgressCallback]:
-        """A stage, from its first line to its closing line with the seconds it took. Steps inside one stage that report
-        their own totals start the bar anew."""
+    def stage(self, title: str, made: Callable[[], str] = str) -> Iterator[ProgressCallback]:
+        """A stage, from its first line to its closing line with what it `made` and the seconds it took. Steps inside one
+        stage that report their own totals start the bar anew."""
         self._stage_idx += 1
         label = f"[{self._stage_idx}/{self.n_stages}] {title}"
         start = time.perf_counter()
         with self._bar(label) if self.console.is_terminal else self._lines(label) as report:
             yield report
-        self.say(f"{label}: {time.perf_counter() - start:.1f} s")
+        self.say(f"{label}: {', '.join(filter(None, [made(), f'{time.perf_counter() - start:.1f} s']))}")
 
     @contextmanager
     def _bar(self, label: str) -> Iterator[ProgressCallback]:

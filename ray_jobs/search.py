@@ -55,6 +55,7 @@ def search(study: Study, report: ProgressCallback, done: dict[str, Any]) -> Sear
     folder = f"search/{digest([fixed, config.space])}"
     known = [study.storage.read_json(key) for key in study.storage.keys(folder)]
     known.sort(key=lambda entry: entry["finished_at"])
+    study.made(max(config.n_trials - len(known), 0), "candidates tried")
     if len(known) < config.n_trials:
         study.need_ray()
         n_done = len(known)

@@ -9,16 +9,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from probes.sweep import SweepSpec
 from pydantic import Field, field_validator, model_validator
 
 from cluster.storage import Storage, UserError, digest
 from meta.observations import ObservationSpec
 from meta.search import SearchSpace
 from neoberta.config import PretrainConfig
+from probes.sweep import SweepSpec
 from ray_jobs.config import StrictModel, apply_overrides, read_yaml, validate
 from ray_jobs.progress import ProgressCallback, StageProgress
 
+ALREADY_THERE = "already there"
 PRESETS = ("smoke", "laptop", "full")
 
 
@@ -147,6 +148,7 @@ class Study:
         self.address = address
         self._stack = ExitStack()
         self._has_ray = False
+        self._made: str | None = None
 
     def __enter__(self) -> "Study":
         return self
@@ -175,23 +177,25 @@ class Study:
         self._stack.enter_context(session(self.address, log_path=self.log_path))
         self._has_ray = True
 
+    def made(self, n: int, what: str) -> None:
+        """Said by a stage: it made `n` of `what` now; 0: all was there."""
+        self._made = f"{n:,} {what}" if n else ALREADY_THERE
+
     def run(self, title: str, stage: Callable[["Study", ProgressCallback], Any]) -> Any:
-        """Run one stage: shown to the user, its seconds written to the ledger also when it is interrupted."""
+        """Run one stage: shown to the user, its seconds written to the ledger, also when it is interrupted, unless it had
+        nothing to do."""
         started_at, start = datetime.now(UTC), time.perf_counter()
-        status = "interrupted"
+        self._made, status = None, "interrupted"
         try:
-            with self.progress.stage(title) as report:
+            with self.progress.stage(title, lambda: self._made or "") as report:
                 result = stage(self, report)
             status = "done"
             return result
         finally:
-            entry = {
-                "stage": title,
-                "started_at": started_at.isoformat(),
-                "seconds": time.perf_counter() - start,
-                "status": status,
-            }
-            self.storage.write_json(f"ledger/{started_at:%Y%m%dT%H%M%S.%f}.json", entry)
+            if self._made != ALREADY_THERE:
+                seconds = time.perf_counter() - start
+                entry = {"stage": title, "started_at": started_at.isoformat(), "seconds": seconds, "status": status}
+                self.storage.write_json(f"ledger/{started_at:%Y%m%dT%H%M%S.%f}.json", entry)
 
     def ledger(self) -> list[dict[str, Any]]:
         """Every run of every stage, oldest first: stage, started_at, seconds, status."""

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from probes.sweep import plan_blocks, run_block
-
+from probes.sweep import is_done, n_probes, plan_blocks, run_block
 from ray_jobs.embed import EncoderRow
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study
@@ -23,7 +22,7 @@ def sweep(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], enco
     from cluster.tune import fan_out
 
     everything = sweep_blocks(study, tasks, encoders, set())
-    missing = [block for block in everything if not study.storage.exists(block["key"])]
+    missing = [block for block in everything if not is_done(study.storage, block["key"])]
     if missing:
         study.need_ray()
         n_done = 0
@@ -35,6 +34,7 @@ def sweep(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], enco
 
         outcomes = fan_out(run_block, missing, name="sweep", storage_dir=study.ray_folder, on_done=count)
         raise_failures("probe blocks", outcomes)
+    study.made(sum(n_probes(block) for block in missing), "probes fitted")
     return [block["key"] for block in everything]
 
 

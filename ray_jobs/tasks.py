@@ -33,10 +33,13 @@ def make_tasks(study: Study, report: ProgressCallback) -> list[TaskRow]:
     """Every task of the study, its demonstration task included. Tasks built from installed packages are found again by the
     packages' versions; files and folders are read again, so that an edited file is a new task."""
     names = dict.fromkeys([*study.config.tasks, study.config.characterize.task])
-    rows = []
+    rows, n_made = [], 0
     for done, name in enumerate(names):
         report(done, len(names))
+        known = set(study.storage.keys("tasks"))
         rows.append(_docs_row(study, name) if name.startswith("docs/") else _publish(study, load_task(name)))
+        n_made += set(study.storage.keys("tasks")) != known
+    study.made(n_made, "tasks")
     return rows
 
 

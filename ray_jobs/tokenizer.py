@@ -22,7 +22,10 @@ MAX_LENGTH = 8192
 def make_tokenizer(study: Study, report: ProgressCallback) -> str:
     """Key of the study's tokenizer."""
     report(0, 1)
-    return run_tokenizer(learning_texts(study), study.config.tokenizer.vocab_size, study.storage)
+    known = study.storage.keys("tokenizers")
+    key = run_tokenizer(learning_texts(study), study.config.tokenizer.vocab_size, study.storage)
+    study.made(int(study.storage.keys("tokenizers") != known), "tokenizer")
+    return key
 
 
 def learning_texts(study: Study) -> list[str]:

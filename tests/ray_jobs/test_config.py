@@ -12,7 +12,7 @@ class Inner(StrictModel):
 class Outer(StrictModel):
     name: str
     sweep: Inner = Inner()
-    several: list[Inner] = []
+    several: tuple[Inner, ...] = ()
 
 
 def test_overrides_mean_the_same_as_yaml():

@@ -1,0 +1,45 @@
+"""The command line as a user meets it: a real process, its exit code, and one line on stderr."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def run(*arguments: str, cwd=None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ray_jobs.cli", *arguments], capture_output=True, text=True, timeout=120, cwd=cwd, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("pilto",), "Did you mean 'pilot'"),
+        (("pilot", "--presett", "smoke"), "No such option"),
+        (("pilot", "--preset", "desktop"), "smoke, laptop, full"),
+        (("characterize",), "Missing option '--train'"),
+        (("sweep", "nowhere.yaml"), "nowhere.yaml"),
+        (("results", "--out", "nowhere"), "no probe results"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, tmp_path):
+    result = run(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_plan_of_the_full_preset_is_printed_and_nothing_is_run(tmp_path):
+    result = run("pilot", "--preset", "full", "--dry-run", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "answerdotai/ModernBERT-base" in result.stdout
+    assert "glue/mnli" in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_line_starts_without_ray():
+    code = "import sys, ray_jobs.cli; sys.exit('ray' in sys.modules or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
