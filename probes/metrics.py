@@ -38,7 +38,7 @@ def _columns_of(y_true: np.ndarray, labels: np.ndarray) -> np.ndarray:
     columns = order[np.minimum(np.searchsorted(labels, y_true, sorter=order), len(labels) - 1)]
     unknown = labels[columns] != y_true
     if unknown.any():
-        raise ValueError(f"label {y_true[unknown][0]!r} is not among the {len(labels)} labels of the probabilities")
+        raise ValueError(f"label {y_true[unknown][0]} is not among the {len(labels)} labels of the probabilities")
     return columns
 
 

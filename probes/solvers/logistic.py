@@ -69,7 +69,7 @@ def fit_logistic_path(
     if not Cs or Cs[0] <= 0:
         raise ValueError(f"regularisations must be positive and at least one, got {Cs}")
     if sample_weight is None:
-        sample_weight = torch.ones_like(X[:, :, :1])
+        sample_weight = X.new_ones(*X.shape[:2], 1)
     n_samples, n_rows, _ = X.shape
     n_logits = n_rows * sample_weight.shape[2] * (n_classes if n_classes > 2 else 1)
     per_batch = max(1, BATCH_ELEMENTS // n_logits)
@@ -92,7 +92,7 @@ class _Problem:
     def __init__(self, X: torch.Tensor, labels: torch.Tensor, n_classes: int, weight: torch.Tensor):
         self.n_classes = n_classes
         self.is_binary = n_classes == 2
-        self.design = torch.cat([X, torch.ones_like(X[:, :, :1])], dim=2)
+        self.design = torch.cat([X, X.new_ones(*X.shape[:2], 1)], dim=2)
         self.squared_design_T = self.design.square().transpose(1, 2).contiguous()
         self.weight_sum = weight.sum(dim=1)  # (S, R)
         self.weight = (weight / self.weight_sum[:, None])[..., None]  # (S, n, R, 1)
@@ -101,7 +101,7 @@ class _Problem:
         self.seen = torch.einsum("snr,snk->srk", weight, one_hot) > 0  # (S, R, K)
         unseen = torch.zeros_like(self.seen, dtype=X.dtype).masked_fill(~self.seen, -torch.inf)
         self.mask = (unseen[..., 1:] - unseen[..., :1] if self.is_binary else unseen)[:, None]  # (S, 1, R, k)
-        self.penalised = torch.ones_like(self.design[0, 0])[:, None, None]  # (p, 1, 1)
+        self.penalised = X.new_ones(self.design.shape[2], 1, 1)  # (p, 1, 1)
         self.penalised[-1] = 0
         self.gap_tolerance = GAP_TOLERANCE[X.dtype]
         self.max_cg_steps = MAX_CG_STEPS[X.dtype]

@@ -1,0 +1,197 @@
+"""Planning, one block on synthetic embeddings, reading back, and the ledger's prediction."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from pydantic import ValidationError
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+
+from cluster.storage import Storage
+from probes.block import fold_weights
+from probes.encoders.base import EncoderInfo, View
+from probes.results import IDENTITY_COLUMNS, PROBE_RESULTS_SCHEMA
+from probes.solvers.rowspace import feature_scale
+from probes.subsets import subset_rows
+from probes.sweep import SweepSpec, is_done, load_results, n_probes, plan_blocks, predict_cost, probe_block, run_block
+
+SPEC = SweepSpec(
+    sizes=(8, 32, 64),
+    n_seeds=3,
+    ridge_Cs=(1e-4, 1e-2, 1.0),
+    logistic_Cs=(0.1, 10.0),
+    logistic_sizes=(32,),
+    logistic_n_seeds=2,
+    max_test_rows=150,
+)
+VIEWS = (View(0, "mean"), View(2, "cls"))
+
+
+def task(name: str = "toy", n_train: int = 120) -> SimpleNamespace:
+    return SimpleNamespace(
+        name=name, fingerprint=name.ljust(16, "0"), family="", n_train=n_train, n_test=200, n_classes=3, is_pair=False
+    )
+
+
+def encoder(name: str = "enc", hidden_size: int = 24) -> SimpleNamespace:
+    info = EncoderInfo(name, name.ljust(16, "f"), "hf", 2, hidden_size, 1000, 128, VIEWS)
+    return SimpleNamespace(name=name, info=info, views=VIEWS)
+
+
+def plan(spec: SweepSpec = SPEC, tasks=None, encoders=None, done=()) -> list[dict]:
+    return plan_blocks(spec, tasks or [task()], encoders or [encoder()], done, storage_uri="/nowhere")
+
+
+@pytest.fixture(scope="module")
+def arrays() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, 3, 320)
+    X = (generator.standard_normal((3, 24))[y] + 1.5 * generator.standard_normal((320, 24))).astype(np.float32)
+    return X[:120], y[:120], X[120:], y[120:]
+
+
+@pytest.fixture(scope="module")
+def table(arrays) -> pa.Table:
+    return probe_block(*arrays, plan()[0])
+
+
+def test_plan_is_every_task_encoder_and_view_once_and_json():
+    blocks = plan(tasks=[task("a"), task("b")], encoders=[encoder("e"), encoder("f")])
+    assert len({block["key"] for block in blocks}) == len(blocks) == 8
+    assert json.loads(json.dumps(blocks)) == blocks
+    assert all(block["key"].startswith("probes/") for block in blocks)
+
+
+def test_plan_leaves_out_what_is_done_and_follows_the_content():
+    blocks = plan(tasks=[task("a"), task("b")])
+    done = {block["key"] for block in blocks if block["task"] == "a"}
+    assert {block["task"] for block in plan(tasks=[task("a"), task("b")], done=done)} == {"b"}
+    other = plan(SPEC.model_copy(update={"n_seeds": 4}))
+    assert not {block["key"] for block in other} & {block["key"] for block in plan()}
+
+
+def test_plan_puts_the_dearest_block_first():
+    blocks = plan(tasks=[task("small", 40), task("large")], encoders=[encoder("e", 8), encoder("f", 64)])
+    costs = [predict_cost([block])[0] for block in blocks]
+    assert costs == sorted(costs, reverse=True)
+
+
+def test_a_pair_task_has_four_times_the_columns():
+    pair = task()
+    pair.is_pair = True
+    assert plan(tasks=[pair])[0]["n_columns"] == 4 * 24
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"sizes": ()}, {"sizes": (1, 8)}, {"ridge_Cs": (0.0,)}, {"n_seeds": 0}, {"subsets": ("odd",)}, {"sizess": (8,)}]
+)
+def test_spec_refuses_what_makes_no_sense(wrong):
+    with pytest.raises(ValidationError):
+        SweepSpec(**wrong)
+
+
+def test_a_block_is_one_row_per_probe(table):
+    assert table.schema == PROBE_RESULTS_SCHEMA
+    frame = table.to_pandas()
+    assert len(frame) == n_probes(plan()[0]) == 3 * 3 * 3 + 2 * 2
+    assert not frame.duplicated(IDENTITY_COLUMNS).any()
+    assert frame["converged"].all()
+    assert (frame["n_test"] == 150).all()
+    assert frame.loc[frame["probe"] == "ridge", "loo_accuracy"].notna().all()
+    chosen = frame.groupby(["n_train", "seed", "probe"])["C_selected"].sum()
+    assert (chosen == 1).all()
+    for rate in ("accuracy", "macro_f1", "ece", "auroc"):
+        assert frame[rate].between(0, 1).all()
+
+
+def test_more_rows_make_better_probes(table):
+    frame = table.to_pandas()
+    curve = frame[frame["C_selected"] & (frame["probe"] == "ridge")].groupby("n_train")["accuracy"].mean()
+    assert curve.loc[8] < curve.loc[64] < 1
+
+
+@pytest.mark.parametrize(("probe", "C"), [("ridge", 1e-2), ("logistic", 10.0)])
+def test_accuracy_is_scikit_learns_on_the_same_rows(arrays, table, probe, C):
+    X_pool, y_pool, X_test, y_test = arrays
+    fingerprint, scale = task().fingerprint, feature_scale(X_pool)
+    rows = subset_rows(y_pool, task_fingerprint=fingerprint, kind="stratified", n=32, seed=1)
+    tested = subset_rows(y_test, task_fingerprint=fingerprint, kind="uniform", n=150, seed=0)
+    logistic = LogisticRegression(C=C, tol=1e-8, max_iter=5000)
+    reference = RidgeClassifier(alpha=1 / C) if probe == "ridge" else logistic
+    reference.fit(X_pool[rows].astype(np.float64) * scale, y_pool[rows])
+    expected = reference.score(X_test[tested].astype(np.float64) * scale, y_test[tested])
+    frame = table.to_pandas()
+    row = frame[(frame["probe"] == probe) & (frame["C"] == C) & (frame["n_train"] == 32) & (frame["seed"] == 1)]
+    assert row["accuracy"].item() == pytest.approx(expected, abs=0.5 / 150)
+
+
+def test_blocks_repeat_exactly_but_for_clocks(arrays, table):
+    again = probe_block(*arrays, plan()[0])
+    clocks = ["fit_seconds", "created_at"]
+    assert again.drop_columns(clocks).equals(table.drop_columns(clocks))
+
+
+def test_a_subset_may_lack_classes_and_rows_may_lack_labels(arrays):
+    X_pool, y_pool, X_test, y_test = arrays
+    y_pool = np.where(np.arange(120) % 4 == 0, -1, y_pool)
+    spec = SPEC.model_copy(update={"sizes": (2, 64, 120), "logistic_sizes": (2,)})
+    frame = probe_block(X_pool, y_pool, X_test, np.where(y_test == 0, -1, y_test), plan(spec)[0]).to_pandas()
+    assert set(frame["n_train"]) == {2, 64}  # of 120 rows 90 are labelled
+    assert (frame.loc[frame["n_train"] == 2, "n_classes_seen"] <= 2).all()
+    assert np.isfinite(frame["log_loss"]).all()
+    with pytest.raises(ValueError, match="no labelled row"):
+        probe_block(X_pool, np.full(120, -1), X_test, y_test, plan()[0])
+
+
+def test_fold_weights_hold_every_row_out_once_in_class_proportion():
+    labels = np.repeat([0, 1, 2], [30, 6, 3])
+    weight = fold_weights(labels, 3, seed=0).numpy()
+    assert (weight[:, 0] == 1).all()
+    assert ((weight[:, 1:] == 0).sum(axis=1) == 1).all()
+    for label in (0, 1, 2):
+        held_out = (weight[labels == label, 1:] == 0).sum(axis=0)
+        assert held_out.max() - held_out.min() <= 1
+
+
+def test_run_block_publishes_once_and_repairs_a_damaged_file(tmp_path, arrays, monkeypatch):
+    storage = Storage(tmp_path)
+    block = plan_blocks(SPEC, [task()], [encoder()], storage_uri=storage.uri)[0]
+    X = {"train": arrays[0], "test": arrays[2]}
+    splits = {"train": SimpleNamespace(labels=arrays[1]), "test": SimpleNamespace(labels=arrays[3])}
+    monkeypatch.setattr("probes.embed.task_matrix", lambda task, split, cache, view: X[split])
+    monkeypatch.setattr("probes.tasks.store.load_saved_task", lambda storage, fingerprint: SimpleNamespace(splits=splits))
+    first = run_block(block)
+    assert first["n_probes"] == n_probes(block)
+    assert first["bytes"] == (tmp_path / block["key"]).stat().st_size
+    assert run_block(block)["n_probes"] == 0
+    path = tmp_path / block["key"]
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 3] ^= 0xFF
+    path.write_bytes(bytes(damaged[:-10]))
+    assert not is_done(storage, block["key"])
+    assert run_block(block)["n_probes"] == n_probes(block)
+
+
+def test_results_are_read_in_order_without_duplicates(tmp_path, table):
+    storage = Storage(tmp_path)
+    storage.write_table("probes/a.parquet", table)
+    storage.write_table("probes/b.parquet", table.slice(0, 5))
+    storage.write_table("probes/c.parquet", table.drop_columns(["auroc"]).slice(0, 0))
+    assert load_results(storage).equals(table)
+    assert len(load_results(storage, ["probes/b.parquet"])) == 5
+    assert load_results(Storage(tmp_path / "empty")).schema == PROBE_RESULTS_SCHEMA
+
+
+def test_costs_grow_with_the_work():
+    small, large = plan()[:1], plan(tasks=[task("x", 4000)], encoders=[encoder("e", 384)])[:1]
+    assert predict_cost(small)[0] < predict_cost(large)[0]
+    assert predict_cost(plan()) == (pytest.approx(2 * predict_cost(small)[0]), 2 * predict_cost(small)[1])
+
+
+def test_torch_threads_are_left_alone(arrays):
+    before = torch.get_num_threads()
+    probe_block(*arrays, plan()[0])
+    assert torch.get_num_threads() == before
