@@ -6,6 +6,8 @@ Reads the mapping tolerantly: answers of the first schema without its later fiel
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import yaml
+
 from meta.answers import TOLERANCE
 from meta.curves import RATES
 from meta.report import plots
@@ -35,8 +37,8 @@ SETTING_NAMES = {
     "reason": "note",
 }
 SOURCES = {
-    "leave-one-out": "measured: leave-one-out on the labelled rows",
-    "rule": "rule of thumb, not measured here",
+    "leave-one-out": "measured by leave-one-out",
+    "rule": "rule of thumb, not measured",
     "measured": "measured",
 }
 
@@ -130,7 +132,7 @@ def _need_view(
     limit = need.get("searched_up_to") or 16 * n_train
     shown = {
         "name": display_name(str(need.get("encoder", "")), names),
-        "shown_bar": need.get("q05") is not None,
+        "shown_bar": need.get("q05") is not None and need.get("status") != "reached",
         "open_end": need.get("q95") is None,
     }
     wanted = view_words(need.get("view"))
@@ -210,6 +212,7 @@ def _model_view(
     if model:
         optional = ("memory_mb", "metric_q50", "best_q50", "hidden_size", "parameters", "layers", "neoberta", "neoberta_source")
         view["model"] = {name: model.get(name) for name in optional} | {
+            "configuration": yaml.safe_dump(dict(model.get("neoberta") or {}), sort_keys=False, allow_unicode=True),
             "name": display_name(str(model.get("encoder", "")), names),
             "pooling": (model.get("view") or {}).get("pooling", "they are"),
             "milliseconds": model.get("milliseconds_per_text"),
@@ -222,7 +225,7 @@ def _model_view(
         if space["layer"] is not None:
             layers = by_layer.setdefault(space["name"], {})
             layers[space["layer"]] = max(space["q50"], layers.get(space["layer"], space["q50"]), key=lambda value: sign * value)
-    if by_layer:
+    if sum(len(layers) for layers in by_layer.values()) > 1:
         best = max((value for layers in by_layer.values() for value in layers.values()), key=lambda value: sign * value)
         series = [(name, list(layers.items()), colours[name]) for name, layers in by_layer.items()]
         alt = "Median forecast by layer: " + "; ".join(f"{name}, layers {sorted(layers)}" for name, layers in by_layer.items())

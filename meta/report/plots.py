@@ -40,6 +40,7 @@ def need_curve(
         axes = picture.axes
         _bands(picture, curve, SERIES[0])
         _measured(picture, measured, sizes)
+        axes.set_ymargin(0.07)
         if target is not None:
             axes.axhline(target, color=INK, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(
@@ -207,7 +208,7 @@ def _measured(picture: Picture, measured: Sequence[MeasuredPoint], sizes: Sequen
 def _required(picture: Picture, need: Mapping[str, Any], target: float, sizes: Sequence[int]) -> None:
     """The required n as a bar on the target line: thick from its 5 % to its 95 % quantile, an arrow where it does not end."""
     low, middle, high = (need.get(name) for name in ("q05", "q50", "q95"))
-    if low is None:
+    if low is None or need.get("status") == "reached":
         return
     end = high if high is not None else sizes[-1] * 1.06
     picture.axes.plot([low, end], [target, target], color=INK, linewidth=4, solid_capstyle="butt", zorder=5)

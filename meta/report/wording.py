@@ -179,8 +179,9 @@ def _space(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
         return ""
     n_compared, best = len(spaces) + len(answers.get("screened") or []), max(spaces, key=lambda space: space.get("p_best") or 0)
     name = f"{display_name(best['encoder'], dict(names))}, {view_words(best.get('view'))}"
-    others = f" of the {n_compared} compared" if n_compared > 1 else ""
-    return f"{name}, is the best space{others} with probability {percent(best.get('p_best'))}."
+    if n_compared == 1:
+        return f"{name}, was the only one given: name more encoders to compare."
+    return f"{name}, is the best space of the {n_compared} compared with probability {percent(best.get('p_best'))}."
 
 
 def _model(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:

@@ -161,7 +161,6 @@ def test_characterize_page_without_an_evaluation_sample():
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"status": "reached", "q05": 200, "q50": 200, "q95": 250}, "You have enough"),
         ({"status": "uncertain", "q05": 2100, "q50": None, "q95": None, "p_reachable": 0.2}, "is unlikely with up to 3,200"),
         (
             {"status": "not_reachable", "q05": None, "q50": None, "q95": None, "p_reachable": 0.001},
@@ -189,6 +188,20 @@ def test_the_first_schema_without_later_fields_still_makes_a_page():
     html = characterize_report(minimal)
     assert_self_contained(html)
     assert "Expect 0.500 log loss" in Page(html).words
+
+
+def test_a_single_space_that_is_good_enough_now():
+    content = answers() | {"screened": [], "label_batch": {"n_rows": 12, "gain": 0.0, "strategy": "any"}}
+    content["encoders"] = content["encoders"][:1]
+    content["data_needed"] |= {"status": "reached", "q05": 200, "q50": 200, "q95": 250, "by_encoder": [], "plan": []}
+    html = characterize_report(content)
+    assert_self_contained(html)
+    words = Page(html).words
+    assert "You have enough" in words
+    assert "was the only one given" in words
+    assert "should bring less than 0.1 points" in words
+    assert "The thick bar on it is the 90" not in words
+    assert html.count('<svg class="plot') == 3  # no picture of depth for a single layer
 
 
 def test_rendering_twice_gives_the_same_bytes():
