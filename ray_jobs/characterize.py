@@ -12,8 +12,8 @@ from cluster.storage import MANIFEST, CorruptArtefactError, Storage, UserError
 from meta.answers import ANSWERS_FILE, Answers
 from meta.characterize import characterize, check_request
 from meta.metamodel import Metamodel
+from meta.report.wording import six_answers
 from meta.sample import EvalSample, LabelledSample, prepare
-from meta.sentences import six_sentences
 from probes.tasks.read import Columns, read_labelled, read_table, read_unlabelled
 from ray_jobs.embed_sample import as_task, embed_sample
 from ray_jobs.progress import StageProgress
@@ -138,9 +138,14 @@ def _check_writable(storage: Storage) -> None:
         raise UserError(f"{storage.uri}: cannot write there ({error.strerror or error}); choose another --out") from error
 
 
+def answer_lines(answers: Answers) -> list[str]:
+    """The six answers, one line a question, in the words of the report."""
+    return [f"{i}. {answer.question} {answer.sentence}" for i, answer in enumerate(six_answers(answers.to_json(), {}), 1)]
+
+
 def _say(answers: Answers, storage: Storage) -> None:
     console = Console(soft_wrap=True, markup=False, highlight=False)
-    for line in six_sentences(answers):
+    for line in answer_lines(answers):
         console.print(line)
     for warning in answers.warnings:
         console.print(f"note: {warning}")

@@ -1,4 +1,4 @@
-"""Stage 6 of the pilot: `characterize` on a task that the metamodel has never seen, beside what was truly measured on it."""
+"""Stage 6 of the pilot: `characterize` on a task that the metamodel has never seen."""
 
 import dataclasses
 from typing import Any
@@ -11,29 +11,16 @@ from meta.answers import ANSWERS_FILE, Answers
 from meta.characterize import characterize
 from meta.metamodel import Metamodel
 from meta.sample import EmbeddedEncoder, EvalSample, LabelledSample, Prepared, prepare
-from meta.sentences import six_sentences
 from probes.cache import EmbeddingCache
 from probes.encoders.load import load_encoder
 from probes.subsets import subset_rows
-from probes.sweep import load_results
 from probes.tasks.store import load_saved_task
 from probes.tasks.task import Task
+from ray_jobs.characterize import answer_lines
 from ray_jobs.embed import EncoderRow
 from ray_jobs.embed_sample import CachedViews, as_task, time_encoder
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study
-
-
-class MeasuredPoint(BaseModel):
-    """What the sweep measured on the held-out task: mean and standard deviation over seeds of the ridge probe's metric."""
-
-    encoder: str
-    layer: int
-    pooling: str
-    n_train: int
-    mean: float
-    std: float
-    n_seeds: int
 
 
 class HeldOutResult(BaseModel):
@@ -43,8 +30,7 @@ class HeldOutResult(BaseModel):
     answers_key: str
     """`answers.json` on the study's storage."""
     six_answers: list[str]
-    measured: list[MeasuredPoint]
-    """For every space of the answers; empty where the sweep left the task out."""
+    """One line a question."""
 
 
 def characterize_held_out(study: Study, report: ProgressCallback, done: dict[str, Any]) -> HeldOutResult:
@@ -78,12 +64,7 @@ def characterize_held_out(study: Study, report: ProgressCallback, done: dict[str
             progress=report,
         )
         study.storage.write_json(key, answers.to_json())
-    return HeldOutResult(
-        task=config.task,
-        answers_key=key,
-        six_answers=six_sentences(answers),
-        measured=_measured(study, row.fingerprint, answers, encoders, done["sweep"]),
-    )
+    return HeldOutResult(task=config.task, answers_key=key, six_answers=answer_lines(answers))
 
 
 def draw_samples(task: Task, n_train: int, n_eval: int, seed: int) -> Prepared:
@@ -112,21 +93,3 @@ def _embedded(study: Study, encoders: list[EncoderRow], sample: Task) -> list[Em
 
 def _timing(ref: str, sample: Task) -> dict[str, float]:
     return {"milliseconds_per_text": time_encoder(load_encoder(ref), sample.splits["test"].text)}
-
-
-def _measured(
-    study: Study, fingerprint: str, answers: Answers, encoders: list[EncoderRow], probe_keys: list[str]
-) -> list[MeasuredPoint]:
-    frame = load_results(study.storage, probe_keys).to_pandas()
-    own = frame[(frame["task_fingerprint"] == fingerprint) & (frame["probe"] == "ridge") & frame["C_selected"]]
-    name_of = {encoder.info.fingerprint: encoder.name for encoder in encoders}
-    wanted = {(space.encoder, space.view.layer, space.view.pooling) for space in answers.encoders}
-    points = []
-    for (encoder, layer, pooling, n_train), group in own.groupby(["encoder_fingerprint", "layer", "pooling", "n_train"]):
-        values = group[answers.metric].astype(np.float64)
-        place = (name_of.get(str(encoder), ""), int(layer), str(pooling))
-        if place in wanted:
-            spread = float(values.std()) if len(values) > 1 else 0.0
-            point = {"encoder": place[0], "layer": place[1], "pooling": place[2], "n_train": int(n_train)}
-            points.append(MeasuredPoint(**point, mean=float(values.mean()), std=spread, n_seeds=len(values)))
-    return points

@@ -5,7 +5,6 @@ import pytest
 
 from cluster.storage import UserError
 from meta.answers import Answers, load_answers
-from meta.sentences import six_sentences
 
 DESIGN_FIELDS = {
     "": {"schema", "metric", "n_train", "target", "encoders", "data_needed", "label_next", "suspect_labels"}
@@ -110,30 +109,3 @@ def test_the_frame_has_one_row_per_point():
     frame = example().to_frame()
     assert list(frame["n_train"]) == [200, 400, 800, 1600, 3200]
     assert set(frame.columns) == {"encoder", "layer", "pooling", "p_best", "n_train", "q05", "q25", "q50", "q75", "q95"}
-
-
-def test_six_sentences():
-    lines = six_sentences(example())
-    assert [line[0] for line in lines] == ["1", "2", "3", "4", "5", "6"]
-    assert "800 labelled rows for accuracy 0.900" in lines[0] and "420 to more than 3200" in lines[0]
-    assert "0.750 now (0.710 to 0.790)" in lines[1]
-    assert '"Win now" first (1 uncovered region); 1 given labels' in lines[2]
-    assert "of 2 spaces" in lines[3] and "61%" in lines[3]
-    assert "1.9 ms" in lines[4]
-    assert "lr 3e-05, 8 epochs" in lines[5]
-
-
-@pytest.mark.parametrize(
-    ("status", "words"),
-    [
-        ("reached", "enough"),
-        ("uncertain", "not reachable within 3200 rows, 30% chance"),
-        ("not_reachable", "not reachable within 3200"),
-    ],
-)
-def test_the_first_sentence_says_what_is_not_reachable(status: str, words: str):
-    answers = example()
-    answers.data_needed.status = status
-    answers.data_needed.q50 = None
-    answers.data_needed.p_reachable = 0.3
-    assert words in six_sentences(answers)[0]
