@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -56,28 +57,48 @@ def embed(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], enco
     from cluster.resources import available_cpus
 
     texts = list(dict.fromkeys(text for task in tasks for text in task_texts(load_saved_task(study.storage, task.fingerprint))))
-    plans = {}
+    items: list[dict[str, Any]] = []
+    n_texts = {}
     for encoder in encoders:
         cache = EmbeddingCache(study.storage, encoder.info.fingerprint)
-        plans[encoder.name] = plan_shards(cache, encoder.info, texts, encoder.views, study.config.texts_per_shard)
-    n_shards = sum(len(plan) for plan in plans.values())
+        plan = plan_shards(cache, encoder.info, texts, encoder.views, study.config.texts_per_shard)
+        items += [{**item, "encoder_ref": encoder.ref} for item in plan]
+        n_texts[encoder.name] = sum(item["n_texts"] for item in plan)
     n_done = 0
 
     def count(_: dict) -> None:
         nonlocal n_done
         n_done += 1
-        report(n_done, n_shards)
+        report(n_done, len(items))
 
-    for encoder in encoders:
-        if not plans[encoder.name]:
-            continue
+    if items:
         study.need_ray()
-        n_actors = min(available_cpus(), len(plans[encoder.name]))
-        worker = {"encoder_ref": encoder.ref, "storage_uri": study.storage.uri, "n_threads": 1}
-        map_shards(ShardEncoder, plans[encoder.name], worker_kwargs=worker, n_actors=n_actors, cpus_per_actor=1, on_done=count)
-    n_texts = {name: sum(item["n_texts"] for item in plan) for name, plan in plans.items()}
+        map_shards(
+            StudyShardEncoder,
+            items,
+            worker_kwargs={"storage_uri": study.storage.uri},
+            n_actors=min(available_cpus(), len(items)),
+            cpus_per_actor=1,
+            on_done=count,
+        )
     study.made(sum(n_texts.values()), "texts encoded")
     return n_texts
+
+
+class StudyShardEncoder:
+    """A worker for the shards of several encoders: one pool of processes serves them all, each with one encoder at a time."""
+
+    def __init__(self, storage_uri: str):
+        self._storage_uri = storage_uri
+        self._ref: str | None = None
+        self._worker: ShardEncoder | None = None
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Encode one item of `probes.embed.plan_shards` that also names its `encoder_ref`."""
+        if self._worker is None or item["encoder_ref"] != self._ref:
+            self._worker = None  # let go of the last one's memory first
+            self._worker, self._ref = ShardEncoder(item["encoder_ref"], self._storage_uri, n_threads=1), item["encoder_ref"]
+        return self._worker(item)
 
 
 def _resolve(study: Study, ref: str, checkpoints: dict[str, str]) -> str:
