@@ -60,7 +60,7 @@ class StageProgress:
             nonlocal start, last, known_total
             now = time.perf_counter()
             if total != known_total:
-                start, known_total = now, total
+                start, known_total = (start if known_total < 0 else now), total
             if now - last >= LINE_EVERY_S and 0 < done < total:
                 left_s = (now - start) / done * (total - done)
                 self.say(f"{label}: {done}/{total}, about {left_s:.0f} s left")
