@@ -133,7 +133,8 @@ def _dedent(lines: list[str]) -> str:
 
 _MARKUP = (
     (re.compile(r":[a-z:+]+:`~?([^`<]*?)(?:\s*<[^`]*>)?`"), r"\1"),  # :class:`~a.B`, :ref:`text <target>`
-    (re.compile(r"\[`?~?([^\]`]+)`?\](?:\([^)]*\))?"), r"\1"),  # markdown links
+    (re.compile(r"\[([^\]]+)\]\([^)\s]*\)"), r"\1"),  # [text](target)
+    (re.compile(r"\[`~?([^\]`]+)`\]"), r"\1"),  # [`Class`]
     (re.compile(r"`([^`<]+?)\s*<[^`>]*>`_{1,2}"), r"\1"),  # `text <target>`__
     (re.compile(r"`{1,3}"), ""),
     (re.compile(r"\*{1,2}(\w[^*]*?)\*{1,2}"), r"\1"),  # emphasis

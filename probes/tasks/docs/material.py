@@ -11,18 +11,28 @@ import pyarrow.compute as pc
 MIN_WORDS = 4
 """Shorter texts say nothing."""
 MAX_TEXT_CHARS = 1000
+WITH_PARAMETERS = r"Parameters\n *---|Args:|Arguments:|:param "
+"""Docstrings that may describe parameters."""
 
 DOCUMENTED = ("module", "class", "function", "method")
 
 
 def select(
-    table: pa.Table, *, kinds: Sequence[str] = DOCUMENTED, packages: Sequence[str] | None = None, limit: int | None = None
+    table: pa.Table,
+    *,
+    kinds: Sequence[str] = DOCUMENTED,
+    packages: Sequence[str] | None = None,
+    containing: str | None = None,
+    limit: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows of the given kinds and packages. With a `limit` at most so many in all, as equal shares of the packages as these
-    allow, chosen by a hash of their place: parsing every docstring would take a minute."""
+    """Rows of the given kinds and packages whose docstring matches the regular expression `containing`. With a `limit` at most
+    so many in all, as equal shares of the packages as these allow, chosen by a hash of their place: parsing every docstring
+    would take a minute."""
     keep = pc.is_in(table["kind"], pa.array(kinds))
     if packages is not None:
         keep = pc.and_(keep, pc.is_in(table["package"], pa.array(packages)))
+    if containing is not None:
+        keep = pc.and_(keep, pc.match_substring_regex(table["docstring"], containing))
     chosen = table.filter(keep)
     if limit is not None and limit < chosen.num_rows:
         columns = (chosen[name].to_pylist() for name in ("package", "file", "qualname"))

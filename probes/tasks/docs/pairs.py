@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from probes.tasks.docs.docstring import paragraphs, parameters, summary, truncate
-from probes.tasks.docs.material import MIN_WORDS, select
+from probes.tasks.docs.material import MIN_WORDS, WITH_PARAMETERS, select
 from probes.tasks.docs.sample import Example
 
 PAIR_NAMES = ("different", "same")
@@ -31,7 +31,7 @@ def next_paragraph_examples(table: pa.Table) -> Iterator[Example]:
 
 def parameter_owner_examples(table: pa.Table) -> Iterator[Example]:
     """(Summary, description of a parameter) -> of one function? False pairs are of one package."""
-    rows = select(table, kinds=("class", "function", "method"), limit=16_000)
+    rows = select(table, kinds=("class", "function", "method"), containing=WITH_PARAMETERS, limit=12_000)
     parts = ((row, parameters(row["docstring"])) for row in rows)
     longest = ((row, max((item.description for item in items), key=len)) for row, items in parts if items)
     yield from _true_and_false((row, summary(row["docstring"]), text) for row, text in longest)

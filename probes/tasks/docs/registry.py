@@ -39,7 +39,7 @@ class DocsTask:
 _SUBPACKAGES = {
     "scipy": "stats optimize signal sparse io interpolate special linalg spatial integrate ndimage",
     "sklearn": "utils ensemble linear_model metrics decomposition model_selection preprocessing cluster gaussian_process",
-    "torch": "_inductor distributed _dynamo fx ao nn utils onnx _functorch optim distributions",
+    "torch": "_inductor distributed fx ao nn onnx optim distributions",
     "sympy": "polys physics core combinatorics matrices functions solvers geometry integrals stats printing",
     "ray": "data rllib serve llm train autoscaler tune dashboard util",
 }
@@ -55,6 +55,7 @@ def _subpackage_task(package: str, subpackages: tuple[str, ...]) -> DocsTask:
 
 
 _SECTIONS, _TYPES, _PAIR = structure.SECTION_NAMES, structure.TYPE_NAMES, pairs.PAIR_NAMES
+_MATERIAL = structure.MATERIAL_NAMES
 DOCS_TASKS: dict[str, DocsTask] = {
     "library": DocsTask("which library a docstring comes from", "docs-topic", tuple(topics.LIBRARIES), topics.library_examples),
     **{f"{package}_part": _subpackage_task(package, tuple(names.split())) for package, names in _SUBPACKAGES.items()},
@@ -70,6 +71,7 @@ DOCS_TASKS: dict[str, DocsTask] = {
         "natural",
     ),
     "section": DocsTask("which section a piece of a docstring is from", "docs-section", _SECTIONS, structure.section_examples),
+    "material": DocsTask("summary, parameter, error message or code", "docs-section", _MATERIAL, structure.material_examples),
     "parameter_type": DocsTask("type of a parameter", "docs-parameter", _TYPES, structure.parameter_type_examples),
     "parameter_optional": DocsTask(
         "may a parameter be left out", "docs-parameter", ("optional", "required"), structure.optional_examples, "packages"

@@ -1,6 +1,7 @@
 """Tasks on what a piece of documentation is about or for: kind of object, section, type of a parameter, kind of error, ..."""
 
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -9,15 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from probes.tasks.docs.docstring import clean, items_of, paragraphs, parameters, sections, summary, truncate
-from probes.tasks.docs.material import MAX_TEXT_CHARS, MIN_WORDS, select
+from probes.tasks.docs.material import MAX_TEXT_CHARS, MIN_WORDS, WITH_PARAMETERS, select
 from probes.tasks.docs.sample import Example
 
 KIND_NAMES = ("module", "class", "function", "method")
-SECTION_NAMES = ("summary", "notes", "parameters", "returns", "raises", "attributes")
+SECTION_NAMES = ("summary", "notes", "parameters", "returns", "raises")
+MATERIAL_NAMES = ("summary", "parameter", "error", "code")
 TYPE_NAMES = ("bool", "int", "float", "str", "array", "callable", "dict", "list")
 ERROR_NAMES = ("ValueError", "AssertionError", "TypeError", "RuntimeError", "AttributeError", "ImportError", "KeyError")
 
 CURRENT_PER_DEPRECATED = 8
+MAX_SNIPPET_CHARS = 60
 
 _KIND_WORDS = re.compile(r"\b(module|class|function|method|package)(e?s)?\b", re.IGNORECASE)
 _TYPES = {
@@ -55,14 +58,30 @@ def section_examples(table: pa.Table) -> Iterator[Example]:
         pieces = {name: (items_of(found[name]) or [""])[0] for name in SECTION_NAMES if name in found}
         described = parameters(row["docstring"])
         pieces["parameters"] = described[0].description if described else ""
+        pieces["notes"] = clean(found.get("notes", "").split("\n\n")[0])
         pieces["summary"] = summary(row["docstring"])
         for name, text in pieces.items():
             yield from _example(truncate(_ERROR_WORDS.sub("error", text), 300), name, row)
 
 
+def material_examples(table: pa.Table) -> Iterator[Example]:
+    """A short snippet of a source file -> summary, description of a parameter, error message or code."""
+    for row in select(table, kinds=("function", "method"), limit=8000):
+        # each object gives one snippet: its parts are about the same thing
+        part = MATERIAL_NAMES[zlib.crc32(row["qualname"].encode()) % len(MATERIAL_NAMES)]
+        if part == "summary":
+            yield from _example(truncate(summary(row["docstring"]), MAX_SNIPPET_CHARS), part, row)
+        elif part == "code":
+            yield from _example(truncate(" ".join(row["body"].split()), MAX_SNIPPET_CHARS), part, row)
+        elif described := parameters(row["docstring"]):
+            yield from _example(truncate(described[0].description, MAX_SNIPPET_CHARS), "parameter", row)
+    for row in select(table, kinds=("error",), limit=2500):
+        yield from _example(truncate(clean(row["docstring"].replace("{}", "it")), MAX_SNIPPET_CHARS), "error", row)
+
+
 def parameter_type_examples(table: pa.Table) -> Iterator[Example]:
     """Description of a parameter -> its type. Words that name a type are masked."""
-    for row in select(table, kinds=("class", "function", "method"), limit=12_000):
+    for row in select(table, kinds=("class", "function", "method"), containing=WITH_PARAMETERS, limit=9000):
         for parameter in parameters(row["docstring"]):
             label = type_of(parameter.type)
             if label:
@@ -72,7 +91,7 @@ def parameter_type_examples(table: pa.Table) -> Iterator[Example]:
 
 def optional_examples(table: pa.Table) -> Iterator[Example]:
     """Name and description of a parameter -> whether it may be left out. What says so outright is removed."""
-    for row in select(table, kinds=("class", "function", "method"), limit=12_000):
+    for row in select(table, kinds=("class", "function", "method"), containing=WITH_PARAMETERS, limit=9000):
         for parameter in parameters(row["docstring"]):
             if parameter.type:
                 is_optional = bool(re.search(r"optional|default|=|\bNone\b", parameter.type))
@@ -109,7 +128,8 @@ def returns_examples(table: pa.Table) -> Iterator[Example]:
     for row in select(table, kinds=("function", "method"), limit=16_000):
         text = re.sub(r"\b(re)?(return|yield)\w*\b", "", summary(row["docstring"]), flags=re.IGNORECASE)
         if row["body"]:
-            yield from _example(clean(text), "value" if row["returns_value"] else "nothing", row)
+            text = clean(text).lstrip(" ,:-")
+            yield from _example(text[:1].upper() + text[1:], "value" if row["returns_value"] else "nothing", row)
 
 
 def type_of(written: str) -> str:

@@ -12,11 +12,8 @@ from probes.tasks.docs.sample import Example
 LIBRARIES = (
     "aiohttp",
     "fontTools",
-    "huggingface_hub",
     "matplotlib",
     "networkx",
-    "numpy",
-    "optuna",
     "pandas",
     "ray",
     "scipy",
@@ -25,7 +22,6 @@ LIBRARIES = (
     "sympy",
     "torch",
     "transformers",
-    "xgboost",
 )
 _ALIASES = {
     "sklearn": ("scikit",),
@@ -40,14 +36,16 @@ _ALIASES = {
 }
 _PATH = re.compile(r"[A-Za-z][\w.-]*")
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")  # of a CamelCase or snake_case name
+_RELATED = ("huggingface_hub", "numpy", "optuna", "xgboost")
+"""Named in the texts of others, and too much like them to be classes."""
 MAX_TOPIC_CHARS = 400
 """Short texts: a whole page of documentation always gives its library away."""
 
 
 def library_examples(table: pa.Table) -> Iterator[Example]:
     """Text of a docstring -> the library it documents."""
-    names = _names(*LIBRARIES)
-    for row in select(table, packages=LIBRARIES, limit=14_000):
+    names = _names(*LIBRARIES, *_RELATED)
+    for row in select(table, packages=LIBRARIES, limit=9000):
         text = _prose(row["docstring"], names, "library")
         if text:
             yield Example(text, row["package"], row["split"], row["package"], row["file"])
@@ -80,6 +78,6 @@ def _names(*names: str) -> frozenset[str]:
 
 
 def _prose(docstring: str, names: frozenset[str], replacement: str) -> str:
-    prose = truncate(clean(" ".join(paragraphs(docstring[:4000]))), 2 * MAX_TOPIC_CHARS)
+    prose = truncate(clean(" ".join(paragraphs(docstring[:2000]))), 2 * MAX_TOPIC_CHARS)
     text = truncate(_mask(prose, names, replacement), MAX_TOPIC_CHARS)
     return text if len(text.split()) >= MIN_WORDS else ""
