@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from cluster.storage import CorruptArtefactError
@@ -35,13 +35,8 @@ def untrained(config: ModelConfig, tokenizer: Tokenizer, seed: int = 0) -> NeoBE
 def save_checkpoint(model: NeoBERTa, tokenizer: Tokenizer, folder: Path, info: dict[str, Any]) -> None:
     """Write a checkpoint into an existing folder (publishing it whole is the caller's part). `info` becomes
     pretraining.json and the README's facts."""
-    from transformers import EuroBertForMaskedLM
-
-    with torch.device("meta"):
-        exported = EuroBertForMaskedLM(_hf_config(model))
-    exported.load_state_dict(to_hf(model), strict=False, assign=True)
-    exported.tie_weights()
-    exported.save_pretrained(folder)
+    _hf_config(model).save_pretrained(folder)
+    save_file(to_hf(model), str(folder / "model.safetensors"), metadata={"format": "pt"})
     save_tokenizer(tokenizer, folder, model.config.max_length)
     parameters = model.config.n_parameters(model.vocab_size)
     facts = {"model": model.config.model_dump(mode="json"), "vocab_size": model.vocab_size, "n_parameters": parameters, **info}
@@ -88,6 +83,7 @@ def _hf_config(model: NeoBERTa) -> Any:
 
     config = model.config
     return EuroBertConfig(
+        architectures=["EuroBertForMaskedLM"],
         vocab_size=model.vocab_size,
         hidden_size=config.hidden_size,
         intermediate_size=config.intermediate,
