@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -77,7 +78,7 @@ def session(address: str | None = None, *, n_cpus: int | None = None, log_path: 
         if address is None:
             stack.enter_context(_embedded(n_cpus or local_cpus(), log_path))
         else:
-            stack.enter_context(_attached(address))
+            stack.enter_context(_attached(address, log_path))
         logging.getLogger("ray").handlers = [handler]  # ray.init cleared them
         route_logs()
         take_sigterm()
@@ -107,7 +108,8 @@ def _embedded(n_cpus: int, log_path: Path | None) -> Iterator[None]:
         with _environment(_EMBEDDED_ENV | {"RAY_AUTH_TOKEN": _TOKEN}):
             compat.read_authentication_again()
             try:
-                with compat.embedded_node(), _environment({"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}):
+                imports = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # workers import what this process can
+                with compat.embedded_node(), _environment(imports), _stderr_into(log_path):
                     ray.init(
                         address="local",
                         num_cpus=n_cpus,
@@ -127,18 +129,36 @@ def _embedded(n_cpus: int, log_path: Path | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _attached(address: str) -> Iterator[None]:
+def _attached(address: str, log_path: Path | None) -> Iterator[None]:
     try:
-        ray.init(address=address, configure_logging=False, log_to_driver=False)
-    except (ConnectionError, ValueError) as error:
+        host, _, port = address.rpartition(":")
+        if host and port.isdigit():
+            socket.create_connection((host, int(port)), timeout=10).close()  # Ray itself would knock for minutes
+        with _stderr_into(log_path):
+            ray.init(address=address, configure_logging=False, log_to_driver=False)
+    except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"--address {address}: no Ray cluster there ({reason}); leave --address out to run on this machine"
-        ) from error
+        raise UserError(f"--address {address}: no Ray there ({reason}); leave --address out to run on this machine") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _stderr_into(log_path: Path | None) -> Iterator[None]:
+    """What this process writes to its file descriptor 2 within the block goes into the log: while Ray starts, its C++ core
+    writes there past Python, and no setting stops it."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    log = os.open(log_path or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.dup2(log, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(log)
 
 
 @contextlib.contextmanager

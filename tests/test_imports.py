@@ -46,8 +46,6 @@ def test_imports_point_one_way(path: Path) -> None:
         assert top not in BANNED, f"{where}: storage holds no pickles"
         assert top != "ray" or package == "cluster", f"{where}: only cluster imports ray"
         assert top != "ray" or path.name not in ("__init__.py", "storage.py"), f"{where}: this file is open to all packages"
-            f"{where}: open to all"
-        )
         is_private = any(part.startswith("_") for part in name.split("."))
         assert top != "ray" or not is_private or path.name == "compat.py", f"{where}: private parts of Ray only in compat.py"
 
