@@ -1,6 +1,10 @@
 """Tasks from the Hugging Face hub, through `datasets`. No code of a data set is ever run."""
 
-from collections.abc import Sequence
+import contextlib
+import socket
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cluster.storage import UserError
@@ -64,13 +68,32 @@ def _download(ref: str, repository: str, config: str | None) -> Any:
     import datasets
 
     try:
-        return datasets.load_dataset(repository, config)
+        with _offline_if_unreachable():
+            return datasets.load_dataset(repository, config)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:  # as many kinds as causes
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"{ref}: no such folder, file or docs/ task here, and the hub gave no such data set ({reason:.160}); "
             "check the name, the configuration (org/name:config) and the network"
         ) from error
+
+
+@contextlib.contextmanager
+def _offline_if_unreachable() -> Iterator[None]:
+    """Without a network only what the hub's cache holds is looked at, at once: half a minute of retries would end the same."""
+    import datasets
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    try:
+        if not urllib.request.getproxies():  # behind a proxy the name need not resolve here
+            socket.getaddrinfo(urllib.parse.urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
 
 
 def _recognised(ref: str, there: Sequence[str]) -> Columns:

@@ -43,7 +43,7 @@ def load_task(
     try:
         return load_hub_task(ref, None if is_default else columns)
     except UserError as error:
-        nearest = difflib.get_close_matches(f"docs/{ref}", [f"docs/{name}" for name in DOCS_TASKS], n=1, cutoff=0.6)
+        nearest = difflib.get_close_matches(f"docs/{ref}", [f"docs/{name}" for name in DOCS_TASKS], n=1, cutoff=0.75)
         if nearest:
             raise UserError(f"{error}; did you mean {nearest[0]}?") from error
         raise

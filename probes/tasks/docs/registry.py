@@ -138,24 +138,25 @@ def pretraining_texts(
     progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
     """Docstrings of the train files alone, as plain paragraphs, at least 40 characters, in a fixed pseudo-random order that
-    does not depend on `max_texts`. Texts that begin like an earlier one, or like one of a validation or test file, are left
-    out: no test text of any task is ever pretrained on."""
+    does not depend on `max_texts`. Docstrings that begin like an earlier one, or like one of a validation or test file, are
+    left out, so that no test docstring is pretrained on."""
     table = harvest(source or DocsSource(), n_workers, progress)
     table = table.filter(pc.is_in(table["kind"], pa.array(DOCUMENTED)))
-    held_out, texts = set(), []
-    columns = (table[name].to_pylist() for name in ("split", "file", "qualname", "docstring"))
-    rows = list(zip(*columns, strict=True))
-    for split, *_, docstring in rows:
-        if split != "train":
-            held_out.add(_beginning(docstring))
-    for split, file, qualname, docstring in rows:
+    is_train = pc.equal(table["split"], "train")
+    seen = {_beginning(docstring) for docstring in table.filter(pc.invert(is_train))["docstring"].to_pylist()}
+    columns = (table.filter(is_train)[name].to_pylist() for name in ("file", "qualname", "docstring"))
+    rows = sorted((_order(file, qualname), docstring) for file, qualname, docstring in zip(*columns, strict=True))
+    texts: list[str] = []
+    for _, docstring in rows:
+        if max_texts is not None and len(texts) >= max_texts:
+            break
         beginning = _beginning(docstring)
-        if split == "train" and beginning not in held_out:
-            held_out.add(beginning)
+        if beginning not in seen:
+            seen.add(beginning)
             text = "\n".join(part for block in docstring.split("\n\n") if (part := clean(block)))
             if len(text) >= 40:
-                texts.append((_order(file, qualname), text))
-    return [text for _, text in sorted(texts)[:max_texts]]
+                texts.append(text)
+    return texts
 
 
 def _beginning(docstring: str) -> str:
