@@ -98,7 +98,7 @@ class BlockRunner:
         path = fit_ridge_path(subset.space, subset.labels, self.n_classes, self.spec.ridge_Cs)
         probabilities = path.predict(subset.space, self.X_test).numpy()
         seconds = (time.perf_counter() - started + subset.decompose_seconds) / len(path.Cs)
-        loo_accuracy = (path.loo_scores.argmax(dim=-1) == subset.labels).float().mean(dim=-1).tolist()
+        loo_accuracy = (path.held_out_scores.argmax(dim=-1) == subset.labels).float().mean(dim=-1).tolist()
         for i, C in enumerate(path.Cs):
             chosen = {"C": C, "C_selected": i == path.best, "loo_accuracy": loo_accuracy[i], "converged": True}
             yield self._row(subset, "ridge", probabilities[i], seconds, chosen)

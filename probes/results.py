@@ -19,7 +19,7 @@ PROBE_RESULTS_SCHEMA = pa.schema(
         ("n_classes", pa.int16()),  # classes of the task
         ("n_classes_seen", pa.int16()),  # classes with at least one row in the subset
         ("n_test", pa.int32()),
-        ("loo_accuracy", pa.float32()),  # leave-one-out accuracy on the subset itself; null where not computed
+        ("loo_accuracy", pa.float32()),  # leave-one-out accuracy on the subset, class frequencies held; null where not computed
         ("accuracy", pa.float32()),
         ("macro_f1", pa.float32()),
         ("log_loss", pa.float32()),

@@ -23,7 +23,9 @@ class RidgeFit:
     """A ridge probe on one-hot targets with its leave-one-out predictions."""
 
     loo_scores: np.ndarray
-    """(n, K) float64: row i by the probe fitted to the others."""
+    """(n, K) float64: row i by the probe fitted to the others, with the class frequencies of the whole sample as intercept.
+    Leaving a row out makes its own class rarer: where features say little and classes are balanced, plain leave-one-out is
+    then wrong about nearly every row."""
     weights: np.ndarray
     """(d, K), for features less `centre`, unscaled."""
     intercept: np.ndarray
@@ -49,7 +51,7 @@ def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int) -> RidgeFit:
     """Ridge of one-hot labels on X (n, d), intercept unpenalised, penalty by leave-one-out squared error.
 
     Cost nd·min(n, d), then n·rank·K per penalty. Rows left out are exact: the
-    residual over 1 − leverage, leverage of the intercept included.
+    residual over 1 − leverage, leverage of the intercept included; then the class frequencies are put back.
     """
     n_rows, n_columns = X.shape
     centre = X.mean(axis=0, dtype=np.float64)
@@ -67,7 +69,7 @@ def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int) -> RidgeFit:
         shrunk = squares / (squares + penalty)
         leverage = np.minimum(left_squares @ shrunk + 1 / n_rows, 1 - 1e-6)
         coefficients = shrunk[:, None] * projected
-        left_out = target - (target - parts.left @ coefficients) / (1 - leverage)[:, None]
+        left_out = target - (target - parts.left @ coefficients) / (1 - leverage)[:, None] + target / (n_rows - 1)
         error = float(np.mean((target - left_out) ** 2))
         if error < best_error - 1e-12:
             best_error, best = error, (penalty, left_out, coefficients)

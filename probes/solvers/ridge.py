@@ -32,15 +32,18 @@ class RidgePath:
     """(K,) class frequencies: scores of the mean row."""
     loo_scores: torch.Tensor
     """(c, n, K): row i scored by the probe fitted to all other rows."""
+    held_out_scores: torch.Tensor
+    """(c, n, K): the same with the class frequencies of the whole sample as intercept. Leaving a row out makes its own class
+    rarer: where features say little and classes are balanced, plain leave-one-out is then wrong about nearly every row."""
     temperatures: torch.Tensor
-    """(c,) factors t >= 0 with which softmax(t · scores) has the least leave-one-out log-loss."""
+    """(c,) factors t >= 0 with which softmax(t · scores) has the least log-loss over `held_out_scores`."""
     seen: torch.Tensor
     """(K,) bool: classes of the sample; the others get probability 0."""
     best: int
-    """Index of the C with the least leave-one-out squared error; ties go to the stronger penalty."""
+    """Index of the C with the least squared error of `held_out_scores`; ties go to the stronger penalty."""
 
     def probabilities(self, scores: torch.Tensor) -> torch.Tensor:
-        """(c, m, K) probabilities of `scores` (c, m, K), calibrated on the leave-one-out scores."""
+        """(c, m, K) probabilities of `scores` (c, m, K), calibrated on the held-out scores."""
         logits = (scores * self.temperatures[:, None, None]).masked_fill(~self.seen, -torch.inf)
         return torch.softmax(logits, dim=-1)
 
@@ -73,12 +76,13 @@ def fit_ridge_path(space: RowSpace, labels: torch.Tensor, n_classes: int, Cs: Se
     residual = leftover + left @ (complement[:, :, None] * projected)  # (c, n, K)
     leave_out = (free + complement @ left_squares.T).clamp_min(MIN_LEAVE_OUT)  # (c, n): 1 - leverage
     loo_residual = residual / leave_out[:, :, None]
-    errors = loo_residual.square().mean(dim=(1, 2))
     loo_scores = target - loo_residual
+    held_out_scores = loo_scores + (target - intercept) / max(n_rows - 1, 1)
+    errors = (target - held_out_scores).square().mean(dim=(1, 2))
     reduced = (singular / (squares + alphas[:, None]))[:, :, None] * projected
     seen = target.any(dim=0)
-    temperatures = _best_temperatures(loo_scores, labels, seen)
-    return RidgePath(Cs, reduced, intercept, loo_scores, temperatures, seen, int(errors.argmin()))
+    temperatures = _best_temperatures(held_out_scores, labels, seen)
+    return RidgePath(Cs, reduced, intercept, loo_scores, held_out_scores, temperatures, seen, int(errors.argmin()))
 
 
 def _best_temperatures(scores: torch.Tensor, labels: torch.Tensor, seen: torch.Tensor, n_steps: int = 8) -> torch.Tensor:

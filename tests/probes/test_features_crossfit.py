@@ -24,7 +24,8 @@ def test_leave_one_out_scores_are_those_of_refitting(n_columns):
     for row in range(0, 40, 7):
         rest = np.arange(40) != row
         reference = Ridge(alpha=fit.penalty).fit(X[rest] * scale, np.eye(3)[y[rest]])
-        assert fit.loo_scores[row] == pytest.approx(reference.predict(X[row : row + 1] * scale)[0], abs=1e-6)
+        frequencies_kept = np.eye(3)[y].mean(axis=0) - np.eye(3)[y[rest]].mean(axis=0)
+        assert fit.loo_scores[row] == pytest.approx(reference.predict(X[row : row + 1] * scale)[0] + frequencies_kept, abs=1e-6)
     whole = Ridge(alpha=fit.penalty).fit(X * scale, np.eye(3)[y])
     assert fit.scores(X) == pytest.approx(whole.predict(X * scale), abs=1e-6)
 
@@ -36,7 +37,17 @@ def test_it_is_the_sweeps_ridge_probe(n_columns):
     scaled = torch.from_numpy(X * np.sqrt(n_columns) / np.mean(np.linalg.norm(X, axis=1)))
     path = fit_ridge_path(row_space(scaled), torch.from_numpy(y), 3)
     assert 1 / path.Cs[path.best] == pytest.approx(fit.penalty)
-    assert path.loo_scores[path.best].numpy() == pytest.approx(fit.loo_scores, abs=1e-6)
+    assert path.held_out_scores[path.best].numpy() == pytest.approx(fit.loo_scores, abs=1e-6)
+
+
+def test_balanced_classes_without_signal_are_at_chance_not_below():
+    rng = np.random.default_rng(0)
+    accuracies = []
+    for _ in range(20):
+        y = np.repeat(np.arange(4), 8)
+        fit = fit_ridge(rng.standard_normal((32, 16)), y, 4)
+        accuracies.append(np.mean(fit.loo_scores.argmax(axis=1) == y))
+    assert 0.2 < np.mean(accuracies) < 0.3  # plain leave-one-out: below 0.1
 
 
 def test_noise_gets_the_strongest_penalty_and_chance_accuracy():

@@ -65,7 +65,10 @@ def test_leave_one_out_scores_equal_ridge_classifier_cv():
     target = np.eye(4)[y]
     ours = ((path.loo_scores.numpy() - target) ** 2).mean(axis=(1, 2))
     np.testing.assert_allclose(4 * ours, errors, rtol=1e-8)
-    assert path.Cs[path.best] == pytest.approx(1 / reference.alpha_)
+    kept = path.held_out_scores.numpy() - path.loo_scores.numpy()
+    np.testing.assert_allclose(kept, np.broadcast_to((target - target.mean(axis=0)) / 79, kept.shape), atol=1e-12)
+    best = int(((path.held_out_scores.numpy() - target) ** 2).mean(axis=(1, 2)).argmin())
+    assert path.best == best
 
 
 def test_temperature_minimises_the_leave_one_out_log_loss():
@@ -73,7 +76,7 @@ def test_temperature_minimises_the_leave_one_out_log_loss():
     _, path = fit(X, y, 4)
 
     def loss(i: int, t: float) -> float:
-        return float(torch.nn.functional.cross_entropy(path.loo_scores[i] * t, torch.from_numpy(y)))
+        return float(torch.nn.functional.cross_entropy(path.held_out_scores[i] * t, torch.from_numpy(y)))
 
     for i, t in enumerate(path.temperatures.tolist()):
         assert 0 <= t <= MAX_TEMPERATURE
