@@ -7,7 +7,9 @@
 | without dashboard packages the node's agent serves no HTTP (no Jobs API to attack, a faster start) | test_session: ports |
 | children get PR_SET_PDEATHSIG: they die with the driver, also by SIGKILL | test_session: orphans |
 | `AuthenticationTokenLoader` and `Config` cache the environment until told to read it again | test_session: two in a row |
-| Tune keeps a Callback's exceptions on the driver's side and calls it in the driver's process | test_tune: on_done |
+| Tune calls a Callback in the driver's process, pickles it only for a restore | test_tune: on_done with a lock |
+| Ray Data takes `max_task_retries` among the untyped arguments; never replaces a dead actor | test_data: kills_its_process |
+| `RAY_AIR_NEW_OUTPUT=0` and `verbose=0` silence Tune; the C++ core obeys `RAY_BACKEND_LOG_LEVEL` | test_session: quiet |
 """
 
 import contextlib

@@ -33,6 +33,7 @@ _EMBEDDED_ENV = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 _QUIET_ENV = {
+    "PYTHONBREAKPOINT": "",  # Ray points it at its own debugger and leaves it so; given back with the rest
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise a FutureWarning at every start without a GPU
     "RAY_AIR_NEW_OUTPUT": "0",  # the new reporter prints failed trials also when told to be silent
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths in configurations keep their meaning

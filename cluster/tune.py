@@ -103,27 +103,24 @@ def search(
             ("choice", [values]).
         metric: Key of the objective's result to optimise; a result without it, or with one that is not finite, is an error.
         mode: "min" or "max".
-        n_trials: How many trials the search has in all, the known ones among them.
+        n_trials: How many trials to run now, besides the known ones.
         seed: Of the sampler.
         name, storage_dir, cpus, max_failures, on_done: As in `fan_out`.
         max_concurrent: Trials at once. More is faster and less informed.
         known: Finished trials, in the order of finishing, of this very space.
 
     Returns:
-        The known trials, then the new ones in the order of finishing; `n_trials` in all (more where more are known).
+        The new trials, in the order of finishing.
 
     Raises:
         ValueError: The space cannot be read, or a known trial is not in it.
     """
     from cluster.proposals import Proposals
 
-    before = [Outcome(config, result, None) for config, result in known]
-    n_new = n_trials - len(before)
-    if n_new <= 0:
-        return before
-    proposals = Proposals(
-        space, metric=_SCORE, mode=mode, seed=seed, known=[(config, result[metric]) for config, result in known]
-    )
+    if n_trials <= 0:
+        return []
+    scores = [(config, result[metric]) for config, result in known]
+    proposals = Proposals(space, metric=_SCORE, mode=mode, seed=seed, known=scores)
     trials = _Trials(lambda config: config, on_done)
     _run_tune(
         {"run": objective, "metric": metric, "max_failures": max_failures},
@@ -134,10 +131,10 @@ def search(
         max_failures=max_failures,
         param_space={},
         tune_config=ray.tune.TuneConfig(
-            search_alg=proposals, num_samples=n_new, max_concurrent_trials=max_concurrent, reuse_actors=True
+            search_alg=proposals, num_samples=n_trials, max_concurrent_trials=max_concurrent, reuse_actors=True
         ),
     )
-    return before + [outcome for _, outcome in trials.ended]
+    return [outcome for _, outcome in trials.ended]
 
 
 class _Trial(ray.tune.Trainable):

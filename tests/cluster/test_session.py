@@ -181,6 +181,35 @@ def test_ends_with_its_process(tmp_path: Path, stop: signal.Signals) -> None:
     assert list((tmp_path / "t").iterdir()) == []
 
 
+FAN_OUT = 'fan_out(sleep, [item] * 4, name="t", storage_dir="out", on_done=say)'
+MAP_SHARDS = "map_shards(Sleeper, [item] * 4, worker_kwargs={}, n_actors=1, cpus_per_actor=1, on_done=say)"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("work", [FAN_OUT, MAP_SHARDS], ids=["fan_out", "map_shards"])
+def test_ctrl_c_in_the_middle_of_work(tmp_path: Path, work: str) -> None:
+    code = f"""
+from cluster_work import Sleeper, sleep
+from cluster.tune import fan_out
+from cluster.data import map_shards
+item, say = {{"seconds": 3, "x": 0}}, lambda _: print("done", flush=True)
+with session(n_cpus=1):
+    {work}
+"""
+    driver = run_driver(code, tmp_path)
+    assert driver.stdout is not None
+    assert driver.stdout.readline() == "done\n"
+    started = psutil.Process(driver.pid).children(recursive=True)
+    driver.send_signal(signal.SIGINT)
+    stdout, stderr = driver.communicate(timeout=WAIT_S)
+    assert stdout.count("done") <= 1, "it stopped rather than going on to the end"
+    assert stderr.rstrip().endswith("KeyboardInterrupt")
+    assert driver.returncode == -signal.SIGINT
+    wait_until(lambda: not any(is_alive(process) for process in started), f"{started} end with the driver")
+    assert list((tmp_path / "t").iterdir()) == []
+    assert [path for path in tmp_path.glob("out/*") if not path.name.startswith(".")] == []
+
+
 @pytest.mark.slow
 def test_two_at_once_do_not_meet(tmp_path: Path) -> None:
     """Each has its own address, also where RAY_ADDRESS points at the other; the one that ends first leaves the other alone."""

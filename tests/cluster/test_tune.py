@@ -87,9 +87,11 @@ def test_search_finds_and_goes_on_where_it_was(local_ray: Path, tmp_path: Path) 
     assert all(1e-5 <= outcome.config["lr"] <= 1e-1 and outcome.config["depth"] in (2, 4, 8) for outcome in whole)
     assert min(outcome.result["loss"] for outcome in whole[5:]) <= min(outcome.result["loss"] for outcome in whole[:5])
     known = [(outcome.config, outcome.result) for outcome in whole[:7]]
-    rest = search(work.parabola, SPACE, n_trials=12, known=known, **options)
-    assert rest == whole, "an interrupted search ends as the uninterrupted one"
-    assert search(work.parabola, SPACE, n_trials=5, known=known, **options) == whole[:7]
+    rest = search(work.parabola, SPACE, n_trials=5, known=known, **options)
+    assert whole[:7] + rest == whole, "an interrupted search ends as the uninterrupted one"
+    assert search(work.parabola, SPACE, n_trials=0, known=known, **options) == []
+    with pytest.raises(ValueError, match="16"):
+        search(work.parabola, SPACE, n_trials=1, known=[({"lr": 1e-3, "depth": 16}, {"loss": 1.0})], **options)
 
 
 def test_search_reports_unusable_metrics(local_ray: Path, tmp_path: Path) -> None:
