@@ -112,7 +112,7 @@ def _card(facts: dict[str, Any]) -> str:
     if "validation" in facts:
         training = (
             f"Pretrained by masked language modelling on {facts['n_tokens']:,} tokens: {facts['validation']['loss']:.3f} nats "
-            f"a masked token on held-out text (the token frequencies alone: {facts['unigram_entropy']:.3f})."
+            f"a masked token on held-out text (token frequencies alone: {facts['validation']['unigram_loss']:.3f})."
         )
     usage = 'from transformers import pipeline\n\npipeline("fill-mask", model=FOLDER)("A [MASK] of text.")'
     return (

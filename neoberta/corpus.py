@@ -64,10 +64,21 @@ class Corpus:
         return Rows(tokens, document, position)
 
     def unigram_entropy(self) -> float:
-        """Entropy (nats) of the token frequencies, special tokens left out: what a model that ignores context reaches."""
-        counts = np.bincount(np.asarray(self._tokens).ravel())[len(SPECIAL_TOKENS) :].astype(np.float64)
+        """Entropy (nats) of the token frequencies, special tokens left out."""
+        counts = self._counts()
         share = counts[counts > 0] / counts.sum()
         return float(-(share * np.log(share)).sum())
+
+    def unigram_loss(self, held_out: "Corpus") -> float:
+        """Mean cross-entropy (nats) of the held-out tokens under this corpus's frequencies (each count plus one): what a model
+        that ignores context reaches there."""
+        counts, held_out_counts = self._counts() + 1, held_out._counts()
+        return float(-(held_out_counts * np.log(counts / counts.sum())).sum() / max(1.0, held_out_counts.sum()))
+
+    def _counts(self) -> np.ndarray:
+        """(V - special tokens,) float64."""
+        counts = np.bincount(np.asarray(self._tokens).ravel(), minlength=self.vocab_size)
+        return counts[len(SPECIAL_TOKENS) :].astype(np.float64)
 
 
 @functools.lru_cache(maxsize=4)

@@ -143,7 +143,7 @@ def publish(
         "seconds": facts["seconds"],
         "tokens_per_second": n_tokens / facts["seconds"],
         "unigram_entropy": corpus.unigram_entropy(),
-        "validation": validation_loss(model, held_out),
+        "validation": validation_loss(model, held_out) | {"unigram_loss": corpus.unigram_loss(held_out)},
         "history": facts["history"],
     }
     with storage.writing_folder(key) as folder:

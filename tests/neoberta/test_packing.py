@@ -41,6 +41,9 @@ def test_corpus_on_storage_is_what_was_packed(texts, tokenizer, corpus):
     ours = Counter(rows.tokens[rows.tokens >= 5].tolist())
     assert ours == Counter(token for document in encode_documents(tokenizer, texts) for token in document)
     assert 0 < corpus.unigram_entropy() < np.log(corpus.info["vocab_size"])
+    share = np.array(list(ours.values())) / sum(ours.values())
+    assert corpus.unigram_entropy() == pytest.approx(-(share * np.log(share)).sum())
+    assert corpus.unigram_loss(corpus) == pytest.approx(corpus.unigram_entropy(), rel=0.01)
 
 
 def test_corpus_is_built_once(texts, tokenizer, tmp_path):
