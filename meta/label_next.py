@@ -134,8 +134,10 @@ def typical_weight(n_train: int, n_classes: int) -> float:
 def strategy(n_train: int, n_classes: int) -> str:
     """The weighing in words."""
     weight = typical_weight(n_train, n_classes)
-    kind = "typical rows of regions without labels" if weight >= 0.5 else "rows that the probe cannot decide"
-    return f"{n_train / n_classes:.0f} labelled rows a class: mostly {kind} ({max(weight, 1 - weight):.0%})"
+    return (
+        f"with {n_train / n_classes:.0f} labelled rows a class, typical rows of regions without labels weigh {weight:.0%}, "
+        f"rows that the probe cannot decide {1 - weight:.0%}"
+    )
 
 
 def _why_uncovered(regions: Regions, cell: int) -> str:

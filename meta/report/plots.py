@@ -45,10 +45,11 @@ def need_curve(
             axes.axhline(target, color=INK, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(
                 f"target {rate(target, metric)}",
-                (0, target),
-                (3, 4),
+                (1, target),
+                (-3, 4),  # to the right: the axis is named on the left
                 xycoords=("axes fraction", "data"),
                 textcoords="offset points",
+                ha="right",
             )
             _required(picture, need, target, sizes)
         size_axis(axes, octaves(sizes))
