@@ -23,6 +23,7 @@ def test_results_in_order_from_kept_workers(local_ray: Path, capfd: pytest.Captu
     assert "".join(capfd.readouterr()) == "", "nothing on the terminal"
 
 
+@pytest.mark.ray  # imports it
 def test_nothing_to_do_needs_no_ray() -> None:
     from cluster.data import map_shards
 

@@ -264,6 +264,7 @@ def test_threads() -> None:
     assert set(worker_env(3).values()) == {"3", "false"}
 
 
+@pytest.mark.slow
 def test_limit_threads_reaches_loaded_libraries() -> None:
     code = """
 import numpy, torch, threadpoolctl

@@ -32,6 +32,7 @@ def test_results_in_order_and_as_they_come(local_ray: Path, tmp_path: Path, capf
     assert "".join(capfd.readouterr()) == "", "nothing on the terminal"
 
 
+@pytest.mark.ray  # imports it
 def test_nothing_to_do_needs_no_ray() -> None:
     from cluster.tune import fan_out
 
@@ -115,6 +116,7 @@ def test_search_reports_unusable_metrics(local_ray: Path, tmp_path: Path) -> Non
         assert (outcome.error is not None and "finite" in outcome.error) if outcome.config["depth"] == 2 else outcome.result
 
 
+@pytest.mark.ray  # imports it
 def test_space_descriptions() -> None:
     from cluster.proposals import distributions
 
