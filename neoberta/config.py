@@ -62,7 +62,7 @@ class PretrainConfig(BaseModel):
     model: ModelConfig = ModelConfig()
     n_tokens: int = Field(1_000_000, ge=1)
     """Budget: positions (padding included, a few per cent) that go through the model. Epochs follow from it."""
-    batch_tokens: int = Field(8192, ge=8)
+    batch_tokens: int = Field(2048, ge=8)
     """Positions of one optimiser step over all workers; rounded down to whole rows of `model.max_length`."""
     lr: float = Field(2e-3, gt=0)
     """Peak learning rate."""

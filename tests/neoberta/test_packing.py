@@ -43,7 +43,7 @@ def test_corpus_on_storage_is_what_was_packed(texts, tokenizer, corpus):
     assert 0 < corpus.unigram_entropy() < np.log(corpus.info["vocab_size"])
     share = np.array(list(ours.values())) / sum(ours.values())
     assert corpus.unigram_entropy() == pytest.approx(-(share * np.log(share)).sum())
-    assert corpus.unigram_loss(corpus) == pytest.approx(corpus.unigram_entropy(), rel=0.01)
+    assert 0 <= corpus.unigram_loss(corpus) - corpus.unigram_entropy() < 0.2  # the price of the added counts
 
 
 def test_corpus_is_built_once(texts, tokenizer, tmp_path):
