@@ -176,7 +176,7 @@ def answers() -> dict:
         "label_batch": {
             "n_rows": 12,
             "gain": 0.006,
-            "strategy": "with 50 labelled rows a class, typical rows of regions without labels weigh 40%, rows that the probe cannot decide 60%",
+            "strategy": "with 50 labelled rows a class, typical rows weigh 40%, rows that the probe cannot decide 60%",
         },
         "suspect_labels": suspects,
         "model": model | {"neoberta": {"n_layers": 4, "hidden_size": 384, "n_heads": 6, "lr": 0.0017, "mask_rate": 0.3}},
