@@ -260,11 +260,12 @@ with storage.writing("x.bin") as path, storage.writing_folder("m") as folder:
     assert storage.keys() == [], "temporary files are not artefacts"
 
 
-def test_two_nodes_copy_one_remote_artefact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_of_a_node_copy_one_remote_artefact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE_DIR_ENV_VAR, str(tmp_path / "cache"))
-    storage = memory_storage()
-    with storage.writing_folder("m") as folder:
+    with Storage(tmp_path / "root").writing_folder("m") as folder:
         fill(folder)
+    storage = Storage(f"local://{tmp_path / 'root'}")  # by way of fsspec: memory:// cannot be read by two at once
+    assert not storage.is_local
     paths: list[Path] = []
     threads = [threading.Thread(target=lambda: paths.append(storage.local_path("m"))) for _ in range(4)]
     for thread in threads:
