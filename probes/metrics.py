@@ -58,7 +58,7 @@ def _log_loss(columns: np.ndarray, probabilities: np.ndarray) -> float:
 
 def _expected_calibration_error(is_right: np.ndarray, confidence: np.ndarray) -> float:
     """Mean distance of confidence and accuracy over bins (k/15, (k+1)/15], weighted by rows."""
-    bins = np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
+    bins = np.searchsorted(np.arange(1, ECE_BINS) / ECE_BINS, confidence, side="left")
     gap = np.bincount(bins, weights=is_right - confidence, minlength=ECE_BINS)
     return float(np.abs(gap).sum() / len(confidence))
 

@@ -5,11 +5,11 @@ Minimises, for every sample s, replica r and C, the objective of scikit-learn's 
     F(W, b) = Σ_i w_i · crossentropy(y_i, W·x_i + b) / Σ_i w_i + ‖W‖² / (2 C Σ_i w_i)
 
 with the intercept b unpenalised and, for two classes, one weight vector (the sigmoid form). Truncated Newton: conjugate
-gradients on the Hessian, preconditioned by its exact diagonal, which is nearly the whole of it in the basis of
-`probes.solvers.rowspace`. The path runs from strong to weak regularisation; each C starts from the extrapolation of the last
-two where that is better than the last. Samples are stacked for batched products; replicas (same rows, other weights: the
-folds of a cross-validation) are further columns of one product. Line searches cost no product, because logits are linear
-along a step.
+gradients on the Hessian, preconditioned by its exact diagonal, which is most of it in the basis of
+`probes.solvers.rowspace` (by a Cholesky factor for two classes and many rows). The path runs from strong to weak
+regularisation; each C starts from the extrapolation of the last two where that is better than the last. Samples are stacked for
+batched products; replicas (same rows, other weights: the folds of a cross-validation) are further columns of one product. Line
+searches cost no product, because logits are linear along a step.
 
 Method: Lin, Weng and Keerthi (2008), trust region replaced by backtracking (the objective is convex and starts are warm).
 """
@@ -30,6 +30,8 @@ CG_TOLERANCE = 0.3
 """Conjugate gradients end when the preconditioned residual has shrunk to this share (less near the solution)."""
 Point = tuple[torch.Tensor, torch.Tensor]
 """Parameters (S, R, k, p) and the logits (S, R, k, n) that follow from them."""
+TALL_FACTOR = 2.0
+"""Rows per column from which, for two classes, a Cholesky factor of the Hessian pays as the preconditioner."""
 BATCH_ELEMENTS = 2**18
 """Logits of samples that are solved in one batch: enough to drown per-call overhead, few enough to stay in cache."""
 
@@ -84,6 +86,9 @@ def fit_logistic_path(
 HessianProduct = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(V, X·V) -> H·V, all (S, R, k, p) but X·V (S, R, k, n)."""
 
+Preconditioner = Callable[[torch.Tensor], torch.Tensor]
+"""G -> approximately H⁻¹·G, (S, R, k, p)."""
+
 
 class _Problem:
     """One batch: design (S, n, p) with p = r + 1 (a column of ones for the intercept); parameters (S, R, k, p), logits
@@ -104,6 +109,7 @@ class _Problem:
         self.mask = (unseen[..., 1:] - unseen[..., :1] if self.is_binary else unseen)[..., None]  # (S, R, k, 1)
         self.penalised = X.new_ones(self.design.shape[2])  # (p,)
         self.penalised[-1] = 0
+        self.is_factored = self.is_binary and X.shape[1] > TALL_FACTOR * X.shape[2]
         self.gap_tolerance = GAP_TOLERANCE[X.dtype]
         self.max_cg_steps = MAX_CG_STEPS[X.dtype]
         self.n_products = 0
@@ -134,7 +140,7 @@ class _Problem:
         return data + 0.5 * strength * (self.penalised * W.square()).sum(dim=(2, 3))
 
     def hessian_of(self, P: torch.Tensor, strength: torch.Tensor) -> tuple[HessianProduct, torch.Tensor]:
-        """V -> H·V and the diagonal of H (S, R, k, p) at probabilities P."""
+        """V -> H·V and the curvature w · p(1 − p) of each logit at probabilities P."""
         weighted_P = self.weight * P
         penalty = self.penalised * strength[:, :, None, None]
         curvature = weighted_P * (1 - P)
@@ -147,8 +153,19 @@ class _Problem:
                 T = torch.addcmul(T, P, T.sum(dim=2, keepdim=True), value=-1)
             return torch.addcmul(self.backward(T), penalty, V)
 
-        diagonal = self.backward(curvature, self.squared_design) + penalty
-        return apply, diagonal.clamp_min(1e-12)
+        return apply, curvature
+
+    def preconditioner(self, curvature: torch.Tensor, penalty: torch.Tensor) -> Preconditioner:
+        """An approximate inverse of H at `curvature` (S, R, k, n) = w · p(1 − p): by its exact diagonal; or, for two classes
+        and many rows, by the Cholesky factor of H itself, which knows what rows still matter at weak regularisation. (One
+        factor of the classes' mean Hessian was tried for more classes: it saves less than it costs.)"""
+        if not self.is_factored:
+            diagonal = (self.backward(curvature, self.squared_design) + penalty).clamp_min(1e-12)
+            return lambda residual: residual / diagonal
+        gram = self.design_T[:, None] @ (curvature.transpose(2, 3) * self.design[:, None])  # (S, R, p, p)
+        ridge = penalty[:, :, 0] + 1e-6 * gram.diagonal(dim1=2, dim2=3).mean(dim=2, keepdim=True) + 1e-12
+        factor = torch.linalg.cholesky(gram + torch.diag_embed(ridge))
+        return lambda residual: torch.cholesky_solve(residual.transpose(2, 3), factor).transpose(2, 3)
 
     # --- the path ------------------------------------------------------------------------------------------------------
 
@@ -194,16 +211,18 @@ class _Problem:
         active = torch.ones_like(objective, dtype=torch.bool)
         converged = torch.zeros_like(active)
         penalty = self.penalised * strength[:, :, None, None]
-        first_size = None
+        first_size, precondition = None, None
         for _ in range(MAX_NEWTON_STEPS):
             P = self.probabilities(logits)
             gradient = torch.addcmul(self.backward(self.weight * (P - self.target)), penalty, W)
             gradient = gradient * active[:, :, None, None]
-            apply, diagonal = self.hessian_of(P, strength)
-            size = (gradient.square() / diagonal).sum(dim=(2, 3))
+            apply, curvature = self.hessian_of(P, strength)
+            if precondition is None or not self.is_factored:
+                precondition = self.preconditioner(curvature, penalty)
+            size = (gradient * precondition(gradient)).sum(dim=(2, 3))
             first_size = size if first_size is None else first_size
             forcing = CG_TOLERANCE**2 * (size / first_size.clamp_min(1e-38)).clamp(1e-4, 1).sqrt()
-            step, logit_step = self._conjugate_gradients(apply, gradient, diagonal, size * forcing)
+            step, logit_step = self._conjugate_gradients(apply, precondition, gradient, size * forcing)
             slope = (gradient * step).sum(dim=(2, 3))
             is_last = -0.5 * slope <= self.gap_tolerance * objective
             length, objective = self._line_search((W, logits), (step, logit_step), slope, objective, strength)
@@ -216,13 +235,13 @@ class _Problem:
         return W, logits, objective, converged
 
     def _conjugate_gradients(
-        self, apply: HessianProduct, gradient: torch.Tensor, diagonal: torch.Tensor, target: torch.Tensor
+        self, apply: HessianProduct, precondition: Preconditioner, gradient: torch.Tensor, target: torch.Tensor
     ) -> Point:
         """A step V with H·V close to −gradient (preconditioned squared residual at most `target` (S, R)), and X·V."""
         step = torch.zeros_like(gradient)
         logit_step = gradient.new_zeros(*gradient.shape[:3], self.design.shape[1])
         residual = -gradient
-        scaled = residual / diagonal
+        scaled = precondition(residual)
         direction = scaled
         size = (residual * scaled).sum(dim=(2, 3))
         for _ in range(self.max_cg_steps):
@@ -236,7 +255,7 @@ class _Problem:
             step = torch.addcmul(step, length, direction)
             logit_step = torch.addcmul(logit_step, length, X_direction)
             residual = torch.addcmul(residual, length, H_direction, value=-1)
-            scaled = residual / diagonal
+            scaled = precondition(residual)
             new_size = (residual * scaled).sum(dim=(2, 3))
             memory = torch.where(is_live, new_size / size.clamp_min(1e-38), 0.0)  # the others stand still
             direction = torch.addcmul(scaled, memory[:, :, None, None], direction)

@@ -104,7 +104,7 @@ def test_reaches_the_optimum_of_scikit_learn(n, d, n_classes, skewed, weighted, 
         best_W, best_b = reference(X[:n], y[:n], C, weight, solver)
         ours, gradient = objective_and_gradient(X[:n], y[:n], W, b, C, weight)
         best, _ = objective_and_gradient(X[:n], y[:n], best_W, best_b, C, weight)
-        assert ours == pytest.approx(float(path.objectives[i, 0, 0]), rel=1e-5)
+        assert ours == pytest.approx(float(path.objectives[i, 0, 0]), rel=1e-4 if dtype == torch.float32 else 1e-8)
         assert (ours - best) / best <= GAP[dtype]
         assert dtype == torch.float32 or gradient <= 1e-5
         check_predictions(X[n:] @ W + b, X[n:] @ best_W + best_b, y[n:])

@@ -25,7 +25,7 @@ def reference(y: np.ndarray, p: np.ndarray) -> dict[str, float]:
             "accuracy": accuracy_score(y, predicted),
             "macro_f1": f1_score(y, predicted, average="macro", zero_division=0),
             "log_loss": log_loss(y, p, labels=labels),
-            "ece": slow_ece(y == predicted, p.max(axis=1)),
+            "ece": slow_ece(y == predicted, p.max(axis=1).astype(np.float64)),
             "auroc": auroc,
         }
 
@@ -35,7 +35,7 @@ def slow_ece(is_right: np.ndarray, confidence: np.ndarray) -> float:
     for k in range(ECE_BINS):
         inside = (confidence > k / ECE_BINS) & (confidence <= (k + 1) / ECE_BINS)
         if inside.any():
-            total += inside.mean() * abs(is_right[inside].mean() - confidence[inside].astype(float).mean())
+            total += inside.mean() * abs(is_right[inside].mean() - confidence[inside].mean())
     return total
 
 
