@@ -82,7 +82,7 @@ def train(
     route_logs()  # ray.train was imported above
     mailbox = _Mailbox.remote()
     resources = {"CPU": cpus_per_worker} | ({"GPU": 1} if use_gpu else {})
-    trainer = TorchTrainer(
+    trainer = _Trainer(
         _run_loop,
         train_loop_config={"loop": loop, "config": config, _MAILBOX_KEY: mailbox},
         torch_config=TorchConfig(backend=None if use_gpu else "gloo"),
@@ -100,6 +100,13 @@ def train(
     if result.checkpoint is None:
         raise RuntimeError(f"training run {name} ended without reporting a checkpoint")
     return TrainResult(result.metrics or {}, Path(result.checkpoint.path).name)
+
+
+class _Trainer(TorchTrainer):
+    """Ray Train answers Ctrl-C with sys.exit(0), and keeps that handler when the run has ended; here Ctrl-C is an exception."""
+
+    def _register_sigint_handler(self, controller: Any) -> None:
+        """Nothing: the session ends the run as it closes."""
 
 
 def _run_loop(bound: dict[str, Any]) -> None:

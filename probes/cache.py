@@ -27,6 +27,8 @@ KEY_BYTES = 16
 """Bytes of the SHA-256 of a text that name it."""
 
 _TEXTS = "texts"
+MAX_MAGNITUDE = 2.0**127
+"""Largest component that is stored: rounded to eleven bits it is still a float32."""
 _MAX_EXPONENT = 15
 """Scaled values lie below 2^15; float16 ends at 65504."""
 _MIN_EXPONENT = -120
@@ -97,14 +99,15 @@ class EmbeddingCache:
         tensors: dict[str, np.ndarray] = {_TEXTS: np.ascontiguousarray(keys)}
         scales = {_TEXTS: 1.0}
         for view, values in vectors.items():
-            if not np.isfinite(values).all():
-                raise ValueError(f"vectors of {view} are not finite")
+            if not (np.abs(values) <= MAX_MAGNITUDE).all():  # also false for NaN
+                raise ValueError(f"vectors of {view} are not finite, or beyond {MAX_MAGNITUDE:g}")
             scale = _power_of_two_scale(values)
             tensors[str(view)] = np.ascontiguousarray(values / scale, dtype=np.float16)
             scales[str(view)] = scale
         arrays = {name: {"scale": scales[name], "sha256": _checksum(tensors[name], scales[name])} for name in tensors}
         with self.storage.writing(f"{self.prefix}/{key}.safetensors") as path:
-            save_file(tensors, path, metadata={"format": "1", "arrays": json.dumps(arrays)})
+            # one entry: the library writes several in any order, and equal segments shall be equal files
+            save_file(tensors, path, metadata={"arrays": json.dumps(arrays)})
         return key
 
     def has_segment(self, key: str) -> bool:

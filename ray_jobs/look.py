@@ -128,4 +128,6 @@ def _print_table(title: str, columns: tuple[str, ...], rows: list | tuple) -> No
     for row in rows:
         table.add_row(*row)
     console = Console()
-    console.print(table, width=None if console.is_terminal else 140)
+    if not console.is_terminal:
+        console.width = 160  # into a file or pipe: nothing is folded
+    console.print(table)

@@ -20,7 +20,9 @@ def print_plan(config: StudyConfig) -> None:
     for row in plan_rows(config):
         table.add_row(*row)
     console = Console()
-    console.print(table, width=None if console.is_terminal else 140)
+    if not console.is_terminal:
+        console.width = 160  # into a file or pipe: nothing is folded
+    console.print(table)
 
 
 def plan_rows(config: StudyConfig) -> list[tuple[str, str, str]]:

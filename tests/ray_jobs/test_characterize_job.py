@@ -65,7 +65,7 @@ def test_files_in_answers_and_report_out_and_the_second_run_encodes_nothing(tmp_
     assert content["encoders"][0]["encoder"].startswith("lsa:16")
     assert content["evidence"]["metamodel"] == "made-up" and content["evidence"]["tasks"] == 5
     assert (out / "report.html").read_text().lstrip().lower().startswith("<!doctype html>")
-    assert printed.count("\n") >= 8 and "1 Data:" in printed and "6 Settings:" in printed
+    assert printed.count("\n") >= 8 and "1. How much data" in printed and "6. Which hyperparameters?" in printed
 
     segments = {path: path.stat().st_mtime_ns for path in (out / "embeddings").rglob("*") if path.is_file()}
     again = run_characterize(**arguments, out=str(out))
