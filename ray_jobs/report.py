@@ -140,6 +140,6 @@ def _pretrained(study: Study, name: str, key: str) -> PretrainedModel:
         n_workers=study.config.neobertas[name].n_workers,
         seconds=info["seconds"],
         validation_loss=info["validation"]["loss"],
-        unigram_loss=info["unigram_entropy"],
+        unigram_loss=info["validation"]["unigram_loss"],
         losses=tuple((float(point["tokens"]), float(point["loss"])) for point in info["history"]),
     )
