@@ -48,7 +48,7 @@ class RidgeFit:
 
 
 def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int) -> RidgeFit:
-    """Ridge of one-hot labels on X (n, d), intercept unpenalised, penalty by leave-one-out squared error.
+    """Ridge of one-hot labels on X (n, d), intercept unpenalised, the penalty chosen as the sweep's ridge probe does.
 
     Cost nd·min(n, d), then n·rank·K per penalty. Rows left out are exact: the
     residual over 1 − leverage, leverage of the intercept included; then the class frequencies are put back.
@@ -64,16 +64,17 @@ def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int) -> RidgeFit:
     squares = parts.singular**2 * (n_columns / mean_square)
     projected = parts.left.T @ target  # (r, K)
     left_squares = parts.left**2
-    best_error, best = np.inf, (PENALTIES[-1], target * 0.0, projected * 0.0)
+    tried = []
     for penalty in reversed(PENALTIES):  # strong first: ties go to the stronger
         shrunk = squares / (squares + penalty)
         leverage = np.minimum(left_squares @ shrunk + 1 / n_rows, 1 - 1e-6)
         coefficients = shrunk[:, None] * projected
         left_out = target - (target - parts.left @ coefficients) / (1 - leverage)[:, None] + target / (n_rows - 1)
-        error = float(np.mean((target - left_out) ** 2))
-        if error < best_error - 1e-12:
-            best_error, best = error, (penalty, left_out, coefficients)
-    penalty, left_out, coefficients = best
+        accuracy = float(np.mean((left_out + intercept).argmax(axis=1) == y))
+        tried.append((float(np.mean((target - left_out) ** 2)), accuracy, penalty, left_out, coefficients))
+    best_accuracy = max(accuracy for _, accuracy, *_ in tried)
+    least = best_accuracy - 0.5 * np.sqrt(best_accuracy * (1 - best_accuracy) / n_rows)
+    _, _, penalty, left_out, coefficients = min((fit for fit in tried if fit[1] >= least), key=lambda fit: fit[0])
     loo_scores = left_out + intercept
     weights = parts.right @ (coefficients / parts.singular[:, None])
     return RidgeFit(loo_scores, weights, intercept, centre, penalty, parts, _best_temperature(loo_scores, y))
