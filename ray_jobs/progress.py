@@ -53,17 +53,17 @@ class StageProgress:
 
     @contextmanager
     def _lines(self, label: str) -> Iterator[ProgressCallback]:
-        start = last = time.perf_counter()
-        known_total = -1
+        last = time.perf_counter()
+        known_total, first_done, first_at = -1, 0, last
 
         def report(done: int, total: int) -> None:
-            nonlocal start, last, known_total
+            nonlocal last, known_total, first_done, first_at
             now = time.perf_counter()
-            if total != known_total:
-                start, known_total = (start if known_total < 0 else now), total
+            if total != known_total:  # what came before was another step, or the start-up
+                known_total, first_done, first_at = total, done, now
             if now - last >= LINE_EVERY_S and 0 < done < total:
-                left_s = (now - start) / done * (total - done)
-                self.say(f"{label}: {done}/{total}, about {left_s:.0f} s left")
+                left_s = (now - first_at) / (done - first_done) * (total - done) if done > first_done else None
+                self.say(f"{label}: {done}/{total}" + ("" if left_s is None else f", about {left_s:.0f} s left"))
                 last = now
 
         yield report
