@@ -1,22 +1,27 @@
 """Where matrix products run in bf16: a large gain with AVX512-BF16, AMX or a GPU that has it, a large loss elsewhere."""
 
 from functools import cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 Precision = Literal["auto", "fp32", "bf16"]
 
 
-def autocast_dtype(precision: Precision, device_type: str = "cpu") -> torch.dtype | None:
+def autocast_dtype(precision: Precision, device_type: str = "cpu") -> "torch.dtype | None":
     """The type to autocast to, None for plain fp32; `auto` is bf16 where the hardware multiplies it."""
     if precision == "fp32" or (precision == "auto" and not _has_fast_bf16(device_type)):
         return None
+    import torch
+
     return torch.bfloat16
 
 
 @cache
 def _has_fast_bf16(device_type: str) -> bool:
+    import torch
+
     if device_type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()

@@ -77,12 +77,13 @@ class BlockRunner:
         return [row for size in sizes for kind in self.spec.subsets for row in self._rows_of_size(size, kind)]
 
     def _rows_of_size(self, size: int, kind: str) -> Iterator[dict[str, Any]]:
-        subsets = [self._subset(size, kind, seed) for seed in range(self.spec.n_seeds)]
-        if "ridge" in self.spec.probes:
-            for subset in subsets:
-                yield from self._ridge_rows(subset)
-        if "logistic" in self.spec.probes and size in self.spec.logistic_sizes:
-            yield from self._logistic_rows(subsets[: self.spec.logistic_n_seeds])
+        n_logistic = self.spec.n_logistic_at(size)
+        n_ridge = self.spec.n_seeds if "ridge" in self.spec.probes else 0
+        subsets = [self._subset(size, kind, seed) for seed in range(max(n_ridge, n_logistic))]
+        for subset in subsets[:n_ridge]:
+            yield from self._ridge_rows(subset)
+        if n_logistic:
+            yield from self._logistic_rows(subsets[:n_logistic])
 
     def _draw(self, labels: np.ndarray, kind: str, n: int, seed: int) -> np.ndarray:
         return subset_rows(labels, task_fingerprint=self.block["task_fingerprint"], kind=kind, n=n, seed=seed)
@@ -104,8 +105,6 @@ class BlockRunner:
             yield self._row(subset, "ridge", probabilities[i], seconds, chosen)
 
     def _logistic_rows(self, subsets: list[_Subset]) -> Iterator[dict[str, Any]]:
-        if not subsets:
-            return
         started = time.perf_counter()
         rank = max(subset.space.singular.shape[0] for subset in subsets)
         padded = [torch.nn.functional.pad(s.space.coordinates, (0, rank - len(s.space.singular))) for s in subsets]

@@ -61,6 +61,11 @@ class SweepSpec(BaseModel):
             raise ValueError("C is an inverse regularisation strength above 0")
         return tuple(sorted(set(Cs)))
 
+    def n_logistic_at(self, size: int) -> int:
+        """Subsets of `size` rows that get the logistic probe."""
+        is_wanted = "logistic" in self.probes and size in self.logistic_sizes
+        return min(self.n_seeds, self.logistic_n_seeds) if is_wanted else 0
+
 
 class PlannedTask(Protocol):
     """What planning needs to know of a task saved on the storage."""
@@ -202,12 +207,14 @@ def _with_schema(table: pa.Table) -> pa.Table:
 
 GEMM_FLOPS = 4e10
 """Floating-point operations a second of one core in large products."""
-EIGEN_FLOPS = 6e9
+EIGEN_FLOPS = 8e9
 """The same in an eigendecomposition, which counts 9 k³."""
 ELEMENT_SECONDS = 8e-9
 """One element-wise pass of the solvers and metrics over one logit, all its passes counted."""
-CALL_SECONDS = 1.2e-3
+CALL_SECONDS = 1.8e-3
 """Overhead of one fitted and scored probe."""
+PRODUCT_SECONDS = 2e-4
+"""Overhead of one product of the logistic solver, with the element-wise calls that go with it."""
 BYTES_PER_ROW = 45
 """One row of the result table, compressed."""
 
@@ -225,8 +232,7 @@ def n_probes(block: Mapping[str, Any]) -> int:
     for size in _usable_sizes(spec, block["n_train"]):
         if "ridge" in spec.probes:
             total += spec.n_seeds * len(spec.ridge_Cs)
-        if "logistic" in spec.probes and size in spec.logistic_sizes:
-            total += min(spec.n_seeds, spec.logistic_n_seeds) * len(spec.logistic_Cs)
+        total += spec.n_logistic_at(size) * len(spec.logistic_Cs)
     return total * len(spec.subsets)
 
 
@@ -241,12 +247,13 @@ def _block_seconds(block: Mapping[str, Any]) -> float:
     seconds = n_probes(block) * (CALL_SECONDS + 3 * n_test * n_classes * ELEMENT_SECONDS)
     for size in _usable_sizes(spec, block["n_train"]):
         rank = min(size - 1, n_columns)
+        n_ridge = spec.n_seeds if "ridge" in spec.probes else 0
+        n_logistic = spec.n_logistic_at(size)
         decompose = 9 * rank**3 / EIGEN_FLOPS + (4 * size + n_test) * n_columns * rank / GEMM_FLOPS
-        ridge = len(spec.ridge_Cs) * size * n_classes * (2 * (rank + n_test) / GEMM_FLOPS + 20 * ELEMENT_SECONDS)
-        seconds += len(spec.subsets) * spec.n_seeds * (decompose + ridge)
-        if "logistic" in spec.probes and size in spec.logistic_sizes:
-            n_logits = size * n_classes * (1 + spec.logistic_folds)
-            product = n_logits * (2 * rank / GEMM_FLOPS + 2 * ELEMENT_SECONDS)
-            n_fits = len(spec.subsets) * min(spec.n_seeds, spec.logistic_n_seeds) * len(spec.logistic_Cs)
-            seconds += n_fits * 40 * product
+        ridge = len(spec.ridge_Cs) * size * n_classes * (2 * (rank + n_test) / GEMM_FLOPS + 10 * ELEMENT_SECONDS)
+        n_logits = size * n_classes * (1 + spec.logistic_folds)
+        n_products = len(spec.logistic_Cs) * 10 * size ** (1 / 3) * (n_classes / 6) ** 0.2
+        logistic = n_products * (PRODUCT_SECONDS + n_logits * (2 * rank / GEMM_FLOPS + 2 * ELEMENT_SECONDS))
+        each_kind = max(n_ridge, n_logistic) * decompose + n_ridge * ridge + n_logistic * logistic
+        seconds += len(spec.subsets) * each_kind
     return seconds

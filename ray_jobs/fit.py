@@ -1,7 +1,6 @@
 """Stage 5: describe samples of every task and view, join them with what the probes measured, fit and evaluate the metamodel."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -16,7 +15,7 @@ from probes.sweep import load_results
 from ray_jobs.embed import EncoderRow
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study
-from ray_jobs.sweep import raise_failures, sweep_blocks
+from ray_jobs.sweep import fan_out_blocks, sweep_blocks
 from ray_jobs.tasks import TaskRow
 
 METRIC = "accuracy"
@@ -46,25 +45,13 @@ def observed_views(views: Sequence[View], n_views: int) -> tuple[View, ...]:
 
 def observe(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow]) -> list[str]:
     """Describe the samples of every (task, observed view); returns the keys of the observation tables."""
-    from cluster.tune import fan_out
-
     config = study.config.metamodel
     thinned = [
         encoder.model_copy(update={"views": observed_views(encoder.views, config.views_per_encoder)}) for encoder in encoders
     ]
     blocks = plan_observations(config.observations, sweep_blocks(study, tasks, thinned, set()), set())
     missing = [block for block in blocks if not study.storage.exists(f"observations/{block['key']}.parquet")]
-    if missing:
-        study.need_ray()
-        n_done = 0
-
-        def count(*_: Any) -> None:
-            nonlocal n_done
-            n_done += 1
-            report(n_done, len(missing))
-
-        outcomes = fan_out(run_observations, missing, name="observe", storage_dir=study.ray_folder, on_done=count)
-        raise_failures("observation blocks", outcomes)
+    fan_out_blocks(study, report, run_observations, missing, name="observe")
     return [block["key"] for block in blocks]
 
 

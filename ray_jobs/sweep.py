@@ -1,6 +1,6 @@
 """Stage 4: the study's linear probes, fanned out by Ray Tune in blocks, one Parquet row a probe."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from probes.sweep import is_done, n_probes, plan_blocks, run_block
@@ -19,27 +19,32 @@ def sweep_blocks(
 
 def sweep(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow]) -> list[str]:
     """Fit what is missing; returns the keys of all the study's blocks. Raises RuntimeError when blocks failed for good."""
-    from cluster.tune import fan_out
-
     everything = sweep_blocks(study, tasks, encoders, set())
     missing = [block for block in everything if not is_done(study.storage, block["key"])]
-    if missing:
-        study.need_ray()
-        n_done = 0
-
-        def count(*_: Any) -> None:
-            nonlocal n_done
-            n_done += 1
-            report(n_done, len(missing))
-
-        outcomes = fan_out(run_block, missing, name="sweep", storage_dir=study.ray_folder, on_done=count)
-        raise_failures("probe blocks", outcomes)
+    fan_out_blocks(study, report, run_block, missing, name="sweep")
     study.made(sum(n_probes(block) for block in missing), "probes fitted")
     return [block["key"] for block in everything]
 
 
-def raise_failures(what: str, outcomes: Sequence[Any]) -> None:
-    """Say which configurations failed after all retries, with the first one's error. Raises RuntimeError."""
+def fan_out_blocks(
+    study: Study, report: ProgressCallback, run: Callable[[dict], dict], blocks: Sequence[dict[str, Any]], *, name: str
+) -> None:
+    """`run` every block through Ray Tune; Ray starts only when there is one. Raises RuntimeError, with the first one's error,
+    when blocks failed after all retries."""
+    if not blocks:
+        return
+    from cluster.tune import fan_out
+
+    study.need_ray()
+    n_done = 0
+
+    def count(_: Any) -> None:
+        nonlocal n_done
+        n_done += 1
+        report(n_done, len(blocks))
+
+    outcomes = fan_out(run, blocks, name=name, storage_dir=study.ray_folder, on_done=count)
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed:
-        raise RuntimeError(f"{len(failed)} of {len(outcomes)} {what} failed; the first, {failed[0].config}: {failed[0].error}")
+        first = f"{failed[0].config['key']}: {failed[0].error}"
+        raise RuntimeError(f"{name}: {len(failed)} of {len(blocks)} blocks failed (run again to retry); first {first}")

@@ -11,6 +11,7 @@ import transformers
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from cluster.storage import UserError, digest
+from neoberta.precision import Precision
 from probes.encoders.model_folder import (
     check_model_folder,
     configured_max_length,
@@ -18,7 +19,6 @@ from probes.encoders.model_folder import (
     folder_identity,
     weight_files,
 )
-from probes.encoders.precision import Precision
 from probes.encoders.transformer import Identity, TransformerEncoder
 
 ENCODING_VERSION = 1

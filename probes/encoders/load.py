@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from cluster.storage import UserError
+from neoberta.precision import Precision
 from probes.encoders.base import Encoder, EncoderInfo
-from probes.encoders.precision import Precision
 from probes.encoders.reference import family_of, parse_ref, resolve_view
 
 DEFAULT_MAX_LENGTH = 512

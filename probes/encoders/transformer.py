@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from cluster.storage import UserError
+from neoberta.precision import Precision, autocast_dtype
 from probes.encoders.base import EncoderInfo, EncodingStats, View
 from probes.encoders.batching import DEFAULT_BATCH_TOKENS, length_sorted_batches
 from probes.encoders.pooling import pool
-from probes.encoders.precision import Precision, use_bf16
 from probes.encoders.reference import POOLINGS, resolve_view
 
 
@@ -46,7 +46,7 @@ class TransformerEncoder:
         self._tokenizer = tokenizer
         self._max_length = identity.max_length
         self._batch_tokens = batch_tokens
-        self._use_bf16 = use_bf16(precision, self._device.type)
+        self._autocast_dtype = autocast_dtype(precision, self._device.type)
         self._pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         self._empty_id = _first_known(tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id, self._pad_id)
         self.stats = EncodingStats()
@@ -107,7 +107,7 @@ class TransformerEncoder:
         for row, ids in enumerate(token_ids):
             input_ids[row, : len(ids)] = torch.tensor(ids)
         mask = (torch.arange(n_tokens)[None, :] < lengths[:, None]).long()
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._use_bf16):
+        with torch.autocast(self._device.type, dtype=self._autocast_dtype, enabled=self._autocast_dtype is not None):
             output = self._model(
                 input_ids=input_ids.to(self._device),
                 attention_mask=mask.to(self._device),
