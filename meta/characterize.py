@@ -78,7 +78,6 @@ def characterize(
     *,
     metric: str = "accuracy",
     target: float | None = None,
-    evaluation_tables: Mapping[str, Any] | None = None,
     metamodel_name: str = "",
     n_label_next: int = 20,
     max_scored_views: int = MAX_SCORED_VIEWS,
@@ -87,9 +86,8 @@ def characterize(
 ) -> Answers:
     """Answer all six questions.
 
-    `encoders` hold the vectors of `prepared`'s rows. `evaluation_tables` are those of `meta.evaluation.leave_task_out` for this
-    metamodel (its honest scores). `progress` gets (spaces done, spaces to do). Raises UserError for an unknown metric, a target
-    out of range, no encoder, or a metamodel of another metric.
+    `encoders` hold the vectors of `prepared`'s rows. `progress` gets (spaces done, spaces to do). Raises UserError for an unknown
+    metric, a target out of range, no encoder, or a metamodel of another metric.
     """
     check_request(metric, target, metamodel.metric)
     if not encoders:
@@ -149,7 +147,7 @@ def characterize(
         suspect_labels=suspect_labels(agreed, prepared.train, prepared.conflicts),
         model=model,
         hyperparameters=hyperparameters(best.space.fit, economical.info, model.layers, len(labels)),
-        evidence=_evidence(metamodel, metamodel_name, evaluation_tables, not outside, factor),
+        evidence=_evidence(metamodel, metamodel_name, not outside, factor),
         warnings=[*prepared.warnings, *warnings],
     )
 
@@ -322,8 +320,8 @@ def _sample_warnings(prepared: Prepared, encoders: Sequence[EmbeddedEncoder], cu
     return warnings
 
 
-def _evidence(metamodel: Forecaster, name: str, tables: Mapping[str, Any] | None, in_range: bool, factor: float) -> Evidence:
-    tables = tables or metamodel.card.get("evaluation") or {}
+def _evidence(metamodel: Forecaster, name: str, in_range: bool, factor: float) -> Evidence:
+    tables = metamodel.card.get("evaluation", {})
     errors = {horizon: row["metamodel"] / 100 for horizon, row in tables.get("mae_points", {}).items()}
     coverage = tables.get("coverage", {}).get("90", {}).get("all", {}).get("coverage")
     return Evidence(

