@@ -1,5 +1,8 @@
 """The logistic solver against scikit-learn (lbfgs at tol 1e-10, newton-cholesky) and its own invariances."""
 
+import functools
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -83,31 +86,48 @@ GRID = [
 """The whole grid, for the slow tier."""
 
 
+@pytest.mark.filterwarnings("ignore:The number of unique classes")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
 @pytest.mark.parametrize(
     ("n", "d", "n_classes", "skewed", "weighted", "solver"),
     CELLS + [pytest.param(*cell, marks=pytest.mark.slow) for cell in GRID],
 )
 def test_reaches_the_optimum_of_scikit_learn(n, d, n_classes, skewed, weighted, solver, dtype):
-    n_test = 500
-    X, y = sample(n + n_test, d, n_classes, skewed=skewed)
-    if n < 2 * n_classes or len(np.unique(y[:n])) < n_classes:  # every class on the training side
-        first = np.unique(y, return_index=True)[1]
-        order = np.concatenate([first, np.setdiff1d(np.arange(len(y)), first)])
-        X, y = X[order], y[order]
-    weight = np.random.default_rng(1).uniform(0.2, 3, n) if weighted else np.ones(n)
-    Cs = CS if n_classes < 20 else (0.1, 10.0) if n_classes < 77 else (1.0,)
-    space, path = fit(X[:n], y[:n], n_classes, dtype, Cs, weight if weighted else None)
+    problem = solved_by_scikit_learn(n, d, n_classes, skewed, weighted, solver)
+    X, y, weight = problem.X[:n], problem.y[:n], problem.weight
+    space, path = fit(X, y, n_classes, dtype, problem.Cs, weight if weighted else None)
     assert path.converged.all()
-    for i, C in enumerate(Cs):
+    for i, C in enumerate(problem.Cs):
         W, b = original(space, path, i)
-        best_W, best_b = reference(X[:n], y[:n], C, weight, solver)
-        ours, gradient = objective_and_gradient(X[:n], y[:n], W, b, C, weight)
-        best, _ = objective_and_gradient(X[:n], y[:n], best_W, best_b, C, weight)
+        best_W, best_b = problem.optima[i]
+        ours, gradient = objective_and_gradient(X, y, W, b, C, weight)
+        best, _ = objective_and_gradient(X, y, best_W, best_b, C, weight)
         assert ours == pytest.approx(float(path.objectives[i, 0, 0]), rel=1e-4 if dtype == torch.float32 else 1e-8)
         assert (ours - best) / best <= GAP[dtype]
         assert dtype == torch.float32 or gradient <= 1e-5
-        check_predictions(X[n:] @ W + b, X[n:] @ best_W + best_b, y[n:])
+        check_predictions(problem.X[n:] @ W + b, problem.X[n:] @ best_W + best_b, problem.y[n:])
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A problem of which the first rows are for training, with scikit-learn's optimum (W, b) at each C."""
+
+    X: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    Cs: tuple[float, ...]
+    optima: list[tuple[np.ndarray, np.ndarray]]
+
+
+@functools.cache
+def solved_by_scikit_learn(n: int, d: int, n_classes: int, skewed: bool, weighted: bool, solver: str) -> Solved:
+    X, y = sample(n + 500, d, n_classes, skewed=skewed)
+    first = np.unique(y, return_index=True)[1]  # every class on the training side
+    order = np.concatenate([first, np.setdiff1d(np.arange(len(y)), first)])
+    X, y = X[order], y[order]
+    weight = np.random.default_rng(1).uniform(0.2, 3, n) if weighted else np.ones(n)
+    Cs = CS if n_classes < 20 else (1.0,)
+    return Solved(X, y, weight, Cs, [reference(X[:n], y[:n], C, weight, solver) for C in Cs])
 
 
 def check_predictions(logits: np.ndarray, best_logits: np.ndarray, y: np.ndarray) -> None:
