@@ -86,8 +86,8 @@ def characterize(
 ) -> Answers:
     """Answer all six questions.
 
-    `encoders` hold the vectors of `prepared`'s rows. `progress` gets (spaces done, spaces to do). Raises UserError for an unknown
-    metric, a target out of range, no encoder, or a metamodel of another metric.
+    `encoders` hold the vectors of `prepared`'s rows. `progress` gets (spaces done, spaces to do). Raises UserError for an
+    unknown metric, a target out of range, no encoder, or a metamodel of another metric.
     """
     check_request(metric, target, metamodel.metric)
     if not encoders:
