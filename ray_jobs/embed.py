@@ -1,5 +1,6 @@
 """Stage 3: every text of the study's tasks through every encoder once, into the embedding cache, by Ray Data."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -37,6 +38,20 @@ class EncoderRow(BaseModel):
     """The views that are embedded and probed."""
 
 
+_describe = functools.cache(describe_encoder)
+"""Loads the encoder: once a run, also where it was checked beforehand."""
+
+
+def check_encoders(study: Study) -> None:
+    """Load every encoder that does not come from the study itself: a mistake in one is known before hours of work. Raises
+    UserError."""
+    for config in study.config.encoders:
+        family, _, name = config.ref.partition(":")
+        is_own = name in study.config.neobertas or (family == "lsa" and name.isdecimal())
+        if not is_own:
+            _wanted_views(config, _describe(config.ref))
+
+
 def make_encoders(study: Study, report: ProgressCallback, checkpoints: dict[str, str]) -> list[EncoderRow]:
     """The study's encoders with their references resolved: `neoberta:NAME` and `random:NAME` to the checkpoint's folder,
     `lsa:DIM` to one fitted on the study's pretraining text. Raises UserError for an encoder that does not exist or a view that
@@ -45,7 +60,7 @@ def make_encoders(study: Study, report: ProgressCallback, checkpoints: dict[str,
     for done, config in enumerate(study.config.encoders):
         report(done, len(study.config.encoders))
         ref = _resolve(study, config.ref, checkpoints)
-        info = describe_encoder(ref)
+        info = _describe(ref)
         views = _wanted_views(config, info)
         rows.append(EncoderRow(name=config.name, ref=ref, info=replace(info, ref=config.name), views=views))
     return rows

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from cluster.storage import UserError
+from ray_jobs.embed import check_encoders
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study, StudyConfig
 
@@ -47,6 +48,8 @@ def run_stages(config: StudyConfig, *, out: str, last: str, address: str | None 
     done: Results = {}
     with Study(config, out, n_stages=len(wanted), address=address) as study:
         check_writable(study)
+        if "encoders" in wanted:
+            check_encoders(study)
         for name in wanted:
             title, step = every[name]
             done[name] = study.run(title, lambda study, report, step=step: step(study, report, done))

@@ -32,15 +32,16 @@ def docs_source(config: StudyConfig) -> DocsSource:
 def make_tasks(study: Study, report: ProgressCallback) -> list[TaskRow]:
     """Every task of the study, its demonstration task included. Tasks built from installed packages are found again by the
     packages' versions; files and folders are read again, so that an edited file is a new task."""
-    names = dict.fromkeys([*study.config.tasks, study.config.characterize.task])
-    rows, n_made = [], 0
-    for done, name in enumerate(names):
+    names = list(dict.fromkeys([*study.config.tasks, study.config.characterize.task]))
+    given_first = sorted(names, key=lambda name: name.startswith("docs/"))  # a mistake in a user's file is known at once
+    rows, n_made = {}, 0
+    for done, name in enumerate(given_first):
         report(done, len(names))
         known = set(study.storage.keys("tasks"))
-        rows.append(_docs_row(study, name) if name.startswith("docs/") else _publish(study, load_task(name)))
+        rows[name] = _docs_row(study, name) if name.startswith("docs/") else _publish(study, load_task(name))
         n_made += set(study.storage.keys("tasks")) != known
     study.made(n_made, "tasks")
-    return rows
+    return [rows[name] for name in names]
 
 
 def _docs_row(study: Study, name: str) -> TaskRow:
