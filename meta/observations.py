@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from cluster.storage import Storage, digest
 from meta.curves import METRICS, forecast, to_loss
@@ -40,13 +40,13 @@ class ObservationSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    sizes: tuple[int, ...] = (64, 128, 256)
+    sizes: tuple[int, ...] = Field((64, 128, 256), min_length=1)
     """Rows of the labelled samples; sizes above a task's training rows are left out."""
-    n_seeds: int = 2
+    n_seeds: int = Field(2, ge=1)
     """Samples drawn at each size: the sweep's subsets of seeds 0, 1, ..."""
     subset: str = "stratified"
     """Kind of subset (probes.subsets), the sweep's own."""
-    max_eval_rows: int = 256
+    max_eval_rows: int = Field(256, ge=20)
     """Unlabelled rows of the test split that the sample is set beside."""
 
 

@@ -9,7 +9,7 @@ order candidates run is not decided here.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 TOLERANCE = 0.005
 """Half a point of the metric: less than this is not worth a larger model."""
@@ -20,14 +20,24 @@ class SearchSpace(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    n_layers: tuple[int, ...] = (1, 2, 3, 4)
+    n_layers: tuple[PositiveInt, ...] = Field((1, 2, 3, 4), min_length=1)
     """Depths to choose from."""
-    hidden_size: tuple[int, ...] = (64, 128, 192)
+    hidden_size: tuple[PositiveInt, ...] = Field((64, 128, 192), min_length=1)
     """Widths to choose from; multiples of 64 (the size of a head)."""
     lr: tuple[float, float] = (3e-4, 6e-3)
     """Peak learning rate, log-uniform."""
     mask_rate: tuple[float, float] = (0.15, 0.45)
     """Share of tokens to predict, uniform."""
+
+    @model_validator(mode="after")
+    def _can_be_searched(self) -> "SearchSpace":
+        if any(width % 64 for width in self.hidden_size):
+            raise ValueError("hidden_size: widths are multiples of 64")
+        if not 0 < self.lr[0] < self.lr[1]:
+            raise ValueError("lr: a range (low, high) with 0 < low < high")
+        if not 0 < self.mask_rate[0] < self.mask_rate[1] < 1:
+            raise ValueError("mask_rate: a range (low, high) with 0 < low < high < 1")
+        return self
 
     def describe(self) -> dict[str, tuple[Any, ...]]:
         """The space in the plain form that a searcher takes: name -> (kind, *arguments)."""

@@ -13,6 +13,7 @@ from meta.characterize import characterize, check_request
 from meta.metamodel import Metamodel
 from meta.report.wording import six_answers
 from meta.sample import EvalSample, LabelledSample, prepare
+from probes.encoders.load import check_encoder
 from probes.tasks.read import Columns, read_labelled, read_table, read_unlabelled
 from ray_jobs.embed_sample import as_task, embed_sample
 from ray_jobs.progress import StageProgress
@@ -47,8 +48,10 @@ def run_characterize(
     model, name = load_metamodel(metamodel)
     check_request(metric, target, model.metric)
     storage = Storage(out)
-    _check_writable(storage)
     refs = tuple(dict.fromkeys(encoders)) or default_encoders()
+    for ref in refs:
+        check_encoder(ref)
+    _check_writable(storage)
     task = as_task(prepared)
     progress = StageProgress(len(refs) + 1)
     log_path = Path(storage.uri) / "logs" / "ray.log" if storage.is_local else None
@@ -91,19 +94,22 @@ def read_samples(train: Path, eval_path: Path | None, columns: Columns) -> tuple
 def load_metamodel(folder: str | None) -> tuple[Metamodel, str]:
     """(metamodel, its name): that in `folder` (path or URI), or the one that ships. Raises UserError: none there, of another
     version, or corrupt."""
-    place = (folder or str(files("meta") / "shipped")).rstrip("/")
+    place = Storage(folder or str(files("meta") / "shipped")).uri.rstrip("/")  # in full: `.` has a name and a parent, too
     parent, _, name = place.rpartition("/")
-    storage = Storage(parent or ("/" if place.startswith("/") else "."))
-    if not storage.exists(f"{name}/card.json"):
-        if folder is None:
-            raise UserError("no metamodel ships with this build; give one made by `neoberta fit` as --metamodel FOLDER")
-        raise UserError(f"--metamodel {place}: no metamodel there; give the folder that `neoberta fit` wrote")
     try:
+        storage = Storage("/" if place.startswith("/") and not parent else parent)
+        if name in ("", ".", "..") or not storage.exists(f"{name}/card.json"):
+            if folder is None:
+                raise UserError("no metamodel ships with this build; give one made by `neoberta fit` as --metamodel FOLDER")
+            raise UserError(f"--metamodel {place or '/'}: no metamodel there; give the folder that `neoberta fit` wrote")
         if storage.exists(f"{name}/{MANIFEST}"):
             storage.verify_folder(name)
         model = Metamodel.load(storage.local_path(name))
     except CorruptArtefactError as error:
         raise UserError(f"--metamodel {error}; make it again with `neoberta fit`") from error
+    except OSError as error:
+        reason = (error.strerror or str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"--metamodel {place}: cannot be read ({reason:.200}); give a folder on this machine") from error
     return model, "shipped" if folder is None else name
 
 
@@ -124,6 +130,11 @@ def write_answers(answers: Answers, storage: Storage, folder: str = "") -> None:
 
 def _check_writable(storage: Storage) -> None:
     """Fail before the work where nothing can be written. Raises UserError."""
+    for name in (ANSWERS_FILE, REPORT_FILE):
+        if storage.is_local and (Path(storage.uri) / name).is_dir():
+            raise UserError(
+                f"{storage.uri}/{name}: is a folder, and a file is to be written there; remove it or choose another --out"
+            )
     probe = ".writable"
     try:
         storage.write_bytes(probe, b"")

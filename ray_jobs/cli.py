@@ -4,12 +4,13 @@ Exit codes: 0 done, 1 failed, 2 the user's mistake, 130 stopped.
 """
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cluster.storage import UserError
+from cluster.storage import CorruptArtefactError, UserError
 
 app = typer.Typer(
     name="neoberta",
@@ -133,16 +134,26 @@ def doctor() -> None:
     raise typer.Exit(run_doctor())
 
 
+def _show_warning(message: Warning | str, category: type[Warning], filename: str, *_: object) -> None:
+    """Our own warnings are for the user, one line each; those of libraries are not."""
+    if Path(filename).resolve().is_relative_to(Path(__file__).resolve().parents[1]) and "site-packages" not in filename:
+        print(f"note: {message}", file=sys.stderr)
+
+
 def main() -> None:
     """Console entry point."""
+    warnings.showwarning = _show_warning
     try:
-        status = app(standalone_mode=False)
+        status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except UserError as error:
         print(f"neoberta: {error}", file=sys.stderr)
         status = 2
     except UsageError as error:
         print(f"neoberta: {error.format_message()} (see neoberta --help)", file=sys.stderr)  # type: ignore[attr-defined]
         status = 2
+    except CorruptArtefactError as error:
+        print(f"neoberta: {error}; delete it and run the same command again", file=sys.stderr)
+        status = 1
     except (KeyboardInterrupt, typer.Abort):
         print("neoberta: stopped; the same command goes on where it was", file=sys.stderr)
         status = 130

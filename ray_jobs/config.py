@@ -23,7 +23,7 @@ Model = TypeVar("Model", bound=BaseModel)
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises UserError."""
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = _copy(yaml.safe_load(path.read_text(encoding="utf-8")))  # a copy ends only where no alias holds itself
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); give the path of a YAML file") from error
     except UnicodeDecodeError as error:
@@ -32,6 +32,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         raise UserError(f"{place}: not valid YAML ({getattr(error, 'problem', error)})") from error
+    except RecursionError:
+        raise UserError(f"{path}: an alias that holds itself, or nested too deeply; write the values out") from None
     if not isinstance(value, dict):
         raise UserError(f"{path}: must be a mapping of keys to values, found {type(value).__name__}")
     return value
@@ -51,9 +53,11 @@ def apply_overrides(value: dict[str, Any], overrides: Sequence[str]) -> dict[str
             if not isinstance(node, dict | list):
                 raise UserError(f"--set {override}: {part} is a value, not a section")
         try:
-            parsed = yaml.safe_load(text)
+            parsed = _copy(yaml.safe_load(text))
         except yaml.YAMLError as error:
             raise UserError(f"--set {override}: the value is not valid YAML") from error
+        except RecursionError:
+            raise UserError(f"--set {override:.60}: an alias that holds itself, or nested too deeply") from None
         node[_index(node, last, override) if isinstance(node, list) else last] = parsed
     return result
 

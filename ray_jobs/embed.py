@@ -63,6 +63,9 @@ def make_encoders(study: Study, report: ProgressCallback, checkpoints: dict[str,
         info = _describe(ref)
         views = _wanted_views(config, info)
         rows.append(EncoderRow(name=config.name, ref=ref, info=replace(info, ref=config.name), views=views))
+        same = [row.name for row in rows[:-1] if row.info.fingerprint == info.fingerprint]
+        if same:
+            raise UserError(f"encoders: {same[0]} and {config.name} are the same encoder; name it once")
     return rows
 
 

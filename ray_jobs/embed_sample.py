@@ -11,7 +11,7 @@ import numpy as np
 from cluster.storage import Storage
 from meta.sample import EmbeddedEncoder, Prepared
 from probes.cache import EmbeddingCache
-from probes.embed import ShardEncoder, embed_texts, task_matrix, task_texts
+from probes.embed import ShardEncoder, embed_texts, plan_shards, task_matrix, task_texts
 from probes.encoders.base import Encoder, View
 from probes.encoders.load import load_encoder
 from probes.tasks.task import Split, Task
@@ -52,7 +52,9 @@ def embed_sample(
     fits_here = encoder.info.family in ("lsa", "static")  # cheap, and an lsa fitted here exists nowhere else
     n_truncated = 0
     if n_missing and not fits_here and (address is not None or n_missing > RAY_ABOVE_TEXTS):
-        n_truncated = _embed_by_ray(ref, cache, encoder.info, texts, report, address, log_path)
+        items = plan_shards(cache, encoder.info, texts, views, TEXTS_PER_SHARD)
+        with _session(address, log_path):
+            n_truncated = _embed_by_ray(ref, items, storage, report)
     elif n_missing:
         n_truncated = int(
             embed_texts(encoder, cache, texts, views, texts_per_shard=TEXTS_PER_SHARD, progress=report)["n_truncated"]

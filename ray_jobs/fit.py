@@ -8,16 +8,18 @@ from pydantic import BaseModel
 
 from cluster.storage import digest
 from meta.evaluation import evaluation_tables, held_out_predictions
-from meta.metamodel import Metamodel
+from meta.metamodel import SCHEMA, Metamodel
 from meta.observations import observation_table, plan_observations, run_observations
 from probes.encoders.base import View
-from probes.sweep import load_results
+from probes.sweep import is_done, load_results
 from ray_jobs.embed import EncoderRow
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study
 from ray_jobs.sweep import fan_out_blocks, sweep_blocks
 from ray_jobs.tasks import TaskRow
 
+FIT_VERSION = 1
+"""Raised when the same observations would give another metamodel or another evaluation."""
 METRIC = "accuracy"
 """What the study's metamodel forecasts."""
 
@@ -50,7 +52,7 @@ def observe(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], en
         encoder.model_copy(update={"views": observed_views(encoder.views, config.views_per_encoder)}) for encoder in encoders
     ]
     blocks = plan_observations(config.observations, sweep_blocks(study, tasks, thinned, set()), set())
-    missing = [block for block in blocks if not study.storage.exists(f"observations/{block['key']}.parquet")]
+    missing = [block for block in blocks if not is_done(study.storage, f"observations/{block['key']}.parquet")]
     fan_out_blocks(study, report, run_observations, missing, name="observe")
     return [block["key"] for block in blocks]
 
@@ -61,7 +63,14 @@ def fit(
     """Fit the metamodel on every task but those of the demonstration task's family; evaluate it leaving tasks out."""
     keys = observe(study, report, tasks, encoders)
     frame = training_frame(study, tasks, keys, probe_keys)
-    identity = {"observations": sorted(keys), "probes": sorted(probe_keys), "left_out": left_out_families(study, tasks)}
+    identity = {
+        "versions": [SCHEMA, FIT_VERSION],
+        "metric": METRIC,
+        "observations": sorted(keys),
+        "probes": sorted(probe_keys),
+        "families": sorted((task.fingerprint, task.family) for task in tasks),
+        "left_out": left_out_families(study, tasks),
+    }
     key = digest(identity)
     result = FitResult(
         metamodel_key=f"metamodels/{key}",
@@ -83,8 +92,11 @@ def fit(
 
 
 def training_frame(study: Study, tasks: Sequence[TaskRow], keys: Sequence[str], probe_keys: Sequence[str]) -> pd.DataFrame:
-    """Observations with their truth, without the demonstration task's family."""
-    frame = observation_table(study.storage, load_results(study.storage, probe_keys), keys=keys)
+    """Observations with their truth, without the demonstration task's family. Names and families are the study's of today: the
+    files, keyed by content, may have been written under others."""
+    frame = observation_table(study.storage, load_results(study.storage, probe_keys), keys=list(dict.fromkeys(keys)))
+    frame["task"] = frame["task_fingerprint"].map({task.fingerprint: task.name for task in tasks})
+    frame["task_family"] = frame["task_fingerprint"].map({task.fingerprint: task.family for task in tasks})
     return frame[~frame["task_family"].isin(left_out_families(study, tasks))].reset_index(drop=True)
 
 

@@ -22,6 +22,9 @@ from ray_jobs.embed_sample import CachedViews, as_task, time_encoder
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study
 
+ANSWERS_VERSION = 1
+"""Raised when the same sample would be answered otherwise."""
+
 
 class HeldOutResult(BaseModel):
     """What the stage leaves behind."""
@@ -39,6 +42,7 @@ def characterize_held_out(study: Study, report: ProgressCallback, done: dict[str
     row = next(task for task in done["tasks"] if task.name == config.task)
     encoders: list[EncoderRow] = done["encoders"]
     identity = [
+        ANSWERS_VERSION,
         config,
         study.config.seed,
         row.fingerprint,

@@ -10,6 +10,7 @@ from cluster.storage import UserError
 from ray_jobs.embed import check_encoders
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study, StudyConfig
+from ray_jobs.tasks import check_families
 
 Results = dict[str, Any]
 Step = Callable[[Study, ProgressCallback, Results], Any]
@@ -52,6 +53,8 @@ def run_stages(config: StudyConfig, *, out: str, last: str, address: str | None 
             check_encoders(study)
         for name in wanted:
             title, step = every[name]
+            if name == "tokenizer" and "fit" in wanted:
+                check_families(config, done["tasks"])
             done[name] = study.run(title, lambda study, report, step=step: step(study, report, done))
     return done
 

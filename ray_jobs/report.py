@@ -60,6 +60,7 @@ def gather(study: Study, done: dict[str, Any]) -> PilotReportData:
     encoders: list[EncoderRow] = done["encoders"]
     probes = load_results(study.storage, done["sweep"]).to_pandas()
     probes["encoder"] = probes["encoder_fingerprint"].map({encoder.info.fingerprint: encoder.name for encoder in encoders})
+    probes["task"] = probes["task_fingerprint"].map({task.fingerprint: task.name for task in tasks})
     held_out_task = study.config.characterize.task
     answers = study.storage.read_json(done["characterize"].answers_key)
     return PilotReportData(

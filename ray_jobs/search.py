@@ -32,6 +32,8 @@ from ray_jobs.tasks import TaskRow
 from ray_jobs.tokenizer import learning_texts, read_tokenizer
 
 MAX_EVAL_TEXTS = 256
+SEARCH_VERSION = 1
+"""Raised when the same point would be judged otherwise."""
 MAX_LENGTH = 128
 """Tokens of a row in the candidates' pretraining."""
 POOLINGS = ("mean",)
@@ -48,6 +50,7 @@ class SearchResult(BaseModel):
 
 def search(study: Study, report: ProgressCallback, done: dict[str, Any]) -> SearchResult:
     """Try `search.n_trials` candidates; those whose result is there already are told to the searcher instead of being run."""
+    from cluster.resources import available_cpus
     from cluster.tune import search as tune_search
 
     config, fixed = study.config.search, _fixed_part(study, done)
@@ -65,7 +68,7 @@ def search(study: Study, report: ProgressCallback, done: dict[str, Any]) -> Sear
             n_done += 1
             report(n_done, config.n_trials)
 
-        tune_search(
+        outcomes = tune_search(
             functools.partial(try_candidate, fixed=fixed, folder=folder, storage_uri=study.storage.uri),
             config.space.describe(),
             metric="predicted",
@@ -74,10 +77,16 @@ def search(study: Study, report: ProgressCallback, done: dict[str, Any]) -> Sear
             seed=study.config.seed,
             name="search",
             storage_dir=study.ray_folder,
-            max_concurrent=2,
+            max_concurrent=1,  # one after the other: an interrupted search then proposes what an undisturbed one would
+            cpus=min(2, available_cpus()),
             known=[(entry["point"], {"predicted": entry["candidate"]["predicted"]}) for entry in known],
             on_done=count,
         )
+        failed = [outcome for outcome in outcomes if outcome.error]
+        if failed:
+            raise RuntimeError(
+                f"meta-search: {len(failed)} candidates failed; the first, {failed[0].config}: {failed[0].error}"
+            )
         known = [study.storage.read_json(key) for key in study.storage.keys(folder)]
         known.sort(key=lambda entry: entry["finished_at"])
     candidates = [Candidate.model_validate(entry["candidate"]) for entry in known]
@@ -98,6 +107,7 @@ def _fixed_part(study: Study, done: dict[str, Any]) -> dict[str, Any]:
     tokenizer = read_tokenizer(study.storage, done["tokenizer"])
     corpus, held_out = build_corpora(learning_texts(study), tokenizer, MAX_LENGTH, study.storage)
     return {
+        "version": SEARCH_VERSION,
         "tokenizer": done["tokenizer"],
         "corpus": corpus,
         "held_out": held_out,

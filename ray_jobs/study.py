@@ -1,5 +1,6 @@
 """A study: one configuration that every stage reads, and the place (storage, Ray, ledger) where its stages run."""
 
+import difflib
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -7,15 +8,16 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
 from cluster.storage import Storage, UserError, digest
 from meta.observations import ObservationSpec
 from meta.search import SearchSpace
 from neoberta.config import PretrainConfig
 from probes.sweep import SweepSpec
+from probes.tasks.docs.registry import DOCS_TASKS
 from ray_jobs.config import StrictModel, apply_overrides, read_yaml, validate
 from ray_jobs.progress import ProgressCallback, StageProgress
 
@@ -43,8 +45,8 @@ class EncoderConfig(StrictModel):
 
     ref: str
     """`hf:ID`, `lsa:DIM`, `static:FILE`; `neoberta:NAME` and `random:NAME` name one of the study's own `neobertas`."""
-    layers: Literal["all"] | tuple[int, ...] = "all"
-    poolings: tuple[Literal["cls", "mean", "max"], ...] = ("cls", "mean", "max")
+    layers: Literal["all"] | Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = "all"
+    poolings: tuple[Literal["cls", "mean", "max"], ...] = Field(("cls", "mean", "max"), min_length=1)
 
     @property
     def name(self) -> str:
@@ -89,7 +91,7 @@ class StudyConfig(StrictModel):
     """Everything that a study does; the presets in `ray_jobs/configs` are examples."""
 
     name: str
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     tasks: tuple[str, ...] = Field(min_length=1)
     """Task references (DESIGN: folders, CSV files, hub names, `docs/NAME`)."""
     docs: DocsConfig = DocsConfig()
@@ -110,7 +112,21 @@ class StudyConfig(StrictModel):
         twice = sorted({task for task in tasks if tasks.count(task) > 1})
         if twice:
             raise ValueError(f"task {twice[0]} is listed twice")
+        unknown = [task for task in tasks if task.startswith("docs/") and task.removeprefix("docs/") not in DOCS_TASKS]
+        if unknown:
+            nearest = difflib.get_close_matches(unknown[0].removeprefix("docs/"), DOCS_TASKS, n=1, cutoff=0.0)[0]
+            raise ValueError(f"{unknown[0]}: no such task; did you mean docs/{nearest}?")
         return tasks
+
+    @model_validator(mode="after")
+    def _observations_are_swept(self) -> "StudyConfig":
+        observed = self.metamodel.observations
+        extra = sorted(set(observed.sizes) - set(self.sweep.sizes))
+        if extra:
+            raise ValueError(f"metamodel.observations.sizes: {extra[0]} is not among sweep.sizes, so its truth is not measured")
+        if observed.subset not in self.sweep.subsets:
+            raise ValueError(f"metamodel.observations.subset: {observed.subset} is not among sweep.subsets")
+        return self
 
     @model_validator(mode="after")
     def _encoders_exist(self) -> "StudyConfig":
@@ -127,7 +143,10 @@ def load_study(path: Path, overrides: Sequence[str] = (), extra_tasks: Sequence[
     """A study from a YAML file, with `--set` overrides and further tasks. Raises UserError."""
     value = apply_overrides(read_yaml(path), overrides)
     if extra_tasks:
-        value["tasks"] = [*value.get("tasks", []), *extra_tasks]
+        given = value.get("tasks", [])
+        if not isinstance(given, list):
+            raise UserError(f"{path.name}: tasks: must be a list of task references (got {given!r})")
+        value["tasks"] = [*given, *extra_tasks]
     return validate(StudyConfig, value, path.name)
 
 

@@ -1,13 +1,19 @@
 """Stage 1: the study's tasks, loaded or built once and kept on the study's storage by fingerprint."""
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel, ConfigDict
 
+from cluster.storage import UserError
 from probes.tasks.docs.registry import DocsSource
 from probes.tasks.load import load_task
 from probes.tasks.store import save_task
 from probes.tasks.task import Task
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study, StudyConfig
+
+MIN_FAMILIES = 4
+"""Three to fit a metamodel on, and one to leave out."""
 
 
 class TaskRow(BaseModel):
@@ -40,8 +46,28 @@ def make_tasks(study: Study, report: ProgressCallback) -> list[TaskRow]:
         known = set(study.storage.keys("tasks"))
         rows[name] = _docs_row(study, name) if name.startswith("docs/") else _publish(study, load_task(name))
         n_made += set(study.storage.keys("tasks")) != known
+    _check_distinct(rows)
     study.made(n_made, "tasks")
     return [rows[name] for name in names]
+
+
+def check_families(config: StudyConfig, tasks: Sequence[TaskRow]) -> None:
+    """Whether a metamodel can be fitted, and judged with a family left out, before anything is embedded. Raises UserError."""
+    held_out = {task.family for task in tasks if task.name == config.characterize.task}
+    n_families = len({task.family for task in tasks} - held_out)
+    if n_families < MIN_FAMILIES:
+        raise UserError(
+            f"tasks: {n_families} families besides that of {config.characterize.task}; a metamodel needs {MIN_FAMILIES} "
+            "(tasks of one family share texts or labels): add other tasks"
+        )
+
+
+def _check_distinct(rows: dict[str, TaskRow]) -> None:
+    first: dict[str, str] = {}
+    for name, row in rows.items():
+        if row.fingerprint in first:
+            raise UserError(f"tasks: {first[row.fingerprint]} and {name} are the same task; name it once")
+        first[row.fingerprint] = name
 
 
 def _docs_row(study: Study, name: str) -> TaskRow:

@@ -79,6 +79,15 @@ def test_the_full_study_plans_glue_and_the_hub_encoders():
         ([], ["docs/library"], "listed twice"),
         (["neobertas.neoberta-2x64.model.hidden_size=65"], [], "hidden_size 65"),
         (["characterize.target=2"], [], "characterize.target"),
+        (["encoders.0.layers=[-1]"], [], "encoders.0.layers"),
+        (["encoders.0.layers=[]"], [], "encoders.0.layers"),
+        (["metamodel.observations.sizes=[17]"], [], "17 is not among sweep.sizes"),
+        (["metamodel.observations.subset=uniform"], [], "uniform is not among sweep.subsets"),
+        (["search.space.hidden_size=[65]"], [], "multiples of 64"),
+        (["search.space.lr=[1,0]"], [], "0 < low < high"),
+        (["tasks=5"], ["a.csv"], "must be a list"),
+        (["tasks=[docs/libary]"], [], "did you mean docs/library"),
+        (["seed=-1"], [], "seed"),
     ],
 )
 def test_a_mistake_in_a_study_is_one_line(overrides, tasks, message):
