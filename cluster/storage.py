@@ -68,7 +68,7 @@ class Storage:
 
     Keys are relative POSIX paths, for example `probes/3f2a.parquet`; anything else (absolute, `..`, empty parts) is a
     ValueError, so that no key leads out of the root. Instances are cheap and picklable: send the URI or the instance to a
-    worker, never an open file.
+    worker, never an open file. Raises UserError for a URI that names no place.
     """
 
     def __init__(self, uri: str | Path):
@@ -77,7 +77,12 @@ class Storage:
             self.uri = unquote(urlsplit(self.uri).path)
         self.is_local = "://" not in self.uri
         if self.is_local:
-            self.uri = str(Path(self.uri).expanduser().resolve())
+            try:
+                self.uri = str(Path(self.uri).expanduser().resolve())
+            except RuntimeError as error:  # no such user, or links in a circle
+                raise UserError(f"{uri}: no such place ({error}); write the path in full") from error
+        elif not self.uri.partition("://")[2].strip("/"):
+            raise UserError(f"{uri}: nothing follows ://; write for example s3://bucket/folder")
 
     def __repr__(self) -> str:
         return f"Storage({self.uri!r})"
@@ -328,13 +333,13 @@ def _write_manifest(folder: Path) -> None:
 def _check_manifest(folder: Path, name: str) -> None:
     try:
         files = json.loads((folder / MANIFEST).read_text())["files"]
+        for file_name, expected in files.items():
+            path = folder / file_name
+            if not path.is_file() or path.stat().st_size != expected["size_bytes"]:
+                raise CorruptArtefactError(f"{name}/{file_name}: missing or truncated")
+            if file_digest(path) != expected["sha256"]:
+                raise CorruptArtefactError(f"{name}/{file_name}: checksum does not match")
     except FileNotFoundError:
         raise CorruptArtefactError(f"{name}: no {MANIFEST}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise CorruptArtefactError(f"{name}/{MANIFEST}: {error}") from error
-    for file_name, expected in files.items():
-        path = folder / file_name
-        if not path.is_file() or path.stat().st_size != expected["size_bytes"]:
-            raise CorruptArtefactError(f"{name}/{file_name}: missing or truncated")
-        if file_digest(path) != expected["sha256"]:
-            raise CorruptArtefactError(f"{name}/{file_name}: checksum does not match")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptArtefactError(f"{name}/{MANIFEST}: not a manifest ({type(error).__name__}: {error})") from error

@@ -181,10 +181,11 @@ class Metamodel:
             if version == (SCHEMA, FEATURES_VERSION):
                 booster = xgboost.Booster()
                 booster.load_model(folder / TREES_FILE)
+                _check_stored(stored, booster.num_features())
                 fitted = {name: tuple(stored[name]) for name in ("feature_names", "noise", "trust", "factors")}
                 fitted["spread"] = tuple(tuple(row) for row in stored["spread"])
                 return cls(metric=stored["metric"], booster=booster, card=stored["card"], **fitted)
-        except (ValueError, KeyError, TypeError, xgboost.core.XGBoostError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, xgboost.core.XGBoostError) as error:
             raise CorruptArtefactError(f"{folder}: cannot be read ({str(error).splitlines()[0]})") from error
         wanted = (SCHEMA, FEATURES_VERSION)
         raise UserError(f"{folder}: metamodel of version {version}, this program reads {wanted}; run `neoberta fit` again")
@@ -201,6 +202,30 @@ class Metamodel:
             values = logs(features[name].to_numpy(dtype=np.float64))
             total += np.maximum(logs(low) - values, 0.0) + np.maximum(values - logs(high), 0.0)
         return total
+
+
+def _check_stored(stored: Mapping[str, Any], n_features: int) -> None:
+    """Raises ValueError, KeyError, TypeError or AttributeError for a stored form that `predict` would stumble over."""
+    shapes = {
+        "noise": (3,),
+        "spread": (len(OCTAVE_KNOTS), len(QUANTILES)),
+        "trust": (len(OCTAVE_KNOTS),),
+        "factors": (len(QUANTILES),),
+    }
+    for name, shape in shapes.items():
+        values = np.array(stored[name], dtype=np.float64)
+        if values.shape != shape or not np.isfinite(values).all():
+            raise ValueError(f"{name}: must be finite numbers of shape {shape}, found shape {values.shape}")
+    names, card = stored["feature_names"], stored["card"]
+    if not isinstance(names, list) or len(names) != n_features or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"feature_names: must be the names of the trees' {n_features} inputs")
+    if stored["metric"] not in METRICS:
+        raise ValueError(f"metric: must be one of {', '.join(METRICS)}")
+    if not np.isfinite(np.float64(card["max_octaves"])):
+        raise ValueError("max_octaves: must be a number")
+    for name, bounds in card["ranges"].items():
+        if name not in RANGE_FEATURES or not np.isfinite(np.array(bounds, dtype=np.float64).reshape(2)).all():
+            raise ValueError(f"ranges: {name}: must be the least and the greatest of one of {', '.join(RANGE_FEATURES)}")
 
 
 @dataclass(frozen=True)

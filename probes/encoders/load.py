@@ -1,7 +1,9 @@
 """From an encoder reference to a loaded encoder."""
 
 import dataclasses
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from cluster.storage import UserError
 from neoberta.precision import Precision
@@ -57,6 +59,24 @@ def load_encoder(
     if view is not None:
         encoder.info = dataclasses.replace(encoder.info, views=(resolve_view(encoder.info, view),))
     return encoder
+
+
+def check_encoder(ref: str) -> None:
+    """Raises UserError for what can be known of `ref` without loading its weights: how it is spelt, whether there is such a
+    folder or file (a hub model is downloaded), and whether its files can be loaded."""
+    family, name = family_of(parse_ref(ref)[0])
+    if family == "lsa" and name.isdecimal():
+        if int(name) < 1:
+            raise UserError(f"encoder {ref}: the dimension must be 1 or more, for example lsa:256")
+    elif family == "static":
+        if not Path(os.path.expanduser(name)).is_file():
+            raise UserError(f"encoder {ref}: {name} cannot be read (no such file); give a file of word vectors")
+    else:
+        from probes.encoders.model_folder import check_model_folder, find_model_folder
+
+        folder = find_model_folder(name, ref)
+        if family != "lsa":
+            check_model_folder(folder, ref, needs_weights=family != "random")
 
 
 def describe_encoder(ref: str) -> EncoderInfo:

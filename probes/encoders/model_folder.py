@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import importlib.util
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ _NOT_IDENTITY = frozenset({"_name_or_path", "name_or_path", "transformers_versio
 
 def find_model_folder(name: str, ref: str) -> Path:
     """The local folder of the model `name` (folder, URI, wheel or hub id, `@revision` for the hub). Raises UserError."""
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # unlike Path.expanduser, leaves a user who does not exist as written
     if path.is_dir():
         return path
     if "://" in name:

@@ -10,6 +10,8 @@ from probes.features.decomposition import Decomposition, decompose
 
 N_EVIDENCE_ITERATIONS = 11
 """Fixed-point iterations of LogME; the published implementation stops after as many."""
+_LEAST_PRECISION = 1e-12
+"""Floor of α and β: γ is 0 where X is all zeros (α then cancels from the evidence) and n where X leaves no residual."""
 
 
 def logme(X: np.ndarray, y: np.ndarray, n_classes: int, *, decomposition: Decomposition | None = None) -> float:
@@ -38,8 +40,8 @@ def _log_evidence(squares: np.ndarray, projected: np.ndarray, outside: float, n_
         gamma = np.sum(squares / (squares + ratio))
         weight_square = np.sum(squares * projected**2 / (squares + ratio) ** 2)
         residual = np.sum((projected * ratio / (squares + ratio)) ** 2) + outside
-        alpha = gamma / (weight_square + 1e-5)
-        beta = (n_rows - gamma) / (residual + 1e-5)
+        alpha = max(gamma / (weight_square + 1e-5), _LEAST_PRECISION)
+        beta = max((n_rows - gamma) / (residual + 1e-5), _LEAST_PRECISION)
         if abs(alpha / beta - previous) <= 1e-3 * previous:
             break
         previous = alpha / beta

@@ -28,8 +28,8 @@ def load_folder_task(ref: str, folder: Path, columns: Columns | None = None) -> 
         texts, pairs, written = read_labelled(path, columns, is_whole=False)
         tables[split] = Labelled(texts, pairs, [_label(text, row, names, path) for row, text in enumerate(written, 1)])
     info = {key: value for key in ("task", "domain", "language", "licence") if isinstance(value := about.get(key), str)}
-    info |= about.get("info", {})
-    return assemble(ref, tables, label_names=names, family=about.get("family", ""), info=info)
+    info |= about.get("info") or {}
+    return assemble(ref, tables, label_names=names, family=about.get("family") or "", info=info)
 
 
 def _about(folder: Path) -> dict[str, Any]:
@@ -39,10 +39,15 @@ def _about(folder: Path) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         names = about.get("label_names")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: not a JSON object ({error}); mend or remove it") from error
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise UserError(f"{path}: label_names is not a list of strings; mend or remove it")
+    info = about.get("info")
+    if info is not None and not (isinstance(info, dict) and all(isinstance(value, str) for value in info.values())):
+        raise UserError(f"{path}: info is not an object whose values are strings; mend or remove it")
+    if not isinstance(about.get("family", ""), str | None):
+        raise UserError(f"{path}: family is not a string; mend or remove it")
     return about
 
 

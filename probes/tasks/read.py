@@ -7,7 +7,7 @@ import difflib
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,10 +103,36 @@ def _texts(
 def _column(table: dict[str, list[Any]], name: str, option: str, path: str | Path) -> list[Any]:
     if name in table:
         return table[name]
+    separator = _separator_seen(table, path)
+    if separator:
+        raise UserError(f"{path}: no column {name!r}; {separator}")
     near = difflib.get_close_matches(name.lower(), [known.lower() for known in table], n=1, cutoff=0.5)
     guess = next((f" (did you mean {known!r}?)" for known in table if near and known.lower() == near[0]), "")
     there = ", ".join(map(repr, list(table)[:12])) + (", ..." if len(table) > 12 else "")
     raise UserError(f"{path}: no column {name!r}{guess}; it has {there}; choose one with {option}")
+
+
+def _separator_seen(names: Iterable[str], path: str | Path) -> str:
+    """What to do about a delimited file whose only column name looks like several under another separator; else empty."""
+    only, suffix = "".join(names), Path(path).suffix.lower()
+    if len(list(names)) != 1 or suffix not in (".csv", ".tsv"):
+        return ""
+    if suffix == ".csv" and "\t" in only:
+        return "the separator seems to be a tab: rename the file to .tsv"
+    if suffix == ".tsv" and "," in only:
+        return "the separator seems to be ',': rename the file to .csv"
+    if ";" in only:
+        return "the separator seems to be ';': save it with ',' (.csv) or with tabs (.tsv) between the cells"
+    return ""
+
+
+def _check_unicode(value: str, where: str) -> None:
+    """JSON can spell half a surrogate pair, which no file can hold. Raises UserError."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        code = f"\\u{ord(value[error.start]):04x}"
+        raise UserError(f"{where}: not valid Unicode ({code} alone, character {error.start + 1}); remove it") from None
 
 
 def _text(value: Any, row: int, column: str, path: str | Path, may_be_blank: bool) -> str:
@@ -117,6 +143,7 @@ def _text(value: Any, row: int, column: str, path: str | Path, may_be_blank: boo
         raise UserError(f"{path}: row {row}, column {column!r}: {shown} is not text; put quotes around it or remove the row")
     if not may_be_blank and not value.strip():
         raise UserError(f"{path}: row {row}, column {column!r}: blank text; fill it in or remove the row")
+    _check_unicode(value, f"{path}: row {row}, column {column!r}")
     return value
 
 
@@ -134,8 +161,9 @@ def _label(value: Any, row: int, column: str, path: str | Path) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)) or (isinstance(value, str) and not value.strip()):
         raise UserError(f"{where}: no label; fill it in, or move the row to the unlabelled file")
     if isinstance(value, str):
+        _check_unicode(value, where)
         return value.strip()
-    if isinstance(value, bool) or (isinstance(value, int | float) and value == int(value)):
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):  # infinity is no integer
         return str(value if isinstance(value, bool) else int(value))
     raise UserError(f"{where}: {value!r:.40} ({type(value).__name__}) is not a class; labels are text or whole numbers")
 
@@ -154,7 +182,9 @@ def _read_delimited(path: Path, delimiter: str) -> dict[str, list[Any]]:
                 cells = [[] for _ in header]
             elif record:  # an empty line is no row
                 if len(record) != len(header):
-                    advice = "put quotes around cells that contain the separator or a line break"
+                    advice = (
+                        _separator_seen(header, path) or "put quotes around cells that contain the separator or a line break"
+                    )
                     raise UserError(f"{path}: line {start}: {len(record)} cells under {len(header)} column names; {advice}")
                 for column, cell in zip(cells, record, strict=True):
                     column.append(cell or None)
@@ -182,7 +212,7 @@ def _read_jsonl(path: Path) -> dict[str, list[Any]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: line {number}: not JSON ({error}); write one object on each line") from error
         if not isinstance(row, dict):
             raise UserError(f'{path}: line {number}: not an object; write {{"text": ..., "label": ...}} on each line')

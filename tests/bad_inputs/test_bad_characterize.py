@@ -144,3 +144,39 @@ def test_the_command_line_ends_with_2_and_one_line(
     assert (
         capsys.readouterr().err == "neoberta: --target 2: accuracy is a fraction, above 0 and at most 1; did you mean 0.02?\n"
     )
+
+
+@pytest.mark.parametrize("place", [".", "./", "..", "/", "s3://", "~nobody-of-this-name/x"])
+def test_places_that_are_no_metamodel(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "inner")
+    with pytest.raises(UserError) as error:
+        load_metamodel(place)
+    assert "\n" not in str(error.value)
+
+
+def test_a_metamodel_where_the_network_does_not_reach(monkeypatch: pytest.MonkeyPatch):
+    def unreachable(self: Storage, key: str) -> bool:
+        raise OSError("When getting information: AWS Error NETWORK_CONNECTION")
+
+    monkeypatch.setattr(Storage, "exists", unreachable)
+    with pytest.raises(UserError, match=r"--metamodel s3://x/y: cannot be read .*NETWORK_CONNECTION"):
+        load_metamodel("s3://x/y")
+
+
+@pytest.mark.parametrize("name", ["answers.json", "report.html"])
+def test_a_folder_in_the_place_of_a_result(given: Given, name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Metamodel, "load", lambda folder: type("Loaded", (), {"metric": "accuracy", "card": {}})())
+    (given.out / name).mkdir(parents=True)
+    with pytest.raises(UserError, match=f"{name}: is a folder"):
+        given.run()
+    assert [path.name for path in given.out.iterdir()] == [name]
+
+
+def test_every_encoder_is_checked_before_the_first_is_run(given: Given, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Metamodel, "load", lambda folder: type("Loaded", (), {"metric": "accuracy", "card": {}})())
+    for bad in ("hf:/no/such/folder", "static:/no/such", "lsa:/no/such", "lsa:0", "random:~nobody-of-this-name/x"):
+        given.options["encoders"] = ("lsa:8", bad)
+        with pytest.raises(UserError, match=r"^encoder "):
+            given.run()
+        assert not given.out.exists()

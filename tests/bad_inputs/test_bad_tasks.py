@@ -142,3 +142,52 @@ def test_broken_folder(tmp_path, about, label, parts):
 def test_token_tasks_are_not_text_classification(tmp_path):
     pd.DataFrame({"tokens": [["a", "b"]], "tags": [[0, 1]]}).to_parquet(tmp_path / "train.parquet")
     assert "no column 'text'" in _message(load_task, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("row", "parts"),
+    [
+        ('{"text": "half \\ud800", "label": "a"}', ["row 2, column 'text'", "not valid Unicode", "character 6"]),
+        ('{"text": "whole", "label": "\\udc00"}', ["row 2, column 'label'", "not valid Unicode"]),
+        ('{"text": "whole", "label": "a"}\n' + "[" * 100_000, ["line 3", "not JSON"]),
+    ],
+)
+def test_jsonl_that_no_text_can_hold(tmp_path, row, parts):
+    path = _csv(tmp_path, '{"text": "first", "label": "b"}\n' + row + "\n", "rows.jsonl")
+    message = _message(load_task, str(path))
+    assert all(part in message for part in parts), message
+    message.encode()
+
+
+def test_an_infinite_label_is_no_class(tmp_path):
+    path = _csv(tmp_path, '{"text": "a", "label": 1}\n{"text": "b", "label": Infinity}\n', "rows.jsonl")
+    assert "row 2, column 'label': inf (float) is not a class" in _message(load_task, str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "part"),
+    [
+        ("rows.csv", "text;label\na;x\nb;y\n", "seems to be ';'"),
+        ("rows.csv", "text;label\na, b;x\nc;y\n", "seems to be ';'"),
+        ("rows.csv", "text\tlabel\na\tx\nb\ty\n", "rename the file to .tsv"),
+        ("rows.tsv", "text,label\na,x\nb,y\n", "rename the file to .csv"),
+    ],
+)
+def test_another_separator_is_recognised(tmp_path, name, content, part):
+    message = _message(load_task, str(_csv(tmp_path, content, name)))
+    assert part in message and "did you mean" not in message
+
+
+@pytest.mark.parametrize(
+    ("about", "part"),
+    [
+        ('{"info": 5}', "info is not"),
+        ('{"info": {"a": 5}}', "info is not"),
+        ('{"family": 5}', "family is not"),
+        ("5", "not a JSON"),
+    ],
+)
+def test_a_description_of_the_wrong_types(tmp_path, about, part):
+    pd.DataFrame({"text": ["a", "b"], "label": ["x", "y"]}).to_parquet(tmp_path / "train.parquet")
+    (tmp_path / "dataset.json").write_text(about)
+    assert part in _message(load_task, str(tmp_path))

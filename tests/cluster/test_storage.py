@@ -342,3 +342,19 @@ def test_the_home_folder_is_meant_by_a_tilde(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Storage("~/out").uri == str(tmp_path / "out")
     assert repr(Storage("~/out")) == f"Storage({str(tmp_path / 'out')!r})"
+
+
+@pytest.mark.parametrize("uri", ["s3://", "memory:///", "~nobody-of-this-name/x"])
+def test_a_uri_that_names_no_place_is_refused(uri):
+    with pytest.raises(UserError) as error:
+        Storage(uri)
+    assert uri in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("files", [[], None, {"a": {}}, {"a": []}])
+def test_a_manifest_of_another_shape_is_corrupt(tmp_path, files):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m/a").write_text("a")
+    (tmp_path / "m" / MANIFEST).write_text(json.dumps({"files": files}))
+    with pytest.raises(CorruptArtefactError, match="not a manifest"):
+        Storage(tmp_path).verify_folder("m")

@@ -135,3 +135,27 @@ def test_three_tasks_are_enough_to_answer_with_wide_ranges(frame, unseen):
     quantiles = small.predict(unseen)
     assert np.isfinite(quantiles).all()
     assert max(small.card["guaranteed_levels"]) <= 0.75
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"feature_names": ["n_train"]},
+        {"feature_names": None},
+        {"trust": [0.0]},
+        {"spread": [[0.0] * 5]},
+        {"spread": 3},
+        {"metric": "bleu"},
+        {"card": {}},
+        {"card": None},
+        {"card": {"max_octaves": 4.0, "ranges": None}},
+        {"card": {"max_octaves": None, "ranges": {}}},
+        {"card": {"max_octaves": 4.0, "ranges": {"n_train": [1.0]}}},
+        {"card": {"max_octaves": 4.0, "ranges": {"height": [1.0, 2.0]}}},
+    ],
+)
+def test_a_card_that_forecasting_would_stumble_over_is_corrupt(model, tmp_path, change):
+    card = tmp_path / model.save(Storage(tmp_path), "x") / CARD_FILE
+    card.write_text(json.dumps(json.loads(card.read_text()) | change))
+    with pytest.raises(CorruptArtefactError, match="cannot be read"):
+        Metamodel.load(card.parent)

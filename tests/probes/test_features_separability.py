@@ -98,3 +98,11 @@ def test_scores_do_not_change_under_rotation_and_the_decomposition_is_exact(seed
         assert name(X @ rotation, y, 3) == pytest.approx(name(X, y, 3), rel=1e-4, abs=1e-6)
     parts = decompose(X)
     assert np.abs((parts.left * parts.singular) @ parts.right.T - X).max() < 1e-3
+
+
+def test_logme_of_vectors_that_are_all_zeros_is_that_of_noise_alone():
+    y = np.array([0, 1, 0, 1])
+    residual = (y == 0).sum()
+    beta = 4 / residual
+    expected = 0.5 * np.log(beta) - 0.5 * np.log(2 * np.pi) - beta / 2 * residual / 4
+    assert logme(np.zeros((4, 3)), y, 2) == pytest.approx(expected, abs=1e-4)

@@ -40,7 +40,7 @@ def test_a_mistake_is_one_line_with_the_place(value, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("override", ["novalue", "=3", "name.x=3", "several.7.n_seeds=1", "name=[1"])
+@pytest.mark.parametrize("override", ["novalue", "=3", "name.x=3", "several.7.n_seeds=1", "name=[1", "name=&x [*x]"])
 def test_a_bad_override_is_refused(override):
     with pytest.raises(UserError, match="--set"):
         apply_overrides({"name": "a", "several": [{}]}, [override])
@@ -48,7 +48,12 @@ def test_a_bad_override_is_refused(override):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"a: [1", "not valid YAML"), (b"- 1", "must be a mapping"), (b"\xff\xfe", "not UTF-8")],
+    [
+        (b"a: [1", "not valid YAML"),
+        (b"- 1", "must be a mapping"),
+        (b"a: &x [*x]", "alias that holds itself"),
+        (b"\xff\xfe", "not UTF-8"),
+    ],
 )
 def test_unreadable_yaml_is_one_line(tmp_path, content, message):
     path = tmp_path / "bad.yaml"
