@@ -56,7 +56,7 @@ def test_the_answers_are_complete(undisturbed):
     assert answers.label_next and answers.encoders
     for space in answers.encoders:
         sizes = [point.n_train for point in space.curve]
-        assert sizes[:5] == [100, 200, 400, 800, 1600]
+        assert set(sizes) >= {100, 200, 400, 800, 1600}
         assert all(point.q05 <= point.q50 <= point.q95 for point in space.curve)
     assert sum(space.p_best for space in answers.encoders) <= 1 + 1e-6
 
