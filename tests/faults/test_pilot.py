@@ -75,6 +75,7 @@ def test_a_second_run_makes_nothing_anew_and_says_so(undisturbed):
     assert "already there" in result.stderr
 
 
+@pytest.mark.kills
 def test_killed_and_interrupted_runs_end_with_the_same_tables(undisturbed, tmp_path):
     stops = [
         ("checkpoints", 1, signal.SIGKILL),  # between two NeoBERTas
