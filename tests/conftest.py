@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-TIERS = ("ray", "slow")
+TIERS = ("ray", "slow", "grid", "kills")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -90,7 +90,7 @@ GRID = [
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
 @pytest.mark.parametrize(
     ("n", "d", "n_classes", "skewed", "weighted", "solver"),
-    CELLS + [pytest.param(*cell, marks=pytest.mark.slow) for cell in GRID],
+    CELLS + [pytest.param(*cell, marks=pytest.mark.grid) for cell in GRID],
 )
 def test_reaches_the_optimum_of_scikit_learn(n, d, n_classes, skewed, weighted, solver, dtype):
     problem = solved_by_scikit_learn(n, d, n_classes, skewed, weighted, solver)
