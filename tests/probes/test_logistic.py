@@ -83,7 +83,7 @@ GRID = [
     for n in (d - d // 4 + n_classes, 2 * d + n_classes)
     for skewed in (False, True)
 ]
-"""The whole grid, for the slow tier."""
+"""The whole grid, for `make test-all`."""
 
 
 @pytest.mark.filterwarnings("ignore:The number of unique classes")
