@@ -9,6 +9,7 @@
 | `AuthenticationTokenLoader` and `Config` cache the environment until told to read it again | test_session: two in a row |
 | Tune calls a Callback in the driver's process, pickles it only for a restore | test_tune: on_done with a lock |
 | Ray Data takes `max_task_retries` among the untyped arguments; never replaces a dead actor | test_data: kills_its_process |
+| `TorchTrainer._create_default_callbacks` names Train's callbacks, one asks a dashboard | test_train: no_cleaner |
 | `RAY_AIR_NEW_OUTPUT=0` and `verbose=0` silence Tune; the C++ core obeys `RAY_BACKEND_LOG_LEVEL` | test_session: quiet |
 """
 
@@ -57,3 +58,10 @@ def read_authentication_again() -> None:
     """Make this process see the present RAY_AUTH_MODE and RAY_AUTH_TOKEN: Ray reads them once, when it is imported."""
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
+
+
+def without_cleaner(callbacks: list[Any]) -> list[Any]:
+    """Ray Train's callbacks without the one that gives a dead controller's resources back to the cluster. An embedded Ray ends
+    with its driver: nothing is left to give back. And the cleaner asks the dashboard, which is not there, whether the
+    controller lives: each run would end 10 s later, when its question times out."""
+    return [callback for callback in callbacks if type(callback).__name__ != "PlacementGroupCleanerCallback"]

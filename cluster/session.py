@@ -31,17 +31,21 @@ _EMBEDDED_ENV = {
     "RAY_AUTH_MODE": "token",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's own switch for "this machine only"; workers inherit it
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process that waits for the cloud's notice that this node goes away
+    "RAY_TRAIN_METRICS_ENABLED": "0",  # for a dashboard that is not there
 }
 _QUIET_ENV = {
     "PYTHONBREAKPOINT": "",  # Ray points it at its own debugger and leaves it so; given back with the rest
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise a FutureWarning at every start without a GPU
     "RAY_AIR_NEW_OUTPUT": "0",  # the new reporter prints failed trials also when told to be silent
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # how soon Train sees a finished or lost worker (Ray's own: 2)
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths in configurations keep their meaning
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # five files a trial that nobody reads
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is an exception here, not Tune's silent early end
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray's C++ core writes its own errors straight to this process's stderr
 }
 _TOKEN = secrets.token_hex(32)
+_EMBEDDED_MARK = "NEOBERTA_EMBEDDED_RAY"
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,11 @@ def session(address: str | None = None, *, n_cpus: int | None = None, log_path: 
         yield _describe(is_embedded=address is None)
 
 
+def is_embedded() -> bool:
+    """Whether this process is in a Ray that it started itself and that ends with it."""
+    return os.environ.get(_EMBEDDED_MARK) == str(os.getpid())
+
+
 def route_logs() -> None:
     """Ray's libraries add console handlers of their own when they are first imported; take those away, so that everything goes
     where the session's log goes. To be called after such an import, within a session."""
@@ -106,7 +115,7 @@ def _embedded(n_cpus: int, log_path: Path | None) -> Iterator[None]:
     _remove_dead_folders()
     folder = Path(tempfile.mkdtemp(prefix=f"{_TEMP_PREFIX}{os.getpid()}-", dir=_short_temp_dir()))
     try:
-        with _environment(_EMBEDDED_ENV | {"RAY_AUTH_TOKEN": _TOKEN}):
+        with _environment(_EMBEDDED_ENV | {"RAY_AUTH_TOKEN": _TOKEN, _EMBEDDED_MARK: str(os.getpid())}):
             compat.read_authentication_again()
             try:
                 imports = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # workers import what this process can

@@ -73,6 +73,8 @@ class Storage:
 
     def __init__(self, uri: str | Path):
         self.uri = str(uri)
+        if not self.uri.strip():
+            raise UserError("the place to store results has an empty name; write a folder or a URI")
         if self.uri.startswith("file://"):
             self.uri = unquote(urlsplit(self.uri).path)
         self.is_local = "://" not in self.uri

@@ -18,8 +18,9 @@ import ray
 import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from cluster.compat import without_cleaner
 from cluster.resources import threads_for, worker_env
-from cluster.session import route_logs
+from cluster.session import is_embedded, route_logs
 from cluster.storage import CACHE_DIR_ENV_VAR
 
 EXTENSIONS_DIR_ENV_VAR = "TORCH_EXTENSIONS_DIR"
@@ -107,6 +108,10 @@ class _Trainer(TorchTrainer):
 
     def _register_sigint_handler(self, controller: Any) -> None:
         """Nothing: the session ends the run as it closes."""
+
+    def _create_default_callbacks(self) -> list[Any]:
+        callbacks = super()._create_default_callbacks()
+        return without_cleaner(callbacks) if is_embedded() else callbacks
 
 
 def _run_loop(bound: dict[str, Any]) -> None:

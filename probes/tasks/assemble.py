@@ -7,8 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from cluster.storage import UserError
-from probes.tasks.split import split_rows
+from probes.tasks.split import split_rows, text_key
 from probes.tasks.task import Split, Task
+
+NOTABLE_LEAK = 0.01
+"""Share of test texts that are in train too from which on it is said."""
 
 
 class Labelled(NamedTuple):
@@ -35,7 +38,8 @@ def assemble(
 
     Rows without a label and rows with a blank text are left out (the latter with a UserWarning). Where no test split remains
     validation takes its place; where only one split remains it is split by text. `label_names` fixes names and order; without
-    it the labels that occur are sorted, numbers as numbers. Raises UserError when fewer than two classes remain in train."""
+    it the labels that occur are sorted, numbers as numbers. A UserWarning tells of test texts that are in train too. Raises
+    UserError when fewer than two classes remain in train, and when all of test is in train."""
     usable = {name: _usable(table, f"{ref} ({name})") for name, table in tables.items()}
     usable = {name: table for name, table in usable.items() if table.labels}
     if not usable:
@@ -50,6 +54,7 @@ def assemble(
         raise UserError(f"{ref}: label {strange[0]!r} is not among the label names {', '.join(names[:8])}; mend dataset.json")
     if len(set(splits["train"].labels)) < 2:
         raise UserError(f"{ref}: only one class in train ({splits['train'].labels[0]!r}); a task needs rows of two or more")
+    _look_for_leak(ref, splits)
     number = {name: index for index, name in enumerate(names)}
     return Task(ref, names, {name: _encode(table, number) for name, table in splits.items()}, family, info or {})
 
@@ -86,6 +91,27 @@ def _with_test(ref: str, usable: dict[str, Labelled]) -> dict[str, Labelled]:
             f"{ref}: {len(whole.texts)} rows are too few to test on: every class has a single distinct text; add rows"
         )
     return {"train": whole.take(train), "test": whole.take(test)}
+
+
+def _look_for_leak(ref: str, splits: Mapping[str, Labelled]) -> None:
+    train, test = splits["train"], splits["test"]
+    n_known = len(_keys(test, among=set(_keys(train))))
+    if n_known == len(test.texts):
+        raise UserError(
+            f"{ref}: every text of test is in train too, so it would measure memory; give another test split, or none"
+        )
+    if n_known > NOTABLE_LEAK * len(test.texts):
+        warnings.warn(
+            f"{ref}: {n_known} of the {len(test.texts)} test texts are in train too; its scores may flatter",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _keys(table: Labelled, among: set[str] | None = None) -> list[str]:
+    pairs: Sequence[str | None] = table.pairs or [None] * len(table.texts)
+    keys = (text_key(text, pair) for text, pair in zip(table.texts, pairs, strict=True))
+    return [key for key in keys if among is None or key in among]
 
 
 def _joined(tables: list[Labelled]) -> Labelled:

@@ -312,6 +312,12 @@ def test_an_unknown_kind_of_uri(uri: str) -> None:
         Storage(uri).write_bytes("x", b"")
 
 
+@pytest.mark.parametrize("uri", ["", " "])
+def test_an_empty_place(uri: str) -> None:
+    with pytest.raises(UserError, match="empty name"):
+        Storage(uri)
+
+
 @pytest.mark.parametrize("key", ["../outside", "/etc/passwd", "a/../../b", "a//b", "", "a/./b"])
 def test_keys_stay_below_the_root(storage: Storage, key: str) -> None:
     for use in (storage.exists, storage.read_bytes, storage.local_path, storage.delete):

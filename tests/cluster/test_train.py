@@ -37,6 +37,16 @@ def test_a_killed_worker_goes_on_from_the_last_checkpoint(run, tmp_path):
     assert later[-1]["step"] == 4 and {t["from"] for t in later} <= {1, 2}
 
 
+@pytest.mark.ray
+def test_an_embedded_ray_has_no_cleaner(local_ray):
+    from ray.train.torch import TorchTrainer
+
+    from cluster.train import _Trainer
+
+    names, ours = ([type(c).__name__ for c in kind(print)._create_default_callbacks()] for kind in (TorchTrainer, _Trainer))
+    assert set(names) - set(ours) == {"PlacementGroupCleanerCallback"}
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     not is_operator_built(), reason="DeepSpeed's CPU operator is not compiled: python -m cluster.deepspeed_engine"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.storage import CorruptArtefactError, Storage
+from cluster.storage import CorruptArtefactError, Storage, UserError
 from probes.tasks.hub import hub_name
 from probes.tasks.load import load_task
 from probes.tasks.read import Columns, read_labelled, read_unlabelled
@@ -20,6 +20,7 @@ from probes.tasks.task import Split, Task
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "classification"
 ROWS = pd.DataFrame({"text": [f"text number {i}" for i in range(40)], "label": ["spam", "ham"] * 20})
+OTHER = ROWS.assign(text="other " + ROWS.text)
 
 
 def _written(tmp_path, suffix, frame=ROWS):
@@ -101,8 +102,9 @@ def _folder(tmp_path, splits, about=None):
 
 def test_folder_keeps_official_splits_and_names(tmp_path):
     numbered = ROWS.assign(label=[0, 1] * 20)
+    other = numbered.assign(text="other " + numbered.text)
     about = {"label_names": ["no", "yes"], "domain": "mail"}
-    task = load_task(_folder(tmp_path, {"train": numbered, "validation": numbered[:8], "test": numbered[8:20]}, about))
+    task = load_task(_folder(tmp_path, {"train": numbered, "validation": numbered[:8], "test": other[8:20]}, about))
     assert {name: len(split) for name, split in task.splits.items()} == {"train": 40, "validation": 8, "test": 12}
     assert task.label_names == ("no", "yes") and task.info["domain"] == "mail"
     assert task.splits["train"].text == tuple(ROWS.text)
@@ -110,7 +112,8 @@ def test_folder_keeps_official_splits_and_names(tmp_path):
 
 def test_hidden_test_labels_make_validation_the_test(tmp_path):
     numbered = ROWS.assign(label=[0, 1] * 20)
-    task = load_task(_folder(tmp_path, {"train": numbered, "validation": numbered[:8], "test": numbered.assign(label=-1)}))
+    other = numbered.assign(text="other " + numbered.text)
+    task = load_task(_folder(tmp_path, {"train": numbered, "validation": other[:8], "test": numbered.assign(label=-1)}))
     assert set(task.splits) == {"train", "test"} and len(task.splits["test"]) == 8
 
 
@@ -123,14 +126,25 @@ def test_blank_rows_of_a_folder_are_left_out_with_a_warning(tmp_path):
     blank = ROWS.copy()
     blank.loc[3, "text"] = "  "
     with pytest.warns(UserWarning, match="1 rows with a blank text left out, the first is row 4"):
-        task = load_task(_folder(tmp_path, {"train": blank, "test": ROWS}))
+        task = load_task(_folder(tmp_path, {"train": blank, "test": OTHER}))
     assert len(task.splits["train"]) == 39
+
+
+def test_test_texts_that_are_in_train_are_told(tmp_path):
+    leaking = pd.concat([OTHER, ROWS[:2]])
+    with pytest.warns(UserWarning, match="2 of the 42 test texts are in train too"):
+        load_task(_folder(tmp_path / "some", {"train": ROWS, "test": leaking}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_task(_folder(tmp_path / "none", {"train": ROWS, "test": OTHER}))
+    with pytest.raises(UserError, match="every text of test is in train"):
+        load_task(_folder(tmp_path / "all", {"train": ROWS, "test": ROWS[:9]}))
 
 
 def test_saved_task_comes_back_whole_and_once(tmp_path):
     storage = Storage(tmp_path)
     splits = {
-        name: Split((f"{name} a", "ü\n"), np.array([0, 1]), (f"{name} p", "q")) for name in ("train", "validation", "test")
+        name: Split((f"{name} a", f"ü {name}\n"), np.array([0, 1]), (f"{name} p", "q")) for name in ("train", "validation", "test")
     }
     task = Task("mine", ("n", "y"), splits, "fam", {"domain": "d"})
     key = save_task(task, storage)
@@ -181,8 +195,8 @@ def test_hub_task_through_datasets(monkeypatch):
             }
         )
         rows = {"sentence1": [f"a {i}" for i in range(6)], "sentence2": ["b"] * 6, "label": [0, 1] * 3}
-        hidden = {**rows, "label": [-1] * 6}
-        splits = {"train": rows, "validation": rows, "test": hidden}
+        hidden, other = {**rows, "label": [-1] * 6}, {**rows, "sentence2": ["c"] * 6}
+        splits = {"train": rows, "validation": other, "test": hidden}
         return datasets.DatasetDict({k: datasets.Dataset.from_dict(v, features=features) for k, v in splits.items()})
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
@@ -191,6 +205,7 @@ def test_hub_task_through_datasets(monkeypatch):
     assert task.splits["test"].labels.tolist() == [0, 1] * 3
 
 
+@pytest.mark.filterwarnings("ignore:.*test texts are in train too:UserWarning")  # so they were published
 @pytest.mark.parametrize("name", ["sst2", "rte", "trec_coarse", "hatecheck", "banking77"])
 def test_real_folders(name):
     if not DATA.is_dir():
