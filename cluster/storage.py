@@ -221,6 +221,11 @@ class Storage:
             fs, root = pafs.FileSystem.from_uri(self.uri)
         except pa.ArrowInvalid:  # not one of pyarrow's own kinds
             fs, root = _fsspec_filesystem(self.uri)
+        except OSError as error:  # the bucket's region is asked for here: no network, no such bucket, no credentials
+            reason = str(error).partition("; Details")[0]
+            raise UserError(
+                f"{self.uri}: cannot be opened ({reason}); check the name, the network and the credentials"
+            ) from error
         return fs, root.rstrip("/")
 
     def _node_copy(self, key: str) -> Path:

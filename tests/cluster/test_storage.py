@@ -6,12 +6,14 @@ import stat
 import subprocess
 import sys
 import threading
+import types
 import uuid
 from pathlib import Path
 
 import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.fs as pafs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -310,6 +312,16 @@ def test_a_root_that_cannot_be_written(tmp_path: Path) -> None:
 def test_an_unknown_kind_of_uri(uri: str) -> None:
     with pytest.raises(UserError, match=r"nosuch|s4"):
         Storage(uri).write_bytes("x", b"")
+
+
+def test_a_bucket_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(uri: str) -> None:
+        raise OSError(f"When resolving region for {uri}: AWS Error NETWORK_CONNECTION; Details: no such host")
+
+    monkeypatch.setattr(pafs, "FileSystem", types.SimpleNamespace(from_uri=refuse))
+    with pytest.raises(UserError, match=r"s3://bucket/x: cannot be opened \(.*NETWORK_CONNECTION\); check") as caught:
+        Storage("s3://bucket/x").exists("probes")
+    assert "no such host" not in str(caught.value)
 
 
 @pytest.mark.parametrize("uri", ["", " "])

@@ -144,7 +144,8 @@ def test_test_texts_that_are_in_train_are_told(tmp_path):
 def test_saved_task_comes_back_whole_and_once(tmp_path):
     storage = Storage(tmp_path)
     splits = {
-        name: Split((f"{name} a", f"ü {name}\n"), np.array([0, 1]), (f"{name} p", "q")) for name in ("train", "validation", "test")
+        name: Split((f"{name} a", f"ü {name}\n"), np.array([0, 1]), (f"{name} p", "q"))
+        for name in ("train", "validation", "test")
     }
     task = Task("mine", ("n", "y"), splits, "fam", {"domain": "d"})
     key = save_task(task, storage)
