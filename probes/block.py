@@ -16,8 +16,9 @@ import torch
 from cluster.storage import digest
 from probes.metrics import score
 from probes.solvers.logistic import fit_logistic_path
+from probes.solvers.pool import Pool, Sample
 from probes.solvers.ridge import fit_ridge_path
-from probes.solvers.rowspace import RowSpace, feature_scale, row_space
+from probes.solvers.rowspace import feature_scale
 from probes.subsets import subset_rows
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class _Subset:
     seed: int
     labels: torch.Tensor
     """(n,) int64"""
-    space: RowSpace
+    sample: Sample
     decompose_seconds: float
 
 
@@ -51,9 +52,19 @@ class BlockRunner:
         self.spec, self.block = spec, block
         self.y_pool = np.asarray(y_pool, dtype=np.int64)
         scale = feature_scale(X_pool)
-        self.X_pool = torch.from_numpy(np.asarray(X_pool, dtype=np.float32)) * scale
         tested = self._draw(y_test, "uniform", min(spec.max_test_rows, int((y_test >= 0).sum())), seed=0)
-        self.X_test = torch.from_numpy(np.asarray(X_test, dtype=np.float32)[tested]) * scale
+        self.sizes = [size for size in spec.sizes if size <= int((self.y_pool >= 0).sum())]
+        self.draws = {
+            (size, kind, seed): self._draw(self.y_pool, kind, size, seed)
+            for size in self.sizes
+            for kind in spec.subsets
+            for seed in range(self._n_subsets(size))
+        }
+        self.pool = Pool(
+            torch.from_numpy(np.asarray(X_pool, dtype=np.float32)) * scale,
+            torch.from_numpy(np.asarray(X_test, dtype=np.float32)[tested]) * scale,
+            list(self.draws.values()),
+        )
         self.y_test = np.asarray(y_test, dtype=np.int64)[tested]
         self.n_classes = int(block["n_classes"])
         self.labels = np.arange(self.n_classes)
@@ -72,32 +83,32 @@ class BlockRunner:
 
     def rows(self) -> list[dict[str, Any]]:
         """One dict a probe, by size, kind, seed, probe and C."""
-        n_labelled = int((self.y_pool >= 0).sum())
-        sizes = [size for size in self.spec.sizes if size <= n_labelled]
-        return [row for size in sizes for kind in self.spec.subsets for row in self._rows_of_size(size, kind)]
+        return [row for size in self.sizes for kind in self.spec.subsets for row in self._rows_of_size(size, kind)]
 
     def _rows_of_size(self, size: int, kind: str) -> Iterator[dict[str, Any]]:
-        n_logistic = self.spec.n_logistic_at(size)
-        n_ridge = self.spec.n_seeds if "ridge" in self.spec.probes else 0
-        subsets = [self._subset(size, kind, seed) for seed in range(max(n_ridge, n_logistic))]
-        for subset in subsets[:n_ridge]:
+        subsets = [self._subset(size, kind, seed) for seed in range(self._n_subsets(size))]
+        for subset in subsets[: self.spec.n_ridge]:
             yield from self._ridge_rows(subset)
+        n_logistic = self.spec.n_logistic_at(size)
         if n_logistic:
             yield from self._logistic_rows(subsets[:n_logistic])
+
+    def _n_subsets(self, size: int) -> int:
+        return max(self.spec.n_ridge, self.spec.n_logistic_at(size))
 
     def _draw(self, labels: np.ndarray, kind: str, n: int, seed: int) -> np.ndarray:
         return subset_rows(labels, task_fingerprint=self.block["task_fingerprint"], kind=kind, n=n, seed=seed)
 
     def _subset(self, size: int, kind: str, seed: int) -> _Subset:
-        rows = self._draw(self.y_pool, kind, size, seed)
+        rows = self.draws[size, kind, seed]
         started = time.perf_counter()
-        space = row_space(self.X_pool[rows])
-        return _Subset(kind, seed, torch.from_numpy(self.y_pool[rows]), space, time.perf_counter() - started)
+        sample = self.pool.sample(rows)
+        return _Subset(kind, seed, torch.from_numpy(self.y_pool[rows]), sample, time.perf_counter() - started)
 
     def _ridge_rows(self, subset: _Subset) -> Iterator[dict[str, Any]]:
         started = time.perf_counter()
-        path = fit_ridge_path(subset.space, subset.labels, self.n_classes, self.spec.ridge_Cs)
-        probabilities = path.predict(subset.space, self.X_test).numpy()
+        path = fit_ridge_path(subset.sample.basis, subset.labels, self.n_classes, self.spec.ridge_Cs)
+        probabilities = path.probabilities(subset.sample.test_scores(path.reduced) + path.intercept).numpy()
         seconds = (time.perf_counter() - started + subset.decompose_seconds) / len(path.Cs)
         loo_accuracy = (path.held_out_scores.argmax(dim=-1) == subset.labels).float().mean(dim=-1).tolist()
         for i, C in enumerate(path.Cs):
@@ -106,8 +117,9 @@ class BlockRunner:
 
     def _logistic_rows(self, subsets: list[_Subset]) -> Iterator[dict[str, Any]]:
         started = time.perf_counter()
-        rank = max(subset.space.singular.shape[0] for subset in subsets)
-        padded = [torch.nn.functional.pad(s.space.coordinates, (0, rank - len(s.space.singular))) for s in subsets]
+        bases = [subset.sample.basis for subset in subsets]
+        rank = max(len(basis.singular) for basis in bases)
+        padded = [torch.nn.functional.pad(basis.coordinates, (0, rank - len(basis.singular))) for basis in bases]
         X, labels = torch.stack(padded), torch.stack([subset.labels for subset in subsets])
         weight = torch.stack([fold_weights(s.labels.numpy(), self.spec.logistic_folds, s.seed) for s in subsets])
         path = fit_logistic_path(X, labels, self.n_classes, self.spec.logistic_Cs, sample_weight=weight)
@@ -115,8 +127,8 @@ class BlockRunner:
         for place, subset in enumerate(subsets):
             started = time.perf_counter()
             W, b = path.weights[:, place], path.intercepts[:, place]
-            own = W[:, 0, : len(subset.space.singular)]
-            logits = subset.space.scores(self.X_test, own) + b[:, 0][:, None]
+            own = W[:, 0, : len(bases[place].singular)]
+            logits = subset.sample.test_scores(own) + b[:, 0][:, None]
             probabilities = torch.softmax(logits, dim=-1).numpy()
             fit_seconds = seconds + (time.perf_counter() - started + subset.decompose_seconds) / len(path.Cs)
             best = self._best_by_folds(

@@ -61,6 +61,11 @@ class SweepSpec(BaseModel):
             raise ValueError("C is an inverse regularisation strength above 0")
         return tuple(sorted(set(Cs)))
 
+    @property
+    def n_ridge(self) -> int:
+        """Subsets of each size that get the ridge probe."""
+        return self.n_seeds if "ridge" in self.probes else 0
+
     def n_logistic_at(self, size: int) -> int:
         """Subsets of `size` rows that get the logistic probe."""
         is_wanted = "logistic" in self.probes and size in self.logistic_sizes
@@ -230,8 +235,7 @@ def n_probes(block: Mapping[str, Any]) -> int:
     spec = SweepSpec.model_validate(block["spec"])
     total = 0
     for size in _usable_sizes(spec, block["n_train"]):
-        if "ridge" in spec.probes:
-            total += spec.n_seeds * len(spec.ridge_Cs)
+        total += spec.n_ridge * len(spec.ridge_Cs)
         total += spec.n_logistic_at(size) * len(spec.logistic_Cs)
     return total * len(spec.subsets)
 
@@ -247,7 +251,7 @@ def _block_seconds(block: Mapping[str, Any]) -> float:
     seconds = n_probes(block) * (CALL_SECONDS + 3 * n_test * n_classes * ELEMENT_SECONDS)
     for size in _usable_sizes(spec, block["n_train"]):
         rank = min(size - 1, n_columns)
-        n_ridge = spec.n_seeds if "ridge" in spec.probes else 0
+        n_ridge = spec.n_ridge
         n_logistic = spec.n_logistic_at(size)
         decompose = 9 * rank**3 / EIGEN_FLOPS + (4 * size + n_test) * n_columns * rank / GEMM_FLOPS
         ridge = len(spec.ridge_Cs) * size * n_classes * (2 * (rank + n_test) / GEMM_FLOPS + 10 * ELEMENT_SECONDS)

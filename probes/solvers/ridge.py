@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from probes.solvers.rowspace import RowSpace
+from probes.solvers.rowspace import Basis, RowSpace
 
 DEFAULT_CS = tuple(10.0**power for power in (-5, -4.5, -4, -3.5, -3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1))
 """Inverse penalties, strong to weak, on features scaled by `feature_scale`."""
@@ -52,7 +52,7 @@ class RidgePath:
         return self.probabilities(space.scores(X, self.reduced) + self.intercept)
 
 
-def fit_ridge_path(space: RowSpace, labels: torch.Tensor, n_classes: int, Cs: Sequence[float] = DEFAULT_CS) -> RidgePath:
+def fit_ridge_path(space: Basis, labels: torch.Tensor, n_classes: int, Cs: Sequence[float] = DEFAULT_CS) -> RidgePath:
     """Ridge probes of a sample with `labels` (n,) int64 in 0..n_classes-1 for every C. Cost n·r·K per C.
 
     Raises ValueError for an empty grid or a C that is not positive.

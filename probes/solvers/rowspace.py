@@ -15,39 +15,39 @@ RELATIVE_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
-class RowSpace:
-    """Centred X (n, d) = left · diag(singular) · directionsᵀ, thin; tensors of one dtype on one device."""
+class Basis:
+    """What the solvers need of a sample: its centred rows in an orthonormal basis of their span. Tensors of one dtype."""
 
     left: torch.Tensor
     """(n, r), orthonormal columns, each orthogonal to the constant."""
     singular: torch.Tensor
     """(r,) descending, positive; r = 0 where all rows are equal."""
-    directions: torch.Tensor
-    """(d, r), orthonormal columns."""
-    centre: torch.Tensor
-    """(d,) mean row."""
 
     @property
     def coordinates(self) -> torch.Tensor:
         """(n, r): the centred rows in the basis."""
         return self.left * self.singular
 
+
+@dataclass(frozen=True)
+class RowSpace(Basis):
+    """Centred X (n, d) = left · diag(singular) · directionsᵀ, thin."""
+
+    directions: torch.Tensor
+    """(d, r), orthonormal columns."""
+    centre: torch.Tensor
+    """(d,) mean row."""
+
     def weights(self, reduced: torch.Tensor) -> torch.Tensor:
         """(..., r, K) weights in the basis as (..., d, K) weights of features less `centre`."""
         return self.directions @ reduced
 
     def scores(self, X: torch.Tensor, reduced: torch.Tensor) -> torch.Tensor:
-        """(c, m, K): rows X (m, d) under c weights `reduced` (c, r, K), by the cheaper of two orders of multiplication."""
-        n_rows, n_columns = X.shape
+        """(c, m, K): rows X (m, d) under c weights `reduced` (c, r, K), by the cheapest order of multiplication."""
         n_paths, rank, n_classes = reduced.shape
         flat = reduced.permute(1, 0, 2).reshape(rank, n_paths * n_classes)
-        wide = n_paths * n_classes
-        if wide * n_columns * (rank + n_rows) < n_rows * rank * (n_columns + wide):
-            combined = self.directions @ flat
-            product = X @ combined - self.centre @ combined
-        else:
-            product = (X @ self.directions - self.centre @ self.directions) @ flat
-        return product.reshape(n_rows, n_paths, n_classes).permute(1, 0, 2)
+        product = torch.linalg.multi_dot([X, self.directions, flat]) - (self.centre @ self.directions) @ flat
+        return product.reshape(-1, n_paths, n_classes).permute(1, 0, 2)
 
 
 def row_space(X: torch.Tensor, dtype: torch.dtype = torch.float32) -> RowSpace:
@@ -57,16 +57,24 @@ def row_space(X: torch.Tensor, dtype: torch.dtype = torch.float32) -> RowSpace:
     centred = rows - centre
     n_rows, n_columns = rows.shape
     is_wide = n_rows <= n_columns
-    squares, vectors = torch.linalg.eigh(centred @ centred.T if is_wide else centred.T @ centred)
-    squares, vectors = squares.flip(0), vectors.flip(1)
-    floor = max(float(squares[0]) * RELATIVE_TOLERANCE, float(centre.square().sum()) * n_rows * RELATIVE_TOLERANCE**1.5)
-    rank = min(int((squares > floor).sum()), n_rows - 1, n_columns)
-    singular, vectors = squares[:rank].sqrt(), vectors[:, :rank]
+    gram = centred @ centred.T if is_wide else centred.T @ centred
+    left, singular = basis_of_gram(gram, floor=float(centre.square().sum()) * n_rows * RELATIVE_TOLERANCE**1.5, n_rows=n_rows)
     if is_wide:
-        left, directions = vectors, centred.T @ (vectors / singular)
+        directions = centred.T @ (left / singular)
     else:
-        left, directions = centred @ (vectors / singular), vectors
+        left, directions = centred @ (left / singular), left
     return RowSpace(left.to(dtype), singular.to(dtype), directions.to(dtype).contiguous(), centre.to(dtype))
+
+
+def basis_of_gram(gram: torch.Tensor, *, floor: float, n_rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(eigenvectors (k, r), square roots of the eigenvalues (r,) descending) of `gram` (k, k) float64, without what is
+    round-off: eigenvalues below `floor` or below RELATIVE_TOLERANCE of the largest, and those beyond the rank that `n_rows`
+    centred rows can have."""
+    squares, vectors = torch.linalg.eigh(gram)
+    squares, vectors = squares.flip(0), vectors.flip(1)
+    floor = max(float(squares[0]) * RELATIVE_TOLERANCE, floor)
+    rank = min(int((squares > floor).sum()), n_rows - 1)
+    return vectors[:, :rank], squares[:rank].sqrt()
 
 
 def feature_scale(X: np.ndarray) -> float:

@@ -1,0 +1,77 @@
+"""Samples of one pool of rows, all tested on the same rows: inner products that many samples need are computed once.
+
+A sample of n <= d rows needs only its Gram matrix and its inner products with the test rows, parts of the pool's. Taking them
+from there replaces a product over all d columns in each sample (Schölkopf and Smola 2002, section 2.2, with a linear
+kernel); the result is that of `row_space`, to float64 rounding.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from probes.solvers.rowspace import Basis, basis_of_gram, row_space
+
+MAX_PRODUCTS_BYTES = 256 * 2**20
+"""Most memory for the shared inner products; where they need more, each sample computes its own."""
+
+GRAM_ROUND_OFF = 1e-15
+"""Eigenvalues of a centred Gram matrix below this share of the trace that it had before are round-off of the centring."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample in the basis of its row space, and its test rows."""
+
+    basis: Basis
+    _on_test: torch.Tensor
+    """(m, q): test rows times what maps the basis' weights to them, from the left."""
+    _map: torch.Tensor
+    """(q, r)"""
+    _offset: torch.Tensor
+    """(r,): `_map` applied to the centre."""
+
+    def test_scores(self, reduced: torch.Tensor) -> torch.Tensor:
+        """(c, m, K): the test rows under c weights `reduced` (c, r, K), in its dtype."""
+        n_paths, rank, n_classes = reduced.shape
+        flat = reduced.permute(1, 0, 2).reshape(rank, n_paths * n_classes).to(self._map.dtype)
+        product = torch.linalg.multi_dot([self._on_test, self._map, flat]) - self._offset @ flat
+        return product.reshape(-1, n_paths, n_classes).permute(1, 0, 2).to(reduced.dtype)
+
+
+class Pool:
+    """Rows X (N, d) to draw samples from and test rows X_test (m, d), float32."""
+
+    def __init__(self, X: torch.Tensor, X_test: torch.Tensor, draws: Sequence[np.ndarray]):
+        """`draws`: the rows of each sample that will be asked for, so that their products can be shared."""
+        self._X, self._X_test = X, X_test
+        wide = [rows for rows in draws if len(rows) <= X.shape[1]]
+        self._used = np.unique(np.concatenate(wide)) if wide else np.empty(0, dtype=np.int64)
+        shared = len(self._used) * (len(self._used) + len(X_test))
+        apart = sum(len(rows) * (2 * len(rows) + len(X_test)) for rows in wide)
+        self.shares = 0 < shared <= apart and shared * 8 <= MAX_PRODUCTS_BYTES
+
+    def sample(self, rows: np.ndarray, dtype: torch.dtype = torch.float32) -> Sample:
+        """The sample of `rows` (n,), its basis in `dtype`."""
+        if len(rows) <= self._X.shape[1] and self.shares:
+            gram, on_test = self._products
+            places = torch.from_numpy(np.searchsorted(self._used, rows))
+            gram = gram[places][:, places]
+            mean = gram.mean(dim=0)
+            floor = float(gram.diagonal().sum()) * GRAM_ROUND_OFF
+            left, singular = basis_of_gram(gram - mean - mean[:, None] + mean.mean(), floor=floor, n_rows=len(rows))
+            to_rows = left / singular  # orthogonal to the constant, so what is constant over the rows drops out
+            return Sample(Basis(left.to(dtype), singular.to(dtype)), on_test[:, places], to_rows, mean @ to_rows)
+        space = row_space(self._X[rows], dtype)
+        return Sample(space, self._X_test.to(dtype), space.directions, space.centre @ space.directions)
+
+    @cached_property
+    def _products(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inner products of the used rows with one another and of the test rows with them, float64, about the used rows' mean
+        (a centre near the samples' own keeps digits)."""
+        used = self._X[self._used].to(torch.float64)
+        centre = used.mean(dim=0)
+        used = used - centre
+        return used @ used.T, (self._X_test.to(torch.float64) - centre) @ used.T
