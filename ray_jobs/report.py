@@ -18,7 +18,7 @@ from probes.tasks.docs.registry import DOCS_TASKS
 from ray_jobs.embed import EncoderRow
 from ray_jobs.fit import METRIC
 from ray_jobs.progress import ProgressCallback
-from ray_jobs.study import Study
+from ray_jobs.study import PRESETS, Study
 from ray_jobs.tasks import TaskRow
 
 REPORT_KEY = "reports/report.html"
@@ -32,7 +32,7 @@ THIN = (
     "Forecasts for other kinds of text rest on few examples of them.",
     "With fewer than 19 task families no 90 % interval can be guaranteed for a new task; the intervals are widened as "
     "Student's are, and the coverage table says what they reached.",
-    "The NeoBERTas are small and see a few million tokens: they show the machinery, not what an encoder can be.",
+    "The NeoBERTas are small and see little text: they show the machinery, not what an encoder can be.",
     "Fine-tuning hyperparameters are rules of thumb, marked as such; nothing was fine-tuned.",
     "Only accuracy is forecast.",
 )
@@ -67,7 +67,7 @@ def gather(study: Study, done: dict[str, Any]) -> PilotReportData:
         title=f"The {study.config.name} study",
         preset=study.config.name,
         created_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        command=f"neoberta pilot --preset {study.config.name} --out {shlex.quote(study.storage.uri)}",
+        command=_command(study),
         metric=METRIC,
         environment=environment(),
         stages=tables.stage_times(study.ledger(), _notes(len(probes), done)),
@@ -86,6 +86,12 @@ def gather(study: Study, done: dict[str, Any]) -> PilotReportData:
         candidates=tuple(done["search"].candidates),
         thin=THIN,
     )
+
+
+def _command(study: Study) -> str:
+    name = study.config.name
+    start = f"neoberta pilot --preset {name}" if name in PRESETS else "neoberta report CONFIG.yaml"
+    return f"{start} --out {shlex.quote(study.storage.uri)}"
 
 
 def environment() -> dict[str, str]:

@@ -14,7 +14,7 @@ CONFIGS = sorted(Path(str(files("ray_jobs") / "configs")).glob("*.yaml"))
 
 
 def test_every_preset_ships():
-    assert {path.stem for path in CONFIGS} == set(PRESETS)
+    assert {path.stem for path in CONFIGS} == {*PRESETS, "shipped"}  # the last one: where the shipped metamodel comes from
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -46,7 +46,7 @@ def test_the_laptop_study_is_what_it_promises():
     assert {encoder.ref for encoder in study.encoders} >= {"lsa:256", "hf:all-MiniLM-L6-v2"}
     assert any(encoder.ref.startswith("random:") for encoder in study.encoders)
     assert len(study.sweep.sizes) >= 6 and min(study.sweep.sizes) == 16 and study.sweep.n_seeds >= 5
-    assert 13 * 21 * probes_per_block(study) >= 10_000  # MiniLM alone
+    assert 10 * 21 * probes_per_block(study) >= 10_000  # MiniLM alone
 
 
 def test_the_full_study_plans_glue_and_the_hub_encoders():
