@@ -15,14 +15,20 @@ import torch
 
 from cluster.storage import digest
 from probes.metrics import score
+from probes.solvers.centroid import fit_centroids
+from probes.solvers.lda import fit_discriminant
 from probes.solvers.logistic import fit_logistic_path
+from probes.solvers.neighbours import fit_neighbours
 from probes.solvers.pool import Pool, Sample
 from probes.solvers.ridge import fit_ridge_path
 from probes.solvers.rowspace import feature_scale
-from probes.subsets import subset_rows
+from probes.subsets import subset_labels, subset_rows
 
 if TYPE_CHECKING:
     from probes.sweep import SweepSpec
+
+CHEAP_PROBES = ("centroid", "knn", "lda")
+"""Probes without a regularisation to choose: one row a subset."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,11 @@ class BlockRunner:
         y_test: np.ndarray,
         spec: "SweepSpec",
         block: Mapping[str, Any],
+        clusters: np.ndarray | None = None,
     ):
         if not (y_pool >= 0).any() or not (y_test >= 0).any():
             raise ValueError(f"{block['task']}: no labelled row in its train or test split")
-        self.spec, self.block = spec, block
+        self.spec, self.block, self.clusters = spec, block, clusters
         self.y_pool = np.asarray(y_pool, dtype=np.int64)
         scale = feature_scale(X_pool)
         tested = self._draw(y_test, "uniform", min(spec.max_test_rows, int((y_test >= 0).sum())), seed=0)
@@ -89,21 +96,29 @@ class BlockRunner:
         subsets = [self._subset(size, kind, seed) for seed in range(self._n_subsets(size))]
         for subset in subsets[: self.spec.n_ridge]:
             yield from self._ridge_rows(subset)
+        for probe in CHEAP_PROBES:
+            if probe in self.spec.probes:
+                for subset in subsets[: self.spec.n_seeds]:
+                    yield self._cheap_row(subset, probe)
         n_logistic = self.spec.n_logistic_at(size)
         if n_logistic:
             yield from self._logistic_rows(subsets[:n_logistic])
 
     def _n_subsets(self, size: int) -> int:
-        return max(self.spec.n_ridge, self.spec.n_logistic_at(size))
+        return max(self.spec.n_seeds if {"ridge", *CHEAP_PROBES} & {*self.spec.probes} else 0, self.spec.n_logistic_at(size))
 
     def _draw(self, labels: np.ndarray, kind: str, n: int, seed: int) -> np.ndarray:
-        return subset_rows(labels, task_fingerprint=self.block["task_fingerprint"], kind=kind, n=n, seed=seed)
+        fingerprint = self.block["task_fingerprint"]
+        return subset_rows(labels, task_fingerprint=fingerprint, kind=kind, n=n, seed=seed, clusters=self.clusters)
 
     def _subset(self, size: int, kind: str, seed: int) -> _Subset:
         rows = self.draws[size, kind, seed]
         started = time.perf_counter()
         sample = self.pool.sample(rows)
-        return _Subset(kind, seed, torch.from_numpy(self.y_pool[rows]), sample, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        fingerprint = self.block["task_fingerprint"]
+        labels = subset_labels(self.y_pool, task_fingerprint=fingerprint, kind=kind, n_classes=self.n_classes, seed=seed)
+        return _Subset(kind, seed, torch.from_numpy(labels[rows]), sample, seconds)
 
     def _ridge_rows(self, subset: _Subset) -> Iterator[dict[str, Any]]:
         started = time.perf_counter()
@@ -114,6 +129,25 @@ class BlockRunner:
         for i, C in enumerate(path.Cs):
             chosen = {"C": C, "C_selected": i == path.best, "loo_accuracy": loo_accuracy[i], "converged": True}
             yield self._row(subset, "ridge", probabilities[i], seconds, chosen)
+
+    def _cheap_row(self, subset: _Subset, probe: str) -> dict[str, Any]:
+        """A probe without a regularisation to choose."""
+        started = time.perf_counter()
+        basis, sample = subset.sample.basis, subset.sample
+        loo_accuracy = None
+        if probe == "knn":
+            neighbours = fit_neighbours(basis, subset.labels, self.n_classes)
+            probabilities, loo_accuracy = neighbours.probabilities(sample.test_coordinates()), neighbours.loo_accuracy
+        elif probe == "centroid":
+            centroids = fit_centroids(basis, subset.labels, self.n_classes)
+            probabilities = centroids.probabilities(sample.test_scores(centroids.reduced[None])[0])
+            loo_accuracy = centroids.loo_accuracy
+        else:
+            discriminant = fit_discriminant(basis, subset.labels, self.n_classes, self.pool.n_columns)
+            probabilities = discriminant.probabilities(sample.test_scores(discriminant.reduced[None])[0])
+        seconds = time.perf_counter() - started + subset.decompose_seconds
+        chosen = {"C": None, "C_selected": True, "loo_accuracy": loo_accuracy, "converged": True}
+        return self._row(subset, probe, probabilities.numpy(), seconds, chosen)
 
     def _logistic_rows(self, subsets: list[_Subset]) -> Iterator[dict[str, Any]]:
         started = time.perf_counter()

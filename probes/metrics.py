@@ -6,25 +6,37 @@ Own code because scikit-learn checks and re-encodes labels at every call: here t
 import numpy as np
 
 ECE_BINS = 15
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "log_loss", "brier", "ece", "auroc")
+"""What `score` gives."""
+LOWER_IS_BETTER = ("log_loss", "brier", "ece")
 
 
 def score(y_true: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Metrics of `probabilities` (m, K) float, rows summing to 1, column k for class `labels[k]`, on `y_true` (m,).
 
-    accuracy; macro_f1 (over classes that occur in `y_true` or in the predictions, an undefined F1 counting 0); log_loss
-    (nats; probabilities clipped at the machine epsilon of their dtype, so a class the probe never saw costs about 16 a row
-    in float32); ece (top-label, 15 equal-width bins); auroc (macro one-vs-rest over classes with rows on both sides, NaN
-    where there is none). Raises ValueError for labels that have no column, or an empty `y_true`.
+    accuracy; balanced_accuracy (mean recall over the classes of `y_true`); macro_f1 (over classes that occur in `y_true` or in
+    the predictions, an undefined F1 counting 0); mcc (Matthews' correlation coefficient, 0 where undefined; Gorodkin 2004);
+    log_loss (nats; probabilities clipped at the machine epsilon of their dtype, so a class the probe never saw costs about 16
+    a row in float32); brier (squared distance from the one-hot truth; for two classes that of one column, so in [0, 1]; else
+    in [0, 2]); ece (top-label, 15 equal-width bins); auroc (macro one-vs-rest over classes with rows on both sides, NaN where
+    there is none). Raises ValueError for labels that have no column, or an empty `y_true`.
     """
     columns = _columns_of(np.asarray(y_true), np.asarray(labels))
     n_rows, n_classes = probabilities.shape
     predicted = probabilities.argmax(axis=1)
     confidence = probabilities[np.arange(n_rows), predicted].astype(np.float64)
     is_right = predicted == columns
+    n_true = np.bincount(columns, minlength=n_classes)
+    n_predicted = np.bincount(predicted, minlength=n_classes)
+    n_hit = np.bincount(columns[is_right], minlength=n_classes)
+    is_tested, occurs = n_true > 0, n_true + n_predicted > 0
     return {
         "accuracy": float(is_right.mean()),
-        "macro_f1": _macro_f1(columns, predicted, is_right, n_classes),
+        "balanced_accuracy": float(np.mean(n_hit[is_tested] / n_true[is_tested])),
+        "macro_f1": float(np.mean(2 * n_hit[occurs] / (n_true + n_predicted)[occurs])),
+        "mcc": _matthews(n_true, n_predicted, int(n_hit.sum()), n_rows),
         "log_loss": _log_loss(columns, probabilities),
+        "brier": _brier(columns, probabilities),
         "ece": _expected_calibration_error(is_right, confidence),
         "auroc": _macro_auroc(columns, probabilities),
     }
@@ -42,12 +54,18 @@ def _columns_of(y_true: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return columns
 
 
-def _macro_f1(columns: np.ndarray, predicted: np.ndarray, is_right: np.ndarray, n_classes: int) -> float:
-    n_true = np.bincount(columns, minlength=n_classes)
-    n_predicted = np.bincount(predicted, minlength=n_classes)
-    n_hit = np.bincount(columns[is_right], minlength=n_classes)
-    occurs = n_true + n_predicted > 0
-    return float(np.mean(2 * n_hit[occurs] / (n_true + n_predicted)[occurs]))
+def _matthews(n_true: np.ndarray, n_predicted: np.ndarray, n_hit: int, n_rows: int) -> float:
+    true, predicted = n_true.astype(np.float64), n_predicted.astype(np.float64)
+    spread = (n_rows**2 - true @ true) * (n_rows**2 - predicted @ predicted)
+    return float((n_hit * n_rows - true @ predicted) / np.sqrt(spread)) if spread > 0 else 0.0
+
+
+def _brier(columns: np.ndarray, probabilities: np.ndarray) -> float:
+    n_rows, n_classes = probabilities.shape
+    chosen = probabilities[np.arange(n_rows), columns].astype(np.float64)
+    squares = np.einsum("ij,ij->i", probabilities, probabilities, dtype=np.float64)
+    total = float((squares - 2 * chosen + 1).mean())
+    return total / 2 if n_classes == 2 else total
 
 
 def _log_loss(columns: np.ndarray, probabilities: np.ndarray) -> float:

@@ -25,6 +25,9 @@ PROBE_RESULTS_SCHEMA = pa.schema(
         ("log_loss", pa.float32()),
         ("ece", pa.float32()),
         ("auroc", pa.float32()),  # macro one-vs-rest; null where undefined
+        ("balanced_accuracy", pa.float32()),  # mean recall over the classes of the test rows
+        ("brier", pa.float32()),  # halved for two classes: [0, 1]; else [0, 2]
+        ("mcc", pa.float32()),  # Matthews' correlation coefficient, [-1, 1]
         ("converged", pa.bool_()),
         ("fit_seconds", pa.float32()),
         ("run_id", pa.string()),

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from cluster.storage import CorruptArtefactError, Storage, digest
 from probes.encoders.base import EncoderInfo, View
 from probes.results import IDENTITY_COLUMNS, PROBE_RESULTS_SCHEMA
+from probes.subsets import parse_kind
+from probes.tasks.task import Task
 
 SWEEP_VERSION = 1
 """Part of every block's key: raised when a probe changes its meaning."""
@@ -33,9 +35,10 @@ class SweepSpec(BaseModel):
     """Training rows of a probe; sizes above a task's training rows are left out."""
     n_seeds: int = Field(5, ge=1)
     """Subsets drawn at each size."""
-    subsets: tuple[Literal["uniform", "stratified", "balanced", "imbalanced"], ...] = Field(("stratified",), min_length=1)
-    """Kinds of subset (probes.subsets)."""
-    probes: tuple[Literal["ridge", "logistic"], ...] = Field(("ridge", "logistic"), min_length=1)
+    subsets: tuple[str, ...] = Field(("stratified",), min_length=1)
+    """Kinds of subset (probes.subsets): `stratified`, `noisy:0.2`, ..."""
+    probes: tuple[Literal["ridge", "logistic", "centroid", "knn", "lda"], ...] = Field(("ridge", "logistic"), min_length=1)
+    """Kinds of probe. All but logistic are fitted at every size and seed."""
     ridge_Cs: tuple[float, ...] = Field(RIDGE_CS, min_length=1)
     logistic_Cs: tuple[float, ...] = Field((0.01, 0.1, 1.0, 10.0, 100.0), min_length=1)
     logistic_sizes: tuple[int, ...] = (32, 128, 512)
@@ -54,6 +57,13 @@ class SweepSpec(BaseModel):
             raise ValueError("sizes are numbers of rows from 2 up")
         return tuple(sorted(set(sizes)))
 
+    @field_validator("subsets")
+    @classmethod
+    def _kinds_are_known(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        for kind in kinds:
+            parse_kind(kind)
+        return kinds
+
     @field_validator("ridge_Cs", "logistic_Cs")
     @classmethod
     def _cs_ascend(cls, Cs: tuple[float, ...]) -> tuple[float, ...]:
@@ -65,6 +75,11 @@ class SweepSpec(BaseModel):
     def n_ridge(self) -> int:
         """Subsets of each size that get the ridge probe."""
         return self.n_seeds if "ridge" in self.probes else 0
+
+    @property
+    def n_cheap(self) -> int:
+        """Kinds of probe that have no regularisation to choose."""
+        return len({*self.probes} - {"ridge", "logistic"})
 
     def n_logistic_at(self, size: int) -> int:
         """Subsets of `size` rows that get the logistic probe."""
@@ -150,7 +165,9 @@ def run_block(block: dict[str, Any]) -> dict[str, Any]:
     view = View(int(block["layer"]), block["pooling"])
     matrices = {split: task_matrix(task, split, cache, view) for split in ("train", "test")}
     solver_started = time.perf_counter()
-    table = probe_block(matrices["train"], task.splits["train"].labels, matrices["test"], task.splits["test"].labels, block)
+    labels = {split: task.splits[split].labels for split in ("train", "test")}
+    clusters = _clusters(task, storage) if _needs_clusters(block) else None
+    table = probe_block(matrices["train"], labels["train"], matrices["test"], labels["test"], block, clusters)
     solver_seconds = time.perf_counter() - solver_started
     storage.write_table(key, table)
     return {
@@ -162,15 +179,38 @@ def run_block(block: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _needs_clusters(block: Mapping[str, Any]) -> bool:
+    return any(parse_kind(kind)[0] == "shifted" for kind in block["spec"]["subsets"])
+
+
+def _clusters(task: Task, storage: Storage) -> np.ndarray:
+    """The clusters of the task's training texts, computed by the first block that needs them."""
+    key = f"clusters/{task.fingerprint}.parquet"
+    if not is_done(storage, key):
+        from probes.clusters import text_clusters
+
+        train = task.splits["train"]
+        pairs = train.text_pair or [""] * len(train)
+        found = text_clusters([f"{text} {pair}" for text, pair in zip(train.text, pairs, strict=True)])
+        storage.write_table(key, pa.table({"cluster": found}))
+    return storage.read_table(key)["cluster"].to_numpy()
+
+
 def probe_block(
-    X_pool: np.ndarray, y_pool: np.ndarray, X_test: np.ndarray, y_test: np.ndarray, block: Mapping[str, Any]
+    X_pool: np.ndarray,
+    y_pool: np.ndarray,
+    X_test: np.ndarray,
+    y_test: np.ndarray,
+    block: Mapping[str, Any],
+    clusters: np.ndarray | None = None,
 ) -> pa.Table:
     """The probe results of one block (probes.results schema) from X_pool (N, d), X_test (m, d) float and labels int64, -1
-    where a row has none. Pure but for `fit_seconds` and `created_at`. Raises ValueError where a split has no labelled row."""
+    where a row has none; `clusters` (N,) int64 for shifted subsets. Pure but for `fit_seconds` and `created_at`. Raises
+    ValueError where a split has no labelled row."""
     from probes.block import BlockRunner
 
     spec = SweepSpec.model_validate(block["spec"])
-    rows = BlockRunner(X_pool, y_pool, X_test, y_test, spec, block).rows()
+    rows = BlockRunner(X_pool, y_pool, X_test, y_test, spec, block, clusters).rows()
     return pa.Table.from_pylist(rows, schema=PROBE_RESULTS_SCHEMA)
 
 
@@ -235,7 +275,7 @@ def n_probes(block: Mapping[str, Any]) -> int:
     spec = SweepSpec.model_validate(block["spec"])
     total = 0
     for size in _usable_sizes(spec, block["n_train"]):
-        total += spec.n_ridge * len(spec.ridge_Cs)
+        total += spec.n_ridge * len(spec.ridge_Cs) + spec.n_seeds * spec.n_cheap
         total += spec.n_logistic_at(size) * len(spec.logistic_Cs)
     return total * len(spec.subsets)
 

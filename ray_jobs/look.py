@@ -59,18 +59,19 @@ def show_encoders(refs: list[str]) -> None:
 
 def show_results(out: str, metric: str) -> None:
     """Print, for each task and encoder, the best view's mean metric by training size. Raises UserError."""
+    from probes.metrics import LOWER_IS_BETTER, METRICS
     from probes.sweep import load_results
 
+    if metric not in METRICS:
+        raise UserError(f"--metric {metric}: unknown; choose {', '.join(METRICS[:-1])} or {METRICS[-1]}")
     storage = Storage(out)
     if not storage.keys("probes"):
         raise UserError(f"{storage.uri}: no probe results there; run `neoberta sweep CONFIG.yaml --out {out}` first")
     frame = load_results(storage).to_pandas()
-    if metric not in frame.columns or frame[metric].dtype.kind != "f":
-        raise UserError(f"--metric {metric}: unknown; choose accuracy, macro_f1, log_loss, ece or auroc")
     chosen = frame[frame.C_selected & (frame.probe == "ridge")]
     means = chosen.groupby(["task", "encoder", "layer", "pooling", "n_train"])[metric].mean().unstack("n_train")
     largest = means.columns.max()
-    ascending = metric in ("log_loss", "ece")
+    ascending = metric in LOWER_IS_BETTER
     best = means.sort_values(largest, ascending=ascending).groupby(level=["task", "encoder"]).head(1).sort_index()
     rows = [
         (*(str(part) for part in index), *("" if np.isnan(value) else f"{value:.3f}" for value in row))

@@ -33,6 +33,10 @@ class Sample:
     _offset: torch.Tensor
     """(r,): `_map` applied to the centre."""
 
+    def test_coordinates(self) -> torch.Tensor:
+        """(m, r): the test rows, projected, in the basis; in its dtype."""
+        return (self._on_test @ self._map - self._offset).to(self.basis.left.dtype)
+
     def test_scores(self, reduced: torch.Tensor) -> torch.Tensor:
         """(c, m, K): the test rows under c weights `reduced` (c, r, K), in its dtype."""
         n_paths, rank, n_classes = reduced.shape
@@ -52,6 +56,10 @@ class Pool:
         shared = len(self._used) * (len(self._used) + len(X_test))
         apart = sum(len(rows) * (2 * len(rows) + len(X_test)) for rows in wide)
         self.shares = 0 < shared <= apart and shared * 8 <= MAX_PRODUCTS_BYTES
+
+    @property
+    def n_columns(self) -> int:
+        return self._X.shape[1]
 
     def sample(self, rows: np.ndarray, dtype: torch.dtype = torch.float32) -> Sample:
         """The sample of `rows` (n,), its basis in `dtype`."""

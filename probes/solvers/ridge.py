@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import torch
 
 from probes.solvers.rowspace import Basis, RowSpace
+from probes.solvers.temperature import best_temperatures
 
 DEFAULT_CS = tuple(10.0**power for power in (-5, -4.5, -4, -3.5, -3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1))
 """Inverse penalties, strong to weak, on features scaled by `feature_scale`."""
-MAX_TEMPERATURE = 200.0
-"""Largest factor from ridge scores (near 0 and 1) to softmax logits."""
 MIN_LEAVE_OUT = 1e-7
 """Least 1 − leverage that is divided by: below it a row determines its own prediction."""
 
@@ -80,7 +79,7 @@ def fit_ridge_path(space: Basis, labels: torch.Tensor, n_classes: int, Cs: Seque
     held_out_scores = loo_scores + (target - intercept) / max(n_rows - 1, 1)
     reduced = (singular / (squares + alphas[:, None]))[:, :, None] * projected
     seen = target.any(dim=0)
-    temperatures = _best_temperatures(held_out_scores, labels, seen)
+    temperatures = best_temperatures(held_out_scores, labels, seen)
     best = _choose(held_out_scores, target, labels)
     return RidgePath(Cs, reduced, intercept, loo_scores, held_out_scores, temperatures, seen, best)
 
@@ -97,23 +96,3 @@ def _choose(held_out_scores: torch.Tensor, target: torch.Tensor, labels: torch.T
     is_eligible = accuracy >= best - 0.5 * (best * (1 - best) / len(labels)) ** 0.5
     errors = (target - held_out_scores).square().mean(dim=(1, 2))
     return int(errors.masked_fill(~is_eligible, torch.inf).argmin())
-
-
-def _best_temperatures(scores: torch.Tensor, labels: torch.Tensor, seen: torch.Tensor, n_steps: int = 8) -> torch.Tensor:
-    """(c,) minimisers over t in [0, MAX_TEMPERATURE] of the mean of −log softmax(t · scores)[label]: convex in t, so Newton
-    steps inside a bracket that each gradient's sign narrows."""
-    scores = scores[:, :, seen]
-    chosen = torch.nn.functional.one_hot(labels, len(seen))[:, seen].to(scores.dtype)
-    own = (scores * chosen).sum(dim=-1).mean(dim=-1)  # (c,)
-    t = torch.full_like(own, 8.0)
-    low, high = torch.zeros_like(t), torch.full_like(t, MAX_TEMPERATURE)
-    for _ in range(n_steps):
-        p = torch.softmax(scores * t[:, None, None], dim=-1)
-        mean = (p * scores).sum(dim=-1)  # (c, n)
-        slope = mean.mean(dim=-1) - own
-        curvature = ((p * scores.square()).sum(dim=-1) - mean.square()).mean(dim=-1)
-        low, high = torch.where(slope < 0, t, low), torch.where(slope < 0, high, t)
-        newton = t - slope / curvature.clamp_min(1e-12)
-        middle = torch.where(low > 0, (low * high).sqrt(), high / 4)
-        t = torch.where((newton > low) & (newton < high), newton, middle)
-    return t

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, f1_score, log_loss, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    f1_score,
+    log_loss,
+    matthews_corrcoef,
+    roc_auc_score,
+)
 
 from probes.metrics import ECE_BINS, score
 
@@ -23,6 +31,9 @@ def reference(y: np.ndarray, p: np.ndarray) -> dict[str, float]:
             auroc = np.mean([roc_auc_score(y == k, p[:, k]) for k in present]) if present else np.nan
         return {
             "accuracy": accuracy_score(y, predicted),
+            "balanced_accuracy": balanced_accuracy_score(y, predicted),
+            "mcc": matthews_corrcoef(y, predicted),
+            "brier": brier_score_loss(y, p, labels=labels),
             "macro_f1": f1_score(y, predicted, average="macro", zero_division=0),
             "log_loss": log_loss(y, p, labels=labels),
             "ece": slow_ece(y == predicted, p.max(axis=1).astype(np.float64)),

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import RidgeClassifier, RidgeClassifierCV
 
-from probes.solvers.ridge import MAX_TEMPERATURE, fit_ridge_path
+from probes.solvers.ridge import fit_ridge_path
 from probes.solvers.rowspace import feature_scale, row_space
+from probes.solvers.temperature import MAX_TEMPERATURE
 
 CS = (1e-4, 1e-2, 1.0, 10.0)
 

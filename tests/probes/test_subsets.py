@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.subsets import IMBALANCE_RATIO, KINDS, noisy_labels, subset_rows
+from probes.clusters import N_CLUSTERS, text_clusters
+from probes.subsets import KINDS, noisy_labels, parse_kind, subset_labels, subset_rows
 
 
 def pool(n_rows: int = 400, n_classes: int = 5, seed: int = 0) -> np.ndarray:
@@ -14,7 +15,8 @@ def pool(n_rows: int = 400, n_classes: int = 5, seed: int = 0) -> np.ndarray:
 
 
 def draw(labels: np.ndarray, kind: str, n: int, seed: int = 0) -> np.ndarray:
-    return subset_rows(labels, task_fingerprint="ab" * 8, kind=kind, n=n, seed=seed)
+    clusters = np.arange(len(labels)) % 7
+    return subset_rows(labels, task_fingerprint="ab" * 8, kind=kind, n=n, seed=seed, clusters=clusters)
 
 
 @settings(max_examples=40, deadline=None)
@@ -29,7 +31,7 @@ def test_nested_along_a_seed_without_repetition(kind, n, more, seed):
 
 def test_differs_by_seed_task_and_kind():
     labels = pool()
-    draws = [draw(labels, kind, 50, seed) for kind in KINDS for seed in (0, 1)]
+    draws = [draw(labels, kind, 50, seed) for kind in KINDS if kind != "noisy" for seed in (0, 1)]
     draws.append(subset_rows(labels, task_fingerprint="cd" * 8, kind="uniform", n=50, seed=0))
     assert len({tuple(rows) for rows in draws}) == len(draws)
 
@@ -58,8 +60,45 @@ def test_balanced_is_k_per_class_until_a_class_runs_out():
 
 def test_imbalanced_reaches_its_ratio():
     labels = np.repeat(np.arange(4), 500)
-    drawn = np.sort(np.bincount(labels[draw(labels, "imbalanced", 400)]))
-    assert drawn[0] / drawn[-1] == pytest.approx(IMBALANCE_RATIO, rel=0.15)
+    for kind, ratio in (("imbalanced", 0.1), ("imbalanced:0.5", 0.5)):
+        drawn = np.sort(np.bincount(labels[draw(labels, kind, 400)]))
+        assert drawn[0] / drawn[-1] == pytest.approx(ratio, rel=0.15)
+
+
+def test_shifted_prefers_clusters_by_seed():
+    labels = np.zeros(4000, dtype=np.int64)
+    shares = [np.bincount(draw(labels, "shifted", 400, seed) % 7, minlength=7) / 400 for seed in range(20)]
+    assert all(share.min() / share.max() == pytest.approx(0.05, abs=0.02) for share in shares)
+    assert len({int(share.argmax()) for share in shares}) > 3
+    with pytest.raises(ValueError, match="none are given"):
+        subset_rows(labels, task_fingerprint="ab", kind="shifted", n=5, seed=0)
+
+
+def test_noisy_has_the_stratified_rows_and_labels_with_errors():
+    labels = pool(4000)
+    for kind, rate in (("noisy", 0.1), ("noisy:0.4", 0.4)):
+        assert draw(labels, kind, 50).tolist() == draw(labels, "stratified", 50).tolist()
+        seen = subset_labels(labels, task_fingerprint="ab", kind=kind, n_classes=5, seed=0)
+        assert np.mean(seen != labels) == pytest.approx(rate, abs=0.03)
+    assert subset_labels(labels, task_fingerprint="ab", kind="uniform", n_classes=5, seed=0) is labels
+
+
+def test_clusters_hold_like_texts_together():
+    words = {"sea": "ship wave sail harbour tide", "law": "court judge verdict appeal jury", "tea": "leaf cup kettle brew pot"}
+    generator = np.random.default_rng(0)
+    topics = generator.choice(list(words), size=120)
+    texts = [" ".join(generator.choice(words[topic].split(), size=6)) for topic in topics]
+    clusters = text_clusters(texts)
+    assert clusters.shape == (120,) and clusters.dtype == np.int64 and len(np.unique(clusters)) <= N_CLUSTERS
+    assert all(len({topics[i] for i in np.flatnonzero(clusters == c)}) == 1 for c in np.unique(clusters))
+    np.testing.assert_array_equal(text_clusters(texts), clusters)
+    assert text_clusters(["same"] * 5).tolist() == [0] * 5
+
+
+@pytest.mark.parametrize("kind", ["odd", "uniform:3", "noisy:x", "noisy:1.5", "shifted:0", "imbalanced:-1", "imbalanced:nan"])
+def test_kinds_that_are_none(kind):
+    with pytest.raises(ValueError, match="kind of subset"):
+        parse_kind(kind)
 
 
 def test_rows_without_label_are_never_drawn():

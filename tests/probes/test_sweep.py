@@ -17,6 +17,7 @@ from probes.results import IDENTITY_COLUMNS, PROBE_RESULTS_SCHEMA
 from probes.solvers.rowspace import feature_scale
 from probes.subsets import subset_rows
 from probes.sweep import SweepSpec, is_done, load_results, n_probes, plan_blocks, predict_cost, probe_block, run_block
+from probes.tasks.task import Split, Task
 
 SPEC = SweepSpec(
     sizes=(8, 32, 64),
@@ -195,3 +196,43 @@ def test_torch_threads_are_left_alone(arrays):
     before = torch.get_num_threads()
     probe_block(*arrays, plan()[0])
     assert torch.get_num_threads() == before
+
+
+def test_every_kind_of_probe_in_one_block(arrays):
+    spec = SPEC.model_copy(update={"probes": ("centroid", "knn", "lda", "logistic", "ridge")})
+    (block, *_) = plan(spec)
+    frame = probe_block(*arrays, block).to_pandas()
+    assert len(frame) == n_probes(block) and not frame.duplicated(IDENTITY_COLUMNS).any()
+    cheap = frame[frame.probe.isin(["centroid", "knn", "lda"])]
+    assert (cheap.groupby("probe").size() == 9).all() and cheap.C.isna().all() and cheap.C_selected.all()
+    at_most = cheap[cheap.n_train == 64].groupby("probe").accuracy.mean()
+    assert (at_most > 0.5).all() and cheap[cheap.probe != "lda"].loo_accuracy.notna().all()
+    alone = probe_block(*arrays, plan(spec.model_copy(update={"probes": ("knn",)}))[0]).to_pandas()
+    assert alone.accuracy.tolist() == frame[frame.probe == "knn"].accuracy.tolist()
+
+
+def test_noisy_and_shifted_subsets_are_probed(arrays, tmp_path):
+    spec = SPEC.model_copy(update={"subsets": ("stratified", "noisy:0.4", "shifted", "imbalanced:0.2"), "probes": ("ridge",)})
+    clusters = np.arange(120) % 4
+    frame = probe_block(*arrays, plan(spec)[0], clusters).to_pandas()
+    assert len(frame) == n_probes(plan(spec)[0]) and set(frame.subset) == set(spec.subsets)
+    chosen = frame[frame.C_selected & (frame.n_train == 64)].groupby("subset").accuracy.mean()
+    assert chosen["noisy:0.4"] < chosen["stratified"]
+    with pytest.raises(ValueError, match="none are given"):
+        probe_block(*arrays, plan(spec)[0])
+    with pytest.raises(ValidationError, match="unknown kind of subset 'stratifed'"):
+        SweepSpec(subsets=("stratifed",))
+
+
+def test_the_clusters_of_a_task_are_found_once_and_kept(tmp_path, arrays, monkeypatch):
+    storage, spec = Storage(tmp_path), SPEC.model_copy(update={"subsets": ("shifted",), "probes": ("ridge",)})
+    texts = tuple(f"word{i % 5} other{i % 3} and{i}" for i in range(120))
+    splits = {"train": Split(texts, arrays[1]), "test": Split(texts + texts[:80], arrays[3])}
+    toy = Task("toy", ("a", "b", "c"), splits)
+    monkeypatch.setattr("probes.embed.task_matrix", lambda task, split, cache, view: arrays[0 if split == "train" else 2])
+    monkeypatch.setattr("probes.tasks.store.load_saved_task", lambda storage, fingerprint: toy)
+    blocks = plan_blocks(spec, [task()], [encoder()], storage_uri=storage.uri)
+    run_block(blocks[0])
+    monkeypatch.setattr("probes.clusters.text_clusters", None)
+    run_block(blocks[1])
+    assert storage.keys("clusters") == [f"clusters/{toy.fingerprint}.parquet"] and len(load_results(storage)) == 2 * 27
