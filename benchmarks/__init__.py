@@ -1,0 +1,1 @@
+"""Programs that measure speed: `python -m benchmarks.NAME` prints a table and, as its last line, one JSON object."""
