@@ -6,7 +6,7 @@ Each cell fits `seeds` samples x 8 regularisations. Ours: `row_space` and `fit_l
 process per core with one thread. The peer: scikit-learn's LogisticRegression (lbfgs) on the same float32 rows, one fit a task
 of joblib on all cores with one BLAS thread each, at the loosest tolerance with which every objective of the first sample is
 within 1e-4 (relative) of ours or below; float64 where float32 does not get there. The peer fits `peer-seeds` samples, and its
-time is scaled to all. Ridge likewise: `fit_ridge_path` against RidgeClassifier. Starting processes and loading data is not timed.
+time is scaled to all. Ridge likewise: `fit_ridge_path` against RidgeClassifier. Loading and starting are not timed.
 """
 
 import argparse
