@@ -22,7 +22,7 @@ from probes.features.battery import check_sample, sample_rows
 from probes.features.crossfit import RidgeFit, curve_so_far, fit_ridge
 from probes.metrics import score
 
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 """Part of every observation's key: raised when a feature changes its meaning."""
 FRACTIONS = (8, 4, 2, 1)
 """Points of the curve seen so far, as n / fraction; 1 is leave-one-out at n."""

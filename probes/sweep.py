@@ -18,7 +18,7 @@ from probes.results import IDENTITY_COLUMNS, PROBE_RESULTS_SCHEMA
 from probes.subsets import parse_kind
 from probes.tasks.task import Task
 
-SWEEP_VERSION = 1
+SWEEP_VERSION = 2
 """Part of every block's key: raised when a probe changes its meaning."""
 RIDGE_CS = tuple(float(f"{10.0**power:.6g}") for power in np.arange(-5, 1.01, 0.5))
 """Inverse penalties of the ridge probe (probes.solvers.ridge), strong to weak."""

@@ -67,9 +67,13 @@ def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int) -> RidgeFit:
     tried = []
     for penalty in reversed(PENALTIES):  # strong first: ties go to the stronger
         shrunk = squares / (squares + penalty)
-        leverage = np.minimum(left_squares @ shrunk + 1 / n_rows, 1 - 1e-6)
+        by_features = left_squares @ shrunk  # leverages without the intercept's 1/n
+        left_out_share = np.maximum(1 - 1 / n_rows - by_features, 1e-6)[:, None]
         coefficients = shrunk[:, None] * projected
-        left_out = target - (target - parts.left @ coefficients) / (1 - leverage)[:, None] + target / (n_rows - 1)
+        # residual / (1 - leverage), written about the class frequencies: where features say nothing all classes tie exactly,
+        # instead of being ordered by round-off, which knows the row's own label
+        fitted = parts.left @ coefficients - target * (by_features * n_rows / (n_rows - 1))[:, None]
+        left_out = fitted / left_out_share
         accuracy = float(np.mean((left_out + intercept).argmax(axis=1) == y))
         tried.append((float(np.mean((target - left_out) ** 2)), accuracy, penalty, left_out, coefficients))
     best_accuracy = max(accuracy for _, accuracy, *_ in tried)

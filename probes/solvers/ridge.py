@@ -73,10 +73,16 @@ def fit_ridge_path(space: Basis, labels: torch.Tensor, n_classes: int, Cs: Seque
     squares = singular.square()
     complement = alphas[:, None] / (squares + alphas[:, None])  # (c, r): 1 - shrinkage
     residual = leftover + left @ (complement[:, :, None] * projected)  # (c, n, K)
-    leave_out = (free + complement @ left_squares.T).clamp_min(MIN_LEAVE_OUT)  # (c, n): 1 - leverage
-    loo_residual = residual / leave_out[:, :, None]
-    loo_scores = target - loo_residual
-    held_out_scores = loo_scores + (target - intercept) / max(n_rows - 1, 1)
+    leave_out = (free + complement @ left_squares.T).clamp_min(MIN_LEAVE_OUT)[:, :, None]  # (c, n, 1): 1 - leverage
+    leverage = ((1 - complement) @ left_squares.T)[:, :, None]  # without the intercept's 1/n
+    centred = target - intercept
+    others = max(n_rows - 1, 1)
+    # Two forms of one formula. Where leverages are large the first keeps the digits; where features say little the second does:
+    # in the first, classes that should tie are then ordered by round-off, which knows the row's own label.
+    by_residual = target - residual / leave_out + centred / others
+    by_fit = intercept + (centred - residual - centred * (leverage * n_rows / others)) / leave_out
+    held_out_scores = torch.where(leverage > 0.5, by_residual, by_fit)
+    loo_scores = held_out_scores - centred / others
     reduced = (singular / (squares + alphas[:, None]))[:, :, None] * projected
     seen = target.any(dim=0)
     temperatures = best_temperatures(held_out_scores, labels, seen)

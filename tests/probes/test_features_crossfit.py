@@ -50,6 +50,14 @@ def test_balanced_classes_without_signal_are_at_chance_not_below():
     assert 0.2 < np.mean(accuracies) < 0.3  # plain leave-one-out: below 0.1
 
 
+@pytest.mark.parametrize("n", [16, 50, 64, 100, 300, 512])
+def test_equal_rows_are_at_chance_whatever_rounds(n):
+    y = np.arange(n) % 10
+    fit = fit_ridge(np.full((n, 6), 1.37), y, 10)
+    assert fit.loo_scores == pytest.approx(np.tile(fit.intercept, (n, 1)), abs=0)
+    assert np.mean(fit.loo_scores.argmax(axis=1) == y) < 0.2
+
+
 def test_noise_gets_the_strongest_penalty_and_chance_accuracy():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((100, 100)), rng.integers(0, 2, 100)

@@ -126,3 +126,17 @@ def test_refuses_an_impossible_grid():
     X, y = sample(10, 4, 2)
     with pytest.raises(ValueError, match="must be positive"):
         fit(X, y, 2, Cs=(0.0, 1.0))
+
+
+@pytest.mark.parametrize("n", [16, 50, 64, 100, 300, 512])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("noise", [0.0, 1e-3])
+def test_features_that_say_nothing_are_at_chance_whatever_rounds(n, dtype, noise):
+    """Equal rows (the first token's embedding is one for all texts): no round-off may tell a row's own class."""
+    X = 1.37 + noise * np.random.default_rng(n).standard_normal((n, 6))
+    y = np.arange(n) % 10
+    _, path = fit(X, y, 10, dtype=dtype)
+    accuracy = (path.held_out_scores.argmax(dim=-1).numpy() == y).mean(axis=1)
+    assert (accuracy < 0.1 + 4 * np.sqrt(0.09 / n)).all(), accuracy
+    if noise == 0:
+        assert (path.held_out_scores == path.intercept).all()
