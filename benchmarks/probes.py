@@ -71,7 +71,7 @@ def _cell(parallel: Any, n_cores: int, n_classes: int, n: int, n_seeds: int, n_p
     parallel(delayed(fit_ours)(share[:1], n_classes) for share in shares)  # imports, buffers
     seconds, fits = _timed(parallel, [delayed(fit_ours)(share, n_classes) for share in shares])
     objectives = fits[0][0][0]  # the first sample's, by C
-    tol, dtype, gap = _peer_tolerance(parallel, samples[0], objectives, n_classes)
+    tol, dtype, gap = _peer_tolerance(parallel, samples[0], objectives)
     peer_seconds, _ = _timed(parallel, [delayed(fit_peer)(sample, C, tol, dtype) for sample, C in peers])
     parallel(delayed(fit_our_ridge)(share[:1], n_classes) for share in shares)
     ridge_seconds, _ = _timed(parallel, [delayed(fit_our_ridge)(share, n_classes) for share in shares])
@@ -161,7 +161,7 @@ def objective(sample: Sample, coef: np.ndarray, intercept: np.ndarray, C: float)
     return float(loss + (coef**2).sum() / (2 * C * len(y)))
 
 
-def _peer_tolerance(parallel: Any, sample: Sample, ours: Sequence[float], n_classes: int) -> tuple[float, str, float]:
+def _peer_tolerance(parallel: Any, sample: Sample, ours: Sequence[float]) -> tuple[float, str, float]:
     """(loosest tolerance, dtype, worst relative gap to our objectives) with which scikit-learn reaches them."""
     from joblib import delayed
 

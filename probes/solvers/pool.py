@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from probes.solvers.rowspace import Basis, basis_of_gram, row_space
+from probes.solvers.rowspace import Basis, basis_of_gram, path_scores, row_space
 
 MAX_PRODUCTS_BYTES = 256 * 2**20
 """Most memory for the shared inner products; where they need more, each sample computes its own."""
@@ -39,10 +39,8 @@ class Sample:
 
     def test_scores(self, reduced: torch.Tensor) -> torch.Tensor:
         """(c, m, K): the test rows under c weights `reduced` (c, r, K), in its dtype."""
-        n_paths, rank, n_classes = reduced.shape
-        flat = reduced.permute(1, 0, 2).reshape(rank, n_paths * n_classes).to(self._map.dtype)
-        product = torch.linalg.multi_dot([self._on_test, self._map, flat]) - self._offset @ flat
-        return product.reshape(-1, n_paths, n_classes).permute(1, 0, 2).to(reduced.dtype)
+        scores = path_scores(self._on_test, self._map, self._offset, reduced.to(self._map.dtype))
+        return scores.to(reduced.dtype)
 
 
 class Pool:

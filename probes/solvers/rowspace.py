@@ -44,10 +44,16 @@ class RowSpace(Basis):
 
     def scores(self, X: torch.Tensor, reduced: torch.Tensor) -> torch.Tensor:
         """(c, m, K): rows X (m, d) under c weights `reduced` (c, r, K), by the cheapest order of multiplication."""
-        n_paths, rank, n_classes = reduced.shape
-        flat = reduced.permute(1, 0, 2).reshape(rank, n_paths * n_classes)
-        product = torch.linalg.multi_dot([X, self.directions, flat]) - (self.centre @ self.directions) @ flat
-        return product.reshape(-1, n_paths, n_classes).permute(1, 0, 2)
+        return path_scores(X, self.directions, self.centre @ self.directions, reduced)
+
+
+def path_scores(rows: torch.Tensor, to_basis: torch.Tensor, offset: torch.Tensor, reduced: torch.Tensor) -> torch.Tensor:
+    """(c, m, K): coordinates rows (m, q) @ to_basis (q, r) less offset (r,), under c weights `reduced` (c, r, K); multiplied in
+    the cheapest order, never forming the coordinates where that is dearer."""
+    n_paths, rank, n_classes = reduced.shape
+    flat = reduced.permute(1, 0, 2).reshape(rank, n_paths * n_classes)
+    product = torch.linalg.multi_dot([rows, to_basis, flat]) - offset @ flat
+    return product.reshape(-1, n_paths, n_classes).permute(1, 0, 2)
 
 
 def row_space(X: torch.Tensor, dtype: torch.dtype = torch.float32) -> RowSpace:

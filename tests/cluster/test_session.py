@@ -270,7 +270,7 @@ def test_limit_threads_reaches_loaded_libraries() -> None:
 import numpy, torch, threadpoolctl
 from cluster.resources import limit_threads
 limit_threads(1)
-assert torch.get_num_threads() == 1
-assert {pool["num_threads"] for pool in threadpoolctl.threadpool_info()} == {1}
+print(torch.get_num_threads(), {pool["num_threads"] for pool in threadpoolctl.threadpool_info()})
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60)
+    child = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60, capture_output=True, text=True)
+    assert child.stdout.split("\n")[0] == "1 {1}"
