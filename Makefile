@@ -34,7 +34,7 @@ test-all: setup
 	$(BIN)/python -m pytest
 
 test-unit: setup
-	$(BIN)/python -m pytest -m "not ray and not slow"
+	$(BIN)/python -m pytest -m "not ray and not slow and not grid and not kills"
 
 lint: setup
 	$(BIN)/ruff check .

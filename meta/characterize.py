@@ -27,7 +27,7 @@ from meta.conformal import MEDIAN
 from meta.curves import METRICS, RATES
 from meta.data_needed import default_target, encoder_need, fewest_labels, horizons, labelling_plan
 from meta.hyperparameters import hyperparameters
-from meta.label_errors import suspect_labels
+from meta.label_errors import suspect_labels, unlearnt_classes
 from meta.label_next import label_next, strategy
 from meta.model_choice import Contender, choose_model
 from meta.observations import sample_features
@@ -110,7 +110,9 @@ def characterize(
     ranked = sorted(chosen, key=lambda i: _worse(forecasts[i].curve[0, MEDIAN], metric))
     chances = _chances(spaces, forecasts, metric, seed)
     curves = [forecasts[i].curve for i in ranked]
-    aim = target if target is not None else default_target(curves, metric)
+    counts = np.bincount(labels, minlength=n_classes)
+    majority = float(counts.max() / len(labels))
+    aim = target if target is not None else default_target(curves, metric, majority)
     best = forecasts[ranked[0]]
     picks, batch = _label_next(prepared, best, sizes, n_label_next, seed)
     contenders = [
@@ -125,9 +127,11 @@ def characterize(
         warnings.append(
             f"outside the metamodel's training range ({'; '.join(outside)}): its intervals are wider, and less certain"
         )
-    warnings += _sample_warnings(prepared, encoders, best.curve, metric)
-    counts = np.bincount(labels, minlength=n_classes)
     agreed = np.mean([_held_out_probabilities(spaces[i]) for i in ranked[:N_SUSPECT_SPACES]], axis=0)
+    doubted = suspect_labels(agreed, prepared.train, prepared.conflicts)
+    warnings += _level_warnings(prepared.train.label_names[int(counts.argmax())], majority, best.curve, metric, target)
+    warnings += unlearnt_classes(doubted, prepared.train)
+    warnings += _truncation_warnings(prepared, encoders)
     return Answers(
         schema_version=1,
         metric=metric,
@@ -136,7 +140,7 @@ def characterize(
         n_eval=len(prepared.evaluation),
         n_classes=n_classes,
         class_counts={name: int(count) for name, count in zip(prepared.train.label_names, counts, strict=True)},
-        majority_share=float(counts.max() / len(labels)),
+        majority_share=majority,
         target=aim,
         target_source="default" if target is None else "user",
         encoders=[_ranked_view(forecasts[i], sizes, i, chances) for i in ranked],
@@ -144,7 +148,7 @@ def characterize(
         data_needed=_data_needed([forecasts[i] for i in ranked], sizes, aim, metric),
         label_next=picks,
         label_batch=batch,
-        suspect_labels=suspect_labels(agreed, prepared.train, prepared.conflicts),
+        suspect_labels=doubted,
         model=model,
         hyperparameters=hyperparameters(best.space.fit, economical.info, model.layers, len(labels)),
         evidence=_evidence(metamodel, metamodel_name, not outside, factor),
@@ -303,13 +307,23 @@ def _label_next(
     return rows, LabelBatch(n_rows=len(rows), gain=gain, strategy=strategy(len(train), len(train.label_names)))
 
 
-def _sample_warnings(prepared: Prepared, encoders: Sequence[EmbeddedEncoder], curve: np.ndarray, metric: str) -> list[str]:
+def _level_warnings(name: str, majority: float, curve: np.ndarray, metric: str, target: float | None) -> list[str]:
+    """An accuracy, forecast (H, 5) or wished for, that always answering the most frequent class `name` has as well."""
+    if metric != "accuracy":
+        return []
+    always = f"always answering '{name}' ({majority:.1%} of the labelled rows)"
     warnings = []
-    counts = np.bincount(prepared.train.labels)
-    majority = float(counts.max() / counts.sum())
-    if metric == "accuracy" and curve[0, MEDIAN] <= majority + 0.01:
-        name = prepared.train.label_names[int(counts.argmax())]
-        warnings.append(f"no better than always answering '{name}' ({majority:.1%} of the labelled rows) at the present size")
+    if curve[0, MEDIAN] <= majority + 0.01:
+        warnings.append(f"the forecast at the present size is no better than {always}")
+    elif curve[0, 0] <= majority:
+        warnings.append(f"the forecast at the present size is not surely better than {always}: its interval reaches below that")
+    if target is not None and target <= majority:
+        warnings.append(f"the target of {target:.1%} is met by {always}: aim higher")
+    return warnings
+
+
+def _truncation_warnings(prepared: Prepared, encoders: Sequence[EmbeddedEncoder]) -> list[str]:
+    warnings = []
     n_texts = (len(prepared.train) + len(prepared.evaluation)) * (1 if prepared.train.text_pair is None else 2)
     for encoder in encoders:
         if encoder.n_truncated > TRUNCATED_SHARE * n_texts:

@@ -65,11 +65,15 @@ def encoder_need(encoder: str, view: View, sizes: np.ndarray, curve: np.ndarray,
     )
 
 
-def default_target(curves: Sequence[np.ndarray], metric: str) -> float:
-    """A target for a user who names none: a point short of the best median at the far end of the curves, in whole points."""
+def default_target(curves: Sequence[np.ndarray], metric: str, majority_share: float = 0.0) -> float:
+    """A target for a user who names none: a point short of the best median at the far end of the curves, in whole points.
+
+    An accuracy is never one that always answering the most frequent class would have (`majority_share`): that is no aim.
+    """
     ends = [float(curve[-1, MEDIAN]) for curve in curves]
     if metric in RATES:
-        return max(float(np.floor(round(100 * max(ends) - 1, 6))), 1.0) / 100
+        floor = np.floor(round(100 * majority_share, 6)) + 1 if metric == "accuracy" else 1.0
+        return min(max(float(np.floor(round(100 * max(ends) - 1, 6))), float(floor)), 100.0) / 100
     return float(np.ceil(round(100 * min(ends) + 1, 6))) / 100
 
 

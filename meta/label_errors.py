@@ -13,6 +13,8 @@ from meta.answers import SuspectLabel
 from meta.sample import Conflict, LabelledSample
 
 MAX_SUSPECTS = 50
+UNLEARNT_SHARE, UNLEARNT_ROWS = 0.3, 4
+"""A class of which this share of its rows, and so many, is doubted has not been learnt: doubt says little of its labels."""
 MIN_LEAD = 0.2
 """Least lead of the likely class's probability over the given one's: less is a close call, not an error."""
 
@@ -71,3 +73,17 @@ def suspect_labels(
             )
         )
     return found[:max_rows]
+
+
+def unlearnt_classes(doubted: Sequence[SuspectLabel], sample: LabelledSample) -> list[str]:
+    """A warning for every class that the probe cannot tell yet, whose doubted labels are hard rows rather than errors."""
+    warnings = []
+    for label, name in enumerate(sample.label_names):
+        n_rows = int(np.sum(sample.labels == label))
+        n_doubted = sum(row.given == name and row.reason == "predicted otherwise" for row in doubted)
+        if n_doubted >= UNLEARNT_ROWS and n_doubted > UNLEARNT_SHARE * n_rows:
+            warnings.append(
+                f"the probe disagrees with {n_doubted} of the {n_rows} rows labelled '{name}': it cannot tell that class well "
+                "yet, so most of these are hard rows, not wrong labels"
+            )
+    return warnings

@@ -33,7 +33,8 @@ OCTAVE_KNOTS = (0.0, 1.0, 2.0, 3.0, 4.0)
 MAX_FOLDS = 5
 WIDER_PER_OCTAVE_OUTSIDE = 0.25
 """An interval outside the range of the training samples is this much wider per octave (of n, classes or horizon) outside."""
-RANGE_FEATURES = ("n_train", "n_classes", "log2_n_columns")
+RANGE_FEATURES = {"n_train": "labelled rows", "n_classes": "classes", "log2_n_columns": "dimensions of the space"}
+"""What has a range that was learnt from, and what it counts."""
 
 
 @dataclass(frozen=True)
@@ -152,9 +153,8 @@ class Metamodel:
         for name, (low, high) in self.card["ranges"].items():
             value = features.get(name)
             if value is not None and not low <= value <= high:
-                label = name.removeprefix("log2_")
                 low_shown, high_shown, shown = (2**v if name.startswith("log2_") else v for v in (low, high, value))
-                phrases.append(f"{label} {shown:.0f} is outside {low_shown:.0f}..{high_shown:.0f}")
+                phrases.append(f"{shown:.0f} {RANGE_FEATURES[name]}, learnt from {low_shown:.0f} to {high_shown:.0f}")
         return phrases
 
     def with_evaluation(self, tables: Mapping[str, Any]) -> "Metamodel":

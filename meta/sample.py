@@ -16,6 +16,8 @@ from probes.encoders.base import EncoderInfo, View
 MIN_TRAIN_ROWS = 4
 MAX_TRAIN_ROWS = 4096
 """Labelled rows looked at: more are sampled, stratified."""
+MIN_IDENTIFIER_CLASSES, MAX_CLASS_SHARE = 5, 0.4
+"""So many classes, and more per labelled row than this, look like an identifier."""
 MAX_EVAL_ROWS = 4096
 """Evaluation rows looked at: more are sampled."""
 
@@ -120,17 +122,26 @@ def prepare(train: LabelledSample, evaluation: EvalSample | None, *, seed: int =
     conflicts = _conflicts(train)
     distinct = _first_of_each([(*key, int(label)) for key, label in zip(train.keys, train.labels, strict=True)])
     if len(distinct) < len(train):
-        warnings.append(f"{len(train) - len(distinct)} labelled rows repeat another row and its label: counted once")
+        n_more = len(train) - len(distinct)
+        repeat = "1 labelled row repeats" if n_more == 1 else f"{n_more} labelled rows repeat"
+        warnings.append(f"{repeat} another row and its label: counted once")
         train = train.take(distinct)
     if conflicts:
         n_texts = len({conflict.text for conflict in conflicts})
-        warnings.append(f"{n_texts} labelled texts occur with more than one label: see suspect_labels")
+        occur = "1 labelled text occurs" if n_texts == 1 else f"{n_texts} labelled texts occur"
+        warnings.append(f"{occur} with more than one label: see suspect_labels")
     if len(train) > MAX_TRAIN_ROWS:
         warnings.append(
             f"{len(train)} labelled rows: answered from a stratified sample of {MAX_TRAIN_ROWS} of them, where the curves begin"
         )
         train = train.take(_stratified(train.labels, MAX_TRAIN_ROWS, seed))
     _check(train)
+    n_classes = len(np.unique(train.labels))
+    if n_classes >= MIN_IDENTIFIER_CLASSES and n_classes > MAX_CLASS_SHARE * len(train):
+        warnings.append(
+            f"{n_classes} different labels in {len(train)} rows: is the label column an identifier or a number? "
+            "choose another with --label-column"
+        )
     if evaluation is None:
         warnings.append("no evaluation sample: forecasts assume rows like the labelled ones; there is nothing to label next")
         evaluation = EvalSample(())
@@ -143,25 +154,33 @@ def prepare(train: LabelledSample, evaluation: EvalSample | None, *, seed: int =
 
 def _clean_evaluation(train: LabelledSample, evaluation: EvalSample, warnings: list[str], seed: int) -> EvalSample:
     if (train.text_pair is None) != (evaluation.text_pair is None):
-        lacking = "the labelled rows" if train.text_pair is None else "the evaluation rows"
-        raise UserError(f"--pair-column: {lacking} have no second text, the others do; both samples need the same columns")
+        lacking, other = ("--train", "--eval") if train.text_pair is None else ("--eval", "--train")
+        raise UserError(
+            f"{lacking}: no column with second texts, which {other} has (a column text_pair counts as one); "
+            "both files need it, or neither"
+        )
     labelled = set(train.keys)
     fresh = np.array([key not in labelled for key in evaluation.keys])
     if not fresh.any():
         raise UserError("--eval: every row is also a labelled row; give rows that the classifier has not been trained on")
     if not fresh.all():
-        warnings.append(f"{int((~fresh).sum())} evaluation rows are also labelled rows: left out of the evaluation sample")
+        n_known = int((~fresh).sum())
+        are = "1 evaluation row is" if n_known == 1 else f"{n_known} evaluation rows are"
+        warnings.append(f"{are} also among the labelled rows: left out of the evaluation sample")
         evaluation = evaluation.take(np.flatnonzero(fresh))
     distinct = _first_of_each(evaluation.keys)
     if len(distinct) < len(evaluation):
-        warnings.append(f"{len(evaluation) - len(distinct)} evaluation rows repeat another: counted once")
+        n_more = len(evaluation) - len(distinct)
+        repeat = "1 evaluation row repeats" if n_more == 1 else f"{n_more} evaluation rows repeat"
+        warnings.append(f"{repeat} another: counted once")
         evaluation = evaluation.take(distinct)
     if len(evaluation) > MAX_EVAL_ROWS:
         warnings.append(f"{len(evaluation)} evaluation rows: answered from a random sample of {MAX_EVAL_ROWS} of them")
         chosen = np.random.default_rng(seed).choice(len(evaluation), MAX_EVAL_ROWS, replace=False)
         evaluation = evaluation.take(np.sort(chosen))
     if len(evaluation) < 30:
-        warnings.append(f"only {len(evaluation)} evaluation rows: a shift between the samples can hardly be seen")
+        rows = "1 evaluation row" if len(evaluation) == 1 else f"{len(evaluation)} evaluation rows"
+        warnings.append(f"only {rows}: a shift between the samples can hardly be seen")
     return evaluation
 
 
@@ -171,6 +190,11 @@ def _check(train: LabelledSample) -> None:
         raise UserError(f"--train: {n_classes} class in {len(train)} rows; at least 2 classes are needed")
     if len(train) < MIN_TRAIN_ROWS:
         raise UserError(f"--train: {len(train)} distinct rows; at least {MIN_TRAIN_ROWS} are needed")
+    if n_classes == len(train):
+        raise UserError(
+            f"--train: every one of the {len(train)} rows has a label of its own, so nothing can be learnt; "
+            "is the label column an identifier? choose another with --label-column"
+        )
 
 
 def _conflicts(train: LabelledSample) -> list[Conflict]:

@@ -75,12 +75,14 @@ def characterize(
     train: Annotated[Path, typer.Option(help="Labelled rows: .csv, .tsv, .jsonl or .parquet.")],
     eval_path: Annotated[Path | None, typer.Option("--eval", help="Unlabelled rows the classifier will meet.")] = None,
     encoder: Annotated[list[str] | None, typer.Option(help="hf:ID, neoberta:FOLDER, lsa:256, ... Repeatable.")] = None,
-    metric: Annotated[str, typer.Option(help="accuracy")] = "accuracy",
-    target: Annotated[float | None, typer.Option(help="The metric you need, as a fraction.")] = None,
+    metric: Annotated[str, typer.Option(help="What is forecast; the metamodel that ships knows accuracy.")] = "accuracy",
+    target: Annotated[float | None, typer.Option(help="The metric you need, as a fraction: 0.9.")] = None,
     out: Out = "characterization",
-    text_column: Annotated[str, typer.Option()] = "text",
-    pair_column: Annotated[str | None, typer.Option()] = None,
-    label_column: Annotated[str, typer.Option()] = "label",
+    text_column: Annotated[str, typer.Option(help="Column of the text.")] = "text",
+    pair_column: Annotated[
+        str | None, typer.Option(help="Column of the second text of a pair. Default: text_pair, if there is one.")
+    ] = None,
+    label_column: Annotated[str, typer.Option(help="Column of the label.")] = "label",
     metamodel: Annotated[str | None, typer.Option(help="Folder of a metamodel; default: the one that ships.")] = None,
     address: Address = None,
 ) -> None:
@@ -149,7 +151,9 @@ def main() -> None:
         print(f"neoberta: {error}", file=sys.stderr)
         status = 2
     except UsageError as error:
-        print(f"neoberta: {error.format_message()} (see neoberta --help)", file=sys.stderr)  # type: ignore[attr-defined]
+        context = getattr(error, "ctx", None)
+        command = f"neoberta {context.info_name}" if context and context.parent else "neoberta"
+        print(f"neoberta: {error.format_message()} (see {command} --help)", file=sys.stderr)  # type: ignore[attr-defined]
         status = 2
     except CorruptArtefactError as error:
         print(f"neoberta: {error}; delete it and run the same command again", file=sys.stderr)

@@ -30,7 +30,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        n_lines = len(path.read_text(encoding="utf-8").splitlines())
+        place = f"{path}:{min(mark.line + 1, n_lines)}" if mark else str(path)  # the end of the file is on its last line
         raise UserError(f"{place}: not valid YAML ({getattr(error, 'problem', error)})") from error
     except RecursionError:
         raise UserError(f"{path}: an alias that holds itself, or nested too deeply; write the values out") from None

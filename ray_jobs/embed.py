@@ -13,7 +13,6 @@ from probes.cache import EmbeddingCache
 from probes.embed import ShardEncoder, plan_shards, task_texts
 from probes.encoders.base import EncoderInfo, View
 from probes.encoders.load import describe_encoder
-from probes.encoders.lsa import fit_lsa, save_lsa
 from probes.tasks.store import load_saved_task
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import EncoderConfig, Study
@@ -124,6 +123,8 @@ def _resolve(study: Study, ref: str, checkpoints: dict[str, str]) -> str:
     if family in ("neoberta", "random") and name in checkpoints:
         return f"{family}:{study.storage.local_path(checkpoints[name])}"
     if family == "lsa" and name.isdecimal():
+        from probes.encoders.lsa import fit_lsa, save_lsa  # scikit-learn takes two seconds to load
+
         texts = learning_texts(study)
         key = f"{LSA_FOLDER}/{digest({'texts': texts_digest(texts), 'dim': name})}.json"
         if not study.storage.exists(key):

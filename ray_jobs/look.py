@@ -47,14 +47,28 @@ def show_encoders(refs: list[str]) -> None:
     if not refs:
         _print_table("An encoder is", ("reference", "what it is"), ENCODER_FORMS)
         return
-    from probes.encoders.load import load_encoder
+    from probes.encoders.load import check_encoder, load_encoder
 
-    rows = []
+    rows: list[tuple[str, ...]] = []
+    mistakes: list[UserError] = []
     for ref in refs:
-        info = load_encoder(ref).info
+        family, _, name = ref.partition(":")
+        try:
+            if family == "lsa" and name.isdecimal():
+                check_encoder(ref)
+                rows.append((ref, family, "0", name, "", "any", "fitted on the texts it is used for"))
+                continue
+            info = load_encoder(ref).info
+        except UserError as error:  # the others are shown all the same
+            mistakes.append(error)
+            continue
         size = f"{info.n_parameters / 1e6:.1f} M"
         rows.append((ref, info.family, str(info.n_layers), str(info.hidden_size), size, str(info.max_length), info.fingerprint))
-    _print_table("Encoders", ("reference", "family", "layers", "width", "parameters", "max tokens", "fingerprint"), rows)
+    if rows:
+        _print_table("Encoders", ("reference", "family", "layers", "width", "parameters", "max tokens", "fingerprint"), rows)
+    if mistakes:
+        more = f" (and {len(mistakes) - 1} more wrong)" if len(mistakes) > 1 else ""
+        raise UserError(f"{mistakes[0]}{more}")
 
 
 def show_results(out: str, metric: str) -> None:

@@ -62,8 +62,9 @@ def run_stages(config: StudyConfig, *, out: str, last: str, address: str | None 
 def run_pilot(config: StudyConfig, *, out: str, dry_run: bool = False, address: str | None = None) -> None:
     """Run every stage and print where the report is and the six answers; `dry_run` prints the plan and does nothing."""
     if dry_run:
-        from ray_jobs.plan import print_plan
+        from ray_jobs.plan import check_references, print_plan
 
+        check_references(config)
         print_plan(config)
         return
     result = run_stages(config, out=out, last="report", address=address)["report"]

@@ -4,7 +4,9 @@ from rich.console import Console
 from rich.table import Table
 
 from neoberta.config import PretrainConfig
+from probes.encoders.load import check_encoder
 from probes.sweep import n_probes
+from probes.tasks.load import check_task
 from ray_jobs.study import EncoderConfig, StudyConfig
 
 UNKNOWN = "known when loaded"
@@ -23,6 +25,18 @@ def print_plan(config: StudyConfig) -> None:
     if not console.is_terminal:
         console.width = 160  # into a file or pipe: nothing is folded
     console.print(table)
+
+
+def check_references(config: StudyConfig) -> None:
+    """Raises UserError for a task or an encoder that names a file or folder which is not there, or is wrongly spelt; what comes
+    from a hub is not looked up."""
+    for task in dict.fromkeys([*config.tasks, config.characterize.task]):
+        check_task(task)
+    for encoder in config.encoders:
+        family, _, name = encoder.ref.partition(":")
+        is_from_hub = family in ("hf", "random") and not name.startswith((".", "/", "~"))
+        if not (name in config.neobertas or is_from_hub):
+            check_encoder(encoder.ref)
 
 
 def plan_rows(config: StudyConfig) -> list[tuple[str, str, str]]:
@@ -73,5 +87,5 @@ def _pretrain_size(config: StudyConfig, run: PretrainConfig) -> str:
     total = sum(parameters.values())
     pflop = FLOPS_PER_PARAMETER_TOKEN * total * run.n_tokens / 1e15
     return (
-        f"{total / 1e6:.1f} M parameters, {run.n_tokens / 1e6:,.1f} M tokens, {run.n_workers} workers, about {pflop:,.2f} PFLOP"
+        f"{total / 1e6:.1f} M parameters, {run.n_tokens / 1e6:,.1f} M tokens, {run.n_workers} workers, about {pflop:,.3g} PFLOP"
     )

@@ -11,6 +11,8 @@ from meta.report.data import display_name
 
 METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "auroc": "AUROC", "log_loss": "log loss"}
 BLANK = "–"
+OPEN_CHANCE = 0.3
+"""A target with less chance than this is called unlikely."""
 NBSP = "\u00a0"
 """Keeps a number and its sign on one line."""
 
@@ -122,10 +124,17 @@ def _need(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
     if not need:
         return ""
     metric, n_train = answers.get("metric", "accuracy"), answers.get("n_train")
-    target = f"{rate(answers.get('target'), metric)} {METRIC_NAMES.get(metric, metric)}"
+    name = METRIC_NAMES.get(metric, metric)
+    target = f"{rate(answers.get('target'), metric)} {name}"
+    is_default = answers.get("target_source") == "default"
     limit = need.get("searched_up_to") or 16 * (n_train or 0)
     status = need.get("status") or ("reachable" if need.get("reachable") else "not_reachable")
     encoder = display_name(str(need.get("encoder", "")), dict(names))
+    if status == "reached" and is_default:
+        return (
+            f"More of the same would hardly help: up to {count(limit)} labelled rows, {encoder} is forecast to gain no more "
+            f"than about a point over your {count(n_train)}. Name the {name} that you need with --target."
+        )
     if status == "reached":
         now = f" (probability {percent(need['p_reached_now'])})" if need.get("p_reached_now") is not None else ""
         return (
@@ -134,11 +143,14 @@ def _need(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
     if status == "reachable":
         span = rows_between(need.get("q05"), need.get("q95"), limit)
         about = f"About {count(need.get('q50'))} labelled rows should give {target} with {encoder}"
-        return f"{about} (90{NBSP}% interval: {span}); you have {count(n_train)}."
+        aim = " No target was given: this one is a point below the forecast at the far end." if is_default else ""
+        return f"{about} (90{NBSP}% interval: {span}); you have {count(n_train)}.{aim}"
     chance = f" (probability {percent(need['p_reachable'])})" if need.get("p_reachable") is not None else ""
     if status == "uncertain":
+        is_open = (need.get("p_reachable") or 0) >= OPEN_CHANCE
         return (
-            f"{target} is unlikely with up to {count(limit)} labelled rows{chance}: plan on a lower target or a better encoder."
+            f"{target} is {'uncertain' if is_open else 'unlikely'} with up to {count(limit)} labelled rows{chance}: "
+            f"plan on a lower target or a better encoder."
         )
     return f"{target} is not reachable with these encoders and up to {count(limit)} labelled rows{chance}."
 
@@ -161,7 +173,7 @@ def _label(answers: Mapping[str, Any]) -> str:
     if picks:
         reasons = Counter(pick.get("reason", "") for pick in picks).most_common()
         kinds = {
-            "uncovered region": "unlike anything labelled",
+            "uncovered region": "of kinds with few or no labels",
             "uncertain": "uncertain",
             "rare class": "likely of a rare class",
         }
@@ -169,8 +181,8 @@ def _label(answers: Mapping[str, Any]) -> str:
         first = f"Label the {rows} listed below next ({', '.join(f'{n} {kinds.get(r, r)}' for r, n in reasons)})"
     else:
         first = "No unlabelled rows were given, so none can be proposed for labelling"
-    look = "1 label looks" if len(suspects) == 1 else f"{len(suspects)} labels look"
-    return f"{first}; {look} wrong and should be checked." if suspects else f"{first}; no label looks wrong."
+    look = "1 label may" if len(suspects) == 1 else f"{len(suspects)} labels may"
+    return f"{first}; {look} be wrong and should be checked." if suspects else f"{first}; no label looks wrong."
 
 
 def _space(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
@@ -192,9 +204,13 @@ def _model(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
     if model.get("milliseconds_per_text") is not None:
         cost += f", {number(model['milliseconds_per_text'])} ms a text"
     name = display_name(str(model.get("encoder", "")), dict(names))
+    chance = ""
+    if model.get("p_within_tolerance") is not None:
+        chance = f" (probability that it truly is so close: {percent(model['p_within_tolerance'])})"
+    cheapest = f"is the cheapest whose median forecast is within half a point of the best{chance}"
     if not model.get("layers"):
-        return f"{name} ({cost}) is the cheapest within half a point of the best; it has no layers to cut."
-    return f"{name} cut off after layer {model['layers']} ({cost}) is the cheapest within half a point of the best."
+        return f"{name} ({cost}) {cheapest}; it has no layers to cut."
+    return f"{name} cut off after layer {model['layers']} ({cost}) {cheapest}."
 
 
 def _settings(answers: Mapping[str, Any]) -> str:

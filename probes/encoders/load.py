@@ -68,15 +68,17 @@ def check_encoder(ref: str) -> None:
     if family == "lsa" and name.isdecimal():
         if int(name) < 1:
             raise UserError(f"encoder {ref}: the dimension must be 1 or more, for example lsa:256")
+    elif family == "lsa":
+        from probes.encoders.lsa import load_lsa
+
+        load_lsa(name, ref)
     elif family == "static":
         if not Path(os.path.expanduser(name)).is_file():
             raise UserError(f"encoder {ref}: {name} cannot be read (no such file); give a file of word vectors")
     else:
         from probes.encoders.model_folder import check_model_folder, find_model_folder
 
-        folder = find_model_folder(name, ref)
-        if family != "lsa":
-            check_model_folder(folder, ref, needs_weights=family != "random")
+        check_model_folder(find_model_folder(name, ref), ref, needs_weights=family != "random")
 
 
 def describe_encoder(ref: str) -> EncoderInfo:

@@ -101,6 +101,8 @@ def save_lsa(encoder: LsaEncoder, storage: Storage) -> str:
 
 def load_lsa(name: str, ref: str) -> LsaEncoder:
     """A fitted LSA from a folder or storage URI. Raises UserError."""
+    if not ("/" in name or Path(name).exists()):
+        raise UserError(f"encoder {ref}: lsa takes a dimension or the folder of a fitted one, for example lsa:256")
     folder: Path = find_model_folder(name, ref)
     try:
         tensors = load_file(folder / _WEIGHTS)

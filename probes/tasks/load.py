@@ -12,6 +12,14 @@ from probes.tasks.read import SUFFIXES, Columns, read_labelled
 from probes.tasks.task import Task
 
 
+def check_task(ref: str) -> None:
+    """Raises UserError for a reference to a file or folder that is not there; a data set of the hub is not looked up."""
+    path = Path(ref).expanduser()
+    if not path.exists() and _is_path(ref):
+        endings = ", ".join(SUFFIXES)
+        raise UserError(f"task {ref}: no such file or folder; give a folder, a file that ends in {endings}, or docs/NAME")
+
+
 def load_task(
     ref: str,
     *,
@@ -36,7 +44,7 @@ def load_task(
     path = Path(ref).expanduser()
     if path.is_dir():
         return load_folder_task(ref, path, columns)
-    if path.is_file() or path.suffix.lower() in SUFFIXES or ref.startswith((".", "/", "~")):
+    if path.is_file() or _is_path(ref):
         texts, pairs, labels = read_labelled(path, columns)
         return assemble(ref, {"train": Labelled(texts, pairs, list(labels))}, info={"source": "file"})
     is_default = (text_column, pair_column, label_column) == (None, None, None)
@@ -47,3 +55,7 @@ def load_task(
         if nearest:
             raise UserError(f"{error}; did you mean {nearest[0]}?") from error
         raise
+
+
+def _is_path(ref: str) -> bool:
+    return Path(ref).suffix.lower() in SUFFIXES or ref.startswith((".", "/", "~"))

@@ -190,9 +190,8 @@ def _read_delimited(path: Path, delimiter: str) -> dict[str, list[Any]]:
                     column.append(cell or None)
             start = reader.line_num + 1
     except csv.Error as error:
-        raise UserError(
-            f"{path}: line {start}: unbalanced or misplaced quote ({error}); double every quote in a cell"
-        ) from error
+        advice = _separator_seen(header, path) or "double every quote in a cell"
+        raise UserError(f"{path}: line {start}: unbalanced or misplaced quote ({error}); {advice}") from error
     return dict(zip(header, cells, strict=True))
 
 

@@ -10,6 +10,7 @@ from cluster.storage import UserError
 from meta.answers import Answers
 from meta.characterize import characterize
 from meta.ranking import hit_correlation, joint_draws, probability_best, probability_reached
+from meta.report.wording import six_answers
 from meta.sample import EmbeddedEncoder, EvalSample, LabelledSample, Prepared, prepare
 from meta.scope import looks_english, widen
 from probes.encoders.base import EncoderInfo, View
@@ -35,6 +36,17 @@ class LawForecaster:
 
     def outside(self, features: Mapping[str, float]) -> list[str]:
         return self.phrases
+
+
+class FlatForecaster(LawForecaster):
+    """The same level at every size, whatever the sample."""
+
+    def __init__(self, level: float, width: float = 0.03):
+        super().__init__()
+        self.level, self.width = level, width
+
+    def curve(self, features: Mapping[str, float], horizons: np.ndarray) -> np.ndarray:
+        return np.tile(self.level + self.width * np.array([-1.0, -0.4, 0.0, 0.4, 1.0]), (len(horizons), 1))
 
 
 def make_problem(n_eval: int = 150, *, small: bool = True) -> tuple[Prepared, list[EmbeddedEncoder]]:
@@ -135,8 +147,8 @@ def test_a_class_with_one_row_is_answered_with_a_warning_and_wider_intervals():
 
 
 def test_outside_the_training_range_is_said():
-    answers = characterize(*make_problem(), LawForecaster(["n_classes 3 is outside 10..20"]))
-    assert any("outside the metamodel's training range (n_classes 3 is outside 10..20)" in line for line in answers.warnings)
+    answers = characterize(*make_problem(), LawForecaster(["3 classes, learnt from 10 to 20"]))
+    assert any("outside the metamodel's training range (3 classes, learnt from 10 to 20)" in line for line in answers.warnings)
     assert not answers.evidence.in_training_range
 
 
@@ -147,6 +159,43 @@ def test_no_better_than_the_majority_is_said():
     answers = characterize(prepared, [EmbeddedEncoder(encoders[0].info, noise)], LawForecaster())
     assert any("no better than always answering" in warning for warning in answers.warnings)
     assert answers.model.milliseconds_source == "not measured"
+
+
+def test_without_a_target_a_sample_that_cannot_be_learnt_is_never_told_that_it_is_enough():
+    prepared, encoders = make_problem()
+    rng = np.random.default_rng(1)
+    labels = np.where(np.arange(90) % 10 < 7, 0, np.where(np.arange(90) % 10 < 9, 1, 2))
+    hard = Prepared(LabelledSample(prepared.train.texts, labels, prepared.train.label_names), prepared.evaluation, (), (), 90)
+    noise = {SPACES[0]: (rng.standard_normal((90, 16)), rng.standard_normal((150, 16)))}
+    answers = characterize(hard, [EmbeddedEncoder(encoders[0].info, noise)], FlatForecaster(0.66))
+    assert answers.target == pytest.approx(0.71)  # a point above always answering the first class, 70 %
+    assert answers.data_needed.status != "reached"
+    first = six_answers(answers.to_json(), {})[0].sentence
+    assert "enough" not in first and "71.0" in first
+
+
+def test_a_flat_forecast_without_a_target_says_that_more_would_hardly_help():
+    answers = characterize(*make_problem(), FlatForecaster(0.8))
+    first = six_answers(answers.to_json(), {})[0].sentence
+    assert "enough" not in first and "More of the same would hardly help" in first and "--target" in first
+
+
+def test_a_target_that_a_constant_answer_meets_is_said():
+    answers = characterize(*make_problem(), LawForecaster(), target=0.2)
+    assert any("the target of 20.0% is met by always answering" in warning for warning in answers.warnings)
+
+
+def test_a_forecast_not_surely_above_the_majority_is_said():
+    answers = characterize(*make_problem(), FlatForecaster(0.36, width=0.08))
+    assert any("not surely better than always answering" in warning for warning in answers.warnings)
+
+
+def test_labels_that_are_all_different_are_taken_for_an_identifier():
+    texts = tuple(f"text {i}" for i in range(10))
+    with pytest.raises(UserError, match=r"a label of its own.*--label-column"):
+        prepare(LabelledSample(texts, np.arange(10), tuple("abcdefghij")), None)
+    prepared = prepare(LabelledSample(texts, np.arange(10) // 2, tuple("abcde")), None)
+    assert any("5 different labels in 10 rows: is the label column an identifier" in line for line in prepared.warnings)
 
 
 def test_truncation_is_said():
@@ -173,9 +222,9 @@ def test_repeated_rows_are_counted_once_and_labelled_rows_leave_the_evaluation_s
     assert {(conflict.row, conflict.given, conflict.other) for conflict in prepared.conflicts} == {(4, "x", "y"), (5, "y", "x")}
     assert prepared.n_train_given == 6
     for words in (
-        "1 labelled rows repeat",
-        "1 labelled texts occur with more than one",
-        "1 evaluation rows are also",
+        "1 labelled row repeats",
+        "1 labelled text occurs with more than one",
+        "1 evaluation row is also",
         "only 2",
     ):
         assert any(words in warning for warning in prepared.warnings), words
@@ -197,7 +246,7 @@ def test_only_labelled_rows_to_evaluate_on():
         prepare(train, EvalSample(("a", "B")))
     with pytest.raises(UserError, match="--eval: no rows"):
         prepare(train, EvalSample(()))
-    with pytest.raises(UserError, match="have no second text"):
+    with pytest.raises(UserError, match="no column with second texts"):
         prepare(train, EvalSample(("q",), ("p",)))
 
 

@@ -71,6 +71,13 @@ def test_the_default_target_is_a_point_below_the_far_end():
     assert default_target([1 - power_curve()[:, ::-1]], "log_loss") == pytest.approx(0.06)
 
 
+def test_the_default_target_is_above_what_a_constant_answer_has():
+    assert default_target([power_curve()], "accuracy", 0.97) == pytest.approx(0.98)
+    assert default_target([power_curve()], "accuracy", 0.3) == pytest.approx(0.94)
+    assert default_target([power_curve()], "accuracy", 0.998) == 1.0
+    assert default_target([power_curve()], "macro_f1", 0.97) == pytest.approx(0.94)
+
+
 def test_the_plan_ends_at_the_requirement_in_three_to_five_growing_rounds():
     need = encoder_need("e", MEAN, SIZES, power_curve(), target=0.9, metric="accuracy")
     plan = labelling_plan(need, SIZES, power_curve())

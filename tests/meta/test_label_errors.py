@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from meta.label_errors import suspect_labels, suspects
+from meta.label_errors import suspect_labels, suspects, unlearnt_classes
 from meta.sample import Conflict, LabelledSample
 from probes.features.crossfit import fit_ridge
 
@@ -55,3 +55,13 @@ def test_a_close_call_is_not_an_error():
     sample = LabelledSample(("a", "b", "c", "d"), np.array([0, 0, 1, 1]), ("x", "y"))
     probabilities = np.array([[0.6, 0.4], [0.45, 0.55], [0.5, 0.5], [0.4, 0.6]])
     assert suspect_labels(probabilities, sample) == []
+
+
+def test_a_class_that_is_mostly_doubted_is_called_unlearnt():
+    sample = LabelledSample(tuple(map(str, range(20))), np.array([0] * 14 + [1] * 6), ("common", "rare"))
+    probabilities = np.tile([0.9, 0.1], (20, 1))
+    probabilities[-1] = [0.3, 0.7]
+    found = suspect_labels(probabilities, sample)
+    assert unlearnt_classes(found[:3], sample) == []  # three may well be wrong
+    warnings = unlearnt_classes(found, sample)
+    assert len(warnings) == 1 and "disagrees with 5 of the 6 rows labelled 'rare'" in warnings[0]

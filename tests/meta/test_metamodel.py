@@ -85,7 +85,7 @@ def test_pure_noise_in_the_features_is_not_trusted():
 def test_outside_the_range_it_says_so_and_widens(model, frame):
     inside, far = sample_of(frame), sample_of(frame) | {"n_classes": 64.0}
     assert model.outside(inside) == []
-    assert model.outside(far) == ["n_classes 64 is outside 4..4"]
+    assert model.outside(far) == ["64 classes, learnt from 4 to 4"]
     narrow, wide = model.curve(inside, [64])[0], model.curve(far, [64])[0]
     assert wide[-1] - wide[0] > 1.2 * (narrow[-1] - narrow[0])
 

@@ -162,6 +162,7 @@ def test_characterize_page_without_an_evaluation_sample():
     ("change", "expected"),
     [
         ({"status": "uncertain", "q05": 2100, "q50": None, "q95": None, "p_reachable": 0.2}, "is unlikely with up to 3,200"),
+        ({"status": "uncertain", "q05": 2100, "q50": None, "q95": None, "p_reachable": 0.46}, "is uncertain with up to 3,200"),
         (
             {"status": "not_reachable", "q05": None, "q50": None, "q95": None, "p_reachable": 0.001},
             "is not reachable with these",

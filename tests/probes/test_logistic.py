@@ -74,7 +74,7 @@ CELLS = [
     (160, 32, 3, False, False, "newton-cholesky"),
     (60, 384, 20, False, False, "lbfgs"),
     (160, 32, 20, True, True, "lbfgs"),
-    (90, 384, 77, False, False, "lbfgs"),
+    pytest.param(90, 384, 77, False, False, "lbfgs", marks=pytest.mark.slow),
 ]
 GRID = [
     (n, d, n_classes, skewed, skewed, "lbfgs" if n_classes > 3 else "newton-cholesky")

@@ -21,6 +21,10 @@ def run(*arguments: str, cwd=None) -> subprocess.CompletedProcess[str]:
         (("characterize",), "Missing option '--train'"),
         (("sweep", "nowhere.yaml"), "nowhere.yaml"),
         (("results", "--out", "nowhere"), "no probe results"),
+        (("results",), "see neoberta results --help"),
+        (("pilot", "--dry-run", "--tasks", "nowhere.csv"), "task nowhere.csv: no such file"),
+        (("pilot", "--dry-run", "--set", "encoders.0.ref=lsa:abc"), "lsa:abc: lsa takes a dimension or the folder"),
+        (("encoders", "lsa:abc"), "lsa takes a dimension"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, tmp_path):
@@ -38,6 +42,12 @@ def test_the_plan_of_the_full_preset_is_printed_and_nothing_is_run(tmp_path):
     assert "answerdotai/ModernBERT-base" in result.stdout
     assert "glue/mnli" in result.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_encoders_are_shown_in_spite_of_a_mistake_in_one(tmp_path):
+    result = run("encoders", "lsa:64", "foo:1", "lsa:32", cwd=tmp_path)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1 and "foo:1: unknown family" in result.stderr
+    assert "lsa:64" in result.stdout and "lsa:32" in result.stdout
 
 
 def test_the_command_line_starts_without_ray():

@@ -49,7 +49,7 @@ def test_a_bad_override_is_refused(override):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a: [1", "not valid YAML"),
+        (b"a: [1", r"bad\.yaml:1: not valid YAML"),
         (b"- 1", "must be a mapping"),
         (b"a: &x [*x]", "alias that holds itself"),
         (b"\xff\xfe", "not UTF-8"),
