@@ -6,7 +6,12 @@ Each cell fits `seeds` samples x 8 regularisations. Ours: `row_space` and `fit_l
 process per core with one thread. The peer: scikit-learn's LogisticRegression (lbfgs) on the same float32 rows, one fit a task
 of joblib on all cores with one BLAS thread each, at the loosest tolerance with which every objective of the first sample is
 within 1e-4 (relative) of ours or below; float64 where float32 does not get there. The peer fits `peer-seeds` samples, and its
-time is scaled to all. Ridge likewise: `fit_ridge_path` against RidgeClassifier. Loading and starting are not timed.
+time is scaled to all. Loading and starting are not timed.
+
+Ridge likewise: `row_space` and `fit_ridge_paths` give every C's probe, its leave-one-out scores and the choice by them. The peer
+is the cheapest way to the same: one RidgeClassifierCV over all C for the leave-one-out, and a RidgeClassifier for each C.
+`fits only` is against those RidgeClassifiers alone, which have no leave-one-out; `one by one` against a RidgeClassifierCV for
+each C.
 """
 
 import argparse
@@ -43,14 +48,15 @@ def main() -> None:
         sgemm = _sgemm_flops(parallel, n_cores)
         print(f"{n_cores} cores, one process each; sgemm {sgemm / 1e9:.0f} GFLOP/s in all")
         print(f"{'task':>22} {'K':>3} {'n':>5} | {'ours s':>8} {'peer s':>8} {'ratio':>6} {'tol':>6} {'gap':>8} "
-              f"{'probes/s':>8} {'sgemm':>6} | {'ridge s':>8} {'peer s':>8} {'ratio':>6}")  # fmt: skip
+              f"{'probes/s':>8} {'sgemm':>6} | {'ridge s':>8} {'peer s':>8} {'ratio':>6} {'fits only':>9} {'one by one':>10}")  # fmt: skip
         for n_classes in options.classes:
             for n in options.n:
                 cell = _cell(parallel, n_cores, n_classes, n, options.seeds, options.peer_seeds, sgemm)
                 cells.append(cell)
                 print("{source:>22} {n_classes:>3} {n:>5} | {seconds:>8.3f} {peer_seconds:>8.2f} {speedup:>6.1f} {tol:>6.0e} "
                       "{gap:>8.1e} {probes_per_second:>8.0f} {sgemm_fraction:>6.2f} | {ridge_seconds:>8.3f} "
-                      "{ridge_peer_seconds:>8.2f} {ridge_speedup:>6.1f}".format(**cell), flush=True)  # fmt: skip
+                      "{ridge_peer_seconds:>8.2f} {ridge_speedup:>6.1f} {ridge_fits_only:>9.1f} {ridge_one_by_one:>10.1f}"
+                      .format(**cell), flush=True)  # fmt: skip
     print(json.dumps(_summary(cells)))
 
 
@@ -75,8 +81,12 @@ def _cell(parallel: Any, n_cores: int, n_classes: int, n: int, n_seeds: int, n_p
     peer_seconds, _ = _timed(parallel, [delayed(fit_peer)(sample, C, tol, dtype) for sample, C in peers])
     parallel(delayed(fit_our_ridge)(share[:1], n_classes) for share in shares)
     ridge_seconds, _ = _timed(parallel, [delayed(fit_our_ridge)(share, n_classes) for share in shares])
-    ridge_peer_seconds, _ = _timed(parallel, [delayed(fit_peer_ridge)(sample, C) for sample, C in peers])
     scale = n_seeds / n_peer
+    fits_seconds = scale * _timed(parallel, [delayed(fit_peer_ridge)(sample, C) for sample, C in peers])[0]
+    loo_seconds = scale * _timed(parallel, [delayed(fit_peer_ridge_loo)(sample, CS) for sample in samples[:n_peer]])[0]
+    if n_peer < n_cores:  # one task keeps one core busy: on all of them it would take its share of that
+        loo_seconds *= n_peer / n_cores
+    each_seconds = scale * _timed(parallel, [delayed(fit_peer_ridge_loo)(sample, (C,)) for sample, C in peers])[0]
     flops = sum(share_flops for _, share_flops in fits)
     return {
         "source": source,
@@ -90,8 +100,10 @@ def _cell(parallel: Any, n_cores: int, n_classes: int, n: int, n_seeds: int, n_p
         "probes_per_second": n_seeds * len(CS) / seconds,
         "sgemm_fraction": flops / seconds / sgemm,
         "ridge_seconds": ridge_seconds,
-        "ridge_peer_seconds": ridge_peer_seconds * scale,
-        "ridge_speedup": ridge_peer_seconds * scale / ridge_seconds,
+        "ridge_peer_seconds": fits_seconds + loo_seconds,
+        "ridge_speedup": (fits_seconds + loo_seconds) / ridge_seconds,
+        "ridge_fits_only": fits_seconds / ridge_seconds,
+        "ridge_one_by_one": each_seconds / ridge_seconds,
     }
 
 
@@ -132,18 +144,28 @@ def fit_peer(sample: Sample, C: float, tol: float, dtype: str) -> tuple[np.ndarr
 def fit_our_ridge(samples: Sequence[Sample], n_classes: int) -> None:
     import torch
 
-    from probes.solvers.ridge import fit_ridge_path
+    from probes.solvers.ridge import fit_ridge_paths
     from probes.solvers.rowspace import row_space
 
     torch.set_num_threads(1)
-    for X, y in samples:
-        fit_ridge_path(row_space(torch.from_numpy(X)), torch.from_numpy(y), n_classes, CS)
+    spaces = [row_space(torch.from_numpy(X)) for X, _ in samples]
+    fit_ridge_paths(spaces, torch.stack([torch.from_numpy(y) for _, y in samples]), n_classes, CS)
 
 
 def fit_peer_ridge(sample: Sample, C: float) -> None:
     from sklearn.linear_model import RidgeClassifier
 
     RidgeClassifier(alpha=1 / C).fit(*sample)
+
+
+def fit_peer_ridge_loo(sample: Sample, Cs: Sequence[float]) -> None:
+    import warnings
+
+    from sklearn.linear_model import RidgeClassifierCV
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        RidgeClassifierCV(alphas=[1 / C for C in Cs]).fit(*sample)
 
 
 def objective(sample: Sample, coef: np.ndarray, intercept: np.ndarray, C: float) -> float:
@@ -212,6 +234,8 @@ def _summary(cells: Sequence[dict[str, Any]]) -> dict[str, float]:
         "probes_per_second": min(small, default=float("nan")),
         "sgemm_fraction": geomean([cell["sgemm_fraction"] for cell in cells]),
         "ridge_speedup_geomean": geomean([cell["ridge_speedup"] for cell in cells]),
+        "ridge_fits_only_geomean": geomean([cell["ridge_fits_only"] for cell in cells]),
+        "ridge_one_by_one_geomean": geomean([cell["ridge_one_by_one"] for cell in cells]),
     }
 
 

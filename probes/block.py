@@ -14,27 +14,25 @@ import numpy as np
 import torch
 
 from cluster.storage import digest
-from probes.metrics import score
+from probes.metrics import score_all
 from probes.solvers.centroid import fit_centroids
 from probes.solvers.lda import fit_discriminant
 from probes.solvers.logistic import fit_logistic_path
 from probes.solvers.neighbours import fit_neighbours
 from probes.solvers.pool import Pool, Sample
-from probes.solvers.ridge import fit_ridge_path
+from probes.solvers.ridge import fit_ridge_paths
 from probes.solvers.rowspace import feature_scale
 from probes.subsets import subset_labels, subset_rows
 
 if TYPE_CHECKING:
-    from probes.sweep import SweepSpec
-
-CHEAP_PROBES = ("centroid", "knn", "lda")
-"""Probes without a regularisation to choose: one row a subset."""
+    from probes.sweep_spec import SweepSpec
 
 
 @dataclass(frozen=True)
 class _Subset:
     kind: str
     seed: int
+    rows: np.ndarray
     labels: torch.Tensor
     """(n,) int64"""
     sample: Sample
@@ -88,24 +86,25 @@ class BlockRunner:
             "created_at": datetime.now(UTC),
         }
 
-    def rows(self) -> list[dict[str, Any]]:
-        """One dict a probe, by size, kind, seed, probe and C."""
-        return [row for size in self.sizes for kind in self.spec.subsets for row in self._rows_of_size(size, kind)]
+    @property
+    def groups(self) -> list[tuple[int, str]]:
+        """(n_train, kind of subset) of the block's groups of probes, in the order of its table."""
+        return [(size, kind) for size in self.sizes for kind in self.spec.subsets]
 
-    def _rows_of_size(self, size: int, kind: str) -> Iterator[dict[str, Any]]:
+    def rows_of(self, size: int, kind: str) -> Iterator[dict[str, Any]]:
+        """One dict a probe of a group, by seed, probe and C."""
         subsets = [self._subset(size, kind, seed) for seed in range(self._n_subsets(size))]
-        for subset in subsets[: self.spec.n_ridge]:
-            yield from self._ridge_rows(subset)
-        for probe in CHEAP_PROBES:
-            if probe in self.spec.probes:
-                for subset in subsets[: self.spec.n_seeds]:
-                    yield self._cheap_row(subset, probe)
+        for probe in self.spec.ridge_kinds:
+            yield from self._ridge_rows(subsets[: self.spec.n_seeds], probe)
+        for probe in self.spec.cheap_kinds:
+            for subset in subsets[: self.spec.n_seeds]:
+                yield from self._cheap_row(subset, probe)
         n_logistic = self.spec.n_logistic_at(size)
-        if n_logistic:
-            yield from self._logistic_rows(subsets[:n_logistic])
+        for probe in self.spec.logistic_kinds if n_logistic else ():
+            yield from self._logistic_rows(subsets[:n_logistic], probe)
 
     def _n_subsets(self, size: int) -> int:
-        return max(self.spec.n_seeds if {"ridge", *CHEAP_PROBES} & {*self.spec.probes} else 0, self.spec.n_logistic_at(size))
+        return max(self.spec.n_everywhere, self.spec.n_logistic_at(size))
 
     def _draw(self, labels: np.ndarray, kind: str, n: int, seed: int) -> np.ndarray:
         fingerprint = self.block["task_fingerprint"]
@@ -118,19 +117,28 @@ class BlockRunner:
         seconds = time.perf_counter() - started
         fingerprint = self.block["task_fingerprint"]
         labels = subset_labels(self.y_pool, task_fingerprint=fingerprint, kind=kind, n_classes=self.n_classes, seed=seed)
-        return _Subset(kind, seed, torch.from_numpy(labels[rows]), sample, seconds)
+        return _Subset(kind, seed, rows, torch.from_numpy(labels[rows]), sample, seconds)
 
-    def _ridge_rows(self, subset: _Subset) -> Iterator[dict[str, Any]]:
+    def _ridge_rows(self, subsets: list[_Subset], probe: str) -> Iterator[dict[str, Any]]:
         started = time.perf_counter()
-        path = fit_ridge_path(subset.sample.basis, subset.labels, self.n_classes, self.spec.ridge_Cs)
-        probabilities = path.probabilities(subset.sample.test_scores(path.reduced) + path.intercept).numpy()
-        seconds = (time.perf_counter() - started + subset.decompose_seconds) / len(path.Cs)
-        loo_accuracy = (path.held_out_scores.argmax(dim=-1) == subset.labels).float().mean(dim=-1).tolist()
-        for i, C in enumerate(path.Cs):
-            chosen = {"C": C, "C_selected": i == path.best, "loo_accuracy": loo_accuracy[i], "converged": True}
-            yield self._row(subset, "ridge", probabilities[i], seconds, chosen)
+        samples = [subset.sample for subset in subsets]
+        if probe == "ridge_balanced":
+            samples = [self.pool.sample(subset.rows, weight=balanced_weights(subset.labels)) for subset in subsets]
+        labels = torch.stack([subset.labels for subset in subsets])
+        paths = fit_ridge_paths([sample.basis for sample in samples], labels, self.n_classes, self.spec.ridge_Cs)
+        seconds = (time.perf_counter() - started) / len(subsets)
+        for subset, sample, path in zip(subsets, samples, paths, strict=True):
+            started = time.perf_counter()
+            probabilities = path.probabilities(sample.test_scores(path.reduced) + path.intercept).numpy()
+            fit_seconds = (time.perf_counter() - started + seconds + subset.decompose_seconds) / len(path.Cs)
+            loo_accuracy = (path.held_out_scores.argmax(dim=-1) == subset.labels).float().mean(dim=-1).tolist()
+            chosen = [
+                {"C": C, "C_selected": i == path.best, "loo_accuracy": loo_accuracy[i], "converged": True}
+                for i, C in enumerate(path.Cs)
+            ]
+            yield from self._scored(subset, probe, probabilities, fit_seconds, chosen)
 
-    def _cheap_row(self, subset: _Subset, probe: str) -> dict[str, Any]:
+    def _cheap_row(self, subset: _Subset, probe: str) -> Iterator[dict[str, Any]]:
         """A probe without a regularisation to choose."""
         started = time.perf_counter()
         basis, sample = subset.sample.basis, subset.sample
@@ -147,15 +155,19 @@ class BlockRunner:
             probabilities = discriminant.probabilities(sample.test_scores(discriminant.reduced[None])[0])
         seconds = time.perf_counter() - started + subset.decompose_seconds
         chosen = {"C": None, "C_selected": True, "loo_accuracy": loo_accuracy, "converged": True}
-        return self._row(subset, probe, probabilities.numpy(), seconds, chosen)
+        return self._scored(subset, probe, probabilities.numpy()[None], seconds, [chosen])
 
-    def _logistic_rows(self, subsets: list[_Subset]) -> Iterator[dict[str, Any]]:
+    def _logistic_rows(self, subsets: list[_Subset], probe: str) -> Iterator[dict[str, Any]]:
         started = time.perf_counter()
         bases = [subset.sample.basis for subset in subsets]
         rank = max(len(basis.singular) for basis in bases)
         padded = [torch.nn.functional.pad(basis.coordinates, (0, rank - len(basis.singular))) for basis in bases]
         X, labels = torch.stack(padded), torch.stack([subset.labels for subset in subsets])
         weight = torch.stack([fold_weights(s.labels.numpy(), self.spec.logistic_folds, s.seed) for s in subsets])
+        held_out = (weight == 0).to(X.dtype)
+        if probe == "logistic_balanced":
+            weight = weight * torch.stack([balanced_weights(subset.labels) for subset in subsets])[:, :, None]
+            held_out = held_out * weight[:, :, :1]
         path = fit_logistic_path(X, labels, self.n_classes, self.spec.logistic_Cs, sample_weight=weight)
         seconds = (time.perf_counter() - started) / (len(path.Cs) * len(subsets))
         for place, subset in enumerate(subsets):
@@ -166,38 +178,49 @@ class BlockRunner:
             probabilities = torch.softmax(logits, dim=-1).numpy()
             fit_seconds = seconds + (time.perf_counter() - started + subset.decompose_seconds) / len(path.Cs)
             best = self._best_by_folds(
-                X[place], labels[place], weight[place], path.weights[:, place], path.intercepts[:, place]
+                X[place], labels[place], held_out[place], path.weights[:, place], path.intercepts[:, place]
             )
-            for i, C in enumerate(path.Cs):
-                chosen = {"C": C, "C_selected": i == best, "converged": bool(path.converged[i, place, 0])}
-                yield self._row(subset, "logistic", probabilities[i], fit_seconds, chosen)
+            chosen = [
+                {"C": C, "C_selected": i == best, "converged": bool(path.converged[i, place, 0])} for i, C in enumerate(path.Cs)
+            ]
+            yield from self._scored(subset, probe, probabilities, fit_seconds, chosen)
 
     @staticmethod
-    def _best_by_folds(X: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, W: torch.Tensor, b: torch.Tensor) -> int:
+    def _best_by_folds(X: torch.Tensor, labels: torch.Tensor, held_out: torch.Tensor, W: torch.Tensor, b: torch.Tensor) -> int:
         """Index of the C with the least held-out log-loss over the folds (replicas 1, 2, ...); ties to the stronger penalty.
-        X (n, r), weight (n, R), W (c, R, r, K), b (c, R, K)."""
-        held_out = weight[:, 1:].T == 0  # (folds, n)
+        X (n, r), held_out (n, R) the weight of a row in the loss of the fold that holds it out, W (c, R, r, K), b (c, R, K)."""
         probabilities = torch.softmax(X @ W[:, 1:] + b[:, 1:, None], dim=-1)  # (c, folds, n, K)
         own = probabilities.gather(-1, labels.expand(*probabilities.shape[:3])[..., None])[..., 0]
         losses = -own.clamp_min(torch.finfo(own.dtype).eps).log()
-        return int((losses * held_out).sum(dim=(1, 2)).argmin())
+        return int((losses * held_out[:, 1:].T).sum(dim=(1, 2)).argmin())
 
-    def _row(
-        self, subset: _Subset, probe: str, probabilities: np.ndarray, fit_seconds: float, chosen: dict[str, Any]
-    ) -> dict[str, Any]:
-        metrics = score(self.y_test, probabilities, self.labels)
-        return {
-            **self.common,
-            **chosen,
-            **metrics,
-            "auroc": None if np.isnan(metrics["auroc"]) else metrics["auroc"],
-            "n_train": len(subset.labels),
-            "subset": subset.kind,
-            "seed": subset.seed,
-            "probe": probe,
-            "n_classes_seen": len(subset.labels.unique()),
-            "fit_seconds": fit_seconds,
-        }
+    def _scored(
+        self, subset: _Subset, probe: str, probabilities: np.ndarray, fit_seconds: float, chosen: list[dict[str, Any]]
+    ) -> Iterator[dict[str, Any]]:
+        """A row for each of `probabilities` (B, m, K), with what was `chosen` for it."""
+        metrics = score_all(self.y_test, probabilities, self.labels)
+        n_classes_seen = len(subset.labels.unique())
+        for i, own in enumerate(chosen):
+            values = {name: float(column[i]) for name, column in metrics.items()}
+            yield {
+                **self.common,
+                **own,
+                **values,
+                "auroc": None if np.isnan(values["auroc"]) else values["auroc"],
+                "n_train": len(subset.labels),
+                "subset": subset.kind,
+                "seed": subset.seed,
+                "probe": probe,
+                "n_classes_seen": n_classes_seen,
+                "fit_seconds": fit_seconds,
+            }
+
+
+def balanced_weights(labels: torch.Tensor) -> torch.Tensor:
+    """(n,) float32 weights with which every class of `labels` (n,) int64 counts the same, and which sum to n (scikit-learn's
+    class_weight="balanced")."""
+    counts = torch.bincount(labels).to(torch.float32)
+    return (len(labels) / (counts > 0).sum() / counts)[labels]
 
 
 def fold_weights(labels: np.ndarray, n_folds: int, seed: int) -> torch.Tensor:

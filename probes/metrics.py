@@ -21,22 +21,30 @@ def score(y_true: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> 
     in [0, 2]); ece (top-label, 15 equal-width bins); auroc (macro one-vs-rest over classes with rows on both sides, NaN where
     there is none). Raises ValueError for labels that have no column, or an empty `y_true`.
     """
+    return {name: float(values[0]) for name, values in score_all(y_true, probabilities[None], labels).items()}
+
+
+def score_all(y_true: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """`score` of B probes on the same rows: `probabilities` (B, m, K), metrics (B,) float64. Raises ValueError as it does."""
     columns = _columns_of(np.asarray(y_true), np.asarray(labels))
-    n_rows, n_classes = probabilities.shape
-    predicted = probabilities.argmax(axis=1)
-    confidence = probabilities[np.arange(n_rows), predicted].astype(np.float64)
+    n_probes, n_rows, n_classes = probabilities.shape
+    predicted = probabilities.argmax(axis=2)  # (B, m)
+    confidence = np.take_along_axis(probabilities, predicted[:, :, None], axis=2)[:, :, 0].astype(np.float64)
+    chosen = probabilities[:, np.arange(n_rows), columns].astype(np.float64)  # (B, m)
     is_right = predicted == columns
-    n_true = np.bincount(columns, minlength=n_classes)
-    n_predicted = np.bincount(predicted, minlength=n_classes)
-    n_hit = np.bincount(columns[is_right], minlength=n_classes)
+    offset = np.arange(n_probes)[:, None] * n_classes
+    n_true = np.bincount(columns, minlength=n_classes)  # (K,)
+    n_predicted = np.bincount((predicted + offset).ravel(), minlength=n_probes * n_classes).reshape(n_probes, n_classes)
+    n_hit = np.bincount((predicted + offset)[is_right], minlength=n_probes * n_classes).reshape(n_probes, n_classes)
     is_tested, occurs = n_true > 0, n_true + n_predicted > 0
+    f1 = np.where(occurs, 2 * n_hit / np.maximum(n_true + n_predicted, 1), 0.0)
     return {
-        "accuracy": float(is_right.mean()),
-        "balanced_accuracy": float(np.mean(n_hit[is_tested] / n_true[is_tested])),
-        "macro_f1": float(np.mean(2 * n_hit[occurs] / (n_true + n_predicted)[occurs])),
-        "mcc": _matthews(n_true, n_predicted, int(n_hit.sum()), n_rows),
-        "log_loss": _log_loss(columns, probabilities),
-        "brier": _brier(columns, probabilities),
+        "accuracy": is_right.mean(axis=1),
+        "balanced_accuracy": (n_hit[:, is_tested] / n_true[is_tested]).mean(axis=1),
+        "macro_f1": f1.sum(axis=1) / occurs.sum(axis=1),
+        "mcc": _matthews(n_true, n_predicted, n_hit.sum(axis=1), n_rows),
+        "log_loss": _log_loss(chosen, float(np.finfo(probabilities.dtype).eps)),
+        "brier": _brier(chosen, probabilities),
         "ece": _expected_calibration_error(is_right, confidence),
         "auroc": _macro_auroc(columns, probabilities),
     }
@@ -54,58 +62,64 @@ def _columns_of(y_true: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return columns
 
 
-def _matthews(n_true: np.ndarray, n_predicted: np.ndarray, n_hit: int, n_rows: int) -> float:
+def _matthews(n_true: np.ndarray, n_predicted: np.ndarray, n_hit: np.ndarray, n_rows: int) -> np.ndarray:
     true, predicted = n_true.astype(np.float64), n_predicted.astype(np.float64)
-    spread = (n_rows**2 - true @ true) * (n_rows**2 - predicted @ predicted)
-    return float((n_hit * n_rows - true @ predicted) / np.sqrt(spread)) if spread > 0 else 0.0
+    spread = (n_rows**2 - true @ true) * (n_rows**2 - np.square(predicted).sum(axis=1))
+    return np.where(spread > 0, (n_hit * n_rows - predicted @ true) / np.sqrt(np.where(spread > 0, spread, 1.0)), 0.0)
 
 
-def _brier(columns: np.ndarray, probabilities: np.ndarray) -> float:
-    n_rows, n_classes = probabilities.shape
-    chosen = probabilities[np.arange(n_rows), columns].astype(np.float64)
-    squares = np.einsum("ij,ij->i", probabilities, probabilities, dtype=np.float64)
-    total = float((squares - 2 * chosen + 1).mean())
-    return total / 2 if n_classes == 2 else total
+def _brier(chosen: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    squares = np.einsum("bij,bij->bi", probabilities, probabilities, dtype=np.float64)
+    total = (squares - 2 * chosen + 1).mean(axis=1)
+    return total / 2 if probabilities.shape[2] == 2 else total
 
 
-def _log_loss(columns: np.ndarray, probabilities: np.ndarray) -> float:
-    epsilon = np.finfo(probabilities.dtype).eps
-    chosen = probabilities[np.arange(len(columns)), columns].astype(np.float64)
-    return float(-np.log(np.clip(chosen, epsilon, 1 - epsilon)).mean())
+def _log_loss(chosen: np.ndarray, epsilon: float) -> np.ndarray:
+    return -np.log(np.clip(chosen, epsilon, 1 - epsilon)).mean(axis=1)
 
 
-def _expected_calibration_error(is_right: np.ndarray, confidence: np.ndarray) -> float:
-    """Mean distance of confidence and accuracy over bins (k/15, (k+1)/15], weighted by rows."""
-    bins = np.searchsorted(np.arange(1, ECE_BINS) / ECE_BINS, confidence, side="left")
-    gap = np.bincount(bins, weights=is_right - confidence, minlength=ECE_BINS)
-    return float(np.abs(gap).sum() / len(confidence))
+def _expected_calibration_error(is_right: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """Mean distance of confidence and accuracy over bins (k/15, (k+1)/15], weighted by rows; (B,) of (B, m)."""
+    n_probes, n_rows = confidence.shape
+    bins = np.searchsorted(np.arange(1, ECE_BINS) / ECE_BINS, confidence, side="left") + np.arange(n_probes)[:, None] * ECE_BINS
+    gap = np.bincount(bins.ravel(), weights=(is_right - confidence).ravel(), minlength=n_probes * ECE_BINS)
+    return np.abs(gap.reshape(n_probes, ECE_BINS)).sum(axis=1) / n_rows
 
 
-def _macro_auroc(columns: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean over classes of P(score of a member > score of another row), ties counting one half."""
-    n_rows, n_classes = probabilities.shape
+def _macro_auroc(columns: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """(B,) mean over classes of P(score of a member > score of another row), ties counting one half."""
+    n_probes, n_rows, n_classes = probabilities.shape
     n_members = np.bincount(columns, minlength=n_classes)
     defined = np.flatnonzero((n_members > 0) & (n_members < n_rows))
     if not len(defined):
-        return float("nan")
+        return np.full(n_probes, np.nan)
     if n_classes == 2:  # the two one-vs-rest problems mirror each other
         defined = defined[-1:]
-    order = _order_of(probabilities)
-    is_class = columns[:, None] == defined  # (m, classes)
-    shift = np.arange(len(defined), dtype=np.int64) << 32
-    keys = order[:, defined] + shift  # one ascending range of integers per class: one sort and one search serve all
-    ordered = np.sort(keys.T, axis=1).ravel()
-    members = keys.T[is_class.T]
-    ranks = (np.searchsorted(ordered, members, side="left") + np.searchsorted(ordered, members, side="right") + 1) / 2
+    by_class = probabilities[:, :, defined].transpose(0, 2, 1).reshape(-1, n_rows)  # one row a probe and class
+    # membership is the lowest bit below the score: after one sort of integers members are where it is set, ties side by side
+    is_member = np.tile(columns == defined[:, None], (n_probes, 1))
+    ordered = np.sort(_order_of(by_class) << np.uint32(1) | is_member, axis=1)
+    is_member, values = (ordered & np.uint32(1)).astype(bool), ordered >> np.uint32(1)
+    rank_sums = is_member.astype(np.float32) @ np.arange(1, n_rows + 1, dtype=np.float64)
+    is_new = np.ones(values.shape, dtype=bool)
+    np.not_equal(values[:, 1:], values[:, :-1], out=is_new[:, 1:])
+    tied = ~is_new.all(axis=1)
+    rank_sums[tied] = (_mid_ranks(is_new[tied]) * is_member[tied]).sum(axis=1)
     n_own = n_members[defined]
-    place = np.repeat(np.arange(len(defined)), n_own)
-    rank_sums = np.bincount(place, weights=ranks - place * n_rows, minlength=len(defined))
-    return float(np.mean((rank_sums - n_own * (n_own + 1) / 2) / (n_own * (n_rows - n_own))))
+    return ((rank_sums.reshape(n_probes, -1) - n_own * (n_own + 1) / 2) / (n_own * (n_rows - n_own))).mean(axis=1)
+
+
+def _mid_ranks(is_new: np.ndarray) -> np.ndarray:
+    """(R, m) ranks from 1 in rows of ascending values, of which `is_new` (R, m) says which differ from the one before; equal
+    ones share the mean of their ranks."""
+    starts = np.flatnonzero(is_new)
+    sizes = np.diff(starts, append=is_new.size)
+    return np.repeat(starts % is_new.shape[1] + (sizes + 1) / 2, sizes).reshape(is_new.shape)
 
 
 def _order_of(probabilities: np.ndarray) -> np.ndarray:
-    """(m, K) int64 in [0, 2^32) that order as the probabilities do: the bits of a float32 that is not negative are an integer
-    that grows with it; other dtypes are ranked."""
+    """uint32 in [0, 2^31) that order as the probabilities do: the bits of a float32 that is not negative are an integer that
+    grows with it; other dtypes are ranked."""
     if probabilities.dtype == np.float32:
-        return (np.ascontiguousarray(probabilities) + np.float32(0)).view(np.int32).astype(np.int64)
-    return np.unique(probabilities, return_inverse=True)[1].reshape(probabilities.shape).astype(np.int64)
+        return (np.ascontiguousarray(probabilities) + np.float32(0)).view(np.uint32)
+    return np.unique(probabilities, return_inverse=True)[1].reshape(probabilities.shape).astype(np.uint32)

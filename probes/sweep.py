@@ -1,90 +1,29 @@
 """The sweep of linear probes: plan blocks (task x encoder x view), run one, read the results.
 
-`plan_blocks` and `predict_cost` are pure; `run_block` reads its task and embeddings from storage and publishes one Parquet file
+`plan_blocks` is pure; `run_block` reads its task and embeddings from storage and publishes one Parquet file
 under the block's key, or does nothing where that file lies. `probe_block` between them is arrays in, table out.
 """
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from cluster.storage import CorruptArtefactError, Storage, digest
 from probes.encoders.base import EncoderInfo, View
+from probes.partial import PartialBlock
 from probes.results import IDENTITY_COLUMNS, PROBE_RESULTS_SCHEMA
 from probes.subsets import parse_kind
+from probes.sweep_cost import block_seconds
+from probes.sweep_spec import SweepSpec
 from probes.tasks.task import Task
 
 SWEEP_VERSION = 2
 """Part of every block's key: raised when a probe changes its meaning."""
-RIDGE_CS = tuple(float(f"{10.0**power:.6g}") for power in np.arange(-5, 1.01, 0.5))
-"""Inverse penalties of the ridge probe (probes.solvers.ridge), strong to weak."""
 PAIR_FACTOR = 4
 """Columns of a pair task's matrix over the encoder's: u, v, |u − v| and u·v."""
-
-
-class SweepSpec(BaseModel):
-    """Which probes are fitted in every block."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    sizes: tuple[int, ...] = Field((16, 32, 64, 128, 256, 512, 1024), min_length=1)
-    """Training rows of a probe; sizes above a task's training rows are left out."""
-    n_seeds: int = Field(5, ge=1)
-    """Subsets drawn at each size."""
-    subsets: tuple[str, ...] = Field(("stratified",), min_length=1)
-    """Kinds of subset (probes.subsets): `stratified`, `noisy:0.2`, ..."""
-    probes: tuple[Literal["ridge", "logistic", "centroid", "knn", "lda"], ...] = Field(("ridge", "logistic"), min_length=1)
-    """Kinds of probe. All but logistic are fitted at every size and seed."""
-    ridge_Cs: tuple[float, ...] = Field(RIDGE_CS, min_length=1)
-    logistic_Cs: tuple[float, ...] = Field((0.01, 0.1, 1.0, 10.0, 100.0), min_length=1)
-    logistic_sizes: tuple[int, ...] = (32, 128, 512)
-    """Sizes at which the logistic probe is fitted too (the second fidelity); those outside `sizes` are left out."""
-    logistic_n_seeds: int = Field(2, ge=0)
-    """Subsets of each such size that get it: seeds 0, 1, ..."""
-    logistic_folds: int = Field(3, ge=2)
-    """Folds of the cross-validation inside the subset that chooses the logistic probe's C."""
-    max_test_rows: int = Field(1000, ge=10)
-    """Test rows that probes are scored on: the same ones for every probe of a task."""
-
-    @field_validator("sizes", "logistic_sizes")
-    @classmethod
-    def _sizes_ascend(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
-        if any(size < 2 for size in sizes):
-            raise ValueError("sizes are numbers of rows from 2 up")
-        return tuple(sorted(set(sizes)))
-
-    @field_validator("subsets")
-    @classmethod
-    def _kinds_are_known(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
-        for kind in kinds:
-            parse_kind(kind)
-        return kinds
-
-    @field_validator("ridge_Cs", "logistic_Cs")
-    @classmethod
-    def _cs_ascend(cls, Cs: tuple[float, ...]) -> tuple[float, ...]:
-        if any(C <= 0 for C in Cs):
-            raise ValueError("C is an inverse regularisation strength above 0")
-        return tuple(sorted(set(Cs)))
-
-    @property
-    def n_ridge(self) -> int:
-        """Subsets of each size that get the ridge probe."""
-        return self.n_seeds if "ridge" in self.probes else 0
-
-    @property
-    def n_cheap(self) -> int:
-        """Kinds of probe that have no regularisation to choose."""
-        return len({*self.probes} - {"ridge", "logistic"})
-
-    def n_logistic_at(self, size: int) -> int:
-        """Subsets of `size` rows that get the logistic probe."""
-        is_wanted = "logistic" in self.probes and size in self.logistic_sizes
-        return min(self.n_seeds, self.logistic_n_seeds) if is_wanted else 0
 
 
 class PlannedTask(Protocol):
@@ -126,7 +65,7 @@ def plan_blocks(
                 key = f"probes/{digest(identity)}.parquet"
                 if key not in done:
                     blocks.append({"key": key, "storage": storage_uri, **_block_of(spec, task, encoder, view)})
-    return sorted(blocks, key=lambda block: (-_block_seconds(block), block["key"]))
+    return sorted(blocks, key=lambda block: (-block_seconds(block), block["key"]))
 
 
 def _block_of(spec: SweepSpec, task: PlannedTask, encoder: PlannedEncoder, view: View) -> dict[str, Any]:
@@ -147,8 +86,17 @@ def _block_of(spec: SweepSpec, task: PlannedTask, encoder: PlannedEncoder, view:
     }
 
 
+def run_blocks(batch: dict[str, Any]) -> dict[str, Any]:
+    """Run the planned blocks under `batch["blocks"]` one after the other; n_probes, solver_seconds, wall_seconds and bytes are
+    their sums."""
+    results = [run_block(block) for block in batch["blocks"]]
+    sums = {name: sum(result[name] for result in results) for name in ("n_probes", "solver_seconds", "wall_seconds", "bytes")}
+    return {"keys": [result["key"] for result in results], **sums}
+
+
 def run_block(block: dict[str, Any]) -> dict[str, Any]:
-    """Fit the probes of a planned block and publish them; where they lie already, nothing is fitted.
+    """Fit the probes of a planned block and publish them; where they lie already, nothing is fitted, and what an earlier run of
+    the block left when it was killed is taken over (probes.partial).
 
     Returns key, n_probes (fitted now), solver_seconds, wall_seconds and bytes (written now).
     """
@@ -158,7 +106,9 @@ def run_block(block: dict[str, Any]) -> dict[str, Any]:
 
     started = time.perf_counter()
     storage, key = Storage(block["storage"]), block["key"]
+    partial = PartialBlock(storage, key)
     if is_done(storage, key):
+        partial.clear()
         return {"key": key, "n_probes": 0, "solver_seconds": 0.0, "wall_seconds": time.perf_counter() - started, "bytes": 0}
     task = load_saved_task(storage, block["task_fingerprint"])
     cache = EmbeddingCache(storage, block["encoder"]["fingerprint"])
@@ -167,12 +117,14 @@ def run_block(block: dict[str, Any]) -> dict[str, Any]:
     solver_started = time.perf_counter()
     labels = {split: task.splits[split].labels for split in ("train", "test")}
     clusters = _clusters(task, storage) if _needs_clusters(block) else None
-    table = probe_block(matrices["train"], labels["train"], matrices["test"], labels["test"], block, clusters)
+    table = probe_block(matrices["train"], labels["train"], matrices["test"], labels["test"], block, clusters, partial=partial)
     solver_seconds = time.perf_counter() - solver_started
     storage.write_table(key, table)
+    n_kept = partial.n_found
+    partial.clear()
     return {
         "key": key,
-        "n_probes": len(table),
+        "n_probes": len(table) - n_kept,
         "solver_seconds": solver_seconds,
         "wall_seconds": time.perf_counter() - started,
         "bytes": len(storage.read_bytes(key)),
@@ -203,15 +155,25 @@ def probe_block(
     y_test: np.ndarray,
     block: Mapping[str, Any],
     clusters: np.ndarray | None = None,
+    *,
+    partial: PartialBlock | None = None,
 ) -> pa.Table:
     """The probe results of one block (probes.results schema) from X_pool (N, d), X_test (m, d) float and labels int64, -1
-    where a row has none; `clusters` (N,) int64 for shifted subsets. Pure but for `fit_seconds` and `created_at`. Raises
-    ValueError where a split has no labelled row."""
+    where a row has none; `clusters` (N,) int64 for shifted subsets. Pure but for `fit_seconds` and `created_at`, and for
+    `partial`, which holds groups of probes that are there already and takes the fresh ones. Raises ValueError where a split has
+    no labelled row."""
     from probes.block import BlockRunner
 
     spec = SweepSpec.model_validate(block["spec"])
-    rows = BlockRunner(X_pool, y_pool, X_test, y_test, spec, block, clusters).rows()
-    return pa.Table.from_pylist(rows, schema=PROBE_RESULTS_SCHEMA)
+    runner = BlockRunner(X_pool, y_pool, X_test, y_test, spec, block, clusters)
+    tables = partial.tables() if partial is not None else {}
+    for group in runner.groups:
+        if group not in tables:
+            tables[group] = pa.Table.from_pylist(list(runner.rows_of(*group)), schema=PROBE_RESULTS_SCHEMA)
+            if partial is not None and group != runner.groups[-1]:
+                partial.add(tables[group])
+    parts = [tables[group] for group in runner.groups]
+    return pa.concat_tables(parts).combine_chunks() if parts else PROBE_RESULTS_SCHEMA.empty_table()
 
 
 def is_done(storage: Storage, key: str) -> bool:
@@ -246,58 +208,3 @@ def _with_schema(table: pa.Table) -> pa.Table:
         for field in PROBE_RESULTS_SCHEMA
     ]
     return pa.table(columns, schema=PROBE_RESULTS_SCHEMA)
-
-
-# --- the cost ledger ----------------------------------------------------------------------------------------------------
-
-GEMM_FLOPS = 4e10
-"""Floating-point operations a second of one core in large products."""
-EIGEN_FLOPS = 8e9
-"""The same in an eigendecomposition, which counts 9 k³."""
-ELEMENT_SECONDS = 8e-9
-"""One element-wise pass of the solvers and metrics over one logit, all its passes counted."""
-CALL_SECONDS = 1.8e-3
-"""Overhead of one fitted and scored probe."""
-PRODUCT_SECONDS = 2e-4
-"""Overhead of one product of the logistic solver, with the element-wise calls that go with it."""
-BYTES_PER_ROW = 45
-"""One row of the result table, compressed."""
-
-
-def predict_cost(blocks: Sequence[Mapping[str, Any]]) -> tuple[float, int]:
-    """Predicted (seconds on one core, bytes on storage) of running `blocks`."""
-    n_bytes = sum(n_probes(block) * BYTES_PER_ROW + 12_000 for block in blocks)
-    return sum(_block_seconds(block) for block in blocks), n_bytes
-
-
-def n_probes(block: Mapping[str, Any]) -> int:
-    """Rows that a block's table will have."""
-    spec = SweepSpec.model_validate(block["spec"])
-    total = 0
-    for size in _usable_sizes(spec, block["n_train"]):
-        total += spec.n_ridge * len(spec.ridge_Cs) + spec.n_seeds * spec.n_cheap
-        total += spec.n_logistic_at(size) * len(spec.logistic_Cs)
-    return total * len(spec.subsets)
-
-
-def _usable_sizes(spec: SweepSpec, n_train: int) -> list[int]:
-    return [size for size in spec.sizes if size <= n_train]
-
-
-def _block_seconds(block: Mapping[str, Any]) -> float:
-    spec = SweepSpec.model_validate(block["spec"])
-    n_columns, n_classes = block["n_columns"], block["n_classes"]
-    n_test = min(block["n_test"], spec.max_test_rows)
-    seconds = n_probes(block) * (CALL_SECONDS + 3 * n_test * n_classes * ELEMENT_SECONDS)
-    for size in _usable_sizes(spec, block["n_train"]):
-        rank = min(size - 1, n_columns)
-        n_ridge = spec.n_ridge
-        n_logistic = spec.n_logistic_at(size)
-        decompose = 9 * rank**3 / EIGEN_FLOPS + (4 * size + n_test) * n_columns * rank / GEMM_FLOPS
-        ridge = len(spec.ridge_Cs) * size * n_classes * (2 * (rank + n_test) / GEMM_FLOPS + 10 * ELEMENT_SECONDS)
-        n_logits = size * n_classes * (1 + spec.logistic_folds)
-        n_products = len(spec.logistic_Cs) * 10 * size ** (1 / 3) * (n_classes / 6) ** 0.2
-        logistic = n_products * (PRODUCT_SECONDS + n_logits * (2 * rank / GEMM_FLOPS + 2 * ELEMENT_SECONDS))
-        each_kind = max(n_ridge, n_logistic) * decompose + n_ridge * ridge + n_logistic * logistic
-        seconds += len(spec.subsets) * each_kind
-    return seconds

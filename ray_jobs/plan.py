@@ -5,7 +5,7 @@ from rich.table import Table
 
 from neoberta.config import PretrainConfig
 from probes.encoders.load import check_encoder
-from probes.sweep import n_probes
+from probes.sweep_cost import n_probes
 from probes.tasks.load import check_task
 from ray_jobs.study import EncoderConfig, StudyConfig
 

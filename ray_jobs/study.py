@@ -16,7 +16,7 @@ from cluster.storage import Storage, UserError, digest
 from meta.observations import ObservationSpec
 from meta.search import SearchSpace
 from neoberta.config import PretrainConfig
-from probes.sweep import SweepSpec
+from probes.sweep_spec import SweepSpec
 from probes.tasks.docs.registry import DOCS_TASKS
 from ray_jobs.config import StrictModel, apply_overrides, read_yaml, validate
 from ray_jobs.progress import ProgressCallback, StageProgress

@@ -1,9 +1,11 @@
 """Stage 4: the study's linear probes, fanned out by Ray Tune in blocks, one Parquet row a probe."""
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from probes.sweep import is_done, n_probes, plan_blocks, run_block
+from probes.sweep import is_done, plan_blocks, run_blocks
+from probes.sweep_cost import batch_blocks, n_probes, predict_cost
 from ray_jobs.embed import EncoderRow
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study
@@ -18,33 +20,64 @@ def sweep_blocks(
 
 
 def sweep(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow]) -> list[str]:
-    """Fit what is missing; returns the keys of all the study's blocks. Raises RuntimeError when blocks failed for good."""
+    """Fit what is missing; returns the keys of all the study's blocks. What it was to cost and what it did cost are kept under
+    `costs/`. Raises RuntimeError when blocks failed for good."""
     everything = sweep_blocks(study, tasks, encoders, set())
     missing = [block for block in everything if not is_done(study.storage, block["key"])]
-    fan_out_blocks(study, report, run_block, missing, name="sweep")
+    if missing:
+        predicted_seconds, predicted_bytes = predict_cost(missing)
+        factor = _machine_factor()
+        results = fan_out_blocks(study, report, run_blocks, batch_blocks(missing), name="sweep")
+        cost = {
+            "n_probes": sum(n_probes(block) for block in missing),
+            "predicted_seconds": predicted_seconds * factor,
+            "seconds": sum(result["solver_seconds"] for result in results),
+            "predicted_bytes": predicted_bytes,
+            "bytes": sum(result["bytes"] for result in results),
+            "machine_factor": factor,
+        }
+        study.storage.write_json(f"costs/{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.json", cost)
     study.made(sum(n_probes(block) for block in missing), "probes fitted")
     return [block["key"] for block in everything]
 
 
+def _machine_factor() -> float:
+    """`machine_factor` on one thread, as the workers have it."""
+    import torch
+
+    from probes.machine import machine_factor
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return machine_factor()
+    finally:
+        torch.set_num_threads(n_threads)
+
+
 def fan_out_blocks(
     study: Study, report: ProgressCallback, run: Callable[[dict], dict], blocks: Sequence[dict[str, Any]], *, name: str
-) -> None:
-    """`run` every block through Ray Tune; Ray starts only when there is one. Raises RuntimeError, with the first one's error,
-    when blocks failed after all retries."""
+) -> list[dict[str, Any]]:
+    """`run` every block (or batch of blocks, counted as its `blocks`) through Ray Tune, and return the results in their order;
+    Ray starts only when there is one. Raises RuntimeError, with the first one's error, when blocks failed after all retries."""
     if not blocks:
-        return
+        return []
     from cluster.tune import fan_out
 
     study.need_ray()
-    n_done = 0
+    n_done, total = 0, sum(len(block.get("blocks", [block])) for block in blocks)
 
-    def count(_: Any) -> None:
+    def count(outcome: Any) -> None:
         nonlocal n_done
-        n_done += 1
-        report(n_done, len(blocks))
+        n_done += len(outcome.config.get("blocks", [outcome.config]))
+        report(n_done, total)
 
     outcomes = fan_out(run, blocks, name=name, storage_dir=study.ray_folder, on_done=count)
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed:
-        first = f"{failed[0].config['key']}: {failed[0].error}"
-        raise RuntimeError(f"{name}: {len(failed)} of {len(blocks)} blocks failed (run again to retry); first {first}")
+        first = failed[0].config.get("blocks", [failed[0].config])[0]["key"]
+        raise RuntimeError(
+            f"{name}: {len(failed)} of {len(blocks)} pieces of work failed (run again to retry); "
+            f"first {first}: {failed[0].error}"
+        )
+    return [outcome.result for outcome in outcomes if outcome.result is not None]

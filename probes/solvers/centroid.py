@@ -43,5 +43,6 @@ def fit_centroids(basis: Basis, labels: torch.Tensor, n_classes: int) -> Centroi
     stretched = (own - 0.5 * norms) * (own_count / (own_count - 1).clamp_min(1)).square() + 0.5 * norms
     held_out = scores.scatter(1, labels[:, None], torch.where(own_count > 1, stretched, 0.0)[:, None])
     accuracy = float((held_out.argmax(dim=1) == labels).float().mean())
-    temperature = best_temperatures(held_out[None], labels, counts > 0)[0]
+    share = held_out.new_full((1, len(labels)), 1 / len(labels))
+    temperature = best_temperatures(held_out[None, None], labels[None], counts[None] > 0, share)[0, 0]
     return Centroids((means / scale).T.contiguous(), intercept, temperature, accuracy)

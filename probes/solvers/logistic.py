@@ -6,7 +6,7 @@ Minimises, for every sample s, replica r and C, the objective of scikit-learn's 
 
 with the intercept b unpenalised and, for two classes, one weight vector (the sigmoid form). Truncated Newton: conjugate
 gradients on the Hessian, preconditioned by its exact diagonal, which is most of it in the basis of
-`probes.solvers.rowspace` (by a Cholesky factor for two classes and many rows). The path runs from strong to weak
+`probes.solvers.rowspace` (for two classes by a Cholesky factor, once that pays). The path runs from strong to weak
 regularisation; each C starts from the extrapolation of the last two where that is better than the last. Samples are stacked for
 batched products; replicas (same rows, other weights: the folds of a cross-validation) are further columns of one product. Line
 searches cost no product, because logits are linear along a step.
@@ -30,8 +30,10 @@ CG_TOLERANCE = 0.3
 """Conjugate gradients end when the preconditioned residual has shrunk to this share (less near the solution)."""
 Point = tuple[torch.Tensor, torch.Tensor]
 """Parameters (S, R, k, p) and the logits (S, R, k, n) that follow from them."""
-TALL_FACTOR = 2.0
-"""Rows per column from which, for two classes, a Cholesky factor of the Hessian pays as the preconditioner."""
+STALE_CG_STEPS = 5
+"""For two classes: conjugate gradient steps of one Newton step after which the preconditioner is made anew from the Hessian."""
+MAX_GRAM_ELEMENTS = 2**24
+"""Hessians of a batch are not formed where they would be more numbers than this."""
 BATCH_ELEMENTS = 2**18
 """Logits of samples that are solved in one batch: enough to drown per-call overhead, few enough to stay in cache."""
 
@@ -109,7 +111,9 @@ class _Problem:
         self.mask = (unseen[..., 1:] - unseen[..., :1] if self.is_binary else unseen)[..., None]  # (S, R, k, 1)
         self.penalised = X.new_ones(self.design.shape[2])  # (p,)
         self.penalised[-1] = 0
-        self.is_factored = self.is_binary and X.shape[1] > TALL_FACTOR * X.shape[2]
+        self.can_factor = self.is_binary and self.weight_sum.numel() * self.design.shape[2] ** 2 <= MAX_GRAM_ELEMENTS
+        self.gram: torch.Tensor | None = None  # (S, R, p, p) of the last Hessian that was formed, without its penalty
+        self.is_stale = False
         self.gap_tolerance = GAP_TOLERANCE[X.dtype]
         self.max_cg_steps = MAX_CG_STEPS[X.dtype]
         self.n_products = 0
@@ -156,15 +160,18 @@ class _Problem:
         return apply, curvature
 
     def preconditioner(self, curvature: torch.Tensor, penalty: torch.Tensor) -> Preconditioner:
-        """An approximate inverse of H at `curvature` (S, R, k, n) = w · p(1 − p): by its exact diagonal; or, for two classes
-        and many rows, by the Cholesky factor of H itself, which knows what rows still matter at weak regularisation. (One
-        factor of the classes' mean Hessian was tried for more classes: it saves less than it costs.)"""
-        if not self.is_factored:
+        """An approximate inverse of H at `curvature` (S, R, k, n) = w · p(1 − p): by its exact diagonal; or, for two classes,
+        once that has become too weak (rows that are still undecided at weak regularisation are not orthogonal), by the Cholesky
+        factor of an earlier H with the present penalty. (One factor of the classes' mean Hessian was tried for more classes: it
+        saves less than it costs.)"""
+        if self.is_stale:
+            self.gram = self.design_T[:, None] @ (curvature.transpose(2, 3) * self.design[:, None])
+            self.is_stale = False
+        if self.gram is None:
             diagonal = (self.backward(curvature, self.squared_design) + penalty).clamp_min(1e-12)
             return lambda residual: residual / diagonal
-        gram = self.design_T[:, None] @ (curvature.transpose(2, 3) * self.design[:, None])  # (S, R, p, p)
-        ridge = penalty[:, :, 0] + 1e-6 * gram.diagonal(dim1=2, dim2=3).mean(dim=2, keepdim=True) + 1e-12
-        factor = torch.linalg.cholesky(gram + torch.diag_embed(ridge))
+        ridge = penalty[:, :, 0] + 1e-6 * self.gram.diagonal(dim1=2, dim2=3).mean(dim=2, keepdim=True) + 1e-12
+        factor = torch.linalg.cholesky(self.gram + torch.diag_embed(ridge))
         return lambda residual: torch.cholesky_solve(residual.transpose(2, 3), factor).transpose(2, 3)
 
     # --- the path ------------------------------------------------------------------------------------------------------
@@ -217,7 +224,7 @@ class _Problem:
             gradient = torch.addcmul(self.backward(self.weight * (P - self.target)), penalty, W)
             gradient = gradient * active[:, :, None, None]
             apply, curvature = self.hessian_of(P, strength)
-            if precondition is None or not self.is_factored:
+            if precondition is None or self.gram is None or self.is_stale:
                 precondition = self.preconditioner(curvature, penalty)
             size = (gradient * precondition(gradient)).sum(dim=(2, 3))
             first_size = size if first_size is None else first_size
@@ -244,10 +251,11 @@ class _Problem:
         scaled = precondition(residual)
         direction = scaled
         size = (residual * scaled).sum(dim=(2, 3))
-        for _ in range(self.max_cg_steps):
+        for n_steps in range(self.max_cg_steps):
             is_live = size > target
             if not is_live.any():
                 break
+            self.is_stale = self.can_factor and n_steps >= STALE_CG_STEPS
             X_direction = self.forward(direction)
             H_direction = apply(direction, X_direction)
             curvature = (direction * H_direction).sum(dim=(2, 3))

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from probes.solvers.rowspace import Basis, basis_of_gram, path_scores, row_space
+from probes.solvers.rowspace import Basis, basis_of_gram, path_scores, row_space, weight_shares
 
 MAX_PRODUCTS_BYTES = 256 * 2**20
 """Most memory for the shared inner products; where they need more, each sample computes its own."""
@@ -39,8 +39,7 @@ class Sample:
 
     def test_scores(self, reduced: torch.Tensor) -> torch.Tensor:
         """(c, m, K): the test rows under c weights `reduced` (c, r, K), in its dtype."""
-        scores = path_scores(self._on_test, self._map, self._offset, reduced.to(self._map.dtype))
-        return scores.to(reduced.dtype)
+        return path_scores(self._on_test, self._map, self._offset, reduced)
 
 
 class Pool:
@@ -59,18 +58,28 @@ class Pool:
     def n_columns(self) -> int:
         return self._X.shape[1]
 
-    def sample(self, rows: np.ndarray, dtype: torch.dtype = torch.float32) -> Sample:
-        """The sample of `rows` (n,), its basis in `dtype`."""
+    def sample(self, rows: np.ndarray, dtype: torch.dtype = torch.float32, weight: torch.Tensor | None = None) -> Sample:
+        """The sample of `rows` (n,) with weights (n,) above 0, its basis in `dtype`."""
         if len(rows) <= self._X.shape[1] and self.shares:
             gram, on_test = self._products
             places = torch.from_numpy(np.searchsorted(self._used, rows))
             gram = gram[places][:, places]
-            mean = gram.mean(dim=0)
             floor = float(gram.diagonal().sum()) * GRAM_ROUND_OFF
-            left, singular = basis_of_gram(gram - mean - mean[:, None] + mean.mean(), floor=floor, n_rows=len(rows))
+            if weight is None:
+                mean = gram.mean(dim=0)
+                centred = gram - mean - mean[:, None] + mean.mean()
+            else:
+                share, root = weight_shares(weight), weight.to(torch.float64).sqrt()
+                mean = share @ gram
+                centred = (gram - mean - mean[:, None] + share @ mean) * root * root[:, None]
+                floor *= float(weight.max())
+            left, singular = basis_of_gram(centred, floor=floor, n_rows=len(rows))
             to_rows = left / singular  # orthogonal to the constant, so what is constant over the rows drops out
-            return Sample(Basis(left.to(dtype), singular.to(dtype)), on_test[:, places], to_rows, mean @ to_rows)
-        space = row_space(self._X[rows], dtype)
+            if weight is not None:
+                to_rows = to_rows * root[:, None]
+            basis = Basis(left.to(dtype), singular.to(dtype), None if weight is None else weight.to(dtype))
+            return Sample(basis, on_test[:, places], to_rows, mean @ to_rows)
+        space = row_space(self._X[rows], dtype, weight)
         return Sample(space, self._X_test.to(dtype), space.directions, space.centre @ space.directions)
 
     @cached_property

@@ -1,9 +1,10 @@
 """Ridge classifier: every regularisation and exact leave-one-out predictions from one decomposition.
 
-For one-hot targets Y it minimises ‖Y − XW − 1bᵀ‖² + ‖W‖²/C, the intercept b unpenalised, as scikit-learn's RidgeClassifier
-with alpha = 1/C (whose ±1 targets give the same classes). The weakest penalty is rarely the best: near n = d it makes the
-error of the probe peak (double descent), so grids must reach far up. Leave-one-out follows from the leverages (Golub, Heath and
-Wahba 1979); it is written with the complement α/(s² + α) of the shrinkage, which loses no digits where leverages are near one.
+For one-hot targets Y it minimises Σ_i w_i ‖y_i − x_i W − b‖² + ‖W‖²/C, the intercept b unpenalised, as scikit-learn's
+RidgeClassifier with alpha = 1/C and sample_weight = w (whose ±1 targets give the same classes). The weakest penalty is rarely
+the best: near n = d it makes the error of the probe peak (double descent), so grids must reach far up. Leave-one-out follows
+from the leverages (Golub, Heath and Wahba 1979); it is written with the complement α/(s² + α) of the shrinkage, which loses no
+digits where leverages are near one.
 """
 
 from collections.abc import Sequence
@@ -11,11 +12,13 @@ from dataclasses import dataclass
 
 import torch
 
-from probes.solvers.rowspace import Basis, RowSpace
+from probes.solvers.rowspace import Basis
 from probes.solvers.temperature import best_temperatures
 
 DEFAULT_CS = tuple(10.0**power for power in (-5, -4.5, -4, -3.5, -3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1))
 """Inverse penalties, strong to weak, on features scaled by `feature_scale`."""
+BATCH_ELEMENTS = 2**20
+"""Held-out scores of samples that are fitted in one batch."""
 MIN_LEAVE_OUT = 1e-7
 """Least 1 − leverage that is divided by: below it a row determines its own prediction."""
 
@@ -46,59 +49,90 @@ class RidgePath:
         logits = (scores * self.temperatures[:, None, None]).masked_fill(~self.seen, -torch.inf)
         return torch.softmax(logits, dim=-1)
 
-    def predict(self, space: RowSpace, X: torch.Tensor) -> torch.Tensor:
-        """(c, m, K) probabilities of rows X (m, d)."""
-        return self.probabilities(space.scores(X, self.reduced) + self.intercept)
-
 
 def fit_ridge_path(space: Basis, labels: torch.Tensor, n_classes: int, Cs: Sequence[float] = DEFAULT_CS) -> RidgePath:
-    """Ridge probes of a sample with `labels` (n,) int64 in 0..n_classes-1 for every C. Cost n·r·K per C.
+    """Ridge probes of a sample with `labels` (n,) int64 in 0..n_classes-1 for every C, its rows weighted as `space` has them.
+    Cost n·r·K per C. With weights C and temperature are chosen by weighted held-out errors.
 
     Raises ValueError for an empty grid or a C that is not positive.
     """
+    return fit_ridge_paths([space], labels[None], n_classes, Cs)[0]
+
+
+def fit_ridge_paths(
+    spaces: Sequence[Basis], labels: torch.Tensor, n_classes: int, Cs: Sequence[float] = DEFAULT_CS
+) -> list[RidgePath]:
+    """`fit_ridge_path` of S samples of n rows each, `labels` (S, n), in shared products: for small samples the calls cost more
+    than the arithmetic. Raises ValueError as it does."""
     Cs = tuple(sorted(float(C) for C in Cs))
     if not Cs or Cs[0] <= 0:
         raise ValueError(f"regularisations must be positive and at least one, got {Cs}")
-    left, singular = space.left, space.singular
-    n_rows, rank = left.shape
-    target = torch.nn.functional.one_hot(labels, n_classes).to(left.dtype)
-    intercept = target.mean(dim=0)
-    projected = left.T @ (target - intercept)  # (r, K)
-    is_spanned = rank == n_rows - 1  # the row space holds every centred target: nothing is left over
-    leftover = torch.zeros_like(target) if is_spanned else target - intercept - left @ projected
-    left_squares = left.square()
-    free = torch.zeros(n_rows).to(left) if is_spanned else (1 - 1 / n_rows - left_squares.sum(dim=1)).clamp_min(0)
+    n_rows = labels.shape[1]
+    per_batch = max(1, BATCH_ELEMENTS // (n_rows * n_classes * len(Cs)))
+    return [
+        path
+        for start in range(0, len(spaces), per_batch)
+        for path in _fit_batch(spaces[start : start + per_batch], labels[start : start + per_batch], n_classes, Cs)
+    ]
+
+
+def _fit_batch(spaces: Sequence[Basis], labels: torch.Tensor, n_classes: int, Cs: tuple[float, ...]) -> list[RidgePath]:
+    ranks = [len(space.singular) for space in spaces]
+    n_rows, rank = labels.shape[1], max(ranks)
+    # directions that a sample lacks are columns of zeros with singular value 0: nothing is projected on them
+    left = torch.stack([torch.nn.functional.pad(space.left, (0, rank - own)) for space, own in zip(spaces, ranks, strict=True)])
+    singular = torch.stack(
+        [torch.nn.functional.pad(space.singular, (0, rank - own)) for space, own in zip(spaces, ranks, strict=True)]
+    )
+    ones = left.new_ones(n_rows)
+    weight = torch.stack([ones if space.weight is None else space.weight for space in spaces])  # (S, n)
+    share, root = weight / weight.sum(dim=1, keepdim=True), weight.sqrt()[:, :, None]
+    target = torch.nn.functional.one_hot(labels, n_classes).to(left.dtype)  # (S, n, K)
+    intercept = (share[:, None] @ target)[:, 0]  # (S, K)
+    centred = target - intercept[:, None]
+    projected = left.transpose(1, 2) @ (root * centred)  # (S, r, K)
+    # a row space of n - 1 dimensions holds every centred target: nothing is left over
+    has_rest = torch.tensor([own < n_rows - 1 for own in ranks], device=left.device)
+    leftover = (root * centred - left @ projected) * has_rest[:, None, None]
+    left_squares = left.square().transpose(1, 2)  # (S, r, n)
+    free = (1 - share - left_squares.sum(dim=1)).clamp_min(0) * has_rest[:, None]
 
     alphas = 1 / torch.tensor(Cs, dtype=left.dtype, device=left.device)
-    squares = singular.square()
-    complement = alphas[:, None] / (squares + alphas[:, None])  # (c, r): 1 - shrinkage
-    residual = leftover + left @ (complement[:, :, None] * projected)  # (c, n, K)
-    leave_out = (free + complement @ left_squares.T).clamp_min(MIN_LEAVE_OUT)[:, :, None]  # (c, n, 1): 1 - leverage
-    leverage = ((1 - complement) @ left_squares.T)[:, :, None]  # without the intercept's 1/n
-    centred = target - intercept
-    others = max(n_rows - 1, 1)
+    squares = singular.square()[:, None]  # (S, 1, r)
+    complement = alphas[:, None] / (squares + alphas[:, None])  # (S, c, r): 1 - shrinkage
+    shrunk_away = complement.transpose(1, 2)[..., None] * projected[:, :, None]  # (S, r, c, K)
+    residual = (left @ shrunk_away.flatten(2)).unflatten(2, (len(Cs), n_classes)).transpose(1, 2)  # one product for all C
+    residual = ((leftover / root)[:, None] + residual / root[:, None]).contiguous()  # (S, c, n, K)
+    leave_out = (free[:, None] + complement @ left_squares).clamp_min(MIN_LEAVE_OUT)[..., None]  # (S, c, n, 1): 1 - leverage
+    leverage = ((1 - complement) @ left_squares)[..., None]  # without the intercept's share
+    lost = (share / (1 - share).clamp_min(MIN_LEAVE_OUT))[:, None, :, None]  # how far frequencies move when a row is left out
     # Two forms of one formula. Where leverages are large the first keeps the digits; where features say little the second does:
     # in the first, classes that should tie are then ordered by round-off, which knows the row's own label.
-    by_residual = target - residual / leave_out + centred / others
-    by_fit = intercept + (centred - residual - centred * (leverage * n_rows / others)) / leave_out
-    held_out_scores = torch.where(leverage > 0.5, by_residual, by_fit)
-    loo_scores = held_out_scores - centred / others
-    reduced = (singular / (squares + alphas[:, None]))[:, :, None] * projected
-    seen = target.any(dim=0)
-    temperatures = best_temperatures(held_out_scores, labels, seen)
-    best = _choose(held_out_scores, target, labels)
-    return RidgePath(Cs, reduced, intercept, loo_scores, held_out_scores, temperatures, seen, best)
+    centred = centred[:, None]
+    by_residual = centred * (1 + lost) - residual / leave_out
+    by_fit = (centred - residual - centred * (leverage * (1 + lost))) / leave_out
+    held_out_scores = torch.where(leverage > 0.5, by_residual, by_fit) + intercept[:, None, None]
+    loo_scores = held_out_scores - centred * lost
+    reduced = (singular[:, None] / (squares + alphas[:, None]))[..., None] * projected[:, None]
+    seen = target.any(dim=1)  # (S, K)
+    temperatures = best_temperatures(held_out_scores, labels, seen, share)
+    best = _choose(held_out_scores, target, labels, share)
+    return [
+        RidgePath(Cs, reduced[i, :, :own], intercept[i], loo_scores[i], held_out_scores[i], temperatures[i], seen[i], best[i])
+        for i, own in enumerate(ranks)
+    ]
 
 
-def _choose(held_out_scores: torch.Tensor, target: torch.Tensor, labels: torch.Tensor) -> int:
-    """Index of the C with the least held-out squared error among those whose held-out accuracy is within half a standard
-    error of the best; ties go to the stronger penalty.
+def _choose(held_out_scores: torch.Tensor, target: torch.Tensor, labels: torch.Tensor, share: torch.Tensor) -> list[int]:
+    """Per sample, index of the C with the least held-out squared error among those whose held-out accuracy is within half a
+    standard error of the best; ties go to the stronger penalty.
 
     Squared error alone over-regularises where classes are many (77 classes, n = 128: 4 points of test accuracy lost),
     accuracy alone is noise where rows are few.
     """
-    accuracy = (held_out_scores.argmax(dim=-1) == labels).float().mean(dim=-1)  # (c,)
-    best = float(accuracy.max())
-    is_eligible = accuracy >= best - 0.5 * (best * (1 - best) / len(labels)) ** 0.5
-    errors = (target - held_out_scores).square().mean(dim=(1, 2))
-    return int(errors.masked_fill(~is_eligible, torch.inf).argmin())
+    hits = (held_out_scores.argmax(dim=-1) == labels[:, None]).to(share)  # (S, c, n)
+    accuracy = (hits @ share[..., None])[..., 0]  # (S, c)
+    best = accuracy.max(dim=1, keepdim=True).values
+    is_eligible = accuracy >= best - 0.5 * (best * (1 - best) / labels.shape[1]).clamp_min(0).sqrt()
+    errors = ((target[:, None] - held_out_scores).square().mean(dim=3) @ share[..., None])[..., 0]
+    return errors.masked_fill(~is_eligible, torch.inf).argmin(dim=1).tolist()

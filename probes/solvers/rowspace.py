@@ -13,6 +13,10 @@ import torch
 RELATIVE_TOLERANCE = 1e-12
 """Squared singular values below this share of the largest are round-off, not directions of the data."""
 
+MIN_SPREAD = 1e-3
+"""Least over greatest singular value from which many rows are taken to the basis in the precision that was asked for: it loses
+that many digits of the smallest directions."""
+
 
 @dataclass(frozen=True)
 class Basis:
@@ -22,21 +26,24 @@ class Basis:
     """(n, r), orthonormal columns, each orthogonal to the constant."""
     singular: torch.Tensor
     """(r,) descending, positive; r = 0 where all rows are equal."""
+    weight: torch.Tensor | None = None
+    """(n,) of the rows, above 0; None: all 1. With weights w, `left` and `singular` are those of the rows times sqrt(w), after
+    subtracting their weighted mean, and `left` is orthogonal to sqrt(w) instead of the constant."""
 
     @property
     def coordinates(self) -> torch.Tensor:
-        """(n, r): the centred rows in the basis."""
+        """(n, r): the centred rows (with weights: times their square roots) in the basis."""
         return self.left * self.singular
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RowSpace(Basis):
-    """Centred X (n, d) = left · diag(singular) · directionsᵀ, thin."""
+    """Centred X (n, d) = left · diag(singular) · directionsᵀ, thin; with weights √w · centred X."""
 
     directions: torch.Tensor
     """(d, r), orthonormal columns."""
     centre: torch.Tensor
-    """(d,) mean row."""
+    """(d,) mean row, weighted."""
 
     def weights(self, reduced: torch.Tensor) -> torch.Tensor:
         """(..., r, K) weights in the basis as (..., d, K) weights of features less `centre`."""
@@ -48,19 +55,30 @@ class RowSpace(Basis):
 
 
 def path_scores(rows: torch.Tensor, to_basis: torch.Tensor, offset: torch.Tensor, reduced: torch.Tensor) -> torch.Tensor:
-    """(c, m, K): coordinates rows (m, q) @ to_basis (q, r) less offset (r,), under c weights `reduced` (c, r, K); multiplied in
-    the cheapest order, never forming the coordinates where that is dearer."""
+    """(c, m, K), in the dtype of `reduced`: coordinates rows (m, q) @ to_basis (q, r) less offset (r,), under c weights
+    `reduced` (c, r, K); multiplied in the cheapest order, never forming the coordinates where that is dearer."""
     n_paths, rank, n_classes = reduced.shape
+    n_rows, n_between = rows.shape
     flat = reduced.permute(1, 0, 2).reshape(rank, n_paths * n_classes)
-    product = torch.linalg.multi_dot([rows, to_basis, flat]) - offset @ flat
-    return product.reshape(-1, n_paths, n_classes).permute(1, 0, 2)
+    n_wide = flat.shape[1]
+    if n_between * rank * n_wide + n_rows * n_between * n_wide <= n_rows * n_between * rank + n_rows * rank * n_wide:
+        product = rows @ (to_basis @ flat.to(to_basis)) - offset @ flat.to(to_basis)
+    else:  # the coordinates have the size of the weights' own precision: the wide product need not be in a higher one
+        product = (rows @ to_basis - offset).to(reduced.dtype) @ flat
+    return product.to(reduced.dtype).reshape(-1, n_paths, n_classes).permute(1, 0, 2)
 
 
-def row_space(X: torch.Tensor, dtype: torch.dtype = torch.float32) -> RowSpace:
-    """The row space of X (n, d), computed in float64, returned in `dtype`. Cost nd·min(n, d) + about 9·min(n, d)³."""
+def row_space(X: torch.Tensor, dtype: torch.dtype = torch.float32, weight: torch.Tensor | None = None) -> RowSpace:
+    """The row space of X (n, d) with row weights (n,), computed in float64, returned in `dtype`. Cost nd·min(n, d) + about
+    9·min(n, d)³. Raises ValueError for a weight that is not above 0: leave such rows out."""
     rows = X.to(torch.float64)
-    centre = rows.mean(dim=0)
-    centred = rows - centre
+    if weight is None:
+        centre = rows.mean(dim=0)
+        centred = rows - centre
+    else:
+        share = weight_shares(weight)
+        centre = share @ rows
+        centred = (rows - centre) * weight.to(torch.float64).sqrt()[:, None]
     n_rows, n_columns = rows.shape
     is_wide = n_rows <= n_columns
     gram = centred @ centred.T if is_wide else centred.T @ centred
@@ -68,8 +86,25 @@ def row_space(X: torch.Tensor, dtype: torch.dtype = torch.float32) -> RowSpace:
     if is_wide:
         directions = centred.T @ (left / singular)
     else:
-        left, directions = centred @ (left / singular), left
-    return RowSpace(left.to(dtype), singular.to(dtype), directions.to(dtype).contiguous(), centre.to(dtype))
+        directions, exact = left, dtype
+        if len(singular) and float(singular[-1]) < MIN_SPREAD * float(singular[0]):
+            exact = torch.float64
+        left = centred.to(exact) @ (directions / singular).to(exact)
+    return RowSpace(
+        left=left.to(dtype),
+        singular=singular.to(dtype),
+        weight=None if weight is None else weight.to(dtype),
+        directions=directions.to(dtype).contiguous(),
+        centre=centre.to(dtype),
+    )
+
+
+def weight_shares(weight: torch.Tensor) -> torch.Tensor:
+    """(n,) float64 row weights over their sum. Raises ValueError for one that is not finite and above 0."""
+    weight = weight.to(torch.float64)
+    if not bool((weight > 0).all()) or not bool(weight.isfinite().all()):
+        raise ValueError("row weights must be finite and above 0; leave rows of weight 0 out")
+    return weight / weight.sum()
 
 
 def basis_of_gram(gram: torch.Tensor, *, floor: float, n_rows: int) -> tuple[torch.Tensor, torch.Tensor]:

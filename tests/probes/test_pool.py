@@ -34,6 +34,22 @@ def test_a_sample_is_its_own_row_space(n_columns, offset, dtype):
         torch.testing.assert_close(sample.test_scores(ours.reduced), space.scores(X_test.to(dtype), reference.reduced), **close)
 
 
+def test_a_weighted_sample_is_its_own_weighted_row_space():
+    generator = torch.Generator().manual_seed(0)
+    X, X_test = torch.randn(60, 40, generator=generator), torch.randn(30, 40, generator=generator)
+    rows = np.arange(5, 30)
+    weight = torch.rand(25, generator=generator) + 0.1
+    pool = Pool(X, X_test, [rows, rows + 1])
+    assert pool.shares
+    sample = pool.sample(rows, torch.float64, weight)
+    space = row_space(X[rows], torch.float64, weight)
+    np.testing.assert_allclose(sample.basis.singular, space.singular, rtol=1e-9)
+    reduced = torch.randn(1, 24, 3, generator=generator, dtype=torch.float64)
+    signs = (sample.basis.left * space.left).sum(dim=0).sign()
+    ours = sample.test_scores(reduced * signs[None, :, None])
+    np.testing.assert_allclose(ours, space.scores(X_test.double(), reduced), atol=1e-9)
+
+
 def test_equal_rows_span_nothing():
     X, X_test, _ = pool_of(60, offset=5.0)
     X[:10] = X[0]

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import RidgeClassifier, RidgeClassifierCV
 
-from probes.solvers.ridge import fit_ridge_path
-from probes.solvers.rowspace import feature_scale, row_space
+from probes.solvers.ridge import RidgePath, fit_ridge_path
+from probes.solvers.rowspace import RowSpace, feature_scale, row_space
 from probes.solvers.temperature import MAX_TEMPERATURE
 
 CS = (1e-4, 1e-2, 1.0, 10.0)
@@ -30,6 +30,11 @@ def fit(X: np.ndarray, y: np.ndarray, n_classes: int, Cs=CS, dtype=torch.float64
     return space, fit_ridge_path(space, torch.from_numpy(y), n_classes, Cs)
 
 
+def predict(path: RidgePath, space: RowSpace, X: torch.Tensor) -> torch.Tensor:
+    """(c, m, K) probabilities of rows X (m, d)."""
+    return path.probabilities(space.scores(X, path.reduced) + path.intercept)
+
+
 @pytest.mark.parametrize(("n", "d", "n_classes"), [(30, 64, 3), (90, 32, 3), (60, 60, 2), (61, 60, 5)])
 def test_scores_and_leave_one_out_equal_brute_force(n, d, n_classes):
     X, y = sample(n, d, n_classes)
@@ -48,7 +53,7 @@ def test_scores_and_leave_one_out_equal_brute_force(n, d, n_classes):
 def test_float32_classifies_as_scikit_learn(n, d, n_classes):
     X, y = sample(n + 200, d, n_classes)
     space, path = fit(X[:n], y[:n], n_classes, dtype=torch.float32)
-    probabilities = path.predict(space, torch.from_numpy(X[n:]).float()).numpy()
+    probabilities = predict(path, space, torch.from_numpy(X[n:]).float()).numpy()
     for i, C in enumerate(CS):
         reference = RidgeClassifier(alpha=1 / C).fit(X[:n], y[:n])
         scores = reference.decision_function(X[n:]) / 2
@@ -88,7 +93,7 @@ def test_temperature_minimises_the_leave_one_out_log_loss():
 def test_classes_without_rows_get_probability_zero():
     X, y = sample(40, 16, 3)
     space, path = fit(X, y, 5)
-    probabilities = path.predict(space, torch.from_numpy(X))
+    probabilities = predict(path, space, torch.from_numpy(X))
     assert (probabilities[:, :, 3:] == 0).all()
     torch.testing.assert_close(probabilities.sum(dim=-1), torch.ones(len(CS), 40, dtype=torch.float64))
 
@@ -111,7 +116,7 @@ def test_degenerate_samples_are_finite(scale, dtype):
     X = X * scale
     X[:, 3] = 7.0  # a constant feature
     space, path = fit(X, y, 3, dtype=dtype)
-    probabilities = path.predict(space, torch.from_numpy(X).to(dtype))
+    probabilities = predict(path, space, torch.from_numpy(X).to(dtype))
     assert torch.isfinite(probabilities).all()
     assert torch.isfinite(path.loo_scores).all()
 
@@ -119,7 +124,7 @@ def test_degenerate_samples_are_finite(scale, dtype):
 def test_one_row_each_of_all_classes():
     X, y = sample(4, 16, 4)
     space, path = fit(X, y, 4)
-    assert (path.predict(space, torch.from_numpy(X))[-1].argmax(dim=-1).numpy() == y).all()
+    assert (predict(path, space, torch.from_numpy(X))[-1].argmax(dim=-1).numpy() == y).all()
 
 
 def test_refuses_an_impossible_grid():
@@ -140,3 +145,48 @@ def test_features_that_say_nothing_are_at_chance_whatever_rounds(n, dtype, noise
     assert (accuracy < 0.1 + 4 * np.sqrt(0.09 / n)).all(), accuracy
     if noise == 0:
         assert (path.held_out_scores == path.intercept).all()
+
+
+@pytest.mark.parametrize(("n", "d", "n_classes"), [(30, 64, 3), (90, 32, 4), (60, 60, 2)])
+def test_weighted_scores_and_leave_one_out_equal_brute_force(n, d, n_classes):
+    X, y = sample(n, d, n_classes)
+    weight = np.random.default_rng(1).uniform(0.2, 3, n)
+    space = row_space(torch.from_numpy(X), torch.float64, torch.from_numpy(weight))
+    path = fit_ridge_path(space, torch.from_numpy(y), n_classes, CS)
+    scores = space.scores(torch.from_numpy(X), path.reduced) + path.intercept
+
+    def brute_force(rows: np.ndarray, C: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        w, design, target = weight[rows], X[rows], np.eye(n_classes)[y[rows]]
+        centre, mean = w @ design / w.sum(), w @ target / w.sum()
+        gram = (design - centre).T @ ((design - centre) * w[:, None]) + np.eye(d) / C
+        return np.linalg.solve(gram, (design - centre).T @ ((target - mean) * w[:, None])), centre, mean
+
+    for i, C in enumerate(CS):
+        W, centre, mean = brute_force(np.arange(n), C)
+        np.testing.assert_allclose(scores[i], (X - centre) @ W + mean, atol=1e-7)
+        reference = RidgeClassifier(alpha=1 / C, solver="cholesky").fit(X, y, sample_weight=weight).decision_function(X)
+        own = 2 * scores[i].numpy() - 1
+        np.testing.assert_allclose(own[:, 1] if n_classes == 2 else own, reference, atol=1e-6)
+        for row in (0, n - 1):
+            W, centre, mean_without = brute_force(np.flatnonzero(np.arange(n) != row), C)
+            np.testing.assert_allclose(path.loo_scores[i, row], (X[row] - centre) @ W + mean_without, atol=1e-7)
+            kept = path.held_out_scores[i, row] - path.loo_scores[i, row]
+            np.testing.assert_allclose(kept, mean - mean_without, atol=1e-10)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 1000), st.sampled_from([24, 90]), st.sampled_from([32, 48]))
+def test_duplicated_rows_with_halved_weights_are_the_same_sample(seed, n, d):
+    X, y = sample(n, d, 3, seed)
+    once, path = fit(X, y, 3)
+    twice = row_space(torch.from_numpy(np.repeat(X, 2, axis=0)), torch.float64, torch.full((2 * n,), 0.5))
+    again = fit_ridge_path(twice, torch.from_numpy(np.repeat(y, 2)), 3, CS)
+    rows = torch.from_numpy(X)
+    np.testing.assert_allclose(
+        twice.scores(rows, again.reduced) + again.intercept, once.scores(rows, path.reduced) + path.intercept, atol=1e-8
+    )
+
+
+def test_weights_that_are_not_above_zero_are_refused():
+    with pytest.raises(ValueError, match="above 0"):
+        row_space(torch.eye(3), weight=torch.tensor([1.0, 0.0, 1.0]))

@@ -11,12 +11,15 @@ from pydantic import ValidationError
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 
 from cluster.storage import Storage
-from probes.block import fold_weights
+from probes.block import BlockRunner, fold_weights
 from probes.encoders.base import EncoderInfo, View
+from probes.partial import PartialBlock
 from probes.results import IDENTITY_COLUMNS, PROBE_RESULTS_SCHEMA
 from probes.solvers.rowspace import feature_scale
 from probes.subsets import subset_rows
-from probes.sweep import SweepSpec, is_done, load_results, n_probes, plan_blocks, predict_cost, probe_block, run_block
+from probes.sweep import is_done, load_results, plan_blocks, probe_block, run_block
+from probes.sweep_cost import MAX_BATCH_SECONDS, batch_blocks, block_seconds, n_probes, predict_cost
+from probes.sweep_spec import SweepSpec
 from probes.tasks.task import Split, Task
 
 SPEC = SweepSpec(
@@ -209,6 +212,69 @@ def test_every_kind_of_probe_in_one_block(arrays):
     assert (at_most > 0.5).all() and cheap[cheap.probe != "lda"].loo_accuracy.notna().all()
     alone = probe_block(*arrays, plan(spec.model_copy(update={"probes": ("knn",)}))[0]).to_pandas()
     assert alone.accuracy.tolist() == frame[frame.probe == "knn"].accuracy.tolist()
+
+
+def test_balanced_probes_weigh_classes_alike(arrays):
+    X_pool, y_pool, X_test, y_test = arrays
+    spec = SPEC.model_copy(
+        update={"subsets": ("imbalanced:0.1",), "probes": ("ridge", "ridge_balanced", "logistic", "logistic_balanced")}
+    )
+    frame = probe_block(X_pool, y_pool, X_test, y_test, plan(spec)[0]).to_pandas()
+    assert len(frame) == n_probes(plan(spec)[0]) and not frame.duplicated(IDENTITY_COLUMNS).any()
+    rows = subset_rows(y_pool, task_fingerprint=task().fingerprint, kind="imbalanced:0.1", n=32, seed=0)
+    tested = subset_rows(y_test, task_fingerprint=task().fingerprint, kind="uniform", n=150, seed=0)
+    X, X_tested = (part.astype(np.float64) * feature_scale(X_pool) for part in (X_pool[rows], X_test[tested]))
+    for probe, C, model in (
+        ("ridge_balanced", 1.0, RidgeClassifier(alpha=1.0, class_weight="balanced")),
+        ("logistic_balanced", 10.0, LogisticRegression(C=10.0, class_weight="balanced", tol=1e-8, max_iter=5000)),
+    ):
+        expected = model.fit(X, y_pool[rows]).score(X_tested, y_test[tested])
+        ours = frame[(frame.probe == probe) & (frame.n_train == 32) & (frame.seed == 0) & (frame.C == C)]
+        assert ours.accuracy.item() == pytest.approx(expected, abs=0.002)
+    chosen = frame[(frame.n_train == 32) & frame.C_selected].groupby("probe").balanced_accuracy.mean()
+    assert chosen["ridge_balanced"] > chosen["ridge"] and chosen["logistic_balanced"] > chosen["logistic"]
+
+
+def test_a_killed_block_goes_on_from_its_parts(arrays, tmp_path, monkeypatch):
+    monkeypatch.setattr("probes.partial.PART_SECONDS", 0.0)
+    block, storage = plan()[0], Storage(tmp_path)
+    whole = probe_block(*arrays, block)
+    fitted = []
+    rows_of = BlockRunner.rows_of
+
+    def killed(self, size, kind):
+        if len(fitted) == 2:
+            raise KeyboardInterrupt
+        fitted.append(size)
+        return rows_of(self, size, kind)
+
+    monkeypatch.setattr(BlockRunner, "rows_of", killed)
+    with pytest.raises(KeyboardInterrupt):
+        probe_block(*arrays, block, partial=PartialBlock(storage, block["key"]))
+    assert len(storage.keys("parts")) == 2 and fitted == [8, 32]
+    fitted.clear()
+    partial = PartialBlock(storage, block["key"])
+    table = probe_block(*arrays, block, partial=partial)
+    assert fitted == [64] and 0 < partial.n_found < len(table)
+    unstable = ["fit_seconds", "run_id", "created_at"]
+    assert table.drop_columns(unstable).equals(whole.drop_columns(unstable))
+    damaged = tmp_path / storage.keys("parts")[0]
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    fitted.clear()
+    again = probe_block(*arrays, block, partial=PartialBlock(storage, block["key"]))
+    assert len(fitted) == 2 and fitted[-1] == 64 and again.drop_columns(unstable).equals(table.drop_columns(unstable))
+    partial.clear()
+    assert storage.keys("parts") == []
+
+
+def test_batches_hold_every_block_once_and_shrink_towards_the_end():
+    tasks = [task(f"t{i}", 120 + 40 * i) for i in range(40)]
+    blocks = plan(SPEC, tasks=tasks, encoders=[encoder("e", 384)])
+    batches = batch_blocks(blocks)
+    assert [block for batch in batches for block in batch["blocks"]] == blocks
+    seconds = [predict_cost(batch["blocks"])[0] for batch in batches]
+    assert 1 < len(batches) < len(blocks) and max(seconds) <= MAX_BATCH_SECONDS + max(map(block_seconds, blocks))
+    assert batch_blocks([]) == []
 
 
 def test_noisy_and_shifted_subsets_are_probed(arrays, tmp_path):

@@ -1,0 +1,193 @@
+"""A large sweep of probes through Ray Tune, end to end: overhead, memory, resumption, growth.
+
+    python -m benchmarks.sweep [--tasks 20] [--seeds 10] [--growth] [--out FOLDER]
+
+Tasks are samples (700 rows to train on, 400 to test) of public sets, their spaces seven layers of all-MiniLM-L6-v2 and LSA;
+synthetic sets and LSA of three widths where the data is absent. Embedding comes before the clock starts, and is kept between
+runs. Timed: the sweep itself, from its plan to its last file, in an embedded Ray that is already there, with one worker a
+core; then the same sweep again. `ray_overhead` is 1 - solver seconds / (wall x cores); memory is that of this process and of
+all processes of its Ray, sampled each half second. `--growth` adds 10k, 30k and 100k probes on one and on two workers.
+"""
+
+import argparse
+import json
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.embeddings import CACHE, DATA
+from cluster.resources import local_cpus
+from cluster.session import session
+from ray_jobs.config import validate
+from ray_jobs.embed import embed, make_encoders
+from ray_jobs.study import Study, StudyConfig
+from ray_jobs.sweep import sweep, sweep_blocks
+from ray_jobs.tasks import make_tasks
+
+N_TRAIN, N_TEST = 700, 400
+MAX_CLASSES = 30
+GROWTH = (10_000, 30_000, 100_000)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--out", type=Path, default=CACHE / "sweep")
+    options = parser.parse_args()
+    tasks, encoders = task_files(options.tasks)
+    config = study_config(tasks, encoders, options.seeds)
+    table: list[dict[str, Any]] = []
+    with session(log_path=options.out / "ray.log"):
+        result = run_once(config, options.out, local_cpus())
+    if options.growth:
+        for n_workers in sorted({1, local_cpus()}):
+            for n_wanted in GROWTH:
+                share = min(1.0, n_wanted / result["probes"])
+                with session(n_cpus=n_workers, log_path=options.out / "ray.log"):
+                    table.append(run_once(config, options.out, n_workers, share))
+                print("{workers} workers, {probes:>7,} probes: {seconds:6.1f} s, {microseconds:6.0f} µs a probe and worker, "
+                      "overhead {ray_overhead:.3f}".format(**table[-1]), flush=True)  # fmt: skip
+    print(json.dumps(result | ({"growth": table} if table else {})))
+
+
+def run_once(config: StudyConfig, out: Path, n_workers: int, share: float = 1.0) -> dict[str, Any]:
+    """The sweep of `config` over its first share of tasks, from nothing, and again; within a session of `n_workers`."""
+    for folder in ("probes", "parts", "costs"):
+        shutil.rmtree(out / folder, ignore_errors=True)
+    n_tasks = max(1, round(share * len(config.tasks)))
+    with Study(config, str(out), n_stages=4) as study:
+        rows = study.run("tasks", make_tasks)[:n_tasks]
+        encoders = study.run("encoders", lambda study, report: make_encoders(study, report, {}))
+        study.run("embeddings", lambda study, report: embed(study, report, rows, encoders))
+        with memory_sampled() as peak:
+            started = time.perf_counter()
+            study.run("probes", lambda study, report: sweep(study, report, rows, encoders))
+            seconds = time.perf_counter() - started
+        started = time.perf_counter()
+        study.run("again", lambda study, report: sweep(study, report, rows, encoders))
+        seconds_again = time.perf_counter() - started
+        (cost,) = [study.storage.read_json(key) for key in study.storage.keys("costs")]
+        n_blocks = len(sweep_blocks(study, rows, encoders, set()))
+    return {
+        "workers": n_workers,
+        "tasks": n_tasks,
+        "spaces": n_blocks // n_tasks,
+        "probes": cost["n_probes"],
+        "seconds": seconds,
+        "probes_per_second": cost["n_probes"] / seconds,
+        "microseconds": 1e6 * seconds * n_workers / cost["n_probes"],
+        "solver_seconds": cost["seconds"],
+        "ray_overhead": 1 - cost["seconds"] / (seconds * n_workers),
+        "predicted_seconds": cost["predicted_seconds"],
+        "bytes_written": cost["bytes"],
+        "predicted_bytes": cost["predicted_bytes"],
+        "seconds_again": seconds_again,
+        "peak_rss_mb": peak["total"],
+        "peak_rss_mb_largest_process": peak["largest"],
+    }
+
+
+def study_config(tasks: list[str], encoders: list[dict[str, Any]], n_seeds: int) -> StudyConfig:
+    """A study of which only tasks, encoders and sweep are used."""
+    value = {
+        "name": "benchmark",
+        "tasks": tasks,
+        "encoders": encoders,
+        "sweep": {
+            "sizes": [16, 32, 64, 128, 256, 512],
+            "n_seeds": n_seeds,
+            "logistic_sizes": [32, 128],
+            "max_test_rows": N_TEST,
+        },
+        "metamodel": {"observations": {"sizes": [32, 64], "n_seeds": 1}},
+        "characterize": {"task": tasks[0]},
+    }
+    return validate(StudyConfig, value, "benchmark")
+
+
+def task_files(n_tasks: int) -> tuple[list[str], list[dict[str, Any]]]:
+    """(task folders, encoders of a study): samples of public sets, or synthetic ones where they are absent."""
+    folders = []
+    for folder in sorted(DATA.glob("*")) if DATA.is_dir() else []:
+        if len(folders) < n_tasks and (sampled := _sample(folder, CACHE / "tasks" / folder.name)):
+            folders.append(str(sampled))
+    if len(folders) == n_tasks:
+        return folders, [{"ref": "hf:all-MiniLM-L6-v2", "poolings": ["mean"]}, {"ref": "lsa:256"}]
+    made = [str(_synthetic_task(number, CACHE / "tasks" / f"synthetic-{number}")) for number in range(n_tasks)]
+    return made, [{"ref": f"lsa:{dim}"} for dim in (16, 32, 64, 96, 128, 192)]
+
+
+def _sample(folder: Path, to: Path) -> Path | None:
+    """A task with at most N_TRAIN and N_TEST rows of the one in `folder`; None where that is a pair task, too small, or of
+    too many classes."""
+    if (to / "test.parquet").exists():
+        return to
+    try:
+        train, test = (pd.read_parquet(folder / f"{split}.parquet") for split in ("train", "test"))
+    except FileNotFoundError:
+        return None
+    known = train.label.nunique()
+    if "text_pair" in train or len(train) < N_TRAIN or len(test) < N_TEST or known > MAX_CLASSES:
+        return None
+    if train.text.str.len().mean() > 300:  # long texts take long to encode, and probes do not see it
+        return None
+    to.mkdir(parents=True, exist_ok=True)
+    train.sample(N_TRAIN, random_state=0)[["text", "label"]].to_parquet(to / "train.parquet")
+    test.sample(N_TEST, random_state=0)[["text", "label"]].to_parquet(to / "test.parquet")
+    return to
+
+
+def _synthetic_task(seed: int, to: Path) -> Path:
+    generator = np.random.default_rng(seed)
+    n_classes = int(generator.integers(2, 20))
+    words = np.array([f"w{i}" for i in range(2000)])
+    to.mkdir(parents=True, exist_ok=True)
+    for split, n_rows in (("train", N_TRAIN), ("test", N_TEST)):
+        labels = generator.integers(0, n_classes, n_rows)
+        texts = []
+        for label in labels:
+            own = np.arange(label, len(words), n_classes)
+            texts.append(" ".join([*generator.choice(words[own], 6), *generator.choice(words, 10)]))
+        pd.DataFrame({"text": texts, "label": [f"class{label}" for label in labels]}).to_parquet(to / f"{split}.parquet")
+    return to
+
+
+@contextmanager
+def memory_sampled() -> Iterator[dict[str, float]]:
+    """Resident MB of this process and its descendants while the block runs: the greatest sum, and the largest process."""
+    import psutil
+
+    peak = {"total": 0.0, "largest": 0.0}
+    is_over = threading.Event()
+
+    def sample() -> None:
+        own = psutil.Process()
+        while not is_over.wait(0.5):
+            sizes = []
+            for process in [own, *own.children(recursive=True)]:
+                try:
+                    sizes.append(process.memory_info().rss / 1e6)
+                except psutil.NoSuchProcess:
+                    continue
+            peak["total"], peak["largest"] = max(peak["total"], sum(sizes)), max(peak["largest"], *sizes)
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        is_over.set()
+        thread.join()
+
+
+if __name__ == "__main__":
+    main()

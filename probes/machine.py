@@ -1,0 +1,31 @@
+"""How fast this machine fits probes, against the machine that the constants of `probes.sweep_cost` were fitted on."""
+
+import time
+from typing import Any
+
+import numpy as np
+
+from probes.sweep import probe_block
+from probes.sweep_cost import block_seconds
+from probes.sweep_spec import SweepSpec
+
+N_ROWS, N_COLUMNS, N_CLASSES = 600, 384, 6
+SPEC = SweepSpec(sizes=(32, 128, 256), n_seeds=2, logistic_sizes=(32, 256), logistic_n_seeds=1)
+
+
+def machine_factor() -> float:
+    """Seconds that a small block takes here, in this thread and with its torch threads, over what `block_seconds` says. Takes
+    about a second."""
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, N_CLASSES, 2 * N_ROWS)
+    centres = generator.standard_normal((N_CLASSES, N_COLUMNS))
+    X = (centres[y] + 2 * generator.standard_normal((2 * N_ROWS, N_COLUMNS))).astype(np.float32)
+    names = {"task": "", "task_fingerprint": "", "encoder_name": "", "encoder": {"fingerprint": ""}, "layer": 0, "pooling": ""}
+    counts = {"n_train": N_ROWS, "n_test": N_ROWS, "n_columns": N_COLUMNS, "n_classes": N_CLASSES}
+    block: dict[str, Any] = {**names, **counts, "spec": SPEC.model_dump(mode="json")}
+    seconds = []
+    for _ in range(2):  # the first one loads and allocates
+        started = time.perf_counter()
+        probe_block(X[:N_ROWS], y[:N_ROWS], X[N_ROWS:], y[N_ROWS:], block)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds) / block_seconds(block)
