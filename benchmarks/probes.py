@@ -8,8 +8,8 @@ of joblib on all cores with one BLAS thread each, at the loosest tolerance with 
 within 1e-4 (relative) of ours or below; float64 where float32 does not get there. The peer fits `peer-seeds` samples, and its
 time is scaled to all. Loading and starting are not timed.
 
-Ridge likewise: `row_space` and `fit_ridge_paths` give every C's probe, its leave-one-out scores and the choice by them. The peer
-is the cheapest way to the same: one RidgeClassifierCV over all C for the leave-one-out, and a RidgeClassifier for each C.
+Ridge likewise: `row_space` and `fit_ridge_paths` give every C's probe, its leave-one-out scores and the choice by them. The
+peer is the cheapest way to the same: one RidgeClassifierCV over all C for the leave-one-out, and a RidgeClassifier for each C.
 `fits only` is against those RidgeClassifiers alone, which have no leave-one-out; `one by one` against a RidgeClassifierCV for
 each C.
 """
@@ -48,7 +48,8 @@ def main() -> None:
         sgemm = _sgemm_flops(parallel, n_cores)
         print(f"{n_cores} cores, one process each; sgemm {sgemm / 1e9:.0f} GFLOP/s in all")
         print(f"{'task':>22} {'K':>3} {'n':>5} | {'ours s':>8} {'peer s':>8} {'ratio':>6} {'tol':>6} {'gap':>8} "
-              f"{'probes/s':>8} {'sgemm':>6} | {'ridge s':>8} {'peer s':>8} {'ratio':>6} {'fits only':>9} {'one by one':>10}")  # fmt: skip
+              f"{'probes/s':>8} {'sgemm':>6} | {'ridge s':>8} {'peer s':>8} {'ratio':>6} "
+              f"{'fits only':>9} {'one by one':>10}")  # fmt: skip
         for n_classes in options.classes:
             for n in options.n:
                 cell = _cell(parallel, n_cores, n_classes, n, options.seeds, options.peer_seeds, sgemm)

@@ -1,15 +1,20 @@
 """What a study would do, stage by stage, with counts and rough costs: nothing is loaded from a hub, nothing is run."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
 
 from neoberta.config import PretrainConfig
 from probes.encoders.load import check_encoder
-from probes.sweep_cost import n_probes
+from probes.sweep import PAIR_FACTOR
+from probes.sweep_cost import n_probes, predict_cost
 from probes.tasks.load import check_task
 from ray_jobs.study import EncoderConfig, StudyConfig
 
 UNKNOWN = "known when loaded"
+ASSUMED_ROWS, ASSUMED_CLASSES, ASSUMED_LAYERS, ASSUMED_WIDTH = 20_000, 8, 13, 768
+"""What is taken for tasks and encoders that are not known before they are loaded, when costs are predicted."""
 FLOPS_PER_PARAMETER_TOKEN = 6
 """Forward and backward pass of a dense model (Kaplan et al. 2020, arXiv 2001.08361, section 2.1); attention left out."""
 
@@ -52,6 +57,7 @@ def plan_rows(config: StudyConfig) -> list[tuple[str, str, str]]:
     probes = blocks * probes_per_block(config)
     more = "" if len(known) == len(views) else f", and those of {len(views) - len(known)} encoders whose depth is {UNKNOWN}"
     rows.append(("sweep", f"{blocks:,} blocks of task x view", f"at most {probes:,} probes{more}"))
+    rows.append(("sweep", "cost of all probes", _sweep_cost(config, tasks)))
     observations = config.metamodel.observations
     observed = len(tasks) * sum(min(n, config.metamodel.views_per_encoder) for n in known)
     n_samples = observed * len(observations.sizes) * observations.n_seeds
@@ -76,6 +82,31 @@ def n_views(config: StudyConfig, encoder: EncoderConfig) -> int | None:
 def probes_per_block(config: StudyConfig) -> int:
     """Probes of one (task, view) when the task has rows for every size."""
     return n_probes({"spec": config.sweep.model_dump(mode="json"), "n_train": max(config.sweep.sizes)})
+
+
+def _sweep_cost(config: StudyConfig, tasks: Sequence[str]) -> str:
+    """What the sweep costs if unknown tasks and encoders are as large as assumed here."""
+    blocks = []
+    for task in tasks:
+        n_rows = config.docs.max_rows_per_task if task.startswith("docs/") else ASSUMED_ROWS
+        for encoder in config.encoders:
+            family, _, name = encoder.ref.partition(":")
+            width = int(name) if family == "lsa" and name.isdecimal() else ASSUMED_WIDTH
+            if name in config.neobertas:
+                width = config.neobertas[name].model.hidden_size
+            block = {
+                "n_train": n_rows * 3 // 4,
+                "n_test": n_rows // 4,
+                "n_classes": ASSUMED_CLASSES,
+                "n_columns": width * (PAIR_FACTOR if "pair" in task else 1),
+                "spec": config.sweep.model_dump(mode="json"),
+            }
+            blocks += [block] * (n_views(config, encoder) or ASSUMED_LAYERS * len(encoder.poolings))
+    seconds, n_bytes = predict_cost(blocks)
+    return (
+        f"about {seconds / 3600:,.2g} core-hours and {n_bytes / 1e6:,.0f} MB (where unknown, a task is taken to have "
+        f"{ASSUMED_ROWS:,} rows and {ASSUMED_CLASSES} classes, an encoder {ASSUMED_LAYERS} layers of width {ASSUMED_WIDTH})"
+    )
 
 
 def _task_size(config: StudyConfig, task: str) -> str:

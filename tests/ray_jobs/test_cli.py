@@ -41,6 +41,7 @@ def test_the_plan_of_the_full_preset_is_printed_and_nothing_is_run(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "answerdotai/ModernBERT-base" in result.stdout
     assert "glue/mnli" in result.stdout
+    assert "core-hours" in result.stdout
     assert list(tmp_path.iterdir()) == []
 
 

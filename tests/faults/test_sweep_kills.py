@@ -1,0 +1,112 @@
+"""A sweep whose driver, trials and other workers are killed again and again ends with the table of one that was left alone."""
+
+import contextlib
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from pilot_runs import probe_table
+from sweep_runs import write_inputs
+
+pytestmark = pytest.mark.slow
+
+N_KILLS = 20
+MAX_LOST_S = 10.0
+TIMEOUT_S = 900
+
+
+def start(inputs: Path, out: Path) -> subprocess.Popen[str]:
+    """The sweep, running, with its probes about to be fitted (or over already)."""
+    command = [sys.executable, str(Path(__file__).with_name("sweep_runs.py")), str(inputs), str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+def workers(process: subprocess.Popen[str], name: str) -> list[psutil.Process]:
+    """Ray's worker processes below the driver whose title holds `name`."""
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            title = " ".join(child.cmdline())
+            if title.startswith("ray::") and name in title:
+                found.append(child)
+    return sorted(found, key=lambda worker: worker.pid)
+
+
+def last_published(out: Path, since: float) -> float:
+    """When a block or a part of one was last published, at the earliest `since` (seconds since the epoch)."""
+    times = [since]
+    for path in [*out.glob("probes/*.parquet"), *out.glob("parts/*/*.parquet")]:
+        with contextlib.suppress(FileNotFoundError):
+            times.append(path.stat().st_mtime)
+    return max(times)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    write_inputs(folder)
+    return folder
+
+
+def test_twenty_kills_change_nothing(inputs, tmp_path):
+    assert start(inputs, tmp_path / "undisturbed").wait(TIMEOUT_S) == 0
+    out, generator = tmp_path / "killed", random.Random(0)
+    plan = ["driver"] * 6 + ["trial"] * 10 + ["worker"] * 4
+    generator.shuffle(plan)
+    hits: list[str] = []
+    process, started = start(inputs, out), time.time()
+    deadline = time.monotonic() + TIMEOUT_S
+    while len(hits) < N_KILLS and time.monotonic() < deadline:
+        target = plan[len(hits)]
+        time.sleep(generator.uniform(0.2, 1.5))
+        if process.poll() is not None:  # over, or given up after too many kills of one piece of work: the user's next command
+            if not _make_more_work(out, generator):
+                break
+            process, started = start(inputs, out), time.time()
+            continue
+        victims = workers(process, "_Trial") if target == "trial" else workers(process, "") if target == "worker" else []
+        if target != "driver" and not victims:
+            continue
+        lost = time.time() - last_published(out, started)
+        assert lost <= MAX_LOST_S
+        if target == "driver":
+            process.send_signal(signal.SIGKILL)
+            process.wait(30)
+            process, started = start(inputs, out), time.time()
+        else:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                generator.choice(victims).kill()
+        hits.append(target)
+    assert len(hits) == N_KILLS and set(hits) == {"driver", "trial", "worker"}
+    code = process.wait(TIMEOUT_S)
+    while code != 0 and time.monotonic() < deadline:
+        code = start(inputs, out).wait(TIMEOUT_S)
+    assert code == 0
+    pd.testing.assert_frame_equal(probe_table(out), probe_table(tmp_path / "undisturbed"))
+    assert not [path for path in out.glob("parts/**/*") if path.is_file()]
+
+
+def _make_more_work(out: Path, generator: random.Random) -> bool:
+    """A third of the blocks is deleted, one of the others cut short and one has a bit flipped: there is work again, and damage
+    to find. False where there is no block."""
+    blocks = sorted((out / "probes").glob("*.parquet"))
+    if not blocks:
+        return True
+    generator.shuffle(blocks)
+    n_gone = len(blocks) // 3 + 1
+    for path in blocks[:n_gone]:
+        path.unlink()
+    for damage, path in enumerate(blocks[n_gone : n_gone + 2]):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 0x10
+        path.write_bytes(data if damage else data[: len(data) // 2])
+    return True
