@@ -2,7 +2,7 @@
 
     python -m benchmarks.sweep [--tasks 20] [--seeds 10] [--growth] [--out FOLDER]
 
-Tasks are samples (700 rows to train on, 400 to test) of public sets, their spaces seven layers of all-MiniLM-L6-v2 and LSA;
+Tasks are samples (700 rows to train on, 300 to test) of public sets, their spaces seven layers of all-MiniLM-L6-v2 and LSA;
 synthetic sets and LSA of three widths where the data is absent. Embedding comes before the clock starts, and is kept between
 runs. Timed: the sweep itself, from its plan to its last file, in an embedded Ray that is already there, with one worker a
 core; then the same sweep again. `ray_overhead` is 1 - solver seconds / (wall x cores); memory is that of this process and of
@@ -25,13 +25,14 @@ import pandas as pd
 from benchmarks.embeddings import CACHE, DATA
 from cluster.resources import local_cpus
 from cluster.session import session
+from probes.sweep import plan_blocks
 from ray_jobs.config import validate
 from ray_jobs.embed import embed, make_encoders
 from ray_jobs.study import Study, StudyConfig
-from ray_jobs.sweep import sweep, sweep_blocks
+from ray_jobs.sweep import sweep
 from ray_jobs.tasks import make_tasks
 
-N_TRAIN, N_TEST = 700, 400
+N_TRAIN, N_TEST = 700, 300
 MAX_CLASSES = 30
 GROWTH = (10_000, 30_000, 100_000)
 
@@ -76,7 +77,7 @@ def run_once(config: StudyConfig, out: Path, n_workers: int, share: float = 1.0)
         study.run("again", lambda study, report: sweep(study, report, rows, encoders))
         seconds_again = time.perf_counter() - started
         (cost,) = [study.storage.read_json(key) for key in study.storage.keys("costs")]
-        n_blocks = len(sweep_blocks(study, rows, encoders, set()))
+        n_blocks = len(plan_blocks(config.sweep, rows, encoders, storage_uri=study.storage.uri))
     return {
         "workers": n_workers,
         "tasks": n_tasks,
@@ -116,21 +117,17 @@ def study_config(tasks: list[str], encoders: list[dict[str, Any]], n_seeds: int)
 
 def task_files(n_tasks: int) -> tuple[list[str], list[dict[str, Any]]]:
     """(task folders, encoders of a study): samples of public sets, or synthetic ones where they are absent."""
-    folders = []
-    for folder in sorted(DATA.glob("*")) if DATA.is_dir() else []:
-        if len(folders) < n_tasks and (sampled := _sample(folder, CACHE / "tasks" / folder.name)):
-            folders.append(str(sampled))
-    if len(folders) == n_tasks:
-        return folders, [{"ref": "hf:all-MiniLM-L6-v2", "poolings": ["mean"]}, {"ref": "lsa:256"}]
+    found = [_sample(folder, CACHE / "tasks" / folder.name) for folder in (sorted(DATA.glob("*")) if DATA.is_dir() else [])]
+    shortest = sorted(filter(None, found))[:n_tasks]  # long texts take long to encode, and probes do not see it
+    if len(shortest) == n_tasks:
+        return [folder for _, folder in shortest], [{"ref": "hf:all-MiniLM-L6-v2", "poolings": ["mean"]}, {"ref": "lsa:256"}]
     made = [str(_synthetic_task(number, CACHE / "tasks" / f"synthetic-{number}")) for number in range(n_tasks)]
     return made, [{"ref": f"lsa:{dim}"} for dim in (16, 32, 64, 96, 128, 192)]
 
 
-def _sample(folder: Path, to: Path) -> Path | None:
-    """A task with at most N_TRAIN and N_TEST rows of the one in `folder`; None where that is a pair task, too small, or of
-    too many classes."""
-    if (to / "test.parquet").exists():
-        return to
+def _sample(folder: Path, to: Path) -> tuple[float, str] | None:
+    """(mean length of its texts, folder) of a task with N_TRAIN and N_TEST rows of the one in `folder`; None where that is a
+    pair task, too small, or of too many classes."""
     try:
         train, test = (pd.read_parquet(folder / f"{split}.parquet") for split in ("train", "test"))
     except FileNotFoundError:
@@ -138,12 +135,10 @@ def _sample(folder: Path, to: Path) -> Path | None:
     known = train.label.nunique()
     if "text_pair" in train or len(train) < N_TRAIN or len(test) < N_TEST or known > MAX_CLASSES:
         return None
-    if train.text.str.len().mean() > 300:  # long texts take long to encode, and probes do not see it
-        return None
     to.mkdir(parents=True, exist_ok=True)
     train.sample(N_TRAIN, random_state=0)[["text", "label"]].to_parquet(to / "train.parquet")
     test.sample(N_TEST, random_state=0)[["text", "label"]].to_parquet(to / "test.parquet")
-    return to
+    return float(train.text.str.len().mean()), str(to)
 
 
 def _synthetic_task(seed: int, to: Path) -> Path:

@@ -3,7 +3,7 @@
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from probes.subsets import parse_kind
 
@@ -33,6 +33,9 @@ class SweepSpec(BaseModel):
     """Sizes at which the logistic probe is fitted too (the second fidelity); those outside `sizes` are left out."""
     logistic_n_seeds: int = Field(2, ge=0)
     """Subsets of each such size that get it: seeds 0, 1, ..."""
+    logistic_where: Literal["everywhere", "contenders"] = "everywhere"
+    """`contenders`: only in the embedding spaces of a task that may be its best by their ridge probes (probes.fidelity); the
+    others are fitted by ridge alone."""
     logistic_folds: int = Field(3, ge=2)
     """Folds of the cross-validation inside the subset that chooses the logistic probe's C."""
     max_test_rows: int = Field(1000, ge=10)
@@ -58,6 +61,21 @@ class SweepSpec(BaseModel):
         if any(C <= 0 for C in Cs):
             raise ValueError("C is an inverse regularisation strength above 0")
         return tuple(sorted(set(Cs)))
+
+    @model_validator(mode="after")
+    def _contenders_are_found_by_ridge(self) -> "SweepSpec":
+        if self.logistic_where == "contenders" and self.logistic_kinds and "ridge" not in self.probes:
+            raise ValueError("logistic_where: contenders are found by the ridge probe; add ridge to probes")
+        return self
+
+    @property
+    def fidelities(self) -> list["SweepSpec"]:
+        """The passes over the blocks, cheap first: this spec alone, or all but its logistic probes and then those alone."""
+        if self.logistic_where == "everywhere" or not self.logistic_kinds:
+            return [self]
+        others = tuple(kind for kind in self.probes if kind not in self.logistic_kinds)
+        passes = (others, tuple(self.logistic_kinds))
+        return [self.model_copy(update={"probes": probes, "logistic_where": "everywhere"}) for probes in passes]
 
     @property
     def ridge_kinds(self) -> list[str]:

@@ -64,7 +64,25 @@ def _stage_command(stage: str, summary: str) -> None:
 _stage_command("tokenizer", "Train the study's tokenizer (and whatever it stands on that is not there yet).")
 _stage_command("pretrain", "Pretrain the study's NeoBERTas with Ray Train and DeepSpeed.")
 _stage_command("embed", "Encode every text of the study's tasks once per encoder into the embedding cache.")
-_stage_command("sweep", "Fit the study's linear probes: one Parquet row a probe.")
+
+
+@app.command()
+def sweep(
+    config: Config,
+    out: Out = "",
+    probes: Annotated[str | None, typer.Option(help="Kinds of probe, fitted everywhere: ridge,logistic.")] = None,
+    overrides: Set = None,
+    address: Address = None,
+) -> None:
+    """Fit the study's linear probes: one Parquet row a probe."""
+    from ray_jobs.pilot import run_stage
+    from ray_jobs.study import load_study
+
+    forced = [] if probes is None else [f"sweep.probes=[{probes}]", "sweep.logistic_where=everywhere"]
+    study = load_study(config, [*(overrides or []), *forced])
+    run_stage("sweep", study, out=out or f"pilot-{study.name}", address=address)
+
+
 _stage_command("fit", "Fit, calibrate and evaluate the metamodel on the study's probes.")
 _stage_command("search", "Search NeoBERTa's depth, width, learning rate and masking rate with the metamodel's help.")
 _stage_command("report", "Write the study's HTML report (and whatever it stands on that is not there yet).")

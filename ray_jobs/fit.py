@@ -11,11 +11,11 @@ from meta.evaluation import evaluation_tables, held_out_predictions
 from meta.metamodel import SCHEMA, Metamodel
 from meta.observations import observation_table, plan_observations, run_observations
 from probes.encoders.base import View
-from probes.sweep import is_done, load_results
+from probes.sweep import is_done, load_results, plan_blocks
 from ray_jobs.embed import EncoderRow
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study
-from ray_jobs.sweep import fan_out_blocks, sweep_blocks
+from ray_jobs.sweep import fan_out_blocks
 from ray_jobs.tasks import TaskRow
 
 FIT_VERSION = 1
@@ -51,7 +51,8 @@ def observe(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], en
     thinned = [
         encoder.model_copy(update={"views": observed_views(encoder.views, config.views_per_encoder)}) for encoder in encoders
     ]
-    blocks = plan_observations(config.observations, sweep_blocks(study, tasks, thinned, set()), set())
+    spaces = plan_blocks(study.config.sweep, tasks, thinned, storage_uri=study.storage.uri)
+    blocks = plan_observations(config.observations, spaces, set())
     missing = [block for block in blocks if not is_done(study.storage, f"observations/{block['key']}.parquet")]
     fan_out_blocks(study, report, run_observations, missing, name="observe")
     return [block["key"] for block in blocks]

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from probes.sweep import is_done, plan_blocks, run_blocks
+from probes.fidelity import contenders, of_contenders
+from probes.sweep import is_done, load_results, plan_blocks, run_blocks
 from probes.sweep_cost import batch_blocks, n_probes, predict_cost
 from ray_jobs.embed import EncoderRow
 from ray_jobs.progress import ProgressCallback
@@ -12,33 +13,40 @@ from ray_jobs.study import Study
 from ray_jobs.tasks import TaskRow
 
 
-def sweep_blocks(
-    study: Study, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow], done: set[str]
-) -> list[dict[str, Any]]:
-    """The blocks (task x encoder x view) that are not in `done`."""
-    return plan_blocks(study.config.sweep, tasks, encoders, done, storage_uri=study.storage.uri)
-
-
 def sweep(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow]) -> list[str]:
-    """Fit what is missing; returns the keys of all the study's blocks. What it was to cost and what it did cost are kept under
-    `costs/`. Raises RuntimeError when blocks failed for good."""
-    everything = sweep_blocks(study, tasks, encoders, set())
-    missing = [block for block in everything if not is_done(study.storage, block["key"])]
-    if missing:
-        predicted_seconds, predicted_bytes = predict_cost(missing)
-        factor = _machine_factor()
-        results = fan_out_blocks(study, report, run_blocks, batch_blocks(missing), name="sweep")
-        cost = {
-            "n_probes": sum(n_probes(block) for block in missing),
-            "predicted_seconds": predicted_seconds * factor,
-            "seconds": sum(result["solver_seconds"] for result in results),
-            "predicted_bytes": predicted_bytes,
-            "bytes": sum(result["bytes"] for result in results),
-            "machine_factor": factor,
-        }
-        study.storage.write_json(f"costs/{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.json", cost)
-    study.made(sum(n_probes(block) for block in missing), "probes fitted")
-    return [block["key"] for block in everything]
+    """Fit what is missing; returns the keys of all the study's blocks. What each pass was to cost and what it did cost is kept
+    under `costs/`. Raises RuntimeError when blocks failed for good."""
+    cheap, *dear = study.config.sweep.fidelities
+    blocks = plan_blocks(cheap, tasks, encoders, storage_uri=study.storage.uri)
+    n_fitted = _fit_missing(study, report, blocks)
+    for spec in dear:
+        found = contenders(load_results(study.storage, [block["key"] for block in blocks]).to_pandas())
+        more = of_contenders(plan_blocks(spec, tasks, encoders, storage_uri=study.storage.uri), found)
+        n_fitted += _fit_missing(study, report, more)
+        blocks = blocks + more
+    study.made(n_fitted, "probes fitted")
+    return [block["key"] for block in blocks]
+
+
+def _fit_missing(study: Study, report: ProgressCallback, blocks: Sequence[dict[str, Any]]) -> int:
+    """Fit the blocks that are not there; returns how many probes those have."""
+    missing = [block for block in blocks if not is_done(study.storage, block["key"])]
+    if not missing:
+        return 0
+    n_missing = sum(n_probes(block) for block in missing)
+    predicted_seconds, predicted_bytes = predict_cost(missing)
+    factor = _machine_factor()
+    results = fan_out_blocks(study, report, run_blocks, batch_blocks(missing), name="sweep")
+    cost = {
+        "n_probes": n_missing,
+        "predicted_seconds": predicted_seconds * factor,
+        "seconds": sum(result["solver_seconds"] for result in results),
+        "predicted_bytes": predicted_bytes,
+        "bytes": sum(result["bytes"] for result in results),
+        "machine_factor": factor,
+    }
+    study.storage.write_json(f"costs/{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.json", cost)
+    return n_missing
 
 
 def _machine_factor() -> float:

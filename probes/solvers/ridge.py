@@ -106,12 +106,14 @@ def _fit_batch(spaces: Sequence[Basis], labels: torch.Tensor, n_classes: int, Cs
     leave_out = (free[:, None] + complement @ left_squares).clamp_min(MIN_LEAVE_OUT)[..., None]  # (S, c, n, 1): 1 - leverage
     leverage = ((1 - complement) @ left_squares)[..., None]  # without the intercept's share
     lost = (share / (1 - share).clamp_min(MIN_LEAVE_OUT))[:, None, :, None]  # how far frequencies move when a row is left out
-    # Two forms of one formula. Where leverages are large the first keeps the digits; where features say little the second does:
-    # in the first, classes that should tie are then ordered by round-off, which knows the row's own label.
+    # Two forms of one formula. Where features say little this one keeps the digits (in the other, classes that should tie are
+    # ordered by round-off, which knows the row's own label); where leverages are large the other one does.
     centred = centred[:, None]
-    by_residual = centred * (1 + lost) - residual / leave_out
-    by_fit = (centred - residual - centred * (leverage * (1 + lost))) / leave_out
-    held_out_scores = torch.where(leverage > 0.5, by_residual, by_fit) + intercept[:, None, None]
+    held_out_scores = (centred - residual).addcmul_(centred, leverage * (1 + lost), value=-1).div_(leave_out)
+    is_large = leverage > 0.5
+    if bool(is_large.any()):
+        held_out_scores = torch.where(is_large, centred * (1 + lost) - residual.div_(leave_out), held_out_scores)
+    held_out_scores += intercept[:, None, None]
     loo_scores = held_out_scores - centred * lost
     reduced = (singular[:, None] / (squares + alphas[:, None]))[..., None] * projected[:, None]
     seen = target.any(dim=1)  # (S, K)
