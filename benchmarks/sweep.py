@@ -6,7 +6,8 @@ Tasks are samples (700 rows to train on, 300 to test) of public sets, their spac
 synthetic sets and LSA of three widths where the data is absent. Embedding comes before the clock starts, and is kept between
 runs. Timed: the sweep itself, from its plan to its last file, in an embedded Ray that is already there, with one worker a
 core; then the same sweep again. `ray_overhead` is 1 - solver seconds / (wall x cores); memory is that of this process and of
-all processes of its Ray, sampled each half second. `--growth` adds 10k, 30k and 100k probes on one and on two workers.
+all processes of its Ray, what they share counted once, sampled each two seconds. `--growth` adds 10k, 30k and 100k probes on
+one and on two workers.
 """
 
 import argparse
@@ -87,6 +88,7 @@ def run_once(config: StudyConfig, out: Path, n_workers: int, share: float = 1.0)
         "probes_per_second": cost["n_probes"] / seconds,
         "microseconds": 1e6 * seconds * n_workers / cost["n_probes"],
         "solver_seconds": cost["seconds"],
+        "worker_seconds": cost["worker_seconds"],
         "ray_overhead": 1 - cost["seconds"] / (seconds * n_workers),
         "predicted_seconds": cost["predicted_seconds"],
         "bytes_written": cost["bytes"],
@@ -158,7 +160,8 @@ def _synthetic_task(seed: int, to: Path) -> Path:
 
 @contextmanager
 def memory_sampled() -> Iterator[dict[str, float]]:
-    """Resident MB of this process and its descendants while the block runs: the greatest sum, and the largest process."""
+    """Resident MB of this process and its descendants while the block runs, what processes share counted once: the greatest
+    sum, and the largest process."""
     import psutil
 
     peak = {"total": 0.0, "largest": 0.0}
@@ -166,14 +169,14 @@ def memory_sampled() -> Iterator[dict[str, float]]:
 
     def sample() -> None:
         own = psutil.Process()
-        while not is_over.wait(0.5):
+        while not is_over.wait(2.0):
             sizes = []
             for process in [own, *own.children(recursive=True)]:
                 try:
-                    sizes.append(process.memory_info().rss / 1e6)
-                except psutil.NoSuchProcess:
+                    sizes.append(process.memory_full_info().pss / 1e6)
+                except (psutil.NoSuchProcess, psutil.AccessDenied):
                     continue
-            peak["total"], peak["largest"] = max(peak["total"], sum(sizes)), max(peak["largest"], *sizes)
+            peak["total"], peak["largest"] = max(peak["total"], sum(sizes)), max(peak["largest"], *sizes, 0.0)
 
     thread = threading.Thread(target=sample, daemon=True)
     thread.start()

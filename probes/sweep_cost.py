@@ -9,16 +9,22 @@ from typing import Any
 
 from probes.sweep_spec import SweepSpec
 
-GEMM_FLOPS = 4e10
-"""Floating-point operations a second of one core in large products."""
-EIGEN_FLOPS = 8e9
-"""The same in an eigendecomposition, which counts 9 k³."""
-ELEMENT_SECONDS = 8e-9
-"""One element-wise pass of the solvers and metrics over one logit, all its passes counted."""
-CALL_SECONDS = 1.8e-3
-"""Overhead of one fitted and scored probe."""
-PRODUCT_SECONDS = 2e-4
-"""Overhead of one product of the logistic solver, with the element-wise calls that go with it."""
+PROBE_SECONDS = 4.7e-4
+"""One probe: its part of calls, its row of the table."""
+SCORE_SECONDS = 3.3e-8
+"""One predicted probability in the metrics, and in the softmax before them."""
+EIGEN_SECONDS = 4.2e-10
+"""One of the rank³ units of an eigendecomposition."""
+PRODUCT_SECONDS = 1.75e-10
+"""One multiplication and addition in the products of samples and test rows."""
+RIDGE_SECONDS = 9.8e-8
+"""One leave-one-out score of the ridge probe, all passes counted."""
+LOGISTIC_CALL_SECONDS = 2.2e-3
+"""The calls of one round of the logistic solver, with a batch of samples."""
+LOGISTIC_SECONDS = 9.1e-10
+"""One multiplication and addition in a round of the logistic solver, its element-wise passes counted."""
+LOGISTIC_BATCH = 2**18
+"""Logits that the logistic solver takes in one batch."""
 BYTES_PER_ROW = 45
 """One row of the result table, compressed."""
 BYTES_PER_BLOCK = 12_000
@@ -69,18 +75,20 @@ def block_seconds(block: Mapping[str, Any]) -> float:
     spec = SweepSpec.model_validate(block["spec"])
     n_columns, n_classes = block["n_columns"], block["n_classes"]
     n_test = min(block["n_test"], spec.max_test_rows)
-    seconds = n_probes(block) * (CALL_SECONDS + 3 * n_test * n_classes * ELEMENT_SECONDS)
+    seconds = n_probes(block) * (PROBE_SECONDS + n_test * n_classes * SCORE_SECONDS)
     for size in _usable_sizes(spec, block["n_train"]):
-        rank = min(size - 1, n_columns)
-        n_ridge = spec.n_seeds * len(spec.ridge_kinds)
-        n_logistic = spec.n_logistic_at(size)
+        rank, side, n_logistic = min(size - 1, n_columns), min(size, n_columns), spec.n_logistic_at(size)
+        n_ridge = spec.n_seeds * len(spec.ridge_kinds) * len(spec.ridge_Cs)
         n_decomposed = max(spec.n_everywhere, n_logistic) + spec.n_seeds * ("ridge_balanced" in spec.probes)
-        decompose = 9 * rank**3 / EIGEN_FLOPS + (4 * size + n_test) * n_columns * rank / GEMM_FLOPS
-        ridge = len(spec.ridge_Cs) * size * n_classes * (2 * (rank + n_test) / GEMM_FLOPS + 10 * ELEMENT_SECONDS)
-        n_logits = size * n_classes * (1 + spec.logistic_folds)
-        n_products = len(spec.logistic_Cs) * 10 * size ** (1 / 3) * (n_classes / 6) ** 0.2
-        logistic = n_products * (PRODUCT_SECONDS + n_logits * (2 * rank / GEMM_FLOPS + 2 * ELEMENT_SECONDS))
-        each_kind = n_decomposed * decompose + n_ridge * ridge + n_logistic * len(spec.logistic_kinds) * logistic
+        products = n_decomposed * side * (size * n_columns + n_test * rank) + n_ridge * n_test * n_classes * rank
+        each_kind = n_decomposed * rank**3 * EIGEN_SECONDS + products * PRODUCT_SECONDS
+        each_kind += n_ridge * size * n_classes * RIDGE_SECONDS
+        if n_logistic:
+            n_columns_solved = n_classes if n_classes > 2 else 1
+            n_logits = n_logistic * (1 + spec.logistic_folds) * n_columns_solved * size
+            n_rounds = len(spec.logistic_Cs) * size ** (1 / 3) * min(n_columns_solved, 6) ** 0.2
+            round_seconds = LOGISTIC_CALL_SECONDS * max(1, n_logits / LOGISTIC_BATCH) + n_logits * rank * LOGISTIC_SECONDS
+            each_kind += len(spec.logistic_kinds) * n_rounds * round_seconds
         seconds += len(spec.subsets) * each_kind
     return seconds
 

@@ -41,6 +41,7 @@ def _fit_missing(study: Study, report: ProgressCallback, blocks: Sequence[dict[s
         "n_probes": n_missing,
         "predicted_seconds": predicted_seconds * factor,
         "seconds": sum(result["solver_seconds"] for result in results),
+        "worker_seconds": sum(result["wall_seconds"] for result in results),
         "predicted_bytes": predicted_bytes,
         "bytes": sum(result["bytes"] for result in results),
         "machine_factor": factor,

@@ -73,7 +73,7 @@ def test_twenty_kills_change_nothing(inputs, tmp_path):
                 break
             process, started = start(inputs, out), time.time()
             continue
-        victims = workers(process, "_Trial") if target == "trial" else workers(process, "") if target == "worker" else []
+        victims = workers(process, "Trainable") if target == "trial" else workers(process, "") if target == "worker" else []
         if target != "driver" and not victims:
             continue
         lost = time.time() - last_published(out, started)
