@@ -1,6 +1,7 @@
 """The cost ledger of a sweep: predicted seconds and bytes, before anything is run; and batches of about equal cost.
 
-A model of floating-point operations and of overhead per probe, with constants fitted to the benchmark sweep on one machine;
+A model of floating-point operations and of overhead per probe, with constants fitted to blocks of many shapes and scaled to the
+benchmark sweep on one machine with all its cores busy;
 `probes.machine.machine_factor` measures how much slower or faster another one is.
 """
 
@@ -9,23 +10,23 @@ from typing import Any
 
 from probes.sweep_spec import SweepSpec
 
-PROBE_SECONDS = 4.7e-4
+PROBE_SECONDS = 7.1e-4
 """One probe: its part of calls, its row of the table."""
-SCORE_SECONDS = 3.3e-8
+SCORE_SECONDS = 5e-8
 """One predicted probability in the metrics, and in the softmax before them."""
-EIGEN_SECONDS = 4.2e-10
+EIGEN_SECONDS = 6.3e-10
 """One of the rank³ units of an eigendecomposition."""
-PRODUCT_SECONDS = 1.75e-10
+PRODUCT_SECONDS = 2.6e-10
 """One multiplication and addition in the products of samples and test rows."""
-RIDGE_SECONDS = 9.8e-8
+RIDGE_SECONDS = 1.5e-7
 """One leave-one-out score of the ridge probe, all passes counted."""
-LOGISTIC_CALL_SECONDS = 2.2e-3
+LOGISTIC_CALL_SECONDS = 3.3e-3
 """The calls of one round of the logistic solver, with a batch of samples."""
-LOGISTIC_SECONDS = 9.1e-10
+LOGISTIC_SECONDS = 1.4e-9
 """One multiplication and addition in a round of the logistic solver, its element-wise passes counted."""
 LOGISTIC_BATCH = 2**18
 """Logits that the logistic solver takes in one batch."""
-BYTES_PER_ROW = 45
+BYTES_PER_ROW = 28
 """One row of the result table, compressed."""
 BYTES_PER_BLOCK = 12_000
 """A file's schema, statistics and checksums."""
