@@ -66,9 +66,10 @@ def test_the_full_study_plans_glue_and_the_hub_encoders():
     ):
         assert name in embedded
     assert all(n_views(study, encoder) for encoder in study.encoders)
-    (sweep,) = [how_much for stage, _, how_much in rows if stage == "sweep"]
+    counted, cost = [how_much for stage, _, how_much in rows if stage == "sweep"]
     n_blocks = 18 * sum(n_views(study, encoder) or 0 for encoder in study.encoders)
-    assert f"{n_blocks * probes_per_block(study):,} probes" in sweep
+    assert f"{n_blocks * probes_per_block(study):,} probes" in counted
+    assert float(cost.split()[1]) > 1 and "core-hours" in cost
 
 
 @pytest.mark.parametrize(
