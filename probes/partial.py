@@ -5,6 +5,7 @@ rename; the parts go when the block itself is published.
 """
 
 import time
+from collections.abc import Iterable
 
 import pyarrow as pa
 
@@ -22,7 +23,7 @@ class PartialBlock:
 
     def __init__(self, storage: Storage, key: str):
         self._storage = storage
-        self._prefix = f"parts/{key.rpartition('/')[2].removesuffix('.parquet')}"
+        self._prefix = _prefix_of(key)
         self._fresh: list[pa.Table] = []
         self._since = time.perf_counter()
         self.n_found = 0
@@ -59,3 +60,15 @@ class PartialBlock:
         """Remove the parts."""
         for key in self._storage.keys(self._prefix):
             self._storage.delete(key)
+
+
+def clear_leftovers(storage: Storage, done: Iterable[str]) -> None:
+    """Remove the parts of blocks that are `done`: a worker may be killed between publishing its block and removing them."""
+    with_parts = {key.rpartition("/")[0] for key in storage.keys("parts")}
+    for key in done:
+        if _prefix_of(key) in with_parts:
+            PartialBlock(storage, key).clear()
+
+
+def _prefix_of(key: str) -> str:
+    return f"parts/{key.rpartition('/')[2].removesuffix('.parquet')}"

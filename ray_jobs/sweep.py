@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from probes.fidelity import contenders, of_contenders
+from probes.partial import clear_leftovers
 from probes.sweep import is_done, load_results, plan_blocks, run_blocks
 from probes.sweep_cost import batch_blocks, n_probes, predict_cost
 from ray_jobs.embed import EncoderRow
@@ -24,6 +25,7 @@ def sweep(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], enco
         more = of_contenders(plan_blocks(spec, tasks, encoders, storage_uri=study.storage.uri), found)
         n_fitted += _fit_missing(study, report, more)
         blocks = blocks + more
+    clear_leftovers(study.storage, [block["key"] for block in blocks])
     study.made(n_fitted, "probes fitted")
     return [block["key"] for block in blocks]
 

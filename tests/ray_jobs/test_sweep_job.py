@@ -69,4 +69,8 @@ def test_logistic_probes_go_where_they_could_change_the_answer(study):
     assert sum(cost["n_probes"] for cost in costs) == len(frame)
     assert all(cost["predicted_seconds"] > 0 and cost["seconds"] > 0 and cost["bytes"] > 0 for cost in costs)
     assert study._made == f"{len(frame):,} probes fitted"
+    left = f"parts/{keys[0].removeprefix('probes/').removesuffix('.parquet')}/32-stratified.parquet"
+    study.storage.write_bytes(left, b"of a worker that was killed after it had published its block")
+    study.storage.write_bytes("parts/of-another-study/32-stratified.parquet", b"")
     assert run(study) == keys and study._made == "already there" and len(study.storage.keys("costs")) == len(costs)
+    assert study.storage.keys("parts") == ["parts/of-another-study/32-stratified.parquet"]
