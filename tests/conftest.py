@@ -1,9 +1,13 @@
 """Shared by all tests: one small Ray for those that need one, and the order of the tiers (unit, ray, slow)."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so starts what a shell runs in the background; children inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TIERS = ("ray", "slow", "grid", "kills")
 

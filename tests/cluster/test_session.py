@@ -152,8 +152,8 @@ import time
 with session(n_cpus=1):
     import ray
     ray.get(ray.remote(lambda: 1).remote())
-    print(ray.get_runtime_context().gcs_address, flush=True)
     try:
+        print(ray.get_runtime_context().gcs_address, flush=True)
         time.sleep(300)
     finally:
         print("block left", flush=True)
