@@ -6,13 +6,24 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+CROSS = "cross_"
+"""How poolings begin whose inputs are pairs of texts read together."""
+PAIR_MARK = "\x1e"
+"""Between the two texts of a pair in one input (ASCII record separator)."""
+
 
 class View(NamedTuple):
-    """One embedding space of an encoder: the hidden states of `layer` (0 = input embeddings, L = last) pooled over tokens."""
+    """One embedding space of an encoder: hidden states pooled over the tokens of a text, up to `layer` deep."""
 
     layer: int
+    """0 = input embeddings, L = last. Where `pooling` averages layers it is the deepest of them: what has to be computed."""
     pooling: str
-    """`cls` (first token), `mean` or `max` over the text's tokens (special tokens included, padding not)."""
+    """See `probes.encoders.reference`: `mean`, `cls`, `mean_last4`, `sentence`, `cross_cls`, ..."""
+
+    @property
+    def is_cross(self) -> bool:
+        """Whether its inputs are pairs of texts read together, joined by `join_pair`."""
+        return self.pooling.startswith(CROSS)
 
     def __str__(self) -> str:
         return f"layer={self.layer},pooling={self.pooling}"
@@ -35,6 +46,8 @@ class EncoderInfo:
     """Longest input in tokens; longer texts are truncated."""
     views: tuple[View, ...]
     """Every view it offers."""
+    standard_views: tuple[View, ...] = ()
+    """The views that are looked at where the user names none; empty: all."""
 
 
 @dataclass
@@ -46,6 +59,8 @@ class EncodingStats:
     """Tokens that went through the encoder: after truncation, without padding."""
     n_truncated: int = 0
     """Texts that were longer than the encoder's `max_length`."""
+    n_padding: int = 0
+    """Padding that went through the encoder beside the tokens."""
 
 
 @runtime_checkable
@@ -56,6 +71,34 @@ class Encoder(Protocol):
     stats: EncodingStats
 
     def encode(self, texts: Sequence[str], views: Sequence[View]) -> dict[View, np.ndarray]:
-        """Every view asked for from one forward pass: per view an array (n_texts, hidden_size) float32 in the order of
-        `texts`, finite, independent of how the texts are batched."""
+        """Every view asked for from one forward pass: per view an array (n_texts, d) float32 in the order of `texts`, finite,
+        independent of how the texts are batched. d is `hidden_size`; only a `sentence` view may be wider or narrower.
+
+        Views of pairs read together (`View.is_cross`) take texts made by `join_pair`, and cannot be asked for along with
+        views of single texts (ValueError)."""
         ...
+
+
+@runtime_checkable
+class WordEncoder(Protocol):
+    """An encoder that also gives a vector for every word: what sequence labelling stands on."""
+
+    info: EncoderInfo
+    stats: EncodingStats
+
+    def encode_words(self, sentences: Sequence[Sequence[str]], layers: Sequence[int]) -> dict[int, np.ndarray]:
+        """Per layer an array (W, d) float32, the words of all sentences in order, W their number: the mean of a word's tokens
+        in its sentence. A word of which the tokenizer leaves nothing is the zero vector; sentences longer than the encoder
+        reads go in as several windows of whole words, and count as truncated. Raises UserError for an unknown layer."""
+        ...
+
+
+def join_pair(text: str, text_pair: str) -> str:
+    """Two texts as one input of a cross view; see `split_pair`."""
+    return f"{text.replace(PAIR_MARK, ' ')}{PAIR_MARK}{text_pair}"
+
+
+def split_pair(joined: str) -> tuple[str, str]:
+    """What `join_pair` joined; a text that is no pair has an empty second one."""
+    text, _, text_pair = joined.partition(PAIR_MARK)
+    return text, text_pair

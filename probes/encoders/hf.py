@@ -19,35 +19,42 @@ from probes.encoders.model_folder import (
     folder_identity,
     weight_files,
 )
+from probes.encoders.sentence_head import read_sentence_head
 from probes.encoders.transformer import Identity, TransformerEncoder
 
 ENCODING_VERSION = 1
 """Raised when the same files would give other vectors (tokenisation, truncation, pooling): it is part of the fingerprint."""
 
 
-def load_hf(name: str, ref: str, *, family: str, precision: Precision, max_length: int) -> TransformerEncoder:
+def load_hf(
+    name: str, ref: str, *, family: str, precision: Precision, max_length: int, trust_remote_code: bool = False
+) -> TransformerEncoder:
     """The encoder in a model folder or on the hub. Raises UserError."""
-    folder = find_model_folder(name, ref)
-    check_model_folder(folder, ref)
+    folder = find_model_folder(name, ref, with_code=trust_remote_code)
+    check_model_folder(folder, ref, trust_remote_code=trust_remote_code)
+    head = read_sentence_head(folder, ref)
     with _quiet(), _one_line_errors(ref):
         model, loading = AutoModel.from_pretrained(
             folder,
             dtype=torch.float32,
-            trust_remote_code=False,
+            trust_remote_code=trust_remote_code,
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
         )
-        tokenizer = _load_tokenizer(folder)
+        tokenizer = _load_tokenizer(folder, trust_remote_code)
     # A pooler is on top of the hidden states, and many published checkpoints come without theirs.
     missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)
     if missing:
         raise UserError(f"encoder {ref}: {folder} lacks {len(missing)} of the model's tensors ({missing[0]}, ...)")
     model = _encoder_side(model)
     n_tokens = _max_length(model, tokenizer, folder, max_length)
-    identity = folder_identity(folder, weight_files(folder, ref))
+    identity = folder_identity(folder, weight_files(folder, ref), with_code=trust_remote_code)
+    identity |= head.identity if head is not None else {}
     fingerprint = digest({"version": ENCODING_VERSION, "files": identity, "max_length": n_tokens})
-    return TransformerEncoder(model, tokenizer, Identity(ref, family, fingerprint, n_tokens), precision=precision)
+    with _one_line_errors(ref):
+        names = Identity(ref, family, fingerprint, n_tokens)
+        return TransformerEncoder(model, tokenizer, names, precision=precision, sentence_head=head)
 
 
 def load_untrained(name: str, ref: str, *, precision: Precision, max_length: int, seed: int = 0) -> TransformerEncoder:
@@ -65,11 +72,12 @@ def load_untrained(name: str, ref: str, *, precision: Precision, max_length: int
     n_tokens = _max_length(model, tokenizer, folder, max_length)
     identity = {**folder_identity(folder, []), "weights": _weights_digest(model)}
     fingerprint = digest({"version": ENCODING_VERSION, "files": identity, "max_length": n_tokens})
-    return TransformerEncoder(model, tokenizer, Identity(ref, "random", fingerprint, n_tokens), precision=precision)
+    with _one_line_errors(ref):
+        return TransformerEncoder(model, tokenizer, Identity(ref, "random", fingerprint, n_tokens), precision=precision)
 
 
-def _load_tokenizer(folder: Path) -> Any:
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+def _load_tokenizer(folder: Path, trust_remote_code: bool = False) -> Any:
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code, local_files_only=True)
 
 
 def _encoder_side(model: Any) -> torch.nn.Module:
@@ -109,7 +117,9 @@ def _one_line_errors(ref: str) -> Iterator[None]:
     """What transformers says of files that do not fit together, in one line."""
     try:
         yield
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # whatever a library or a checkpoint's own code trips over
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"encoder {ref}: cannot be loaded ({first[:200]})") from error
 

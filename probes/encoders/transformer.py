@@ -4,7 +4,11 @@ A vector depends on its text and on nothing else: padding is masked, so neither 
 change it (beyond rounding: 1e-4 in fp32).
 """
 
-from collections.abc import Sequence
+import contextlib
+import inspect
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +17,15 @@ import torch
 
 from cluster.storage import UserError
 from neoberta.precision import Precision, autocast_dtype
-from probes.encoders.base import EncoderInfo, EncodingStats, View
-from probes.encoders.batching import DEFAULT_BATCH_TOKENS, length_sorted_batches
-from probes.encoders.pooling import pool
-from probes.encoders.reference import POOLINGS, resolve_view
+from probes.encoders.base import CROSS, EncoderInfo, EncodingStats, View
+from probes.encoders.batching import BATCH_TOKENS, call_tokens, length_sorted_batches
+from probes.encoders.pooling import COMBINATIONS, TOKEN_POOLINGS, layers_of, pool, text_mask
+from probes.encoders.reference import SENTENCE, resolve_view
+from probes.encoders.sentence_head import SentenceHead
+from probes.encoders.tokenization import TextTokenizer, TokenizedTexts, TokenizedWords
+
+TEXTS_PER_CHUNK = 1024
+"""Texts that are tokenised together, while the chunk before them is in the model."""
 
 
 @dataclass(frozen=True)
@@ -39,88 +48,205 @@ class TransformerEncoder:
         identity: Identity,
         *,
         precision: Precision = "auto",
-        batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        batch_tokens: int | None = None,
+        sentence_head: SentenceHead | None = None,
     ):
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._model = model.to(self._device).eval()
-        self._tokenizer = tokenizer
-        self._max_length = identity.max_length
-        self._batch_tokens = batch_tokens
-        self._autocast_dtype = autocast_dtype(precision, self._device.type)
-        self._pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-        self._empty_id = _first_known(tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id, self._pad_id)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.batch_tokens = batch_tokens or BATCH_TOKENS[self.device.type]
+        self._model = model.to(self.device).eval()
+        self._autocast_dtype = autocast_dtype(precision, self.device.type)
+        self._tokenizer = TextTokenizer(tokenizer, identity.max_length, takes_types=_takes_types(model))
+        self._cls = "last" if self._tokenizer.cls_is_last() else "cls"
+        self._head = sentence_head
         self.stats = EncodingStats()
-        probe = self._forward([[self._empty_id, self._empty_id]])[0]  # the shapes as they are, whatever the config calls them
-        widths = {states.shape[-1] for states in probe}
-        if len(widths) != 1:
-            raise UserError(f"encoder {identity.ref}: its layers have different widths {sorted(widths)}; this is not supported")
+        self._counting = threading.Lock()
+        probe, is_causal = self._look_inside(identity.ref)
+        n_layers = len(probe) - 1
+        n_embeddings = self._model.get_input_embeddings().weight.numel()
+        n_parameters = sum(parameter.numel() for parameter in self._model.parameters())
+        self.call_tokens = call_tokens((n_parameters - n_embeddings) / max(n_layers, 1), self.device.type)
         self.info = EncoderInfo(
             ref=identity.ref,
             fingerprint=identity.fingerprint,
             family=identity.family,
-            n_layers=len(probe) - 1,
-            hidden_size=widths.pop(),
-            n_parameters=sum(parameter.numel() for parameter in self._model.parameters()),
+            n_layers=n_layers,
+            hidden_size=probe[0].shape[-1],
+            n_parameters=n_parameters,
             max_length=identity.max_length,
-            views=tuple(View(layer, pooling) for layer in range(len(probe)) for pooling in POOLINGS),
+            views=self._offered_views(n_layers, may_cross=self._tokenizer.joins_pairs and not is_causal),
+            standard_views=tuple(
+                View(layer, pooling)
+                for layer in range(n_layers + 1)
+                for pooling in (("last", "mean", "max") if is_causal else ("cls", "mean", "max"))
+            ),
         )
 
     def encode(self, texts: Sequence[str], views: Sequence[View]) -> dict[View, np.ndarray]:
         """See `Encoder.encode`. Raises UserError for a view that it does not offer or weights that give NaN."""
         resolved = {view: resolve_view(self.info, view) for view in views}
-        out = {view: np.empty((len(texts), self.info.hidden_size), dtype=np.float32) for view in set(resolved.values())}
-        if len(texts) == 0:
-            return {view: out[found] for view, found in resolved.items()}
-        token_ids = self._tokenize(texts)
-        for rows in length_sorted_batches([len(ids) for ids in token_ids], self._batch_tokens):
-            hidden_states, lengths = self._forward([token_ids[row] for row in rows])
-            for view, vectors in out.items():
-                vectors[rows] = pool(hidden_states[view.layer], lengths, view.pooling).cpu().numpy()
+        are_pairs = {view.is_cross for view in views} == {True}
+        if not are_pairs and any(view.is_cross for view in views):
+            raise ValueError("views of pairs and of single texts take different inputs; ask for them one after the other")
+        wanted = sorted(set(resolved.values()))
+        out: dict[View, np.ndarray] = {}
+        with self._workers() as each:
+            for rows, tokenized in self._chunks(texts, are_pairs):
+                batches = list(self._batches(tokenized))
+                pooled = list(each(lambda batch, inputs=tokenized: self._pool(*self._forward(inputs, batch), wanted), batches))
+                for view in wanted:
+                    vectors = torch.cat([part[view] for part in pooled]).cpu().numpy()  # one copy a chunk, not one a batch
+                    target = out.setdefault(view, np.empty((len(texts), vectors.shape[1]), dtype=np.float32))
+                    target[rows[np.concatenate(batches)]] = vectors
         for view, vectors in out.items():
             if not np.isfinite(vectors).all():
                 raise UserError(f"encoder {self.info.ref}: gives infinite or NaN vectors at {view}; its weights are damaged")
-        return {view: out[found] for view, found in resolved.items()}
+        nothing = np.empty((0, self.info.hidden_size), dtype=np.float32)
+        return {view: out.get(found, nothing) for view, found in resolved.items()}
 
-    def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text: special tokens included, at most `max_length`, never none."""
-        options = {"padding": False, "return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
-        texts = [valid_unicode(text) for text in texts]
-        token_ids = self._tokenizer(texts, truncation=False, **options)["input_ids"]
-        too_long = [row for row, ids in enumerate(token_ids) if len(ids) > self._max_length]
-        if too_long:  # once more, so that the tokenizer keeps its closing special token
-            long_texts = [texts[row] for row in too_long]
-            shortened = self._tokenizer(long_texts, truncation=True, max_length=self._max_length, **options)["input_ids"]
-            for row, ids in zip(too_long, shortened, strict=True):
-                token_ids[row] = ids
-        token_ids = [ids or [self._empty_id] for ids in token_ids]  # some tokenizers give no token for an empty text
-        self.stats.n_texts += len(texts)
-        self.stats.n_tokens += sum(len(ids) for ids in token_ids)
-        self.stats.n_truncated += len(too_long)
-        return token_ids
+    def encode_words(self, sentences: Sequence[Sequence[str]], layers: Sequence[int]) -> dict[int, np.ndarray]:
+        """See `WordEncoder.encode_words`."""
+        for layer in layers:
+            if not 0 <= layer <= self.info.n_layers:
+                raise UserError(f"encoder {self.info.ref}: has layers 0 to {self.info.n_layers}, not {layer}")
+        n_words = sum(map(len, sentences))
+        out = {layer: np.zeros((n_words, self.info.hidden_size), dtype=np.float32) for layer in layers}
+        tokenized = self._tokenizer.words(sentences)
+        self._count(tokenized, len(sentences))
+        with self._workers() as each:
+            for words, of_layer in each(lambda batch: self._words(tokenized, batch, layers), list(self._batches(tokenized))):
+                for layer, vectors in of_layer.items():
+                    out[layer][words] = vectors
+        return out
+
+    def _words(
+        self, tokenized: TokenizedWords, batch: np.ndarray, layers: Sequence[int]
+    ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        """The words (k,) int64 of some windows, and per layer their vectors (k, D) float32."""
+        hidden_states, _ = self._forward(tokenized, batch)
+        word_of_token = [tokenized.words[window] for window in batch]
+        word = torch.from_numpy(np.concatenate(word_of_token))
+        is_word = word >= 0
+        found, place, counts = torch.unique(word[is_word], return_inverse=True, return_counts=True)
+        mask = text_mask(torch.tensor([len(part) for part in word_of_token]), hidden_states[0].shape[1])
+        vectors = {}
+        for layer in layers:
+            tokens = hidden_states[layer].float().cpu()[mask][is_word]  # (tokens of words, D), window after window
+            sums = torch.zeros(len(found), self.info.hidden_size).index_add_(0, place, tokens)
+            vectors[layer] = (sums / counts[:, None]).numpy()
+        return found.numpy(), vectors
+
+    @contextlib.contextmanager
+    def _workers(self) -> Iterator[Callable[..., Iterator[Any]]]:
+        """A `map` over batches. On CPUs every core has a batch of its own instead of a share of each: nobody waits at the end
+        of every operation for the slowest, and a vector does not depend on the number of threads."""
+        n_threads = torch.get_num_threads()
+        if self.device.type != "cpu" or n_threads == 1:
+            yield map
+            return
+        try:
+            with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                yield pool.map
+        finally:
+            torch.set_num_threads(n_threads)  # MKL's own setting is the process's, not the thread's
+
+    def _offered_views(self, n_layers: int, *, may_cross: bool) -> tuple[View, ...]:
+        layers = range(n_layers + 1)
+        views = [View(layer, tokens) for layer in layers for tokens in TOKEN_POOLINGS]
+        views += [View(n_layers, f"{tokens}_{combination}") for combination in COMBINATIONS for tokens in TOKEN_POOLINGS]
+        if self._head is not None:
+            views.append(View(n_layers, SENTENCE))
+        if may_cross:
+            views += [View(layer, CROSS + tokens) for layer in layers for tokens in TOKEN_POOLINGS]
+        return tuple(views)
+
+    def _chunks(self, texts: Sequence[str], are_pairs: bool) -> Iterator[tuple[np.ndarray, TokenizedTexts]]:
+        """(rows of `texts`, their tokens), the longest texts first; the next chunk is tokenised while this one is used."""
+        order = np.argsort([-len(text) for text in texts], kind="stable")
+        chunks = [order[start : start + TEXTS_PER_CHUNK] for start in range(0, len(order), TEXTS_PER_CHUNK)]
+
+        def tokenize(rows: np.ndarray) -> TokenizedTexts:
+            return self._tokenizer.texts([texts[row] for row in rows], are_pairs=are_pairs)
+
+        with ThreadPoolExecutor(1) as background:
+            ahead = None
+            for number, rows in enumerate(chunks):
+                tokenized = tokenize(rows) if ahead is None else ahead.result()
+                ahead = background.submit(tokenize, chunks[number + 1]) if number + 1 < len(chunks) else None
+                self._count(tokenized, len(rows))
+                yield rows, tokenized
+
+    def _batches(self, tokenized: TokenizedTexts) -> Iterator[np.ndarray]:
+        return length_sorted_batches([len(ids) for ids in tokenized.ids], self.batch_tokens, self.call_tokens)
+
+    def _count(self, tokenized: TokenizedTexts, n_texts: int) -> None:
+        self.stats.n_texts += n_texts
+        self.stats.n_tokens += sum(map(len, tokenized.ids))
+        self.stats.n_truncated += tokenized.n_truncated
+
+    def _pool(
+        self, hidden_states: Sequence[torch.Tensor], lengths: torch.Tensor, views: Sequence[View]
+    ) -> dict[View, torch.Tensor]:
+        """(B, d) float32 a view; what several views share is pooled once."""
+        pooled: dict[tuple[int, str], torch.Tensor] = {}
+
+        def of_layer(layer: int, tokens: str) -> torch.Tensor:
+            tokens = self._cls if tokens == "cls" else tokens
+            if (layer, tokens) not in pooled:
+                pooled[layer, tokens] = pool(hidden_states[layer], lengths, tokens)
+            return pooled[layer, tokens]
+
+        out = {}
+        for view in views:
+            if view.pooling == SENTENCE and self._head is not None:
+                out[view] = self._head(hidden_states[view.layer], lengths)
+                continue
+            layers, tokens = layers_of(view.layer, view.pooling.removeprefix(CROSS))
+            parts = [of_layer(layer, tokens) for layer in layers]
+            out[view] = parts[0] if len(parts) == 1 else torch.stack(parts).mean(dim=0)
+        return out
+
+    def _forward(self, tokenized: TokenizedTexts, rows: np.ndarray) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+        """Hidden states, layer 0 (embeddings) to L, each (B, T, D), of some inputs; and their lengths (B,) int64."""
+        lengths = torch.tensor([len(tokenized.ids[row]) for row in rows])
+        n_tokens = int(lengths.max())
+        inputs = {"input_ids": self._padded([tokenized.ids[row] for row in rows], n_tokens, self._tokenizer.pad_id)}
+        if tokenized.types is not None:
+            inputs["token_type_ids"] = self._padded([tokenized.types[row] for row in rows], n_tokens, 0)
+        inputs["attention_mask"] = text_mask(lengths, n_tokens).long()
+        with self._counting:
+            self.stats.n_padding += len(rows) * n_tokens - int(lengths.sum())
+        return self._run(inputs), lengths.to(self.device)
+
+    def _padded(self, sequences: Sequence[Sequence[int]], n_tokens: int, filler: int) -> torch.Tensor:
+        """(B, n_tokens) int64, filled up on the right: the first token stays first."""
+        padded = np.full((len(sequences), n_tokens), filler, dtype=np.int64)
+        for row, sequence in enumerate(sequences):
+            padded[row, : len(sequence)] = sequence
+        tensor = torch.from_numpy(padded)
+        return tensor.pin_memory() if self.device.type == "cuda" else tensor
 
     @torch.inference_mode()
-    def _forward(self, token_ids: Sequence[Sequence[int]]) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
-        """Hidden states, layer 0 (embeddings) to L, each (B, T, D); and the texts' lengths (B,) int64."""
-        lengths = torch.tensor([len(ids) for ids in token_ids])
-        n_tokens = int(lengths.max())
-        input_ids = torch.full((len(token_ids), n_tokens), self._pad_id)  # padded on the right: the first token stays first
-        for row, ids in enumerate(token_ids):
-            input_ids[row, : len(ids)] = torch.tensor(ids)
-        mask = (torch.arange(n_tokens)[None, :] < lengths[:, None]).long()
-        with torch.autocast(self._device.type, dtype=self._autocast_dtype, enabled=self._autocast_dtype is not None):
-            output = self._model(
-                input_ids=input_ids.to(self._device),
-                attention_mask=mask.to(self._device),
-                output_hidden_states=True,
-                return_dict=True,
+    def _run(self, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.items()}
+        with torch.autocast(self.device.type, dtype=self._autocast_dtype, enabled=self._autocast_dtype is not None):
+            return self._model(**inputs, output_hidden_states=True, return_dict=True).hidden_states
+
+    def _look_inside(self, ref: str) -> tuple[tuple[torch.Tensor, ...], bool]:
+        """The hidden states of two inputs that differ in their last token, whatever the configuration calls their shapes, and
+        whether the model is causal: then the tokens before the last one cannot know of the difference."""
+        first, n_embeddings = self._tokenizer.filler_id, self._model.get_input_embeddings().num_embeddings
+        other = (first + 1) % n_embeddings
+        input_ids = torch.tensor([[first, first, first], [first, first, other]])
+        states = self._run({"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)})
+        shapes = {state.shape for state in states}
+        if len(shapes) != 1 or states[0].shape[:2] != input_ids.shape:
+            raise UserError(
+                f"encoder {ref}: its layers have different shapes {sorted(map(tuple, shapes))}; this is not supported"
             )
-        return output.hidden_states, lengths.to(self._device)
+        return states, bool((states[-1][0, :2] - states[-1][1, :2]).abs().max() < 1e-6)
 
 
-def valid_unicode(text: str) -> str:
-    """`text` with lone surrogates (what is left of broken UTF-16) replaced by `?`: tokenizers take only valid Unicode."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _first_known(*token_ids: int | None) -> int:
-    return next(token_id for token_id in token_ids if token_id is not None)
+def _takes_types(model: torch.nn.Module) -> bool:
+    """Whether a model tells the tokens of a pair's first text from those of its second."""
+    n_types = getattr(model.config, "type_vocab_size", 2)  # XLNet and its like have no such setting, and do
+    return "token_type_ids" in inspect.signature(model.forward).parameters and (n_types is None or n_types > 1)

@@ -37,7 +37,7 @@ def model_folder(folder: Path, config: object, *names: str) -> Path:
         ("lsa", "for example lsa:256"),
         ("hf:all-MiniLM-L6-v2#layer=six", "cannot read 'layer=six'"),
         ("hf:all-MiniLM-L6-v2#pooling=median", "poolings?: cls, mean, max"),
-        ("hf:all-MiniLM-L6-v2#depth=3", "layer: a number or last"),
+        ("hf:all-MiniLM-L6-v2#depth=3", "layer: a number, last, all"),
         ("lsa:256", "fitted on texts first"),
         ("lsa:/nowhere/lsa", "not a folder"),
         ("neoberta:./nowhere", "not a folder"),
@@ -71,7 +71,7 @@ def test_no_such_hub_id_without_network(monkeypatch: pytest.MonkeyPatch, tmp_pat
         (
             {"model_type": "neobert", "auto_map": {"AutoModel": "model.NeoBERT"}},
             (),
-            "its own Python code, which is never executed",
+            "its own Python code, which is not executed; if you have read and trust it, say --trust-remote-code",
         ),
         ({"model_type": "robertta"}, (), "did you mean roberta?"),
         ("{", (), "config.json is damaged"),

@@ -1,5 +1,6 @@
 """References, batches, LSA and static word vectors."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,28 @@ def test_batches_partition_the_texts_within_the_budget(lengths: list[int], batch
     for rows in batches:
         padded = len(rows) * max(lengths[row] for row in rows)
         assert padded <= batch_tokens or len(rows) == 1
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=9), st.integers(8, 40), st.sampled_from([0.0, 1.0, 5.0, 100.0]))
+def test_batches_cost_as_little_as_any_cuts(lengths: list[int], batch_tokens: int, call_cost: float) -> None:
+    def cost(batches: list[list[int]]) -> float:
+        padded = [len(batch) * max(batch) for batch in batches]
+        return sum(padded) + call_cost * len(padded)
+
+    def tied_together(cuts: tuple[int, ...]) -> list[list[int]]:
+        """Cut between distinct lengths, then by the budget: as the function may."""
+        batches = []
+        for start, stop in itertools.pairwise((0, *cuts, len(ordered))):
+            at = start
+            while at < stop:
+                n_rows = max(1, batch_tokens // ordered[at])
+                batches.append(ordered[at : min(at + n_rows, stop)])
+                at += n_rows
+        return batches
+
+    ordered = sorted(lengths, reverse=True)
+    places = [place for place in range(1, len(ordered)) if ordered[place] != ordered[place - 1]]
+    every = itertools.chain.from_iterable(itertools.combinations(places, n) for n in range(len(places) + 1))
+    found = cost([[lengths[row] for row in rows] for rows in length_sorted_batches(lengths, batch_tokens, call_cost)])
+    least = min(cost(tied_together(cuts)) for cuts in every)
+    assert found <= least + call_cost  # how many calls a range takes is estimated from its longest text

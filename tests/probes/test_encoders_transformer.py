@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from encoder_conformance import TEXTS, EncoderConformance, cosine, needs_minilm
+from encoder_conformance import TEXTS, EncoderConformance, WordConformance, cosine, needs_minilm, single_views
 from safetensors.numpy import load_file, save_file
 from tiny_models import ARCHITECTURES, MAX_LENGTH, N_LAYERS, WIDTH, save_tiny_model
 from transformers import AutoModel, AutoTokenizer
@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_model(tmp_path_factory.mktemp("tiny-bert"))
 
 
-class TestArchitectures(EncoderConformance):
+class TestArchitectures(EncoderConformance, WordConformance):
     @pytest.fixture(scope="class", params=sorted(ARCHITECTURES))
     @classmethod
     def encoder(cls, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
@@ -33,7 +33,10 @@ class TestArchitectures(EncoderConformance):
 
     def test_shape(self, encoder: Encoder) -> None:
         assert (encoder.info.n_layers, encoder.info.hidden_size, encoder.info.max_length) == (N_LAYERS, WIDTH, MAX_LENGTH)
-        assert {view.pooling for view in encoder.info.views} == {"cls", "mean", "max"}
+        is_causal = encoder.info.ref.rpartition("/")[2].startswith("gpt2")
+        poolings = {"last", "mean", "max"} if is_causal else {"cls", "mean", "max"}
+        assert {view.pooling for view in encoder.info.standard_views} == poolings
+        assert is_causal != (View(N_LAYERS, "cross_cls") in encoder.info.views)
 
 
 class TestNeoBERTa(EncoderConformance):
@@ -72,15 +75,19 @@ class TestUntrained(EncoderConformance):
 def test_poolings_against_their_definition(folder: Path) -> None:
     encoder = load_encoder(f"hf:{folder}", precision="fp32")
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
-    out = encoder.encode(TEXTS[:4], encoder.info.views)
+    out = encoder.encode(TEXTS[:4], single_views(encoder))
     for row, text in enumerate(TEXTS[:4]):
         inputs = tokenizer(text, truncation=True, max_length=MAX_LENGTH, return_tensors="pt")
         with torch.no_grad():
             states = model(**inputs, output_hidden_states=True).hidden_states
         for layer, hidden in enumerate(states):
-            expected = {"cls": hidden[0, 0], "mean": hidden[0].mean(0), "max": hidden[0].max(0).values}
+            expected = {"cls": hidden[0, 0], "mean": hidden[0].mean(0), "max": hidden[0].max(0).values, "last": hidden[0, -1]}
             for pooling, vector in expected.items():
                 np.testing.assert_allclose(out[View(layer, pooling)][row], vector.numpy(), atol=1e-5)
+        averages = {"all": sum(states) / 3, "last4": sum(states) / 3, "ends": (states[1] + states[2]) / 2}
+        for name, hidden in averages.items():
+            np.testing.assert_allclose(out[View(N_LAYERS, f"mean_{name}")][row], hidden[0].mean(0).numpy(), atol=1e-5)
+            np.testing.assert_allclose(out[View(N_LAYERS, f"cls_{name}")][row], hidden[0, 0].numpy(), atol=1e-5)
 
 
 def test_identity_is_content_not_place(folder: Path, tmp_path: Path) -> None:
@@ -108,7 +115,7 @@ def test_a_tokenizer_that_gives_no_token_for_an_empty_text(folder: Path, tmp_pat
     tokenizer = json.loads((copy / "tokenizer.json").read_text())
     (copy / "tokenizer.json").write_text(json.dumps({**tokenizer, "post_processor": None}))
     encoder = load_encoder(f"hf:{copy}")
-    for vectors in encoder.encode(["", "model"], encoder.info.views).values():
+    for vectors in encoder.encode(["", "model"], single_views(encoder)).values():
         assert np.isfinite(vectors).all()
 
 

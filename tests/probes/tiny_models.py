@@ -30,6 +30,18 @@ ARCHITECTURES = {
         **{"d_model": WIDTH, "encoder_layers": N_LAYERS, "decoder_layers": 1, "encoder_attention_heads": N_HEADS},
         **{"decoder_attention_heads": N_HEADS, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, **_POSITIONS},
     },
+    "xlnet": {"d_model": WIDTH, "n_layer": N_LAYERS, "n_head": N_HEADS, "d_inner": 64},
+    "mobilebert": {
+        **_COMMON,
+        **_POSITIONS,
+        "embedding_size": WIDTH,
+        "intra_bottleneck_size": 16,
+        "num_feedforward_networks": 1,
+    },
+    "roformer": {**_COMMON, **_POSITIONS, "embedding_size": WIDTH},
+    "mpnet": {**_COMMON, "max_position_embeddings": MAX_LENGTH + 2},  # its padding index is always 1
+    "xlm-roberta": {**_COMMON, "max_position_embeddings": MAX_LENGTH + 1, "pad_token_id": 0},
+    "deberta": {**_COMMON, **_POSITIONS, "relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
     "t5": {"d_model": WIDTH, "d_kv": 16, "d_ff": 64, "num_layers": N_LAYERS, "num_heads": N_HEADS},
 }
 
@@ -47,10 +59,11 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     )
     tokenizer.train_from_iterator(["Fit the model to the data and return the index of the smallest value."] * 20, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL_TOKENS, strict=True))
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=MAX_LENGTH, **names)
+    inputs = ["input_ids", "token_type_ids", "attention_mask"]
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=MAX_LENGTH, model_input_names=inputs, **names)
 
 
 def save_tiny_model(folder: Path, architecture: str = "bert", seed: int = 0) -> Path:

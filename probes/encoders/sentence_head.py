@@ -1,0 +1,153 @@
+"""What a sentence-transformers folder does with the last hidden states: pooling, dense layers, normalisation.
+
+Read from `modules.json` and the folders it names, without the library and without its classes: a head that has parts we do not
+know is left alone (the folder then has no `sentence` view), never half applied.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from cluster.storage import UserError, file_digest
+from probes.encoders.pooling import pool, text_mask
+
+_POOLING_KEYS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_lasttoken": "last",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+}
+_POOLING_NAMES = {"cls", "mean", "max", "lasttoken", "mean_sqrt_len_tokens", "weightedmean"}
+_ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "torch.nn.modules.linear.Identity": lambda x: x,
+    "torch.nn.modules.activation.Tanh": torch.tanh,
+    "torch.nn.modules.activation.ReLU": torch.relu,
+    "torch.nn.modules.activation.GELU": torch.nn.functional.gelu,
+}
+
+
+@dataclass(frozen=True)
+class Dense:
+    """One linear layer of a head: `weight` (out, in), `bias` (out,) float32."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    activation: str
+
+    def __call__(self, vectors: torch.Tensor) -> torch.Tensor:
+        weight, bias = self.weight.to(vectors.device), self.bias.to(vectors.device)
+        return _ACTIVATIONS[self.activation](torch.nn.functional.linear(vectors, weight, bias))
+
+
+@dataclass(frozen=True)
+class SentenceHead:
+    """From last hidden states to the vector that the folder's authors meant."""
+
+    pooling: str
+    steps: tuple[Dense | str, ...]
+    """Dense layers and `normalize`, in order."""
+    identity: dict[str, str]
+    """Digests of the files it was read from, by name."""
+
+    def __call__(self, hidden: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """(B, T, D) right-padded, `lengths` (B,) -> (B, d) float32."""
+        vectors = self._pool(hidden, lengths)
+        for step in self.steps:
+            vectors = torch.nn.functional.normalize(vectors, dim=-1) if isinstance(step, str) else step(vectors)
+        return vectors
+
+    def _pool(self, hidden: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        if self.pooling == "mean_sqrt_len":
+            return pool(hidden, lengths, "mean") * lengths[:, None].sqrt()
+        if self.pooling == "weightedmean":  # the k-th token weighs k (SGPT)
+            n_tokens = hidden.shape[1]
+            weights = text_mask(lengths, n_tokens) * torch.arange(1, n_tokens + 1, device=hidden.device)
+            return torch.bmm((weights / weights.sum(1, keepdim=True))[:, None, :], hidden.float()).squeeze(1)
+        return pool(hidden, lengths, self.pooling)
+
+
+def read_sentence_head(folder: Path, ref: str) -> SentenceHead | None:
+    """The head of a sentence-transformers folder; None for other folders and for heads with parts that are not known here.
+    Raises UserError for damaged files."""
+    listing = folder / "modules.json"
+    if not listing.exists():
+        return None
+    modules = _read_json(listing, ref)
+    if not isinstance(modules, list) or _asks_for_more(folder, ref):
+        return None
+    pooling, steps, identity = None, [], {"modules.json": file_digest(listing)}
+    for module in modules:
+        kind = str(module.get("type", "")).rpartition(".")[2]
+        part = folder / str(module.get("path", ""))
+        settings_path = part / "config.json"
+        if kind == "Transformer" and part == folder:
+            continue
+        if kind == "Pooling" and pooling is None and not steps:
+            settings = _read_json(settings_path, ref)
+            pooling = _pooling_of(settings)
+            identity[f"{module['path']}/config.json"] = file_digest(settings_path)
+        elif kind == "Dense" and pooling is not None:
+            settings = _read_json(settings_path, ref)
+            dense = _read_dense(part, settings, ref)
+            if dense is None:
+                return None
+            steps.append(dense)
+            identity[f"{module['path']}/config.json"] = file_digest(settings_path)
+            identity[f"{module['path']}/model.safetensors"] = file_digest(part / "model.safetensors")
+        elif kind == "Normalize":
+            steps.append("normalize")
+        else:
+            return None
+    return None if pooling is None else SentenceHead(pooling, tuple(steps), identity)
+
+
+def _pooling_of(settings: dict[str, Any]) -> str | None:
+    """The one pooling that is asked for; None for several at once (they are concatenated) and for unknown ones."""
+    named = settings.get("pooling_mode")
+    if isinstance(named, str):
+        short = {"lasttoken": "last", "mean_sqrt_len_tokens": "mean_sqrt_len"}
+        return short.get(named, named) if named in _POOLING_NAMES else None
+    asked = [key for key, value in settings.items() if key.startswith("pooling_mode_") and value]
+    return _POOLING_KEYS.get(asked[0]) if len(asked) == 1 else None
+
+
+def _read_dense(folder: Path, settings: dict[str, Any], ref: str) -> Dense | None:
+    activation = settings.get("activation_function", "torch.nn.modules.activation.Tanh")
+    if activation not in _ACTIVATIONS:
+        return None
+    weights = folder / "model.safetensors"
+    if not weights.exists():
+        raise UserError(
+            f"encoder {ref}: {folder} has no model.safetensors (pickled weights can execute code and are refused); load the "
+            "folder with sentence-transformers where you trust it and save it again"
+        )
+    try:
+        tensors = load_file(weights)
+        weight = tensors["linear.weight"].float()
+        return Dense(weight, tensors.get("linear.bias", torch.zeros(len(weight))).float(), activation)
+    except (SafetensorError, KeyError, OSError) as error:
+        raise UserError(f"encoder {ref}: {weights} is damaged ({type(error).__name__}); copy or download it again") from error
+
+
+def _asks_for_more(folder: Path, ref: str) -> bool:
+    """Whether its authors put something around the text (lower case, a prompt) that the other views do not see."""
+    lowered, prompted = folder / "sentence_bert_config.json", folder / "config_sentence_transformers.json"
+    return bool(
+        (lowered.exists() and _read_json(lowered, ref).get("do_lower_case"))
+        or (prompted.exists() and _read_json(prompted, ref).get("default_prompt_name"))
+    )
+
+
+def _read_json(path: Path, ref: str) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"encoder {ref}: {path} is missing or damaged ({type(error).__name__}); download it again") from error
