@@ -1,18 +1,33 @@
-"""The feature battery: everything that is known of one (sample, evaluation sample, embedding space) before more is labelled."""
+"""The feature battery: everything that is known of one (sample, evaluation sample, embedding space) before more is labelled.
+
+Shared pieces are computed once: one decomposition of the centred sample (ridge, LogME, H-score, TransRate, NLEEP, effective
+rank), one matrix of its squared distances (silhouette, TwoNN), one decomposition and one matrix of distances of the two samples
+together (MMD, domain classifier, both divergences), and the probes of nested prefixes (MDL, disagreement).
+"""
 
 import numpy as np
 
-from probes.features.confidence import atc_accuracy, confidence_profile, doc_accuracy
-from probes.features.crossfit import RidgeFit, fit_ridge
-from probes.features.decomposition import decompose
-from probes.features.separability import effective_rank, fisher_ratio, h_score, knn_loo_accuracy, logme, nc1
+from probes.features.complexity import online_code_length, task2vec_diagonal
+from probes.features.confidence import atc_accuracy, confidence_profile, doc_accuracy, gde_accuracy
+from probes.features.crossfit import MIN_PART_ROWS, RidgeFit, fit_prefixes, fit_ridge, nested_order
+from probes.features.decomposition import centred_rows, decompose
+from probes.features.divergence import gaussian_kl, knn_kl
+from probes.features.evidence import logme
+from probes.features.geometry import knn_loo_accuracy, silhouette, squared_distances, twonn_dimension
+from probes.features.separability import effective_rank, fisher_ratio, h_score, nc1
 from probes.features.shift import domain_auc, frechet_distance, mmd2, sliced_wasserstein
+from probes.features.transfer import nleep, transrate
 
 FRECHET_RANK = 64
 MAX_SHIFT_ROWS = 160
 """Rows of either sample that the distances between them are computed from: their cost is quadratic in it."""
 MAX_EVAL_ROWS = 512
 """Evaluation rows used: a seeded sample of them where there are more."""
+MAX_PAIR_ROWS = 1024
+"""Labelled rows that silhouette and TwoNN look at: a seeded sample of them where there are more."""
+
+ROUND_OFF = 1e-12
+"""Smaller than this beside rows of length 1, there is nothing."""
 
 
 def embedding_features(
@@ -22,27 +37,22 @@ def embedding_features(
 
     Names without a prefix are of the labelled sample; `shift_` between the two; `eval_` estimates for the evaluation rows from
     confidences. `fit` is `fit_ridge(X, y, n_classes)` where the caller has it. NaN where a score is undefined (fewer than 2
-    rows). Raises ValueError for fewer than 4 rows or one class.
+    rows, 8 for `eval_gde_accuracy`; no rows that differ for dimensions); finite, without overflow, for values between 1e-15 and
+    1e15 in float32, 1e-100 and 1e60 in float64. Raises ValueError for fewer than 4 rows, one class, or no evaluation row.
     """
-    X_eval = sample_rows(X_eval, MAX_EVAL_ROWS, seed)
     check_sample(X, y)
+    if len(X_eval) == 0:
+        raise ValueError("X_eval has no rows; without an evaluation sample give the labelled rows, and ignore shift_ and eval_")
+    X_eval = sample_rows(X_eval, MAX_EVAL_ROWS, seed)
     fit = fit or fit_ridge(X, y, n_classes)
-    centred = fit.decomposition
-    raw = decompose(X)
-    fisher = fisher_ratio(X, y, n_classes)
-    collapse = nc1(X, y, n_classes)
-    features = {
-        "ridge_loo_accuracy": float(np.mean(fit.loo_scores.argmax(axis=1) == y)),
-        "ridge_log10_penalty": float(np.log10(fit.penalty)),
-        "ridge_log2_temperature": float(np.log2(fit.temperature)),
-        "logme": logme(X, y, n_classes, decomposition=raw),
-        "h_score": h_score(X, y, n_classes, decomposition=centred),
-        "log_fisher_ratio": float(np.log(np.clip(fisher, 1e-6, 1e6))),
-        "log_nc1": float(np.log(np.clip(collapse, 1e-6, 1e6))),
-        "knn_loo_accuracy": knn_loo_accuracy(X, y),
-        "effective_rank": effective_rank(centred.singular),
+    return {
+        **_label_features(X, y, n_classes, fit, seed),
+        **_pair_features(X, y, seed),
+        **_head_features(X, fit),
+        **_shift_features(X, X_eval, seed),
+        **_confidence_features(fit, y, X_eval),
+        **_prefix_features(X, y, n_classes, X_eval, seed),
     }
-    return {**features, **_shift_features(X, X_eval, seed), **_confidence_features(fit, y, X_eval)}
 
 
 def check_sample(X: np.ndarray, y: np.ndarray) -> None:
@@ -60,17 +70,61 @@ def sample_rows(X: np.ndarray, n_rows: int, seed: int) -> np.ndarray:
     return X[np.sort(np.random.default_rng(seed).choice(len(X), n_rows, replace=False))]
 
 
+def _label_features(X: np.ndarray, y: np.ndarray, n_classes: int, fit: RidgeFit, seed: int) -> dict[str, float]:
+    parts = fit.decomposition
+    return {
+        "ridge_loo_accuracy": float(np.mean(fit.loo_scores.argmax(axis=1) == y)),
+        "ridge_log10_penalty": float(np.log10(fit.penalty)),
+        "ridge_log2_temperature": float(np.log2(fit.temperature)),
+        "logme": logme(X, y, n_classes, decomposition=parts),
+        "h_score": h_score(X, y, n_classes, decomposition=parts),
+        "log_fisher_ratio": _log(fisher_ratio(X, y, n_classes)),
+        "log_nc1": _log(nc1(X, y, n_classes)),
+        "effective_rank": effective_rank(parts.singular),
+        "transrate": transrate(X, y, n_classes, decomposition=parts),
+        "nleep": nleep(X, y, n_classes, seed=seed, decomposition=parts),
+    }
+
+
+def _pair_features(X: np.ndarray, y: np.ndarray, seed: int) -> dict[str, float]:
+    rows = sample_rows(np.arange(len(y)), MAX_PAIR_ROWS, seed)
+    centred = centred_rows(X[rows])
+    squared = squared_distances(centred @ centred.T)
+    return {
+        "knn_loo_accuracy": knn_loo_accuracy(X, y),
+        "silhouette": silhouette(squared, y[rows]),
+        "log_twonn_dimension": _log(twonn_dimension(squared)),
+    }
+
+
+def _head_features(X: np.ndarray, fit: RidgeFit) -> dict[str, float]:
+    row_norm = float(np.mean(np.linalg.norm(X, axis=1))) or 1.0
+    diagonal = task2vec_diagonal(centred_rows(X), fit.probabilities(fit.loo_scores)) / row_norm**2  # its trace: a mean column
+    trace = float(diagonal.sum())
+    n_columns = effective_rank(diagonal) if trace > ROUND_OFF else 1.0
+    return {"log_task2vec_trace": _log(trace), "log_task2vec_columns": float(np.log(max(n_columns, 1.0)))}
+
+
 def _shift_features(X: np.ndarray, X_eval: np.ndarray, seed: int) -> dict[str, float]:
     X, X_eval = sample_rows(X, MAX_SHIFT_ROWS, seed), sample_rows(X_eval, MAX_SHIFT_ROWS, seed)
-    variance = float(X.var(axis=0, dtype=np.float64).sum() + X_eval.var(axis=0, dtype=np.float64).sum()) / 2 or 1.0
+    variance = float(X.var(axis=0, dtype=np.float64).sum() + X_eval.var(axis=0, dtype=np.float64).sum()) / 2
+    if variance <= ROUND_OFF**2 * float(np.sum(np.square(X[0], dtype=np.float64))):
+        variance = 1.0  # two single points: there is no unit
     of_train, of_eval = X / np.sqrt(variance), X_eval / np.sqrt(variance)
-    auc, distance = domain_auc(of_train, of_eval)
+    both = centred_rows(np.concatenate([of_train, of_eval]))
+    gram = both @ both.T
+    squared, parts = squared_distances(gram), decompose(both, gram=gram)
+    auc, distance = domain_auc(of_train, of_eval, decomposition=parts)
+    dimension = float(np.minimum(twonn_dimension(squared), X.shape[1]))
+    n_rows = len(X)
     return {
-        "shift_mmd2": mmd2(of_train, of_eval),
+        "shift_mmd2": mmd2(of_train, of_eval, squared=squared),
         "shift_frechet": frechet_distance(of_train, of_eval, rank=FRECHET_RANK),
         "shift_domain_auc": auc,
         "shift_proxy_a_distance": distance,
         "shift_sliced_wasserstein": sliced_wasserstein(of_train, of_eval) * float(np.sqrt(X.shape[1])),
+        "shift_log_gaussian_kl": _log(gaussian_kl(of_train, of_eval, decomposition=parts)),
+        "shift_knn_kl": knn_kl(squared[n_rows:, n_rows:], squared[n_rows:, :n_rows], dimension),
     }
 
 
@@ -83,3 +137,19 @@ def _confidence_features(fit: RidgeFit, y: np.ndarray, X_eval: np.ndarray) -> di
         **{f"train_{name}": value for name, value in confidence_profile(held_out).items()},
         **{f"eval_{name}": value for name, value in confidence_profile(of_eval).items()},
     }
+
+
+def _prefix_features(X: np.ndarray, y: np.ndarray, n_classes: int, X_eval: np.ndarray, seed: int) -> dict[str, float]:
+    order = nested_order(y, seed=seed)
+    prefixes = fit_prefixes(X, y, n_classes, order)
+    agreement = float("nan")
+    if prefixes and len(y) - prefixes[-1][0] >= MIN_PART_ROWS:
+        size, half = prefixes[-1]
+        other = fit_ridge(X[order[size:]], y[order[size:]], n_classes)
+        agreement = gde_accuracy(half.scores(X_eval), other.scores(X_eval))
+    return {"mdl_bits_per_row": online_code_length(prefixes, X, y, n_classes, order), "eval_gde_accuracy": agreement}
+
+
+def _log(value: float) -> float:
+    """Natural logarithm of a value with a wide range, between those of 1e-6 and 1e6; NaN of NaN."""
+    return float(np.log(np.clip(value, 1e-6, 1e6)))

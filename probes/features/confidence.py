@@ -27,6 +27,14 @@ def doc_accuracy(held_out: np.ndarray, y: np.ndarray, of_eval: np.ndarray) -> fl
     return float(np.clip(accuracy - fall, 0.0, 1.0))
 
 
+def gde_accuracy(of_eval: np.ndarray, of_eval_other: np.ndarray) -> float:
+    """Generalisation disagreement, less 1: the share of evaluation rows on which probes of disjoint halves of the sample agree,
+    from scores (m, K). It is the accuracy of a probe of half the rows if such probes are calibrated as an ensemble; linear
+    probes are not (they share the mistakes that no line avoids, and agree more than they are right), least of all under a shift
+    (Kirsch and Gal, 2022). Range [0, 1]. Cost mK. Source: Jiang et al., ICLR 2022 (arXiv 2106.13799)."""
+    return float(np.mean(of_eval.argmax(axis=1) == of_eval_other.argmax(axis=1)))
+
+
 def confidence_profile(probabilities: np.ndarray) -> dict[str, float]:
     """Mean confidence, mean margin between the two likeliest classes, mean entropy as a share of log K, and the nuclear norm
     ‖P‖_* / sqrt(m·min(m, K)), of (m, K) probabilities; each in [0, 1]. Nuclear norm: Deng et al., ICML 2023."""

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probes.features.decomposition import Decomposition, decompose
+from probes.features.decomposition import Decomposition, centred_rows, decompose
 
 PENALTIES = tuple(10.0**power for power in np.arange(-1.0, 5.01, 0.5))
 """Ridge penalties (1/C) on features scaled to a mean row norm of sqrt(d)."""
 TEMPERATURES = tuple(2.0**power for power in np.arange(0.0, 7.01, 0.5))
 """Factors from ridge scores (near 0 and 1) to softmax logits."""
+
+MIN_PART_ROWS = 4
+"""Parts of a sample with fewer rows are not fitted."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int) -> RidgeFit:
     """
     n_rows, n_columns = X.shape
     centre = X.mean(axis=0, dtype=np.float64)
-    parts = decompose(X - centre)
+    centred = centred_rows(X)
+    parts = decompose(centred)
     target = np.zeros((n_rows, n_classes))
     target[np.arange(n_rows), y] = 1.0
     intercept = target.mean(axis=0)
@@ -69,18 +73,19 @@ def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int) -> RidgeFit:
         shrunk = squares / (squares + penalty)
         by_features = left_squares @ shrunk  # leverages without the intercept's 1/n
         left_out_share = np.maximum(1 - 1 / n_rows - by_features, 1e-6)[:, None]
-        coefficients = shrunk[:, None] * projected
         # residual / (1 - leverage), written about the class frequencies: where features say nothing all classes tie exactly,
         # instead of being ordered by round-off, which knows the row's own label
-        fitted = parts.left @ coefficients - target * (by_features * n_rows / (n_rows - 1))[:, None]
+        fitted = parts.left @ (shrunk[:, None] * projected) - target * (by_features * n_rows / (n_rows - 1))[:, None]
         left_out = fitted / left_out_share
         accuracy = float(np.mean((left_out + intercept).argmax(axis=1) == y))
-        tried.append((float(np.mean((target - left_out) ** 2)), accuracy, penalty, left_out, coefficients))
+        tried.append((float(np.mean((target - left_out) ** 2)), accuracy, penalty, left_out))
     best_accuracy = max(accuracy for _, accuracy, *_ in tried)
     least = best_accuracy - 0.5 * np.sqrt(best_accuracy * (1 - best_accuracy) / n_rows)
-    _, _, penalty, left_out, coefficients = min((fit for fit in tried if fit[1] >= least), key=lambda fit: fit[0])
+    _, _, penalty, left_out = min((fit for fit in tried if fit[1] >= least), key=lambda fit: fit[0])
     loo_scores = left_out + intercept
-    weights = parts.right @ (coefficients / parts.singular[:, None])
+    # Xᵀ of the dual weights: dividing coefficients by small singular values would cost digits
+    dual = parts.left @ (projected / (squares + penalty)[:, None])
+    weights = centred.T @ dual * (n_columns / mean_square)
     return RidgeFit(loo_scores, weights, intercept, centre, penalty, parts, _best_temperature(loo_scores, y))
 
 
@@ -104,7 +109,7 @@ def curve_so_far(
     rng = np.random.default_rng(seed)
     points = []
     for fraction in fractions:
-        if len(y) // fraction < 4:
+        if len(y) // fraction < MIN_PART_ROWS:
             continue
         probabilities, labels, sizes = [], [], []
         for _ in range(2 if fraction == 2 else 1):
@@ -117,6 +122,24 @@ def curve_so_far(
                 sizes.append(inside.sum())
         points.append(CurvePoint(float(np.mean(sizes)), np.concatenate(probabilities), np.concatenate(labels)))
     return points
+
+
+def nested_order(y: np.ndarray, *, seed: int) -> np.ndarray:
+    """(n,) an order of the rows in which every prefix holds the classes in about their shares."""
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(len(y))
+    by_class = shuffled[np.argsort(y[shuffled], kind="stable")]
+    labels, starts, counts = np.unique(y[by_class], return_index=True, return_counts=True)
+    index = np.searchsorted(labels, y[by_class])
+    due = (np.arange(len(y)) - starts[index] + rng.random(len(labels))[index]) / counts[index]
+    return by_class[np.argsort(due, kind="stable")]
+
+
+def fit_prefixes(X: np.ndarray, y: np.ndarray, n_classes: int, order: np.ndarray) -> list[tuple[int, RidgeFit]]:
+    """(rows trained on, probe) of the first half, quarter, eighth, ... of the rows X (n, d) in `order` (n,), by growing size;
+    parts of fewer than 4 rows are left out. Cost about that of one probe of n/2 rows and a half."""
+    sizes = [len(y) >> halvings for halvings in range(1, len(y).bit_length())]
+    return [(size, fit_ridge(X[order[:size]], y[order[:size]], n_classes)) for size in reversed(sizes) if size >= MIN_PART_ROWS]
 
 
 def _deal(y: np.ndarray, n_parts: int, rng: np.random.Generator) -> np.ndarray:

@@ -6,24 +6,26 @@ first. All are deterministic given their arguments.
 
 import numpy as np
 
-from probes.features.decomposition import decompose
+from probes.features.decomposition import Decomposition, centred_rows, decompose
+from probes.features.geometry import squared_distances
 
 BANDWIDTH_FACTORS = (0.25, 1.0, 4.0)
 """Kernel bandwidths of the MMD, in multiples of the median squared distance."""
 
 
-def mmd2(X: np.ndarray, Z: np.ndarray) -> float:
+def mmd2(X: np.ndarray, Z: np.ndarray, *, squared: np.ndarray | None = None) -> float:
     """Unbiased squared maximum mean discrepancy, mean over RBF kernels at 1/4, 1 and 4 times the median squared distance.
 
-    Range: about [-1/n, 2]; 0 in expectation without a shift. Cost (n+m)²d. Source: Gretton et al., JMLR 2012.
+    Range: about [-1/n, 2]; 0 in expectation without a shift. Cost (n+m)²d, or (n+m)² with the `squared` distances (n+m, n+m) of
+    the rows of X above those of Z given. Source: Gretton et al., JMLR 2012.
     """
     n_rows, n_eval = len(X), len(Z)
     if min(n_rows, n_eval) < 2:
         return float("nan")
-    both = np.concatenate([X, Z]).astype(np.float32)
-    both = both - both.mean(axis=0)  # float32 differences lose nothing once the common offset is gone
-    norms = np.einsum("ij,ij->i", both, both)
-    distances = np.maximum(norms[:, None] + norms[None, :] - 2 * both @ both.T, 0)
+    if squared is None:
+        both = centred_rows(np.concatenate([X, Z]))
+        squared = squared_distances(both @ both.T)
+    distances = squared.astype(np.float32)  # digits enough for a kernel, at half the cost
     median = float(np.median(distances[:n_rows, n_rows:]))
     if median <= 0:
         return 0.0
@@ -69,25 +71,29 @@ def _leading_directions(A: np.ndarray, B: np.ndarray, rank: int) -> np.ndarray:
     return start
 
 
-def domain_auc(X: np.ndarray, Z: np.ndarray) -> tuple[float, float]:
+def domain_auc(X: np.ndarray, Z: np.ndarray, *, decomposition: Decomposition | None = None) -> tuple[float, float]:
     """(AUC, proxy A-distance) of a linear classifier that tells Z from X: leave-one-out scores of a ridge regression on ±1
     targets of equal total weight, its regularisation chosen by leave-one-out error among powers of ten.
 
     AUC in [0, 1], 0.5 without a shift (a little below for few rows: a row left out pulls the other way); proxy A-distance
-    2(1 − 2ε) of the balanced error ε, in [0, 2]. Cost (n+m)d·min(n+m, d). Source: Ben-David et al., 2007.
+    2(1 − 2ε) of the balanced error ε, in [0, 2]. Cost (n+m)d·min(n+m, d). `decomposition` is that of the centred rows of X
+    above those of Z, where the caller has it. Source: Ben-David et al., 2007.
     """
     n_rows, n_eval = len(X), len(Z)
     if min(n_rows, n_eval) < 2:
         return float("nan"), float("nan")
-    both = np.concatenate([X, Z]).astype(np.float64)
     target = np.concatenate([np.full(n_rows, -1.0), np.full(n_eval, 1.0)])
-    parts = decompose(both - both.mean(axis=0))
+    if decomposition is None:
+        decomposition = decompose(centred_rows(np.concatenate([X, Z])))
+    parts = decomposition
+    if len(parts.singular) == 0:
+        return 0.5, 0.0  # every row is the same
     target = target - target.mean()
     squares, projected = parts.singular**2, parts.left.T @ target
-    best_error, best_scores = np.inf, np.zeros(len(both))
+    best_error, best_scores = np.inf, np.zeros(len(target))
     for power in range(-3, 3):
         shrunk = squares / (squares + squares.mean() * 10.0**power)  # (r,)
-        leverage = np.minimum((parts.left**2) @ shrunk + 1 / len(both), 1 - 1e-6)
+        leverage = np.minimum((parts.left**2) @ shrunk + 1 / len(target), 1 - 1e-6)
         scores = target - (target - parts.left @ (shrunk * projected)) / (1 - leverage)
         error = float(np.mean((target - scores) ** 2))
         if error < best_error:

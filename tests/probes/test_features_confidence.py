@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from probes.features.confidence import atc_accuracy, confidence_profile, doc_accuracy
+from probes.features.confidence import atc_accuracy, confidence_profile, doc_accuracy, gde_accuracy
+from probes.features.crossfit import fit_ridge
 
 
 def calibrated(n_rows, seed, low=0.5):
@@ -37,3 +38,33 @@ def test_profile_of_uniform_and_of_certain_probabilities():
     assert uniform["entropy"] == pytest.approx(1.0) and uniform["margin"] == pytest.approx(0.0)
     certain = confidence_profile(np.eye(4)[np.arange(40) % 4])
     assert certain["entropy"] == pytest.approx(0.0, abs=1e-9) and certain["nuclear_norm"] == pytest.approx(1.0)
+
+
+def test_agreement_counts_the_rows_on_which_both_name_the_same_class():
+    first = np.array([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7], [0.5, 0.3, 0.2]])
+    other = np.array([[0.4, 0.3, 0.3], [0.6, 0.3, 0.1], [0.0, 0.1, 0.9], [0.9, 0.1, 0.0]])
+    assert gde_accuracy(first, other) == 0.75
+    assert gde_accuracy(first, first) == 1.0
+    assert gde_accuracy(np.eye(4), np.roll(np.eye(4), 1, axis=0)) == 0.0
+
+
+def test_agreement_is_the_accuracy_of_probes_that_are_calibrated_as_an_ensemble():
+    """Both probes and the truth drawn from the same distribution of every row: the theorem of the paper."""
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet([0.5, 0.5, 0.5], size=20_000)
+    first, other, truth = ((probabilities.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1) for _ in range(3))
+    assert gde_accuracy(np.eye(4)[first], np.eye(4)[other]) == pytest.approx(np.mean(first == truth), abs=0.02)
+
+
+def test_agreement_of_half_trained_probes_rises_with_their_accuracy_and_is_never_below_it():
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((3, 6))
+    y, truth = rng.integers(0, 3, 200), rng.integers(0, 3, 1000)
+    agreements, accuracies = [], []
+    for noise in (4.0, 2.0, 1.0, 0.3):
+        X, X_eval = (noise * rng.standard_normal((len(labels), 6)) + centres[labels] for labels in (y, truth))
+        halves = [fit_ridge(X[rows], y[rows], 3).scores(X_eval) for rows in (slice(0, 100), slice(100, 200))]
+        agreements.append(gde_accuracy(*halves))
+        accuracies.append(np.mean([np.mean(scores.argmax(axis=1) == truth) for scores in halves]))
+    assert np.all(np.diff(agreements) > 0) and np.all(np.diff(accuracies) > 0)
+    assert np.all(np.array(agreements) >= np.array(accuracies))

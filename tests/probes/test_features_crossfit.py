@@ -3,8 +3,6 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 
-from probes.features import embedding_features
-from probes.features.battery import sample_rows
 from probes.features.crossfit import curve_so_far, fit_ridge
 from probes.solvers.ridge import fit_ridge_path
 from probes.solvers.rowspace import row_space
@@ -78,19 +76,3 @@ def test_the_curve_so_far_rises_with_the_rows_trained_on():
 def test_parts_too_small_to_fit_are_left_out_and_missing_classes_are_survived():
     X, y = gaussian_classes(12, 8)
     assert [round(point.n_rows) for point in curve_so_far(X, y, 3, seed=0)] == [6]
-
-
-def test_battery_is_finite_deterministic_and_blind_to_eval_labels():
-    X, y = gaussian_classes(64, 48)
-    X_eval = gaussian_classes(700, 48, seed=1)[0]
-    features = embedding_features(X.astype(np.float32), y, X_eval.astype(np.float32), 3, seed=0)
-    assert all(np.isfinite(value) for value in features.values())
-    assert features == embedding_features(X.astype(np.float32), y, X_eval.astype(np.float32), 3, seed=0)
-    assert len(sample_rows(X_eval, 512, 0)) == 512
-
-
-@pytest.mark.parametrize(("y", "complaint"), [([0, 0, 0, 0], "class"), ([0, 1, 0], "3 rows"), ([0, 1], "2")])
-def test_samples_that_cannot_be_described_are_refused(y, complaint):
-    X = np.random.default_rng(0).standard_normal((len(y), 5))
-    with pytest.raises(ValueError, match=complaint):
-        embedding_features(X, np.array(y), X, 2, seed=0)

@@ -4,6 +4,8 @@ from scipy.linalg import sqrtm
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import roc_auc_score
 
+from probes.features.decomposition import decompose
+from probes.features.geometry import squared_distances
 from probes.features.shift import domain_auc, frechet_distance, mmd2, sliced_wasserstein
 
 
@@ -65,6 +67,19 @@ def test_sliced_wasserstein_of_a_translation_is_its_length_over_root_d():
     X = np.random.default_rng(0).standard_normal((500, 64))
     moved = X + 2.0 / 8.0  # length 2
     assert sliced_wasserstein(X, moved, n_projections=400) == pytest.approx(2.0 / 8.0, rel=0.1)
+
+
+def test_the_shared_distances_and_decomposition_change_nothing():
+    X, Z = samples(0.3)
+    both = np.concatenate([X, Z]) - np.concatenate([X, Z]).mean(axis=0)
+    assert mmd2(X, Z, squared=squared_distances(both @ both.T)) == mmd2(X, Z)
+    assert domain_auc(X, Z, decomposition=decompose(both)) == domain_auc(X, Z)
+
+
+def test_equal_rows_are_not_shifted():
+    point = np.full((10, 4), 0.3)
+    assert mmd2(point, point) == 0.0 and frechet_distance(point, point) == pytest.approx(0.0, abs=1e-20)
+    assert domain_auc(point, point) == (0.5, 0.0)
 
 
 def test_one_row_has_no_distance():
