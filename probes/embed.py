@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from cluster.storage import Storage, UserError
 from probes.cache import EmbeddingCache, segment_key, text_keys
-from probes.encoders.base import Encoder, EncoderInfo, View
+from probes.encoders.base import Encoder, EncoderInfo, View, join_pair
 from probes.encoders.reference import resolve_view
 from probes.tasks.task import Split, Task
 
@@ -31,6 +31,27 @@ def task_texts(task: Task) -> list[str]:
         if split.text_pair is not None:
             texts.update(dict.fromkeys(split.text_pair))
     return list(texts)
+
+
+def task_pairs(task: Task) -> list[str]:
+    """The distinct pairs of a pair task as `join_pair` makes them, in a fixed order; none of other tasks."""
+    pairs: dict[str, None] = {}
+    for name in sorted(task.splits):
+        split = task.splits[name]
+        if split.text_pair is not None:
+            pairs.update(dict.fromkeys(map(join_pair, split.text, split.text_pair)))
+    return list(pairs)
+
+
+def embedding_inputs(tasks: Sequence[Task], views: Sequence[View]) -> list[tuple[list[str], list[View]]]:
+    """What an encoder has to read for `views` of `tasks`: (texts, views of single texts) and (pairs, views of pairs), those of
+    them that are not empty."""
+    alone, together = [view for view in views if not view.is_cross], [view for view in views if view.is_cross]
+    inputs = [
+        (list(dict.fromkeys(text for task in tasks for text in task_texts(task))) if alone else [], alone),
+        (list(dict.fromkeys(pair for task in tasks for pair in task_pairs(task))) if together else [], together),
+    ]
+    return [(texts, wanted) for texts, wanted in inputs if texts]
 
 
 def split_shards(texts: Sequence[str], texts_per_shard: int) -> list[list[str]]:
@@ -79,10 +100,10 @@ def plan_shards(
 class ShardEncoder:
     """A worker: loads its encoder once, then encodes the shards it is given and publishes each as a cache segment."""
 
-    def __init__(self, encoder_ref: str, storage_uri: str, n_threads: int | None = None):
+    def __init__(self, encoder_ref: str, storage_uri: str, n_threads: int | None = None, *, trust_remote_code: bool = False):
         from probes.encoders.load import load_encoder
 
-        self._encoder = load_encoder(encoder_ref, n_threads=n_threads)
+        self._encoder = load_encoder(encoder_ref, n_threads=n_threads, trust_remote_code=trust_remote_code)
         self._storage = Storage(storage_uri)
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
@@ -134,10 +155,15 @@ def embed_texts(
 
 def task_matrix(task: Task, split: str, cache: EmbeddingCache, view: View) -> np.ndarray:
     """The inputs of a probe, row i of the split at row i: (n, d) float32, or for text pairs (n, 4d), the vectors u and v of
-    the two texts as (u, v, |u - v|, u * v) (Conneau et al. 2017). Raises MissingVectorsError, UserError."""
+    the two texts as (u, v, |u - v|, u * v) (Conneau et al. 2017), unless the view is of pairs read together: then (n, d).
+    Raises MissingVectorsError, UserError."""
     if split not in task.splits:
         raise UserError(f"task {task.name}: has no split {split}; it has {', '.join(sorted(task.splits))}")
     rows: Split = task.splits[split]
+    if view.is_cross:
+        if rows.text_pair is None:
+            raise UserError(f"task {task.name}: has no pairs of texts, which {view} reads; choose another view")
+        return cache.view(list(map(join_pair, rows.text, rows.text_pair)), view)
     u = cache.view(rows.text, view)
     if rows.text_pair is None:
         return u

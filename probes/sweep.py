@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from cluster.storage import CorruptArtefactError, Storage, digest
 from probes.encoders.base import EncoderInfo, View
+from probes.encoders.reference import applicable_views
 from probes.partial import PartialBlock
 from probes.results import IDENTITY_COLUMNS, PROBE_RESULTS_SCHEMA
 from probes.subsets import parse_kind
@@ -60,7 +61,7 @@ def plan_blocks(
     blocks = []
     for task in tasks:
         for encoder in encoders:
-            for view in encoder.views:
+            for view in applicable_views(encoder.views, is_pair=task.is_pair):
                 identity = [SWEEP_VERSION, spec, task.fingerprint, encoder.info.fingerprint, view.layer, view.pooling]
                 key = f"probes/{digest(identity)}.parquet"
                 if key not in done:
@@ -77,9 +78,9 @@ def _block_of(spec: SweepSpec, task: PlannedTask, encoder: PlannedEncoder, view:
         "n_train": task.n_train,
         "n_test": task.n_test,
         "n_classes": task.n_classes,
-        "n_columns": info.hidden_size * (PAIR_FACTOR if task.is_pair else 1),
+        "n_columns": info.hidden_size * (PAIR_FACTOR if task.is_pair and not view.is_cross else 1),
         "encoder_name": encoder.name,
-        "encoder": {**vars(info), "views": [list(other) for other in info.views]},
+        "encoder": {name: value for name, value in vars(info).items() if name not in ("views", "standard_views")},
         "layer": view.layer,
         "pooling": view.pooling,
         "spec": spec.model_dump(mode="json"),

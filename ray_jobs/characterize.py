@@ -37,6 +37,7 @@ def run_characterize(
     label_column: str = "label",
     metamodel: str | None = None,
     address: str | None = None,
+    trust_remote_code: bool = False,
 ) -> Answers:
     """Read the user's rows, embed them (vectors are kept under `out`: a second run encodes nothing), answer, write
     `answers.json` and `report.html` into `out` and print the six answers. Raises UserError, before anything is written for
@@ -50,7 +51,7 @@ def run_characterize(
     storage = Storage(out)
     refs = tuple(dict.fromkeys(encoders)) or default_encoders()
     for ref in refs:
-        check_encoder(ref)
+        check_encoder(ref, trust_remote_code=trust_remote_code)
     _check_writable(storage)
     task = as_task(prepared)
     progress = StageProgress(len(refs) + 1)
@@ -58,7 +59,8 @@ def run_characterize(
     embedded = []
     for ref in refs:
         with progress.stage(f"embeddings {ref}") as report:
-            embedded.append(embed_sample(ref, task, storage, report, address=address, log_path=log_path))
+            options = {"address": address, "log_path": log_path, "trust_remote_code": trust_remote_code}
+            embedded.append(embed_sample(ref, task, storage, report, **options))
     with progress.stage("six answers") as report:
         answers = characterize(
             prepared,

@@ -27,6 +27,9 @@ Out = Annotated[str, typer.Option("--out", help="Folder (or s3://, gs:// URI) fo
 Set = Annotated[list[str] | None, typer.Option("--set", help="key=value over the YAML; dots go into sections. Repeatable.")]
 Address = Annotated[str | None, typer.Option(help="'auto' attaches to the Ray cluster this runs on. Default: an embedded Ray.")]
 Config = Annotated[Path, typer.Argument(help="A study's YAML (see ray_jobs/configs).", show_default=False)]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Let an hf: encoder run the Python code that it brings. Read it first.")
+]
 Tasks = Annotated[
     list[str] | None, typer.Option("--tasks", help="Further tasks: folder, CSV, hub name, docs/NAME. Repeatable.")
 ]
@@ -103,6 +106,7 @@ def characterize(
     label_column: Annotated[str, typer.Option(help="Column of the label.")] = "label",
     metamodel: Annotated[str | None, typer.Option(help="Folder of a metamodel; default: the one that ships.")] = None,
     address: Address = None,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Answer the six questions for your own data: writes answers.json and report.html."""
     from ray_jobs.characterize import run_characterize
@@ -119,6 +123,7 @@ def characterize(
         label_column=label_column,
         metamodel=metamodel,
         address=address,
+        trust_remote_code=trust_remote_code,
     )
 
 
@@ -131,11 +136,14 @@ def tasks() -> None:
 
 
 @app.command()
-def encoders(refs: Annotated[list[str] | None, typer.Argument(help="References to look at.")] = None) -> None:
+def encoders(
+    refs: Annotated[list[str] | None, typer.Argument(help="References to look at.")] = None,
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
     """List the forms an encoder reference can take; with references, what each one is."""
     from ray_jobs.look import show_encoders
 
-    show_encoders(refs or [])
+    show_encoders(refs or [], trust_remote_code=trust_remote_code)
 
 
 @app.command()

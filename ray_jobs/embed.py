@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from cluster.storage import UserError, digest
 from neoberta.corpus import texts_digest
 from probes.cache import EmbeddingCache
-from probes.embed import ShardEncoder, plan_shards, task_texts
+from probes.embed import ShardEncoder, embedding_inputs, plan_shards
 from probes.encoders.base import EncoderInfo, View
 from probes.encoders.load import describe_encoder
 from probes.tasks.store import load_saved_task
@@ -35,6 +35,8 @@ class EncoderRow(BaseModel):
     info: EncoderInfo
     views: tuple[View, ...]
     """The views that are embedded and probed."""
+    trust_remote_code: bool = False
+    """Whether it may run the Python code that its folder brings."""
 
 
 _describe = functools.cache(describe_encoder)
@@ -48,7 +50,7 @@ def check_encoders(study: Study) -> None:
         family, _, name = config.ref.partition(":")
         is_own = name in study.config.neobertas or (family == "lsa" and name.isdecimal())
         if not is_own:
-            _wanted_views(config, _describe(config.ref))
+            _wanted_views(config, _describe(config.ref, trust_remote_code=config.trust_remote_code))
 
 
 def make_encoders(study: Study, report: ProgressCallback, checkpoints: dict[str, str]) -> list[EncoderRow]:
@@ -59,9 +61,11 @@ def make_encoders(study: Study, report: ProgressCallback, checkpoints: dict[str,
     for done, config in enumerate(study.config.encoders):
         report(done, len(study.config.encoders))
         ref = _resolve(study, config.ref, checkpoints)
-        info = _describe(ref)
+        trusted = config.trust_remote_code
+        info = _describe(ref, trust_remote_code=trusted)
         views = _wanted_views(config, info)
-        rows.append(EncoderRow(name=config.name, ref=ref, info=replace(info, ref=config.name), views=views))
+        info = replace(info, ref=config.name)
+        rows.append(EncoderRow(name=config.name, ref=ref, info=info, views=views, trust_remote_code=trusted))
         same = [row.name for row in rows[:-1] if row.info.fingerprint == info.fingerprint]
         if same:
             raise UserError(f"encoders: {same[0]} and {config.name} are the same encoder; name it once")
@@ -73,13 +77,17 @@ def embed(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], enco
     from cluster.data import map_shards
     from cluster.resources import available_cpus
 
-    texts = list(dict.fromkeys(text for task in tasks for text in task_texts(load_saved_task(study.storage, task.fingerprint))))
+    loaded = [load_saved_task(study.storage, task.fingerprint) for task in tasks]
     items: list[dict[str, Any]] = []
     n_texts = {}
     for encoder in encoders:
         cache = EmbeddingCache(study.storage, encoder.info.fingerprint)
-        plan = plan_shards(cache, encoder.info, texts, encoder.views, study.config.texts_per_shard)
-        items += [{**item, "encoder_ref": encoder.ref} for item in plan]
+        plan = [
+            {**item, "encoder_ref": encoder.ref, "trust_remote_code": encoder.trust_remote_code}
+            for texts, views in embedding_inputs(loaded, encoder.views)
+            for item in plan_shards(cache, encoder.info, texts, views, study.config.texts_per_shard)
+        ]
+        items += plan
         n_texts[encoder.name] = sum(item["n_texts"] for item in plan)
     n_done = 0
 
@@ -114,7 +122,10 @@ class StudyShardEncoder:
         """Encode one item of `probes.embed.plan_shards` that also names its `encoder_ref`."""
         if self._worker is None or item["encoder_ref"] != self._ref:
             self._worker = None  # let go of the last one's memory first
-            self._worker, self._ref = ShardEncoder(item["encoder_ref"], self._storage_uri, n_threads=1), item["encoder_ref"]
+            self._worker = ShardEncoder(
+                item["encoder_ref"], self._storage_uri, n_threads=1, trust_remote_code=item["trust_remote_code"]
+            )
+            self._ref = item["encoder_ref"]
         return self._worker(item)
 
 

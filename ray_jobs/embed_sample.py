@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from cluster.storage import Storage
+from cluster.storage import Storage, UserError
 from meta.sample import EmbeddedEncoder, Prepared
 from probes.cache import EmbeddingCache
-from probes.embed import ShardEncoder, embed_texts, plan_shards, task_matrix, task_texts
+from probes.embed import ShardEncoder, embed_texts, embedding_inputs, plan_shards, task_matrix, task_texts
 from probes.encoders.base import Encoder, View
 from probes.encoders.load import load_encoder
+from probes.encoders.reference import standard_views
 from probes.tasks.task import Split, Task
 from ray_jobs.progress import ProgressCallback
 
@@ -41,24 +42,32 @@ def embed_sample(
     *,
     address: str | None = None,
     log_path: Path | None = None,
+    trust_remote_code: bool = False,
 ) -> EmbeddedEncoder:
-    """Load the encoder `ref` (`lsa:DIM` is fitted on the samples' own texts), have every view of `task`'s texts in the cache on
-    `storage`, and time it. Ray (embedded, or at `address`) is started only for many texts. Raises UserError."""
+    """Load the encoder `ref` (`lsa:DIM` is fitted on the samples' own texts), have its standard views of `task`'s texts in the
+    cache on `storage`, and time it. Ray (embedded, or at `address`) is started only for many texts. Raises UserError."""
     texts = task_texts(task)
-    encoder = load_encoder(ref, fit_texts=texts)
+    encoder = load_encoder(ref, fit_texts=texts, trust_remote_code=trust_remote_code)
     cache = EmbeddingCache(storage, encoder.info.fingerprint)
-    views = encoder.info.views
-    n_missing = len(cache.missing(texts, views))
+    views = standard_views(encoder.info, is_pair=task.is_pair)
+    if not views:
+        raise UserError(f"encoder {ref}: this view is of pairs of texts, and the rows have single ones; choose another")
+    inputs = embedding_inputs([task], views)
+    n_missing = sum(len(cache.missing(inputs_of, wanted)) for inputs_of, wanted in inputs)
     fits_here = encoder.info.family in ("lsa", "static")  # cheap, and an lsa fitted here exists nowhere else
     n_truncated = 0
     if n_missing and not fits_here and (address is not None or n_missing > RAY_ABOVE_TEXTS):
-        items = plan_shards(cache, encoder.info, texts, views, TEXTS_PER_SHARD)
+        items = [
+            item
+            for inputs_of, wanted in inputs
+            for item in plan_shards(cache, encoder.info, inputs_of, wanted, TEXTS_PER_SHARD)
+        ]
         with _session(address, log_path):
-            n_truncated = _embed_by_ray(ref, items, storage, report)
+            n_truncated = _embed_by_ray(ref, items, storage, report, trust_remote_code)
     elif n_missing:
-        n_truncated = int(
-            embed_texts(encoder, cache, texts, views, texts_per_shard=TEXTS_PER_SHARD, progress=report)["n_truncated"]
-        )
+        for inputs_of, wanted in inputs:
+            done = embed_texts(encoder, cache, inputs_of, wanted, texts_per_shard=TEXTS_PER_SHARD, progress=report)
+            n_truncated += int(done["n_truncated"])
     note = f"samples/{encoder.info.fingerprint}-{task.fingerprint}.json"  # a warm cache must not forget what was truncated
     if n_missing:
         storage.write_json(note, {"n_truncated": n_truncated})
@@ -94,7 +103,8 @@ class CachedViews(Mapping[View, tuple[np.ndarray, np.ndarray]]):
 
 def time_encoder(encoder: Encoder, texts: Sequence[str]) -> float:
     """Milliseconds per text on this machine now: the best of two passes over at most 64 of `texts`, after a short one."""
-    sample, view = list(texts[:: max(len(texts) // TIMED_TEXTS, 1)])[:TIMED_TEXTS], encoder.info.views[-1:]
+    sample = list(texts[:: max(len(texts) // TIMED_TEXTS, 1)])[:TIMED_TEXTS]
+    view = (standard_views(encoder.info) or encoder.info.views)[-1:]
     encoder.encode(sample[:4], view)
     seconds = []
     for _ in range(2):
@@ -104,7 +114,9 @@ def time_encoder(encoder: Encoder, texts: Sequence[str]) -> float:
     return 1000 * min(seconds) / len(sample)
 
 
-def _embed_by_ray(ref: str, items: list[dict[str, Any]], storage: Storage, report: ProgressCallback) -> int:
+def _embed_by_ray(
+    ref: str, items: list[dict[str, Any]], storage: Storage, report: ProgressCallback, trust_remote_code: bool
+) -> int:
     """Encode planned shards with one actor a core; returns how many texts were truncated."""
     from cluster.data import map_shards
     from cluster.resources import available_cpus
@@ -117,7 +129,7 @@ def _embed_by_ray(ref: str, items: list[dict[str, Any]], storage: Storage, repor
         report(n_done, len(items))
 
     n_actors = min(available_cpus(), len(items))
-    worker = {"encoder_ref": ref, "storage_uri": storage.uri, "n_threads": 1}
+    worker = {"encoder_ref": ref, "storage_uri": storage.uri, "n_threads": 1, "trust_remote_code": trust_remote_code}
     results = map_shards(ShardEncoder, items, worker_kwargs=worker, n_actors=n_actors, cpus_per_actor=1, on_done=count)
     return sum(int(result["n_truncated"]) for result in results)
 

@@ -13,6 +13,7 @@ from meta.metamodel import Metamodel
 from meta.sample import EmbeddedEncoder, EvalSample, LabelledSample, Prepared, prepare
 from probes.cache import EmbeddingCache
 from probes.encoders.load import load_encoder
+from probes.encoders.reference import applicable_views
 from probes.subsets import subset_rows
 from probes.tasks.store import load_saved_task
 from probes.tasks.task import Task
@@ -85,14 +86,14 @@ def draw_samples(task: Task, n_train: int, n_eval: int, seed: int) -> Prepared:
 def _embedded(study: Study, encoders: list[EncoderRow], sample: Task) -> list[EmbeddedEncoder]:
     embedded = []
     for encoder in encoders:
-        timing = study.once(
-            "timings", [encoder.info.fingerprint, sample.fingerprint], lambda ref=encoder.ref: _timing(ref, sample)
-        )
-        views = CachedViews(sample, EmbeddingCache(study.storage, encoder.info.fingerprint), encoder.views)
+        timing = study.once("timings", [encoder.info.fingerprint, sample.fingerprint], lambda row=encoder: _timing(row, sample))
+        wanted = applicable_views(encoder.views, is_pair=sample.is_pair)
+        views = CachedViews(sample, EmbeddingCache(study.storage, encoder.info.fingerprint), wanted)
         info = dataclasses.replace(encoder.info, ref=encoder.name)
         embedded.append(EmbeddedEncoder(info, views, milliseconds_per_text=timing["milliseconds_per_text"]))
     return embedded
 
 
-def _timing(ref: str, sample: Task) -> dict[str, float]:
-    return {"milliseconds_per_text": time_encoder(load_encoder(ref), sample.splits["test"].text)}
+def _timing(row: EncoderRow, sample: Task) -> dict[str, float]:
+    encoder = load_encoder(row.ref, trust_remote_code=row.trust_remote_code)
+    return {"milliseconds_per_text": time_encoder(encoder, sample.splits["test"].text)}

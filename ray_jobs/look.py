@@ -42,7 +42,7 @@ def show_tasks() -> None:
     _print_table("Built from this environment", ("reference", "question"), rows)
 
 
-def show_encoders(refs: list[str]) -> None:
+def show_encoders(refs: list[str], *, trust_remote_code: bool = False) -> None:
     """Print the forms of an encoder reference; with `refs`, load each and print its shape. Raises UserError."""
     if not refs:
         _print_table("An encoder is", ("reference", "what it is"), ENCODER_FORMS)
@@ -58,7 +58,7 @@ def show_encoders(refs: list[str]) -> None:
                 check_encoder(ref)
                 rows.append((ref, family, "0", name, "", "any", "fitted on the texts it is used for"))
                 continue
-            info = load_encoder(ref).info
+            info = load_encoder(ref, trust_remote_code=trust_remote_code).info
         except UserError as error:  # the others are shown all the same
             mistakes.append(error)
             continue

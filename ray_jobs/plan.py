@@ -7,6 +7,7 @@ from rich.table import Table
 
 from neoberta.config import PretrainConfig
 from probes.encoders.load import check_encoder
+from probes.encoders.reference import is_last_layers_only
 from probes.sweep import PAIR_FACTOR
 from probes.sweep_cost import n_probes, predict_cost
 from probes.tasks.load import check_task
@@ -41,7 +42,7 @@ def check_references(config: StudyConfig) -> None:
         family, _, name = encoder.ref.partition(":")
         is_from_hub = family in ("hf", "random") and not name.startswith((".", "/", "~"))
         if not (name in config.neobertas or is_from_hub):
-            check_encoder(encoder.ref)
+            check_encoder(encoder.ref, trust_remote_code=encoder.trust_remote_code)
 
 
 def plan_rows(config: StudyConfig) -> list[tuple[str, str, str]]:
@@ -72,11 +73,13 @@ def n_views(config: StudyConfig, encoder: EncoderConfig) -> int | None:
     family, _, name = encoder.ref.partition(":")
     if family in ("lsa", "static"):
         return 1
-    if encoder.layers != "all":
-        return len(encoder.layers) * len(encoder.poolings)
-    if family in ("neoberta", "random") and name in config.neobertas:
-        return (config.neobertas[name].model.n_layers + 1) * len(encoder.poolings)
-    return None
+    depth = config.neobertas[name].model.n_layers if name in config.neobertas else None
+    if encoder.layers == "all" and depth is None:
+        return None
+    layers = range(depth + 1) if encoder.layers == "all" and depth is not None else encoder.layers
+    at_the_end = [pooling for pooling in encoder.poolings if is_last_layers_only(pooling)]
+    has_last = depth is None or depth in layers
+    return len(layers) * (len(encoder.poolings) - len(at_the_end)) + has_last * len(at_the_end)
 
 
 def probes_per_block(config: StudyConfig) -> int:

@@ -16,6 +16,7 @@ from cluster.storage import Storage, UserError, digest
 from meta.observations import ObservationSpec
 from meta.search import SearchSpace
 from neoberta.config import PretrainConfig
+from probes.encoders.reference import check_pooling
 from probes.sweep_spec import SweepSpec
 from probes.tasks.docs.registry import DOCS_TASKS
 from ray_jobs.config import StrictModel, apply_overrides, read_yaml, validate
@@ -46,7 +47,21 @@ class EncoderConfig(StrictModel):
     ref: str
     """`hf:ID`, `lsa:DIM`, `static:FILE`; `neoberta:NAME` and `random:NAME` name one of the study's own `neobertas`."""
     layers: Literal["all"] | Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = "all"
-    poolings: tuple[Literal["cls", "mean", "max"], ...] = Field(("cls", "mean", "max"), min_length=1)
+    poolings: tuple[str, ...] = Field(("cls", "mean", "max"), min_length=1)
+    """`cls`, `mean`, `max`, `last`; averages of layers such as `mean_all`, `mean_last4`, `mean_ends`, which only the last layer
+    has; `sentence`; `cross_cls` and so on for pairs of texts. Those that an encoder lacks are left out of it."""
+    trust_remote_code: bool = False
+    """Whether an `hf:` encoder may run the Python code that its folder brings. Read it first."""
+
+    @field_validator("poolings")
+    @classmethod
+    def _known(cls, poolings: tuple[str, ...]) -> tuple[str, ...]:
+        for name in poolings:
+            try:
+                check_pooling(name)
+            except UserError as error:
+                raise ValueError(str(error)) from error
+        return poolings
 
     @property
     def name(self) -> str:

@@ -1,6 +1,7 @@
 """Encoder references as text: `hf:all-MiniLM-L6-v2#layer=6,pooling=mean` is a family, a name and, if given, one view."""
 
 import difflib
+from collections.abc import Sequence
 
 from cluster.storage import UserError
 from probes.encoders.base import CROSS, EncoderInfo, View
@@ -14,6 +15,7 @@ LAST_LAYER = -1
 """The layer of a view written `layer=last`, before it is resolved against an encoder (`resolve_view`)."""
 _COMBINATION = {"all": "all", "last4": "last4", "first+last": "ends"}
 """How a reference spells averages of layers, as `layer=...`, and the end of the pooling's name."""
+_POOLING_FORMS = f"{', '.join(POOLINGS)}, {SENTENCE}, or {CROSS}mean and so on for pairs"
 
 
 def parse_ref(ref: str) -> tuple[str, View | None]:
@@ -38,7 +40,7 @@ def parse_ref(ref: str) -> tuple[str, View | None]:
         else:
             raise UserError(
                 f"encoder {ref}: cannot read '{part}' in the view; write #layer=6,pooling=mean (layer: a number, last, "
-                f"{', '.join(_COMBINATION)}; pooling: {', '.join(POOLINGS)}, {SENTENCE}, or {CROSS}mean and so on for pairs)"
+                f"{', '.join(_COMBINATION)}; pooling: {_POOLING_FORMS})"
             )
     return base, View(layer, pooling + combination)
 
@@ -74,13 +76,29 @@ def resolve_view(info: EncoderInfo, view: View) -> View:
     return found
 
 
+def applicable_views(views: Sequence[View], *, is_pair: bool) -> tuple[View, ...]:
+    """Those of `views` that a task can use: views of pairs read together only where texts come in pairs."""
+    return tuple(view for view in views if is_pair or not view.is_cross)
+
+
+def is_last_layers_only(pooling: str) -> bool:
+    """Whether only the last layer has this pooling: averages of layers, and what comes after it."""
+    return pooling == SENTENCE or "_" in pooling.removeprefix(CROSS)
+
+
+def check_pooling(name: str) -> None:
+    """Raises UserError where `name` is no pooling."""
+    if not _is_pooling(name):
+        near = difflib.get_close_matches(name, (*POOLINGS, SENTENCE, f"{CROSS}mean", f"{CROSS}cls"), n=1)
+        raise UserError(f"unknown pooling '{name}'; {f'did you mean {near[0]}?' if near else f'choose {_POOLING_FORMS}'}")
+
+
 def standard_views(info: EncoderInfo, *, is_pair: bool = False) -> tuple[View, ...]:
-    """The views that are looked at where the user names none; for pairs of texts those that read them together besides."""
-    views = info.standard_views or tuple(view for view in info.views if not view.is_cross)
-    if not is_pair:
-        return views
-    layers = {view.layer for view in views}
-    return (*views, *(view for view in info.views if view.is_cross and view.layer in layers and view not in views))
+    """The views that are looked at where the user names none; of texts in pairs also how the encoder reads them together, for
+    as many of the ways to pool as single texts have."""
+    views = info.standard_views or applicable_views(info.views, is_pair=is_pair)
+    together = [View(view.layer, CROSS + view.pooling) for view in views] if is_pair else []
+    return (*views, *(view for view in together if view in info.views))
 
 
 _EXAMPLES = {

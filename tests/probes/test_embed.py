@@ -10,8 +10,18 @@ from tiny_models import save_tiny_model
 
 from cluster.storage import Storage, UserError
 from probes.cache import EmbeddingCache
-from probes.embed import ShardEncoder, embed_texts, plan_shards, split_shards, task_matrix, task_texts
+from probes.embed import (
+    ShardEncoder,
+    embed_texts,
+    embedding_inputs,
+    plan_shards,
+    split_shards,
+    task_matrix,
+    task_pairs,
+    task_texts,
+)
 from probes.encoders import View, load_encoder
+from probes.encoders.base import join_pair
 from probes.tasks.task import Split, Task
 
 TEXTS = [f"text number {number} " + "with more words " * (number % 7) for number in range(50)] + ["", "lone \ud83d"]
@@ -108,3 +118,24 @@ def test_task_matrix(tmp_path: Path, pair: bool) -> None:
         assert task_matrix(task, "train", cache, view).tolist() == [known["u"], known["v"], known["u"]]
     with pytest.raises(UserError, match="has no split validation; it has test, train"):
         task_matrix(task, "validation", cache, view)
+
+
+def test_pairs_read_together_are_inputs_of_their_own(folder: Path, tmp_path: Path) -> None:
+    """A view of pairs reads what `join_pair` made; the probe's matrix is then as wide as the encoder."""
+    task, single = make_task(pair=True), make_task(pair=False)
+    alone, together = View(2, "mean"), View(2, "cross_cls")
+    assert task_pairs(single) == []
+    inputs = embedding_inputs([task, single], [together, alone])
+    assert inputs == [(["w", "x", "u", "v"], [alone]), (task_pairs(task), [together])]
+    assert embedding_inputs([single], [together]) == []
+
+    encoder = load_encoder(f"hf:{folder}", precision="fp32")
+    cache = EmbeddingCache(Storage(tmp_path), encoder.info.fingerprint)
+    items = [item for texts, views in inputs for item in plan_shards(cache, encoder.info, texts, views, 11)]
+    assert sum(item["n_texts"] for item in work(folder, tmp_path, items)) == 4 + 4
+    matrix = task_matrix(task, "train", cache, together)
+    expected = encoder.encode([join_pair("u", "u"), join_pair("v", "v"), join_pair("u", "u")], [together])[together]
+    np.testing.assert_allclose(matrix, expected, atol=2e-3)
+    assert task_matrix(task, "train", cache, alone).shape == (3, 4 * encoder.info.hidden_size)
+    with pytest.raises(UserError, match="task made: has no pairs of texts, which layer=2,pooling=cross_cls reads"):
+        task_matrix(single, "train", cache, together)
