@@ -249,3 +249,13 @@ def test_a_pair_goes_in_as_the_tokenizer_joins_it(tmp_path: Path) -> None:
     out = load_encoder(f"hf:{folder}", precision="fp32").encode([join_pair("Fit the model.", "smaller value")], views)
     np.testing.assert_allclose(out[views[0]][0], hidden[0].numpy(), atol=1e-5)
     np.testing.assert_allclose(out[views[1]][0], hidden.mean(0).numpy(), atol=1e-5)
+
+
+def test_texts_of_100000_characters(tmp_path: Path) -> None:
+    """Words, one word, no spaces, nothing but emoji, control characters: cut, counted, finite."""
+    encoder = load_encoder(f"hf:{save_tiny_model(tmp_path / 'bert')}", precision="fp32")
+    texts = ["the model " * 10_000, "x" * 100_000, "模型" * 50_000, "👩‍🔬" * 33_334, "\x00\u202e" * 50_000]
+    out = encoder.encode(texts, encoder.info.standard_views)
+    assert encoder.stats.n_truncated == len(texts)
+    assert encoder.stats.n_tokens == len(texts) * MAX_LENGTH
+    assert all(np.isfinite(vectors).all() for vectors in out.values())

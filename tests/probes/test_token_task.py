@@ -62,6 +62,7 @@ def test_folders_that_are_no_token_task(tmp_path: Path) -> None:
         load_token_task(folder)
 
 
+@pytest.mark.slow
 @needs_minilm()
 def test_real_entities_are_found_in_real_sentences() -> None:
     """Wikipedia sentences through MiniLM's third layer, beside the same vectors given to the wrong words."""
