@@ -30,6 +30,7 @@ ENCODER_FORMS = (
     ("random:FOLDER", "the same architecture, untrained: the control"),
     ("lsa:DIM", "TF-IDF and truncated SVD, fitted on the unlabelled texts"),
     ("static:FILE", "word vectors in word2vec or GloVe text format"),
+    ("...#layer=6,pooling=mean", "one view: layer 0 to L, last, all, last4 or first+last; pooling cls, mean, max, last, sentence"),
 )
 
 
