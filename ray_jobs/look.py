@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cluster.storage import Storage, UserError
@@ -30,7 +31,7 @@ ENCODER_FORMS = (
     ("random:FOLDER", "the same architecture, untrained: the control"),
     ("lsa:DIM", "TF-IDF and truncated SVD, fitted on the unlabelled texts"),
     ("static:FILE", "word vectors in word2vec or GloVe text format"),
-    ("...#layer=6,pooling=mean", "one view: layer 0 to L, last, all, last4 or first+last; pooling cls, mean, max, last, sentence"),
+    ("...#layer=6,pooling=mean", "one view: layer 0..L, last, all, last4, first+last; pooling cls, mean, max, last, sentence"),
 )
 
 
@@ -142,7 +143,7 @@ def _print_table(title: str, columns: tuple[str, ...], rows: list | tuple) -> No
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))  # brackets are text here
     console = Console()
     if not console.is_terminal:
         console.width = 160  # into a file or pipe: nothing is folded

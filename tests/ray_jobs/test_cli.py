@@ -54,3 +54,10 @@ def test_encoders_are_shown_in_spite_of_a_mistake_in_one(tmp_path):
 def test_the_command_line_starts_without_ray():
     code = "import sys, ray_jobs.cli; sys.exit('ray' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_forms_of_an_encoder_are_shown_as_they_are_written():
+    """Brackets are not markup."""
+    shown = run("encoders")
+    assert shown.returncode == 0
+    assert "[@revision]" in shown.stdout and "#layer=6,pooling=mean" in shown.stdout
