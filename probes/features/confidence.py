@@ -10,8 +10,8 @@ import numpy as np
 
 def atc_accuracy(held_out: np.ndarray, y: np.ndarray, of_eval: np.ndarray) -> float:
     """Average thresholded confidence: the threshold t leaves as many held-out rows below it as are wrong; the estimate is the
-    share of evaluation rows at or above t. Confidence is the largest probability. Range [0, 1]. Source: Garg et al., ICLR
-    2022 (arXiv 2201.04234)."""
+    share of evaluation rows at or above t. Confidence is the largest probability. Range [0, 1]. Cost (n+m)K and a sort.
+    Source: Garg et al., ICLR 2022 (arXiv 2201.04234)."""
     confidence = np.sort(held_out.max(axis=1))
     n_wrong = int(np.sum(held_out.argmax(axis=1) != y))
     if n_wrong == len(confidence):
@@ -20,8 +20,8 @@ def atc_accuracy(held_out: np.ndarray, y: np.ndarray, of_eval: np.ndarray) -> fl
 
 
 def doc_accuracy(held_out: np.ndarray, y: np.ndarray, of_eval: np.ndarray) -> float:
-    """Difference of confidences: held-out accuracy less the fall of the mean confidence, clipped to [0, 1]. Source: Guillory et
-    al., ICCV 2021."""
+    """Difference of confidences: held-out accuracy less the fall of the mean confidence, clipped to [0, 1]. Cost (n+m)K.
+    Source: Guillory et al., ICCV 2021."""
     accuracy = float(np.mean(held_out.argmax(axis=1) == y))
     fall = float(held_out.max(axis=1).mean() - of_eval.max(axis=1).mean())
     return float(np.clip(accuracy - fall, 0.0, 1.0))
@@ -37,7 +37,7 @@ def gde_accuracy(of_eval: np.ndarray, of_eval_other: np.ndarray) -> float:
 
 def confidence_profile(probabilities: np.ndarray) -> dict[str, float]:
     """Mean confidence, mean margin between the two likeliest classes, mean entropy as a share of log K, and the nuclear norm
-    ‖P‖_* / sqrt(m·min(m, K)), of (m, K) probabilities; each in [0, 1]. Nuclear norm: Deng et al., ICML 2023."""
+    ‖P‖_* / sqrt(m·min(m, K)), of (m, K) probabilities; each in [0, 1]. Cost mK². Source of the nuclear norm: Deng et al., ICML 2023."""
     n_rows, n_classes = probabilities.shape
     top = np.sort(probabilities, axis=1)[:, ::-1]
     entropy = -np.sum(probabilities * np.log(np.maximum(probabilities, 1e-12)), axis=1)

@@ -51,7 +51,8 @@ def _covariance(rows: np.ndarray) -> np.ndarray:
 
 def knn_kl(within: np.ndarray, across: np.ndarray, dimension: float, *, k: int = N_NEIGHBOURS) -> float:
     """KL(Z‖X) from the distances to the k-th neighbours: (d/m) Σ ln(ν_i/ρ_i) + ln(n/(m − 1)), ρ_i from row i of Z to its k-th
-    neighbour in Z, ν_i to its k-th in X, d the (intrinsic) `dimension`.
+    neighbour in Z, ν_i to its k-th in X, d the (intrinsic) `dimension`. Where Z spreads wider than X it sees too little of the
+    divergence, however many rows there are (no row of Z far from X has a near neighbour in Z either); the Gaussians see it.
 
     `within` (m, m) squared distances of the rows of Z, `across` (m, n) from rows of Z to rows of X. Range: unbounded (an
     estimate of something >= 0, but as often negative as not without a shift); NaN for fewer than 2 rows of Z, none of X, or a

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
 
 from probes.features import embedding_features
 from probes.features.battery import sample_rows
+from probes.features.crossfit import fit_ridge, nested_order
+from probes.features.divergence import gaussian_kl, knn_kl
+from probes.features.geometry import twonn_dimension
 
 OF_ORDER = {"nleep", "mdl_bits_per_row", "eval_gde_accuracy"}
 """Features that depend on a seeded draw of rows, and so on the order the rows come in."""
@@ -70,6 +74,26 @@ def test_a_shift_shows_in_every_measure_of_it():
     X, y = gaussian_classes(100, 20)
     near, far = described(X, y, X[::-1] + 0.1, 3), described(X, y, X[::-1] * 1.3 + 1.5, 3)
     assert all(near[name] < far[name] for name in near if name.startswith("shift_"))
+
+
+def test_divergences_are_those_of_the_evaluation_rows_from_the_training_rows():
+    X, y = gaussian_classes(120, 4)
+    X_eval = 0.5 * gaussian_classes(60, 4, seed=1)[0] + 2.0
+    features, swapped = described(X, y, X_eval, 3), described(X_eval, np.arange(60) % 3, X, 3)
+    assert features["shift_log_gaussian_kl"] == pytest.approx(np.log(gaussian_kl(X, X_eval)))
+    dimension = twonn_dimension(cdist(both := np.concatenate([X, X_eval]), both) ** 2)
+    by_neighbours = knn_kl(cdist(X_eval, X_eval) ** 2, cdist(X_eval, X) ** 2, min(dimension, 4.0))
+    assert features["shift_knn_kl"] == pytest.approx(by_neighbours, rel=1e-6)
+    for name in ("shift_log_gaussian_kl", "shift_knn_kl"):
+        assert abs(features[name] - swapped[name]) > 0.5
+
+
+def test_agreement_is_that_of_probes_of_the_two_halves():
+    X, y = gaussian_classes(41, 10)
+    X_eval = gaussian_classes(200, 10, seed=1)[0]
+    order = nested_order(y, seed=3)
+    halves = [fit_ridge(X[rows], y[rows], 3).scores(X_eval).argmax(axis=1) for rows in (order[:20], order[20:])]
+    assert described(X, y, X_eval, 3, seed=3)["eval_gde_accuracy"] == np.mean(halves[0] == halves[1])
 
 
 @settings(max_examples=20, deadline=None)
