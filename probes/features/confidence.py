@@ -37,7 +37,7 @@ def gde_accuracy(of_eval: np.ndarray, of_eval_other: np.ndarray) -> float:
 
 def confidence_profile(probabilities: np.ndarray) -> dict[str, float]:
     """Mean confidence, mean margin between the two likeliest classes, mean entropy as a share of log K, and the nuclear norm
-    ‖P‖_* / sqrt(m·min(m, K)), of (m, K) probabilities; each in [0, 1]. Cost mK². Source of the nuclear norm: Deng et al., ICML 2023."""
+    ‖P‖_* / sqrt(m·min(m, K)), of (m, K) probabilities; each in [0, 1]. Cost mK². Source: Deng et al., ICML 2023."""
     n_rows, n_classes = probabilities.shape
     top = np.sort(probabilities, axis=1)[:, ::-1]
     entropy = -np.sum(probabilities * np.log(np.maximum(probabilities, 1e-12)), axis=1)

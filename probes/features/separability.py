@@ -31,7 +31,10 @@ def h_score(X: np.ndarray, y: np.ndarray, n_classes: int, *, decomposition: Deco
 
 
 def fisher_ratio(X: np.ndarray, y: np.ndarray, n_classes: int) -> float:
-    """tr Σ_B / tr Σ_W: between-class over within-class variance. Range [0, inf], higher is better. Cost nd. Source: Fukunaga, 1990."""
+    """tr Σ_B / tr Σ_W: between-class over within-class variance. Range [0, inf], higher is better. Cost nd.
+
+    Source: Fukunaga, 1990.
+    """
     counts, means = _class_means(np.asarray(X, dtype=np.float64), y, n_classes)
     centre = X.mean(axis=0, dtype=np.float64)
     between = float(np.sum(counts[:, None] * (means - centre) ** 2))
@@ -56,9 +59,9 @@ def nc1(X: np.ndarray, y: np.ndarray, n_classes: int) -> float:
 
 
 def effective_rank(singular: np.ndarray) -> float:
-    """exp(entropy of s/Σs) of the singular values s (r,): how many directions carry the sample. Range [1, r], 0 for none. Cost r.
+    """exp(entropy of s/Σs) of the singular values s (r,): how many directions carry the sample. Range [1, r], 0 for none.
 
-    Source: Roy and Vetterli, EUSIPCO 2007.
+    Cost r. Source: Roy and Vetterli, EUSIPCO 2007.
     """
     if singular.sum() <= 0:
         return 0.0
