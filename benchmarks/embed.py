@@ -1,8 +1,8 @@
 """Encoding texts: ours beside sentence-transformers' `encode` at its defaults, in one run, in turn.
 
 Both get the same texts and the same model (all-MiniLM-L6-v2), and give the same vectors: the folder's own sentence embedding.
-The machine's matrix rate is measured between the rounds, so that it sees the same neighbours. `--scan` measures what the batching
-constants of `probes.encoders.batching` come from.
+The machine's matrix rate is measured between the rounds, so that it sees the same neighbours. `--scan` measures what the
+batching constants of `probes.encoders.batching` come from.
 """
 
 import argparse
