@@ -15,17 +15,27 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+_T = TypeVar("_T")
+
 MANIFEST = "manifest.json"
 CACHE_DIR_ENV_VAR = "NEOBERTA_CACHE_DIR"
 """Where copies of remote artefacts are kept on this node (default `~/.cache/neoberta`)."""
+S3_ENDPOINT_ENV_VARS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+"""Where an S3 server other than Amazon's listens; pyarrow reads them."""
+S3_ATTEMPTS = 8
+"""Tries of one request, with waits that double from about half a second to ten: a minute in all."""
+REMOTE_ATTEMPTS, FIRST_WAIT_S = 3, 0.5
+"""Tries of a whole upload or download after that, for what no single request can mend (an upload whose end was confirmed to
+nobody, a connection that breaks in the middle of a file)."""
 
 
 class UserError(Exception):
@@ -62,13 +72,24 @@ def _jsonable(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no canonical JSON")
 
 
+class StoredFile(NamedTuple):
+    """A file under a storage's root."""
+
+    key: str
+    size_bytes: int
+    modified_at: datetime | None
+    """UTC; None where the storage does not say."""
+
+
 class Storage:
     """Artefacts under one root URI: a local folder (also as `file://`), `s3://bucket/prefix`, `gs://bucket/prefix`, or any
     other that pyarrow or fsspec opens.
 
     Keys are relative POSIX paths, for example `probes/3f2a.parquet`; anything else (absolute, `..`, empty parts) is a
     ValueError, so that no key leads out of the root. Instances are cheap and picklable: send the URI or the instance to a
-    worker, never an open file. Raises UserError for a URI that names no place.
+    worker, never an open file. Credentials, region and endpoint come from the environment that every S3 client reads (AWS_*
+    variables, ~/.aws, the node's role): URIs are logged and stored. Raises UserError for a URI that names no place, or that
+    holds a password or options.
     """
 
     def __init__(self, uri: str | Path):
@@ -85,6 +106,8 @@ class Storage:
                 raise UserError(f"{uri}: no such place ({error}); write the path in full") from error
         elif not self.uri.partition("://")[2].strip("/"):
             raise UserError(f"{uri}: nothing follows ://; write for example s3://bucket/folder")
+        else:
+            _refuse_secrets(self.uri)
 
     def __repr__(self) -> str:
         return f"Storage({self.uri!r})"
@@ -108,14 +131,50 @@ class Storage:
         selector = pafs.FileSelector(f"{root}/{prefix}".rstrip("/"), allow_not_found=True, recursive=True)
         return sorted(i.path[len(root) + 1 :] for i in fs.get_file_info(selector) if i.type == pafs.FileType.File)
 
+    def files(self, prefix: str = "") -> list[StoredFile]:
+        """What `keys` lists, with sizes and times. Files that go meanwhile are left out."""
+        if not self.is_local:
+            fs, root = self._remote()
+            selector = pafs.FileSelector(f"{root}/{prefix}".rstrip("/"), allow_not_found=True, recursive=True)
+            found = [i for i in fs.get_file_info(selector) if i.type == pafs.FileType.File]
+            listed = [StoredFile(i.path[len(root) + 1 :], i.size, i.mtime) for i in found]
+            return sorted(listed, key=lambda file: file.key)
+        listed = []
+        for key in self.keys(prefix):
+            with contextlib.suppress(FileNotFoundError):
+                status = (Path(self.uri) / key).stat()
+                listed.append(StoredFile(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)))
+        return listed
+
     def read_bytes(self, key: str) -> bytes:
         """The bytes of a file. Raises FileNotFoundError."""
         _check_key(key)
         if self.is_local:
             return (Path(self.uri) / key).read_bytes()
         fs, root = self._remote()
-        with fs.open_input_stream(f"{root}/{key}") as stream:
-            return stream.read()
+
+        def read() -> bytes:
+            with fs.open_input_stream(f"{root}/{key}") as stream:
+                return stream.read()
+
+        return _retried(read)
+
+    def read_range(self, key: str, offset: int, n_bytes: int) -> bytes:
+        """`n_bytes` of a file from `offset` on, fewer where it ends before: a remote file is not fetched whole. Raises
+        FileNotFoundError."""
+        _check_key(key)
+        if self.is_local:
+            with open(Path(self.uri) / key, "rb") as file:
+                file.seek(offset)
+                return file.read(n_bytes)
+        fs, root = self._remote()
+        with fs.open_input_file(f"{root}/{key}") as file:
+            return file.read_at(max(min(n_bytes, file.size() - offset), 0), offset)
+
+    def node_copy(self, key: str) -> Path | None:
+        """Where this node's copy of a remote artefact lies or would lie; None where the artefact itself is local."""
+        _check_key(key)
+        return None if self.is_local else self._node_copy(key)
 
     def read_json(self, key: str) -> Any:
         """A JSON file. Raises FileNotFoundError, CorruptArtefactError."""
@@ -218,7 +277,10 @@ class Storage:
 
     def _remote(self) -> tuple[pafs.FileSystem, str]:
         try:
-            fs, root = pafs.FileSystem.from_uri(self.uri)
+            if self.uri.startswith("s3://"):
+                fs, root = _s3_filesystem(self.uri)
+            else:
+                fs, root = pafs.FileSystem.from_uri(self.uri)
         except pa.ArrowInvalid:  # not one of pyarrow's own kinds
             fs, root = _fsspec_filesystem(self.uri)
         except OSError as error:  # the bucket's region is asked for here: no network, no such bucket, no credentials
@@ -246,7 +308,8 @@ class Storage:
             _fsync(destination.parent)
             return
         fs, root = self._remote()
-        pafs.copy_files(str(temporary), f"{root}/{key}", source_filesystem=pafs.LocalFileSystem(), destination_filesystem=fs)
+        local = pafs.LocalFileSystem()
+        _retried(lambda: pafs.copy_files(str(temporary), f"{root}/{key}", source_filesystem=local, destination_filesystem=fs))
 
     def _upload_folder(self, folder: Path, key: str) -> None:
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
@@ -261,8 +324,9 @@ class Storage:
         with _temporary_beside(copy) as temporary:
             if info.type == pafs.FileType.Directory:
                 temporary.mkdir()  # copy_files makes the folders below it only
-            pafs.copy_files(
-                f"{root}/{key}", str(temporary), source_filesystem=fs, destination_filesystem=pafs.LocalFileSystem()
+            local = pafs.LocalFileSystem()
+            _retried(
+                lambda: pafs.copy_files(f"{root}/{key}", str(temporary), source_filesystem=fs, destination_filesystem=local)
             )
             if info.type == pafs.FileType.Directory:
                 _check_manifest(temporary, f"{self.uri}/{key}")
@@ -276,6 +340,39 @@ class Storage:
 def _check_key(key: str) -> None:
     if any(part in ("", ".", "..") for part in key.split("/")):
         raise ValueError(f"{key!r} is no key: a key is a relative path without empty parts, '.' or '..'")
+
+
+def _refuse_secrets(uri: str) -> None:
+    scheme, _, rest = uri.partition("://")
+    user, at, _ = rest.partition("/")[0].rpartition("@")
+    if (at and (":" in user or scheme == "s3")) or "?" in rest:
+        raise UserError(
+            f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}: write the place without keys and options, which would be "
+            "logged and stored; give them by the environment (AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL, ...)"
+        )
+
+
+def _s3_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
+    """The filesystem, patient with a server that fails, and the root on it. Small files travel in one request."""
+    root = uri.removeprefix("s3://").strip("/")
+    is_amazon = not any(os.environ.get(name) for name in S3_ENDPOINT_ENV_VARS)
+    region = pafs.resolve_s3_region(root.partition("/")[0]) if is_amazon else None
+    retries = pafs.AwsStandardS3RetryStrategy(max_attempts=S3_ATTEMPTS)
+    return pafs.S3FileSystem(region=region, retry_strategy=retries, allow_delayed_open=True), root
+
+
+def _retried(work: Callable[[], _T]) -> _T:
+    """`work()`, again after a wait where storage failed it; a file that is not there is no failure."""
+    for attempt in range(REMOTE_ATTEMPTS):
+        try:
+            return work()
+        except (FileNotFoundError, PermissionError):
+            raise
+        except OSError:
+            if attempt == REMOTE_ATTEMPTS - 1:
+                raise
+        time.sleep(FIRST_WAIT_S * 2**attempt)
+    raise AssertionError("unreachable")
 
 
 def _fsspec_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:

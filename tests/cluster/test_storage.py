@@ -6,8 +6,8 @@ import stat
 import subprocess
 import sys
 import threading
-import types
 import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import fsspec
@@ -262,6 +262,23 @@ with storage.writing("x.bin") as path, storage.writing_folder("m") as folder:
     assert storage.keys() == [], "temporary files are not artefacts"
 
 
+def test_sizes_times_and_parts_of_files(storage: Storage) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=5)  # file systems keep time more coarsely
+    storage.write_bytes("a/x.bin", b"0123456789")
+    storage.write_bytes("b.bin", b"")
+    files = storage.files()
+    assert [(file.key, file.size_bytes) for file in files] == [("a/x.bin", 10), ("b.bin", 0)]
+    times = [file.modified_at for file in files if file.modified_at is not None]
+    assert len(times) == (2 if storage.is_local else 0), "memory:// keeps no times"
+    assert all(before <= time <= datetime.now(UTC) + timedelta(seconds=5) for time in times)
+    assert [file.key for file in storage.files("a")] == ["a/x.bin"] and storage.files("nowhere") == []
+    assert storage.read_range("a/x.bin", 3, 4) == b"3456"
+    assert storage.read_range("a/x.bin", 8, 9) == b"89" and storage.read_range("a/x.bin", 20, 9) == b""
+    with pytest.raises(FileNotFoundError):
+        storage.read_range("nothing", 0, 1)
+    assert (storage.node_copy("b.bin") is None) == storage.is_local
+
+
 def test_two_processes_of_a_node_copy_one_remote_artefact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE_DIR_ENV_VAR, str(tmp_path / "cache"))
     with Storage(tmp_path / "root").writing_folder("m") as folder:
@@ -315,10 +332,10 @@ def test_an_unknown_kind_of_uri(uri: str) -> None:
 
 
 def test_a_bucket_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(uri: str) -> None:
-        raise OSError(f"When resolving region for {uri}: AWS Error NETWORK_CONNECTION; Details: no such host")
+    def refuse(bucket: str) -> None:
+        raise OSError(f"When resolving region for {bucket}: AWS Error NETWORK_CONNECTION; Details: no such host")
 
-    monkeypatch.setattr(pafs, "FileSystem", types.SimpleNamespace(from_uri=refuse))
+    monkeypatch.setattr(pafs, "resolve_s3_region", refuse)
     with pytest.raises(UserError, match=r"s3://bucket/x: cannot be opened \(.*NETWORK_CONNECTION\); check") as caught:
         Storage("s3://bucket/x").exists("probes")
     assert "no such host" not in str(caught.value)
@@ -367,6 +384,13 @@ def test_a_uri_that_names_no_place_is_refused(uri):
     with pytest.raises(UserError) as error:
         Storage(uri)
     assert uri in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("uri", ["s3://KEY:hunter2@bucket/x", "s3://bucket/x?secret_key=hunter2", "ftp://me:hunter2@host/x"])
+def test_a_uri_that_holds_a_secret_is_refused_and_not_repeated(uri):
+    with pytest.raises(UserError, match="environment") as error:
+        Storage(uri)
+    assert "hunter2" not in str(error.value) and "KEY:" not in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("files", [[], None, {"a": {}}, {"a": []}])
