@@ -13,11 +13,12 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
@@ -185,12 +186,10 @@ class Storage:
 
     def read_table(self, key: str, columns: list[str] | None = None) -> pa.Table:
         """A Parquet file, page checksums verified. Raises FileNotFoundError, CorruptArtefactError."""
+        data = pa.BufferReader(self.read_bytes(key))  # a server that fails is an OSError from here, and no damage to the file
         try:
-            data = pa.BufferReader(self.read_bytes(key))
             return pq.ParquetFile(data, page_checksum_verification=True).read(columns=columns)
         except (pa.ArrowInvalid, OSError) as error:
-            if isinstance(error, FileNotFoundError):
-                raise
             raise CorruptArtefactError(f"{self.uri}/{key}: {error}") from error
 
     def local_path(self, key: str) -> Path:

@@ -3,8 +3,12 @@
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from s3_server import S3Server
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so starts what a shell runs in the background; children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -30,3 +34,25 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     log_path = tmp_path_factory.mktemp("ray") / "ray.log"
     with session(n_cpus=2, log_path=log_path):
         yield log_path
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> "Iterator[S3Server]":
+    """A real S3 server on loopback, without a bucket. Skips where the extra `test` is not installed whole."""
+    pytest.importorskip("moto", reason="needs moto: pip install -e '.[test]'")
+    from s3_server import running_s3
+
+    with running_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: "S3Server", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "S3Server":
+    """An empty bucket that this process and those it starts reach through the standard AWS_* variables; `s3.root` is a URI for
+    `Storage`. Copies of artefacts on this node go to a folder of the test's own."""
+    from s3_server import s3_environment
+
+    for name, value in s3_environment(s3_server.endpoint).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("NEOBERTA_CACHE_DIR", str(tmp_path / "node-cache"))
+    return s3_server.with_new_bucket()
