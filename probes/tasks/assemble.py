@@ -33,19 +33,23 @@ def assemble(
     label_names: Sequence[str] | None = None,
     family: str = "",
     info: dict[str, str] | None = None,
+    has_official_test: bool = True,
 ) -> Task:
     """A task from the splits that its source has (any of train, validation, test; at least one with labels).
 
     Rows without a label and rows with a blank text are left out (the latter with a UserWarning). Where no test split remains
-    validation takes its place; where only one split remains it is split by text. `label_names` fixes names and order; without
-    it the labels that occur are sorted, numbers as numbers. A UserWarning tells of test texts that are in train too. Raises
-    UserError when fewer than two classes remain in train, and when all of test is in train."""
+    validation takes its place; where only one split remains it is split by text. Without `has_official_test` train and
+    validation are split by text, and test is left out (it is used where there is nothing else). `label_names` fixes names and
+    order; without it the labels that occur are sorted, numbers as numbers. A UserWarning tells of test texts that are in train
+    too. Raises UserError when fewer than two classes remain in train, and when all of test is in train."""
     usable = {name: _usable(table, f"{ref} ({name})") for name, table in tables.items()}
     usable = {name: table for name, table in usable.items() if table.labels}
     if not usable:
         raise UserError(f"{ref}: no row has a label; give a labelled file or split")
     if len({table.pairs is None for table in usable.values()}) > 1:
         raise UserError(f"{ref}: some splits have a second text and others have none; make them alike")
+    if not has_official_test and len(usable) > 1:
+        usable = {"train": _joined([table for name, table in usable.items() if name != "test"])}
     splits = _with_test(ref, usable)
     present = {label for table in splits.values() for label in table.labels}
     names = tuple(label_names) if label_names is not None else label_order(present)

@@ -12,8 +12,9 @@ from probes.tasks.task import Task
 SPLIT_NAMES = ("train", "validation", "test")
 
 
-def load_folder_task(ref: str, folder: Path, columns: Columns | None = None) -> Task:
-    """The task in `folder`. Integer labels are indices into `dataset.json`'s `label_names`, -1 means unlabelled.
+def load_folder_task(ref: str, folder: Path, columns: Columns | None = None, *, has_official_test: bool = True) -> Task:
+    """The task in `folder`; `has_official_test` as in `assemble`. Integer labels are indices into `dataset.json`'s
+    `label_names`, -1 means unlabelled.
 
     Raises UserError: no split in the folder, a broken file, a label outside the names, whatever `read_labelled` refuses."""
     paths = {name: folder / f"{name}.parquet" for name in SPLIT_NAMES if (folder / f"{name}.parquet").is_file()}
@@ -29,7 +30,8 @@ def load_folder_task(ref: str, folder: Path, columns: Columns | None = None) -> 
         tables[split] = Labelled(texts, pairs, [_label(text, row, names, path) for row, text in enumerate(written, 1)])
     info = {key: value for key in ("task", "domain", "language", "licence") if isinstance(value := about.get(key), str)}
     info |= about.get("info") or {}
-    return assemble(ref, tables, label_names=names, family=about.get("family") or "", info=info)
+    family = about.get("family") or ""
+    return assemble(ref, tables, label_names=names, family=family, info=info, has_official_test=has_official_test)
 
 
 def _about(folder: Path) -> dict[str, Any]:

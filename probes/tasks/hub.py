@@ -34,11 +34,12 @@ _SPLIT_NAMES = {
 }
 
 
-def load_hub_task(ref: str, columns: Columns | None = None) -> Task:
+def load_hub_task(ref: str, columns: Columns | None = None, *, has_official_test: bool = True) -> Task:
     """The task of a hub data set: `name`, `org/name`, `org/name:config` or `glue/sst2`.
 
-    Without `columns` they are recognised by name. Test splits with hidden labels (-1) are left out, as GLUE's. Raises UserError
-    when the data set is not there or cannot be reached, or when no text and class-label column can be told."""
+    Without `columns` they are recognised by name; `has_official_test` as in `assemble`. Test splits with hidden labels (-1) are
+    left out, as GLUE's. Raises UserError when the data set is not there or cannot be reached, or when no text and class-label
+    column can be told."""
     repository, config = hub_name(ref)
     data = _download(ref, repository, config)
     names = {theirs: ours for theirs, ours in _SPLIT_NAMES.items() if theirs in data}
@@ -52,7 +53,8 @@ def load_hub_task(ref: str, columns: Columns | None = None) -> Task:
         cells = {name: data[theirs][name][:] for name in data[theirs].column_names if name in columns}
         texts, pairs, labels = columns_to_rows(cells, columns, f"{ref} ({theirs})")
         tables[ours] = Labelled(texts, pairs, [_label(label, label_names) for label in labels])
-    return assemble(ref, tables, label_names=label_names, info={"source": f"hub:{repository}"})
+    info = {"source": f"hub:{repository}"}
+    return assemble(ref, tables, label_names=label_names, info=info, has_official_test=has_official_test)
 
 
 def hub_name(ref: str) -> tuple[str, str | None]:

@@ -1,5 +1,6 @@
 """A task from a reference: `docs/NAME`, a folder of Parquet splits, a table file, or a data set of the Hugging Face hub."""
 
+import dataclasses
 import difflib
 from pathlib import Path
 
@@ -9,13 +10,15 @@ from probes.tasks.docs.registry import DOCS_TASKS, DocsSource, build_docs_task
 from probes.tasks.folder import load_folder_task
 from probes.tasks.hub import load_hub_task
 from probes.tasks.read import SUFFIXES, Columns, read_labelled
+from probes.tasks.selection import split_reference
 from probes.tasks.task import Task
 
 
 def check_task(ref: str) -> None:
     """Raises UserError for a reference to a file or folder that is not there; a data set of the hub is not looked up."""
-    path = Path(ref).expanduser()
-    if not path.exists() and _is_path(ref):
+    source, _ = split_reference(ref)
+    path = Path(source).expanduser()
+    if not path.exists() and _is_path(source):
         endings = ", ".join(SUFFIXES)
         raise UserError(f"task {ref}: no such file or folder; give a folder, a file that ends in {endings}, or docs/NAME")
 
@@ -33,23 +36,29 @@ def load_task(
     Args:
         ref: `docs/NAME` (built from the packages of `docs`), a folder with `train|validation|test.parquet` and perhaps
             `dataset.json`, a file that ends in .csv, .tsv, .jsonl or .parquet, or a data set of the hub: `imdb`, `org/name`,
-            `org/name:config`, `glue/sst2`.
+            `org/name:config`, `glue/sst2`. Behind a `#`, which of its rows (probes.tasks.selection).
         text_column, pair_column, label_column: where they are not called `text`, `text_pair` and `label`.
 
     Without an official test split validation is the test; without that, a quarter of each class is, chosen by a hash of the
     text. Raises UserError, one line."""
+    source, selection = split_reference(ref)
+    is_default = (text_column, pair_column, label_column) == (None, None, None)
+    columns = None if is_default else Columns(text_column or "text", pair_column, label_column or "label")
+    task = _load_whole(source, docs, columns, has_official_test=selection.split == "official")
+    return dataclasses.replace(selection.apply(task), name=ref)
+
+
+def _load_whole(ref: str, docs: DocsSource | None, columns: Columns | None, *, has_official_test: bool) -> Task:
     if ref.startswith("docs/") and not Path(ref).exists():
-        return build_docs_task(ref.removeprefix("docs/"), docs)
-    columns = Columns(text_column or "text", pair_column, label_column or "label")
+        return build_docs_task(ref.removeprefix("docs/"), docs)  # its splits are by source file, never by row
     path = Path(ref).expanduser()
     if path.is_dir():
-        return load_folder_task(ref, path, columns)
+        return load_folder_task(ref, path, columns, has_official_test=has_official_test)
     if path.is_file() or _is_path(ref):
         texts, pairs, labels = read_labelled(path, columns)
         return assemble(ref, {"train": Labelled(texts, pairs, list(labels))}, info={"source": "file"})
-    is_default = (text_column, pair_column, label_column) == (None, None, None)
     try:
-        return load_hub_task(ref, None if is_default else columns)
+        return load_hub_task(ref, columns, has_official_test=has_official_test)
     except UserError as error:
         nearest = difflib.get_close_matches(f"docs/{ref}", [f"docs/{name}" for name in DOCS_TASKS], n=1, cutoff=0.75)
         if nearest:
