@@ -22,19 +22,26 @@ VIEW = View(6, "mean")
 def labelled_embeddings(n_classes: int, n_rows: int) -> tuple[np.ndarray, np.ndarray, str]:
     """(X (n_rows, 384) float32, y (n_rows,) int64, where they are from) for a task of `n_classes` in TASK_OF_CLASSES; synthetic
     classes of the same spectrum where the data or the encoder is not at hand."""
-    folder = DATA / TASK_OF_CLASSES[n_classes]
+    name = TASK_OF_CLASSES[n_classes]
     try:
-        if not folder.is_dir():
-            raise FileNotFoundError(folder)
-        encoder = load_encoder("hf:all-MiniLM-L6-v2")
+        return *task_embeddings(name, n_rows), name
     except (FileNotFoundError, ImportError) as error:
         return *_synthetic(n_classes, n_rows), f"synthetic ({type(error).__name__})"
+
+
+def task_embeddings(name: str, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """(X (n, 384) float32, y (n,) int64) of at most `n_rows` random training rows of the public task `name`. Raises
+    FileNotFoundError where the data is not at hand, ImportError where the encoder is not."""
+    folder = DATA / name
+    if not folder.is_dir():
+        raise FileNotFoundError(folder)
+    encoder = load_encoder("hf:all-MiniLM-L6-v2")
     train = load_task(str(folder)).splits["train"]
     rows = np.random.default_rng(0).permutation(len(train))[:n_rows]
     texts = [train.text[row] for row in rows]
     cache = EmbeddingCache(Storage(CACHE), encoder.info.fingerprint)
     embed_texts(encoder, cache, texts, [VIEW])
-    return cache.view(texts, VIEW), train.labels[rows], folder.name
+    return cache.view(texts, VIEW), train.labels[rows]
 
 
 def _synthetic(n_classes: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:

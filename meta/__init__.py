@@ -1,1 +1,21 @@
-"""Curves, quantile metamodel, calibration, evaluation, the six answers, search, report. No Ray."""
+"""Curves, quantile metamodel, calibration, evaluation, the six answers, search, report. No Ray.
+
+`from meta import characterize, load_answers`: loaded when they are asked for, so that `import meta` stays light.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from meta.answers import Answers, load_answers
+    from meta.api import characterize
+
+__all__ = ["Answers", "characterize", "load_answers"]
+_HOMES = {"Answers": "meta.answers", "characterize": "meta.api", "load_answers": "meta.answers"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'meta' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -47,6 +47,27 @@ class HeldOut(AnswerPart):
     q95: float
 
 
+class Interval(AnswerPart):
+    q05: float
+    q50: float
+    q95: float
+
+
+class EvalLabels(AnswerPart):
+    """Question 2, where labels of evaluation rows were given: the metric of the best space's probe at `n_train`, measured on
+    those rows and narrowed by its predictions for the others; `curve` has it in it already."""
+
+    n_labelled: int
+    estimate: float
+    q05: float
+    q95: float
+    """Of the estimate alone, without the metamodel."""
+    weight: float
+    """In [0, 1]: how much the probe's own confidence on unlabelled rows was believed."""
+    before: Interval
+    """The forecast without these labels."""
+
+
 class RankedView(AnswerPart):
     """One embedding space with its forecast; the list is ordered by the median forecast at `n_train`."""
 
@@ -206,6 +227,8 @@ class Answers(AnswerPart):
     """`default`: a point less than the best median forecast at 16 times the labels."""
     encoders: list[RankedView]
     screened: list[ScreenedView]
+    eval_labels: EvalLabels | None = None
+    """None where `--eval-labels` was not given, or gave fewer than 20."""
     data_needed: DataNeeded
     label_next: list[LabelNext]
     label_batch: LabelBatch | None

@@ -51,13 +51,19 @@ class LabelledSample:
         return LabelledSample(texts or (), self.labels[index], self.label_names, pair, self.positions[index])
 
 
+NOT_LABELLED = -1
+"""In `EvalSample.labels`: no label is given."""
+
+
 @dataclass(frozen=True)
 class EvalSample:
-    """Unlabelled rows that the classifier will meet."""
+    """Rows that the classifier will meet, unlabelled but for the few whose labels the user wants used."""
 
     texts: tuple[str, ...]
     text_pair: tuple[str, ...] | None = None
     rows: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    """(m,) int64: an index into the labelled sample's `label_names`, their number for a class it lacks, or NOT_LABELLED."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -74,7 +80,8 @@ class EvalSample:
 
     def take(self, index: np.ndarray) -> "EvalSample":
         """The rows at `index`."""
-        return EvalSample(_take(self.texts, index) or (), _take(self.text_pair, index), self.positions[index])
+        labels = None if self.labels is None else self.labels[index]
+        return EvalSample(_take(self.texts, index) or (), _take(self.text_pair, index), self.positions[index], labels)
 
 
 @dataclass(frozen=True)

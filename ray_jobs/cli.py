@@ -104,6 +104,9 @@ def characterize(
         str | None, typer.Option(help="Column of the second text of a pair. Default: text_pair, if there is one.")
     ] = None,
     label_column: Annotated[str, typer.Option(help="Column of the label.")] = "label",
+    eval_labels: Annotated[
+        bool, typer.Option("--eval-labels", help="Use the labels that --eval has (20 or more) to correct the forecast.")
+    ] = False,
     metamodel: Annotated[str | None, typer.Option(help="Folder of a metamodel; default: the one that ships.")] = None,
     address: Address = None,
     trust_remote_code: TrustRemoteCode = False,
@@ -121,6 +124,7 @@ def characterize(
         text_column=text_column,
         pair_column=pair_column,
         label_column=label_column,
+        eval_labels=eval_labels,
         metamodel=metamodel,
         address=address,
         trust_remote_code=trust_remote_code,

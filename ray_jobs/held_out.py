@@ -7,8 +7,9 @@ import numpy as np
 from pydantic import BaseModel
 
 from cluster.storage import digest
+from meta.answering import answer_questions
 from meta.answers import ANSWERS_FILE, Answers
-from meta.characterize import characterize
+from meta.embed_sample import CachedViews, as_task, time_encoder
 from meta.metamodel import Metamodel
 from meta.sample import EmbeddedEncoder, EvalSample, LabelledSample, Prepared, prepare
 from probes.cache import EmbeddingCache
@@ -19,7 +20,6 @@ from probes.tasks.store import load_saved_task
 from probes.tasks.task import Task
 from ray_jobs.characterize import answer_lines
 from ray_jobs.embed import EncoderRow
-from ray_jobs.embed_sample import CachedViews, as_task, time_encoder
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study
 
@@ -58,7 +58,7 @@ def characterize_held_out(study: Study, report: ProgressCallback, done: dict[str
     else:
         task = load_saved_task(study.storage, row.fingerprint)
         prepared = draw_samples(task, config.n_train, config.n_eval, study.config.seed)
-        answers = characterize(
+        answers = answer_questions(
             prepared,
             _embedded(study, encoders, as_task(prepared)),
             Metamodel.load(study.storage.local_path(done["fit"].metamodel_key)),

@@ -8,7 +8,8 @@ import pytest
 
 from cluster.storage import Storage, UserError
 from meta.metamodel import Metamodel
-from ray_jobs.characterize import load_metamodel, run_characterize
+from meta.stored_metamodel import load_metamodel
+from ray_jobs.characterize import run_characterize
 
 ROWS = "text,label\n" + "".join(
     f"row number {i} about {'cats' if i % 2 else 'dogs'},{'cat' if i % 2 else 'dog'}\n" for i in range(12)

