@@ -44,6 +44,19 @@ def task_embeddings(name: str, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     return cache.view(texts, VIEW), train.labels[rows]
 
 
+def split_embeddings(name: str) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """((X, y), (X_test, y_test)): all rows of both official splits of the public task `name`, as `task_embeddings`."""
+    folder = DATA / name
+    if not folder.is_dir():
+        raise FileNotFoundError(folder)
+    encoder = load_encoder("hf:all-MiniLM-L6-v2")
+    splits = load_task(str(folder)).splits
+    cache = EmbeddingCache(Storage(CACHE), encoder.info.fingerprint)
+    embed_texts(encoder, cache, [*splits["train"].text, *splits["test"].text], [VIEW])
+    train, test = ((cache.view(split.text, VIEW), split.labels) for split in (splits["train"], splits["test"]))
+    return train, test
+
+
 def _synthetic(n_classes: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(n_classes)
     spectrum = np.arange(1, N_COLUMNS + 1) ** -0.5

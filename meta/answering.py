@@ -169,7 +169,14 @@ def answer_questions(
         label_batch=batch,
         suspect_labels=doubted,
         model=model,
-        hyperparameters=hyperparameters(best.space.fit, economical.info, model.layers, len(labels)),
+        hyperparameters=hyperparameters(
+            best.space.fit,
+            economical.info,
+            model.layers,
+            len(labels),
+            n_classes,
+            float(best.curve[0, MEDIAN]) if metric == "accuracy" else None,
+        ),
         evidence=_evidence(metamodel, metamodel_name, not outside, factor),
         warnings=[*prepared.warnings, *warnings],
     )

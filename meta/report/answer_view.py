@@ -12,7 +12,7 @@ from meta.answers import TOLERANCE
 from meta.curves import RATES
 from meta.report import plots
 from meta.report.data import LearningCurve, MeasuredPoint, display_name
-from meta.report.wording import METRIC_NAMES, number, rows_between, six_answers, view_words
+from meta.report.wording import METRIC_NAMES, gain_words, number, rows_between, six_answers, view_words
 
 MAX_PANELS = 6
 """Encoders drawn side by side in question 2."""
@@ -35,9 +35,14 @@ SETTING_NAMES = {
     "weight_decay": "weight decay",
     "frozen_layers": "layers to freeze",
     "reason": "note",
+    "learning_rate_low": "learning rate worth trying, from",
+    "learning_rate_high": "learning rate worth trying, to",
+    "gain.ordinary": "gain over the probe, ordinary fine-tuning",
+    "gain.contrastive": "gain over the probe, contrastive fine-tuning of a sentence encoder, then a probe",
 }
 SOURCES = {
     "leave-one-out": "measured by leave-one-out",
+    "published runs": "published runs on other data",
     "rule": "rule of thumb, not measured",
     "measured": "measured",
 }
@@ -247,6 +252,10 @@ def _settings(groups: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, s
                 SOURCES.get(source, source or "not stated"),
             )
             for name, value in values.items()
-            if name != "source"
+            if name not in ("source", "gain", "epochs_extrapolated")
+        ]
+        rows += [
+            (titles.get(group, group), SETTING_NAMES.get(f"gain.{kind}", kind), gain_words(gain), SOURCES.get(source, source))
+            for kind, gain in (values.get("gain") or {}).items()
         ]
     return rows

@@ -58,6 +58,13 @@ def points(value: Any) -> str:
     return f"{value:.1f}" if _is_number(value) else BLANK
 
 
+def gain_words(gain: Mapping[str, Any]) -> str:
+    """A difference of a rate with its interval: `+2.1 points (90 % interval: −5.0 to +6.3)`."""
+    low, middle, high = (f"{100 * gain[name]:+.1f}".replace("-", "−") for name in ("q05", "q50", "q95"))
+    beyond = "; beyond what was published" if gain.get("extrapolated") else ""
+    return f"{middle} points (90{NBSP}% interval: {low} to {high}{beyond})"
+
+
 def parameters(value: Any) -> str:
     """A number of parameters: `22.7 million`, `850 thousand`."""
     if not _is_number(value):
@@ -223,7 +230,12 @@ def _settings(answers: Mapping[str, Any]) -> str:
         return f"{sentence}; fine-tuning does not apply to the chosen space."
     lr, epochs = number(finetune["learning_rate"]), finetune.get("epochs", BLANK)
     sentence += f"; to fine-tune, start with learning rate {lr} and {epochs} epochs"
-    return f"{sentence} (a rule of thumb)." if finetune.get("source") == "rule" else f"{sentence}."
+    if finetune.get("source") == "rule":
+        return f"{sentence} (a rule of thumb)."
+    gain = (finetune.get("gain") or {}).get("ordinary")
+    if not gain:
+        return f"{sentence}."
+    return f"{sentence}; by published runs on other data that changes the probe's accuracy by {gain_words(gain)}."
 
 
 def _is_number(value: Any) -> bool:

@@ -88,7 +88,9 @@ def test_all_six_questions_are_answered(answers: Answers):
     assert len(answers.encoders) == 6 and len(answers.screened) == 2
     assert answers.model.layers in (1, 2) and answers.model.milliseconds_per_text is not None
     assert answers.hyperparameters.probe["source"] == "leave-one-out"
-    assert answers.hyperparameters.finetune["source"] == "rule"
+    finetune = answers.hyperparameters.finetune
+    assert finetune["source"] == "published runs"
+    assert finetune["gain"]["ordinary"]["q05"] <= finetune["gain"]["ordinary"]["q50"] <= finetune["gain"]["ordinary"]["q95"]
     assert answers.warnings == []
 
 
