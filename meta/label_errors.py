@@ -1,8 +1,9 @@
 """Question 3, second half: labels that look wrong, by confident learning on cross-fitted probabilities.
 
-Confident learning (Northcutt, Jiang and Chuang, JAIR 2021, arXiv 1911.00068): a row is suspect when a class other than the
-given one is predicted with more confidence than that class's own rows have on average. Probabilities are leave-one-out, so no
-row vouches for itself. A weak probe suspects many sound labels: the list is cut where doubt is small.
+Confident learning (Northcutt, Jiang and Chuang, JAIR 2021, arXiv 1911.00068): a row counts as confidently of a class when it is
+predicted with more confidence than that class's own rows have on average; the confident joint of given and likely classes says
+how many rows of each class are wrong, and the least probable ones are suspected. Probabilities are leave-one-out, so no row
+vouches for itself. A weak probe suspects many sound labels: the list is cut where doubt is small.
 """
 
 from collections.abc import Sequence
@@ -19,22 +20,43 @@ MIN_LEAD = 0.2
 """Least lead of the likely class's probability over the given one's: less is a close call, not an error."""
 
 
-def suspects(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, likely): the confident joint's off-diagonal rows, least probable given label first, and their likely classes.
+def confident_joint(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(K, K) estimated number of rows that are given class i and are of class j; row i sums to the rows given i.
 
     `probabilities` (n, K) cross-fitted, `labels` (n,) int64. A class's threshold is the mean probability that its own rows give
-    it; of several classes above their thresholds the likeliest counts. Classes without rows are never likely.
+    it; of several classes above their thresholds the likeliest counts. A class of which no row is confident is believed.
     """
     n_rows, n_classes = probabilities.shape
-    own = probabilities[np.arange(n_rows), labels]
     counts = np.bincount(labels, minlength=n_classes)
-    sums = np.bincount(labels, own, minlength=n_classes)
+    sums = np.bincount(labels, probabilities[np.arange(n_rows), labels], minlength=n_classes)
     thresholds = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
-    confident = np.where(probabilities >= thresholds - 1e-6, probabilities, -1.0)
-    likely = confident.argmax(axis=1)
-    # a row may be confidently in another class and still be most probably in its own
-    doubted = (confident.max(axis=1) >= 0) & (likely != labels) & (probabilities.argmax(axis=1) != labels)
-    rows = np.flatnonzero(doubted)
+    above = np.where(probabilities >= thresholds - 1e-6, probabilities, -1.0)
+    is_confident = above.max(axis=1) >= 0
+    joint = np.zeros((n_classes, n_classes))
+    np.add.at(joint, (labels[is_confident], above.argmax(axis=1)[is_confident]), 1.0)
+    joint += np.diag(joint.sum(axis=1) == 0)
+    return joint / joint.sum(axis=1, keepdims=True) * counts[:, None]
+
+
+def suspects(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, likely): rows whose label looks wrong, least probable given label first, and their likely classes.
+
+    Suspected by the confident joint twice: as one of the least probable rows of its class, as many as are wrong in it, and as
+    one of those that lean most to some other class, as many as are that class's. Its given class is never the likeliest.
+    """
+    own = probabilities[np.arange(len(labels)), labels]
+    joint = confident_joint(probabilities, labels)
+    least_probable, leaning = np.zeros(len(labels), dtype=bool), np.zeros(len(labels), dtype=bool)
+    for given, expected in enumerate(joint):
+        rows = np.flatnonzero(labels == given)
+        n_wrong = round(float(expected.sum() - expected[given]))
+        least_probable[rows[np.argsort(own[rows], kind="stable")[:n_wrong]]] = True
+        for other in np.flatnonzero(np.round(expected)):
+            if other != given:
+                lead = own[rows] - probabilities[rows, other]
+                leaning[rows[np.argsort(lead, kind="stable")[: round(float(expected[other]))]]] = True
+    likely = probabilities.argmax(axis=1)
+    rows = np.flatnonzero(least_probable & leaning & (likely != labels))
     rows = rows[np.argsort(own[rows], kind="stable")]
     return rows, likely[rows]
 
