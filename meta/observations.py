@@ -167,7 +167,8 @@ def run_observations(block: dict) -> dict:
     Returns key, n_observations and wall_seconds."""
     from probes.cache import EmbeddingCache
     from probes.embed import task_matrix
-    from probes.subsets import subset_rows
+    from probes.subsets import parse_kind, subset_labels, subset_rows
+    from probes.sweep import task_clusters
     from probes.tasks.store import load_saved_task
 
     started = time.perf_counter()
@@ -178,14 +179,17 @@ def run_observations(block: dict) -> dict:
     task = load_saved_task(storage, block["task_fingerprint"])
     view = View(int(block["layer"]), block["pooling"])
     cache = EmbeddingCache(storage, block["encoder"]["fingerprint"])
-    X, labels = task_matrix(task, "train", cache, view), task.splits["train"].labels
+    X, pool_labels = task_matrix(task, "train", cache, view), task.splits["train"].labels
+    clusters = task_clusters(task, storage) if parse_kind(spec.subset)[0] == "shifted" else None
     X_test = task_matrix(task, "test", cache, view)
     rows = []
     for size in spec.sizes:
         for seed in range(spec.n_seeds):
-            if size > np.sum(labels >= 0):
+            if size > np.sum(pool_labels >= 0):
                 continue
-            subset = subset_rows(labels, task_fingerprint=task.fingerprint, kind=spec.subset, n=size, seed=seed)
+            drawn = {"task_fingerprint": task.fingerprint, "kind": spec.subset, "seed": seed}
+            subset = subset_rows(pool_labels, n=size, clusters=clusters, **drawn)
+            labels = subset_labels(pool_labels, n_classes=task.n_classes, **drawn)
             if len(np.unique(labels[subset])) < 2:
                 continue
             X_eval = sample_rows(X_test, spec.max_eval_rows, seed)

@@ -117,7 +117,8 @@ def run_block(block: dict[str, Any]) -> dict[str, Any]:
     matrices = {split: task_matrix(task, split, cache, view) for split in ("train", "test")}
     solver_started = time.perf_counter()
     labels = {split: task.splits[split].labels for split in ("train", "test")}
-    clusters = _clusters(task, storage) if _needs_clusters(block) else None
+    needs_clusters = any(parse_kind(kind)[0] == "shifted" for kind in block["spec"]["subsets"])
+    clusters = task_clusters(task, storage) if needs_clusters else None
     table = probe_block(matrices["train"], labels["train"], matrices["test"], labels["test"], block, clusters, partial=partial)
     solver_seconds = time.perf_counter() - solver_started
     storage.write_table(key, table)
@@ -132,12 +133,8 @@ def run_block(block: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _needs_clusters(block: Mapping[str, Any]) -> bool:
-    return any(parse_kind(kind)[0] == "shifted" for kind in block["spec"]["subsets"])
-
-
-def _clusters(task: Task, storage: Storage) -> np.ndarray:
-    """The clusters of the task's training texts, computed by the first block that needs them."""
+def task_clusters(task: Task, storage: Storage) -> np.ndarray:
+    """(N,) int64 clusters of the task's training texts, computed by the first block that needs them."""
     key = f"clusters/{task.fingerprint}.parquet"
     if not is_done(storage, key):
         from probes.clusters import text_clusters

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from cluster.storage import digest
 from meta.evaluation import evaluation_tables, held_out_predictions
 from meta.metamodel import SCHEMA, Metamodel
-from meta.observations import observation_table, plan_observations, run_observations
+from meta.observations import ObservationSpec, observation_table, plan_observations, run_observations
 from probes.encoders.base import View
 from probes.sweep import is_done, load_results, plan_blocks
 from ray_jobs.embed import EncoderRow
@@ -51,10 +51,22 @@ def observe(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], en
     thinned = [
         encoder.model_copy(update={"views": observed_views(encoder.views, config.views_per_encoder)}) for encoder in encoders
     ]
-    spaces = plan_blocks(study.config.sweep, tasks, thinned, storage_uri=study.storage.uri)
-    blocks = plan_observations(config.observations, spaces, set())
+    return observe_blocks(study, report, tasks, thinned, config.observations)
+
+
+def observe_blocks(
+    study: Study,
+    report: ProgressCallback,
+    tasks: Sequence[TaskRow],
+    encoders: Sequence[EncoderRow],
+    spec: ObservationSpec,
+) -> list[str]:
+    """Describe the samples that `spec` asks for of every (task, view of the encoders); returns the keys of the tables."""
+    spaces = plan_blocks(study.config.sweep, tasks, encoders, storage_uri=study.storage.uri)
+    blocks = plan_observations(spec, spaces, set())
     missing = [block for block in blocks if not is_done(study.storage, f"observations/{block['key']}.parquet")]
     fan_out_blocks(study, report, run_observations, missing, name="observe")
+    study.made(len(missing), "tables of observations")
     return [block["key"] for block in blocks]
 
 

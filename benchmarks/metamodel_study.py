@@ -1,0 +1,197 @@
+"""The study that the metamodel is fitted and judged on: public tasks, seven encoders, hundreds of thousands of probes.
+
+    python -m benchmarks.metamodel_study --out FOLDER [--data FOLDER] [--tasks sst2,banking77]
+
+Four sweeps share one embedding cache: `forecast` (training sizes up to 4,096, some views, test rows of the same pool),
+`official` (fewer views, the official test splits), `shifted` (samples that are covariate-shifted, imbalanced or mislabelled),
+and `choice` (every view at three sizes). Samples are described for all but `choice`. Everything is keyed by content: run again,
+it does what is missing.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from meta.observations import ObservationSpec
+from neoberta.config import ModelConfig, PretrainConfig
+from probes.encoders.base import View
+from probes.sweep_spec import SweepSpec
+from ray_jobs.embed import EncoderRow, embed, make_encoders
+from ray_jobs.fit import observe_blocks
+from ray_jobs.pretrain import pretrain_neobertas
+from ray_jobs.study import CharacterizeConfig, DocsConfig, EncoderConfig, Study, StudyConfig, TokenizerConfig
+from ray_jobs.sweep import sweep
+from ray_jobs.tasks import TaskRow, make_tasks
+from ray_jobs.tokenizer import make_tokenizer
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+FAMILIES = {
+    "movies": "sst2 sst5 mr imdb movie_reviews_long subj",
+    "products": "cr pros_cons",
+    "trec": "trec_coarse trec_fine trecqa",
+    "hint3": "hint3_curekart hint3_powerplay11 hint3_sofmattress",
+    "nlu": "nlu_askubuntu nlu_chatbot",
+    "stance": "tweeteval_stance_abortion tweeteval_stance_atheism tweeteval_stance_climate tweeteval_stance_feminist "
+    "tweeteval_stance_hillary",
+    "hate": "tweeteval_hate tweeteval_offensive davidson_hate stormfront_hate hatecheck germeval2018 hatebr",
+    "tweets": "twitter_airline tweet_sentiment_multilingual afrisenti_amh afrisenti_hau",
+    "indonlu": "indonlu_emot indonlu_smsa",
+    "citation": "acl_arc scicite",
+    "dialogue": "swda mrda",
+    "emotion": "tweeteval_emotion isear goemotions meld_emotion",
+    "nli": "rte breaking_nli indonlu_wrete",
+    "news": "ag_news_test bbc_news r8",
+}
+"""Tasks that share texts or labels; every other task is a family of its own."""
+DOCS_TASKS = (
+    *("library", "scipy_part", "sympy_part", "torch_part", "kind", "returns", "deprecated", "parameter_type"),
+    *("parameter_optional", "error", "body_pair", "paragraph_pair"),
+)
+ROWS = ((20, 4096, 600), (45, 2048, 400), (10_000, 512, 200))
+"""(mean words up to, rows of train, rows of test): long texts are dear to encode."""
+RIDGE_CS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+OBSERVED_SIZES = (32, 64, 128, 256, 512, 1024)
+SWEEPS = {
+    "forecast": SweepSpec(sizes=SIZES, n_seeds=10, probes=("ridge",), ridge_Cs=RIDGE_CS),
+    "official": SweepSpec(sizes=SIZES, n_seeds=10, probes=("ridge",), ridge_Cs=RIDGE_CS),
+    "shifted": SweepSpec(
+        sizes=(64, 128, 256, 512, 1024),
+        n_seeds=10,
+        subsets=("shifted:0.05", "imbalanced:0.1", "noisy:0.2"),
+        probes=("ridge",),
+        ridge_Cs=RIDGE_CS,
+    ),
+    "choice": SweepSpec(sizes=(64, 256, 1024), n_seeds=10, probes=("ridge",), ridge_Cs=RIDGE_CS),
+}
+MINILM = "hf:all-MiniLM-L6-v2"
+OBSERVED = {
+    MINILM: ((1, "mean"), (3, "mean"), (4, "max"), (5, "mean"), (6, "cls"), (6, "mean"), (6, "max")),
+    "neoberta-2x128": ((1, "mean"),),
+    "neoberta-4x128": ((2, "mean"), (4, "max")),
+    "neoberta-6x192": ((4, "mean"),),
+    "random:neoberta-4x128": ((2, "mean"),),
+    "lsa:256": ((0, "mean"),),
+    "static": ((0, "mean"),),
+}
+"""Views that are forecast; of `official` and `shifted` those in `FEW`."""
+FEW = {MINILM: ((3, "mean"), (6, "mean")), "neoberta-4x128": ((2, "mean"),), "lsa:256": ((0, "mean"),)}
+
+
+def task_references(data: Path, names: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """(references with test rows of the pool, references with official test rows) of the public tasks in `data`."""
+    family_of = {name: family for family, members in FAMILIES.items() for name in members.split()}
+    pool, official = [], []
+    for folder in sorted((data / "classification").iterdir()):
+        if names and folder.name not in names:
+            continue
+        splits = [split for split in ("train", "validation", "test") if (folder / f"{split}.parquet").is_file()]
+        texts = pq.read_table(folder / f"{splits[0]}.parquet", columns=["text"]).slice(0, 2000)["text"].to_pylist()
+        n_words = sum(len(text.split()) for text in texts) / len(texts)
+        n_train, n_test = next((n_train, n_test) for limit, n_train, n_test in ROWS if n_words <= limit)
+        family = f"family={family_of.get(folder.name, folder.name)}"
+        pool.append(f"{folder}#split=pool,train={n_train},test={n_test},{family}")
+        if "train" in splits and len(splits) > 1:
+            official.append(f"{folder}#train={n_train},test={n_test},{family}")
+    return pool, official
+
+
+def study_config(tasks: Sequence[str], vectors: Path) -> StudyConfig:
+    """The study of `tasks` with all encoders; `vectors` are static word vectors in GloVe's text format."""
+
+    def neoberta(n_layers: int, hidden_size: int, n_workers: int = 1) -> PretrainConfig:
+        model = ModelConfig(n_layers=n_layers, hidden_size=hidden_size, max_length=128)
+        return PretrainConfig(model=model, n_tokens=300_000, lr=3e-3, n_workers=n_workers)
+
+    return StudyConfig(
+        name="metamodel",
+        tasks=tuple(tasks),
+        docs=DocsConfig(max_rows_per_task=3000),
+        tokenizer=TokenizerConfig(vocab_size=8192, max_texts=40_000),
+        neobertas={"neoberta-2x128": neoberta(2, 128), "neoberta-4x128": neoberta(4, 128), "neoberta-6x192": neoberta(6, 192)},
+        encoders=(
+            EncoderConfig(ref="neoberta:neoberta-2x128", poolings=("mean", "max")),
+            EncoderConfig(ref="neoberta:neoberta-4x128", poolings=("mean", "max")),
+            EncoderConfig(ref="neoberta:neoberta-6x192", layers=(0, 2, 4, 6), poolings=("mean", "max")),
+            EncoderConfig(ref="random:neoberta-4x128", layers=(0, 2, 4), poolings=("mean",)),
+            EncoderConfig(ref="lsa:256"),
+            EncoderConfig(ref=f"static:{vectors}", poolings=("mean", "max")),
+            EncoderConfig(ref=MINILM),
+        ),
+        characterize=CharacterizeConfig(task="docs/material"),
+    )
+
+
+def some_views(encoders: Sequence[EncoderRow], wanted: dict[str, tuple[tuple[int, str], ...]]) -> list[EncoderRow]:
+    """The encoders with the wanted views only."""
+    found = []
+    for encoder in encoders:
+        name = "static" if encoder.name.startswith("static:") else encoder.name
+        views = tuple(View(*view) for view in wanted.get(name, ()) if View(*view) in encoder.views)
+        if views:
+            found.append(encoder.model_copy(update={"views": views}))
+    return found
+
+
+def run(data: Path, out: str, names: Sequence[str] | None) -> dict[str, object]:
+    """Make everything that is missing; returns what `benchmarks.metamodel` reads: tasks, keys of probes and observations."""
+    vectors = _static_vectors(data, Path(out))
+    pool, official = task_references(data, names)
+    docs = [] if names else [f"docs/{name}" for name in DOCS_TASKS]
+    config = study_config([*pool, *official, *docs], vectors)
+    index: dict[str, object] = {}
+    with Study(config, out, n_stages=12) as study:
+        tasks: list[TaskRow] = study.run("tasks", make_tasks)
+        by_name = {task.name: task for task in tasks}
+        of_pool, of_official = [by_name[ref] for ref in [*pool, *docs]], [by_name[ref] for ref in official]
+        tokenizer = study.run("tokenizer", make_tokenizer)
+        checkpoints = study.run("NeoBERTas", lambda s, report: pretrain_neobertas(s, report, tokenizer))
+        encoders = study.run("encoders", lambda s, report: make_encoders(s, report, checkpoints))
+        study.run("embeddings", lambda s, report: embed(s, report, [*of_pool, *of_official], encoders))
+        plans = {
+            "forecast": (of_pool, some_views(encoders, OBSERVED)),
+            "official": (of_official, some_views(encoders, FEW)),
+            "shifted": ([task for task in of_pool if not task.is_pair], some_views(encoders, FEW)),
+            "choice": (of_pool, encoders),
+        }
+        for name, (own_tasks, own_encoders) in plans.items():
+            study.config = config.model_copy(update={"sweep": SWEEPS[name]})
+            probes = study.run(f"{name}: probes", lambda s, report, a=own_tasks, b=own_encoders: sweep(s, report, a, b))
+            observations: list[str] = []
+            if name != "choice":
+                for kind in SWEEPS[name].subsets:
+                    sizes = tuple(size for size in OBSERVED_SIZES if size in SWEEPS[name].sizes)
+                    spec = ObservationSpec(sizes=sizes, n_seeds=2, subset=kind)
+                    observations += study.run(
+                        f"{name}: {kind}",
+                        lambda s, report, a=own_tasks, b=own_encoders, c=spec: observe_blocks(s, report, a, b, c),
+                    )
+            index[name] = {"probes": probes, "observations": observations}
+        index["tasks"] = [task.model_dump() for task in tasks]
+        study.storage.write_json("metamodel_study.json", index)
+    return index
+
+
+def _static_vectors(data: Path, out: Path) -> Path:
+    path = out / "static" / "glove_twitter_25d.txt"
+    if not path.exists():
+        table = pd.read_parquet(data / "encoders" / "glove_twitter_25d_12k" / "vectors.parquet")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        words, vectors = table.iloc[:, 0], table.iloc[:, 1]
+        lines = (f"{word} {' '.join(f'{value:.5g}' for value in vector)}" for word, vector in zip(words, vectors, strict=True))
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--tasks", default="")
+    options = parser.parse_args()
+    made = run(options.data, options.out, options.tasks.split(",") if options.tasks else None)
+    print(json.dumps({name: len(keys["probes"]) for name, keys in made.items() if name != "tasks"}))  # type: ignore[index]
