@@ -1,6 +1,7 @@
 # make pilot   set everything up, then run the whole study     (PRESET=smoke|laptop|full OUT=folder ARGS="--tasks ...")
 # make test    set everything up, then run every test that CI needs
-# make test-all  make test, the whole grid of agreement with reference solvers, and studies killed again and again
+# make test-all  make test and test-cluster, the whole grid of agreement with reference solvers, and studies killed again and again
+# make test-cluster  real clusters of many processes on this machine: job submission, autoscaling, chaos
 # make setup   only the set-up: .venv, pinned by constraints.txt, and DeepSpeed's CPU operator (compiled once)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -11,7 +12,7 @@ ARGS ?=
 STAMP := $(VENV)/.setup-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 export TORCH_EXTENSIONS_DIR ?= $(CURDIR)/$(VENV)/torch_extensions
 
-.PHONY: setup pilot test test-all test-unit lint format bench clean
+.PHONY: setup pilot test test-all test-cluster test-unit lint format bench clean
 setup: $(STAMP)
 	@echo "set-up: everything is installed in $(VENV)"
 
@@ -28,13 +29,16 @@ pilot: setup
 	$(BIN)/neoberta pilot --preset $(PRESET) --out $(OUT) $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest -m "not kills and not grid"
+	$(BIN)/python -m pytest -m "not kills and not grid and not cluster"
 
 test-all: setup
 	$(BIN)/python -m pytest
 
+test-cluster: setup
+	$(BIN)/python -m pytest -m cluster
+
 test-unit: setup
-	$(BIN)/python -m pytest -m "not ray and not slow and not grid and not kills"
+	$(BIN)/python -m pytest -m "not ray and not slow and not grid and not kills and not cluster"
 
 lint: setup
 	$(BIN)/ruff check .

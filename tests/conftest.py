@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so starts what a shell runs in the background; children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-TIERS = ("ray", "slow", "grid", "kills")
+TIERS = ("ray", "slow", "cluster", "grid", "kills")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
