@@ -31,7 +31,7 @@ MANIFEST = "manifest.json"
 CACHE_DIR_ENV_VAR = "NEOBERTA_CACHE_DIR"
 """Where copies of remote artefacts are kept on this node (default `~/.cache/neoberta`)."""
 S3_ENDPOINT_ENV_VARS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-"""Where an S3 server other than Amazon's listens; pyarrow reads them."""
+"""Where an S3 server other than Amazon's listens; the first that is set counts."""
 S3_ATTEMPTS = 8
 """Tries of one request, with waits that double from about half a second to ten: a minute in all."""
 REMOTE_ATTEMPTS, FIRST_WAIT_S = 3, 0.5
@@ -307,8 +307,7 @@ class Storage:
             _fsync(destination.parent)
             return
         fs, root = self._remote()
-        local = pafs.LocalFileSystem()
-        _retried(lambda: pafs.copy_files(str(temporary), f"{root}/{key}", source_filesystem=local, destination_filesystem=fs))
+        _retried(lambda: _upload(temporary, fs, f"{root}/{key}"))
 
     def _upload_folder(self, folder: Path, key: str) -> None:
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
@@ -354,10 +353,24 @@ def _refuse_secrets(uri: str) -> None:
 def _s3_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     """The filesystem, patient with a server that fails, and the root on it. Small files travel in one request."""
     root = uri.removeprefix("s3://").strip("/")
-    is_amazon = not any(os.environ.get(name) for name in S3_ENDPOINT_ENV_VARS)
-    region = pafs.resolve_s3_region(root.partition("/")[0]) if is_amazon else None
+    endpoint = next(filter(None, map(os.environ.get, S3_ENDPOINT_ENV_VARS)), None)
+    region = None if endpoint else pafs.resolve_s3_region(root.partition("/")[0])
     retries = pafs.AwsStandardS3RetryStrategy(max_attempts=S3_ATTEMPTS)
-    return pafs.S3FileSystem(region=region, retry_strategy=retries, allow_delayed_open=True), root
+    fs = pafs.S3FileSystem(region=region, endpoint_override=endpoint, retry_strategy=retries, allow_delayed_open=True)
+    return fs, root
+
+
+def _upload(path: Path, fs: pafs.FileSystem, to: str) -> None:
+    """Copy a whole local file to an object. Not `pyarrow.fs.copy_files`, which is silent when the server fails at the very
+    end. One `write` of everything: an object is made when the stream is closed, and there is nothing to interrupt before."""
+    is_object_store = not isinstance(fs, pafs.PyFileSystem) and fs.type_name in ("s3", "gcs", "abfs")
+    if not is_object_store:
+        fs.create_dir(to.rpartition("/")[0])
+    stream = fs.open_output_stream(to)
+    if path.stat().st_size:
+        with pa.memory_map(str(path)) as source:
+            stream.write(source.read_buffer())
+    stream.close()
 
 
 def _retried(work: Callable[[], _T]) -> _T:

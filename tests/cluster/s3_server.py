@@ -150,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: FaultyProxy
 
     def _pass_on(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self._body()
         time.sleep(self.server.faults.delay_s)
         struck = self.server.strike()
         if struck == "stall":
@@ -160,7 +160,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if struck != "stall":
             upstream = http.client.HTTPConnection(self.server.upstream, timeout=60)
-            upstream.request(self.command, self.path, body, dict(self.headers))
+            kept = {name: value for name, value in self.headers.items() if name.lower() != "transfer-encoding"}
+            upstream.request(self.command, self.path, body, kept | {"Content-Length": str(len(body))})
             answer = upstream.getresponse()
             content, headers = answer.read(), dict(answer.getheaders())
             upstream.close()
@@ -168,6 +169,16 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(answer.status, headers, content)
                 return
         self.close_connection = True
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
         self.send_response_only(status)
