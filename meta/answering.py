@@ -336,7 +336,7 @@ def _data_needed(forecasts: Sequence[_Forecast], sizes: np.ndarray, target: floa
     return DataNeeded(
         **needs[chosen].model_dump(),
         searched_up_to=int(sizes[-1]),
-        plan=labelling_plan(needs[chosen], sizes, forecasts[chosen].curve),
+        plan=labelling_plan(needs[chosen], sizes, forecasts[chosen].curve, target=target, metric=metric),
         by_encoder=by_encoder,
     )
 

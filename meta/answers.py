@@ -102,6 +102,8 @@ class LabellingRound(AnswerPart):
     q50: float
     q95: float
     """Forecast of the metric after the round."""
+    p_reached: float | None = None
+    """Probability that the target is reached by then."""
 
 
 class EncoderNeed(AnswerPart):

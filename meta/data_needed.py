@@ -85,10 +85,13 @@ def fewest_labels(needs: Sequence[EncoderNeed]) -> int:
     )
 
 
-def labelling_plan(need: EncoderNeed, sizes: np.ndarray, curve: np.ndarray) -> list[LabellingRound]:
-    """3 to 5 rounds of growing size up to the median requirement (to the far end where the target is not reached), each with
-    the forecast after it; empty where the target is reached now. Each round's look can correct the next."""
-    if need.status == "reached":
+def labelling_plan(
+    need: EncoderNeed, sizes: np.ndarray, curve: np.ndarray, *, target: float, metric: str
+) -> list[LabellingRound]:
+    """3 to 5 rounds of growing size up to the median requirement (to the far end where only an optimistic quantile gets there),
+    each with the forecast after it; fewer rounds for fewer than 3 rows. Empty where the target is reached now, and where it is
+    not reachable: no number of labels would do. Each round's look can correct the next."""
+    if need.status in ("reached", "not_reachable"):
         return []
     goal = need.q50 if need.q50 is not None else int(sizes[-1])
     octaves = np.log2(goal / sizes[0])
@@ -97,10 +100,9 @@ def labelling_plan(need: EncoderNeed, sizes: np.ndarray, curve: np.ndarray) -> l
     rounds: list[dict[str, Any]] = []
     before = int(sizes[0])
     for total in totals[totals > before]:
-        at = {
-            name: float(np.interp(np.log2(total), np.log2(sizes), curve[:, c]))
-            for name, c in (("q05", 0), ("q50", 2), ("q95", 4))
-        }
+        after = np.array([np.interp(np.log2(total), np.log2(sizes), column) for column in curve.T])
+        at = {"q05": float(after[0]), "q50": float(after[MEDIAN]), "q95": float(after[-1])}
+        at["p_reached"] = probability_reached(after, target, metric)
         rounds.append({"round": len(rounds) + 1, "label": int(total) - before, "n_train": int(total), **at})
         before = int(total)
     return [LabellingRound(**each) for each in rounds]

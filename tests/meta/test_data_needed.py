@@ -80,13 +80,21 @@ def test_the_default_target_is_above_what_a_constant_answer_has():
 
 def test_the_plan_ends_at_the_requirement_in_three_to_five_growing_rounds():
     need = encoder_need("e", MEAN, SIZES, power_curve(), target=0.9, metric="accuracy")
-    plan = labelling_plan(need, SIZES, power_curve())
+    plan = labelling_plan(need, SIZES, power_curve(), target=0.9, metric="accuracy")
     assert 3 <= len(plan) <= 5
     assert plan[-1].n_train == need.q50
     assert 100 + sum(each.label for each in plan) == need.q50
     assert all(each.q05 <= each.q50 <= each.q95 for each in plan)
     assert plan[-1].q50 == pytest.approx(0.9, abs=1e-3)
     reached = encoder_need("e", MEAN, SIZES, power_curve(), target=0.7, metric="accuracy")
-    assert labelling_plan(reached, SIZES, power_curve()) == []
+    assert labelling_plan(reached, SIZES, power_curve(), target=0.7, metric="accuracy") == []
+    chances = [each.p_reached for each in plan]
+    assert chances == sorted(chances) and chances[-1] == pytest.approx(0.5, abs=0.01)
+
+
+def test_no_plan_for_what_no_number_of_labels_would_reach_and_one_to_the_far_end_for_a_slim_chance():
     out_of_reach = encoder_need("e", MEAN, SIZES, power_curve(), target=0.999, metric="accuracy")
-    assert labelling_plan(out_of_reach, SIZES, power_curve())[-1].n_train == 1600
+    assert labelling_plan(out_of_reach, SIZES, power_curve(), target=0.999, metric="accuracy") == []
+    slim = encoder_need("e", MEAN, SIZES, power_curve(), target=0.97, metric="accuracy")
+    plan = labelling_plan(slim, SIZES, power_curve(), target=0.97, metric="accuracy")
+    assert plan[-1].n_train == 1600 and 0 < plan[-1].p_reached < 0.5
