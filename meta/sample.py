@@ -4,6 +4,7 @@
 leave-one-out), evaluation rows that are also labelled are dropped, very many rows are sampled; each with a line that says so.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ MAX_TRAIN_ROWS = 4096
 """Labelled rows looked at: more are sampled, stratified."""
 MIN_IDENTIFIER_CLASSES, MAX_CLASS_SHARE = 5, 0.4
 """So many classes, and more per labelled row than this, look like an identifier."""
+LEAK_SHARE = 0.8
+"""The label is written in the text when so many rows hold their own, and at most the rest another."""
 MAX_EVAL_ROWS = 4096
 """Evaluation rows looked at: more are sampled."""
 
@@ -126,6 +129,9 @@ def prepare(train: LabelledSample, evaluation: EvalSample | None, *, seed: int =
     _check(train)
     n_train_given = len(train)
     warnings: list[str] = []
+    leak = _label_in_text(train)
+    if leak:
+        warnings.append(leak)
     conflicts = _conflicts(train)
     distinct = _first_of_each([(*key, int(label)) for key, label in zip(train.keys, train.labels, strict=True)])
     if len(distinct) < len(train):
@@ -202,6 +208,28 @@ def _check(train: LabelledSample) -> None:
             f"--train: every one of the {len(train)} rows has a label of its own, so nothing can be learnt; "
             "is the label column an identifier? choose another with --label-column"
         )
+
+
+def _label_in_text(train: LabelledSample) -> str | None:
+    """A warning where the text holds its row's label, and hardly another row's: that is no forecast. Raises UserError where
+    the text is the label."""
+    names = [_plain(name) for name in train.label_names]
+    texts = [_plain(text) for text in train.texts]
+    n_same = sum(text == names[label] for text, label in zip(texts, train.labels, strict=True))
+    if n_same >= LEAK_SHARE * len(train):
+        raise UserError(
+            f"--train: the text is the label itself in {n_same} of {len(train)} rows; "
+            "name the column of the text with --text-column"
+        )
+    patterns = [re.compile(rf"(?<!\w){re.escape(name)}(?!\w)") for name in names]
+    own = np.array([bool(patterns[label].search(text)) for text, label in zip(texts, train.labels, strict=True)])
+    other = [bool(patterns[(label + 1) % len(names)].search(text)) for text, label in zip(texts, train.labels, strict=True)]
+    if own.mean() < LEAK_SHARE or np.mean(other) > 1 - LEAK_SHARE:
+        return None
+    return (
+        f"the label is written in the text of {own.mean():.0%} of the labelled rows: unless the texts to come hold it too, "
+        "no forecast here holds for them; take it out"
+    )
 
 
 def _conflicts(train: LabelledSample) -> list[Conflict]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster.storage import Storage, UserError
+from meta.answers import Answers, load_answers
 from meta.metamodel import Metamodel
 from meta.stored_metamodel import load_metamodel
 from ray_jobs.characterize import run_characterize
@@ -77,6 +78,20 @@ CASES: dict[str, tuple[Callable[[Given], None], str]] = {
     "pairs on one side": (spoil("eval", "text,text_pair\na,b\n"), "no column with second texts"),
     "target above 1": (option(target=90.0), "did you mean 0.9?"),
     "target 0": (option(target=0.0), "above 0"),
+    "the text is the label": (spoil("train", "text,label\n" + "Cat,cat\ndog,dog\n" * 20), "the text is the label itself"),
+    "labels asked for without an evaluation file": (
+        lambda given: (setattr(given, "eval", None), given.options.update(eval_labels=True)),
+        "--eval-labels: there is no evaluation sample",
+    ),
+    "labels asked for that are not there": (option(eval_labels=True), "has no column 'label'"),
+    "evaluation labels of other classes": (
+        lambda given: (given.eval.write_text("text,label\na b,bird\nc d,\n"), given.options.update(eval_labels=True)),
+        "no label of",
+    ),
+    "evaluation labels all empty": (
+        lambda given: (given.eval.write_text("text,label\na b,\nc d,\n"), given.options.update(eval_labels=True)),
+        "is empty",
+    ),
     "unknown metric": (option(metric="f1"), "--metric f1: unknown; choose accuracy"),
     "corrupt metamodel": (lambda given: None, "cannot be read"),
     "no metamodel": (option(metamodel="nowhere/at/all"), "no metamodel there"),
@@ -186,3 +201,74 @@ def test_every_encoder_is_checked_before_the_first_is_run(given: Given, monkeypa
         with pytest.raises(UserError, match=r"^encoder "):
             given.run()
         assert not given.out.exists()
+
+
+# --- what is answered, with a word about it -----------------------------------------------------------------------------------
+
+
+ENGLISH = "what is the price of the {} and when will it be there for us"
+
+
+def answered(given: Given, train: str, evaluation: str) -> Answers:
+    """A run of the shipped metamodel on these tables; it ends well."""
+    given.train.write_text(train)
+    given.eval.write_text(evaluation)
+    given.options = {"encoders": ("lsa:8",)}
+    given.run()
+    return load_answers(str(given.out))
+
+
+def labelled(n_rows: int, *, text: str = ENGLISH) -> str:
+    rows = (f"{text.format(f'{name} number {i}')},{label}\n" for i in range(n_rows) for name, label in [ANIMALS[i % 2]])
+    return "text,label\n" + "".join(rows)
+
+
+def unlabelled(n_rows: int, *, text: str = ENGLISH) -> str:
+    return "text\n" + "".join(f"{text.format(f'{ANIMALS[i % 2][0]} no. {i}')}\n" for i in range(n_rows))
+
+
+ANIMALS = (("kitten", "cat"), ("puppy", "dog"))
+
+
+def test_a_class_with_a_single_row_is_answered_with_wider_intervals(given: Given):
+    answers = answered(given, labelled(40) + "an owl sat in the tree and it was what we had seen,owl\n", unlabelled(40))
+    assert any("a single labelled row in class 'owl'" in warning for warning in answers.warnings)
+    assert answers.evidence.interval_factor == pytest.approx(1 + 1 / 3)
+
+
+def test_rows_in_both_files_leave_the_evaluation_sample(given: Given):
+    shared = "\n".join(line.rpartition(",")[0] for line in labelled(5).splitlines()[1:])
+    answers = answered(given, labelled(40), unlabelled(40) + shared + "\n")
+    assert answers.n_eval == 40
+    assert any("5 evaluation rows are also among the labelled rows" in warning for warning in answers.warnings)
+
+
+def test_labels_in_the_evaluation_file_are_not_looked_at_and_it_is_said(given: Given):
+    plain = answered(given, labelled(40), unlabelled(40))
+    lines = unlabelled(40).splitlines()
+    spoilt = "\n".join(["text,label", *(f"{line},dog" for line in lines[1:])])
+    with_labels = answered(given, labelled(40), spoilt)
+    assert any("not looked at" in warning and "--eval-labels" in warning for warning in with_labels.warnings)
+    assert with_labels.encoders == plain.encoders and with_labels.label_next == plain.label_next
+
+
+def test_another_language_is_answered_with_wider_intervals(given: Given):
+    text = "сколько стоит {} и когда его доставят нам домой на этой неделе"
+    answers = answered(given, labelled(40, text=text), unlabelled(40, text=text))
+    assert answers.evidence.interval_factor == 1.5
+    assert any("do not look like English" in warning for warning in answers.warnings)
+
+
+def test_a_label_that_is_written_in_the_text_is_told(given: Given):
+    train = "text,label\n" + "".join(
+        f"{ENGLISH.format(i)} [{('cat', 'dog')[i % 2]}],{('cat', 'dog')[i % 2]}\n" for i in range(40)
+    )
+    answers = answered(given, train, unlabelled(40))
+    assert any("the label is written in the text of 100% of the labelled rows" in warning for warning in answers.warnings)
+
+
+@pytest.mark.slow
+def test_200_000_rows_are_sampled_and_it_is_said(given: Given):
+    answers = answered(given, labelled(200_000), unlabelled(200_000))
+    assert answers.n_train_given == 200_000 and answers.n_train <= 4097 and answers.n_eval == 4096
+    assert sum("200000" in warning and "sample of 4096" in warning for warning in answers.warnings) == 2

@@ -1,8 +1,5 @@
 """Settings: what is measured, what published runs say, and that their numbers are those that the benchmark derives."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy.stats import t as student
@@ -63,7 +60,6 @@ def test_no_gain_leaves_the_range_of_an_accuracy(accuracy: float):
 
 
 def test_the_published_numbers_are_those_that_the_benchmark_derives():
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     from benchmarks.finetuning import DATA, rule
 
     if not (DATA / "results" / "setfit_fewshot").is_dir():
