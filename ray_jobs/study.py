@@ -20,6 +20,7 @@ from probes.encoders.reference import check_pooling
 from probes.sweep_spec import SweepSpec
 from probes.tasks.docs.registry import DOCS_TASKS
 from ray_jobs.config import StrictModel, apply_overrides, read_yaml, validate
+from ray_jobs.metrics import STAGE_SECONDS
 from ray_jobs.progress import ProgressCallback, StageProgress
 
 ALREADY_THERE = "already there"
@@ -208,8 +209,10 @@ class Study:
         from cluster.session import session
 
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
-        self._stack.enter_context(session(self.address, log_path=self.log_path))
+        opened = self._stack.enter_context(session(self.address, log_path=self.log_path))
         self._has_ray = True
+        if opened.dashboard_url:
+            self.progress.say(f"Ray dashboard: {opened.dashboard_url}")
 
     def made(self, n: int, what: str) -> None:
         """Said by a stage: it made `n` of `what` now; 0: all was there."""
@@ -228,6 +231,7 @@ class Study:
         finally:
             if self._made != ALREADY_THERE:
                 seconds = time.perf_counter() - start
+                STAGE_SECONDS.add(seconds, stage=title)
                 entry = {"stage": title, "started_at": started_at.isoformat(), "seconds": seconds, "status": status}
                 self.storage.write_json(f"ledger/{started_at:%Y%m%dT%H%M%S.%f}.json", entry)
 

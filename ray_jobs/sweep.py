@@ -11,6 +11,7 @@ from probes.sweep_cost import batch_blocks, n_probes, predict_cost
 from ray_jobs.embed import EncoderRow
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study
+from ray_jobs.sweep_status import SweepWatch
 from ray_jobs.tasks import TaskRow
 
 
@@ -19,26 +20,28 @@ def sweep(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], enco
     under `costs/`. Raises RuntimeError when blocks failed for good."""
     cheap, *dear = study.config.sweep.fidelities
     blocks = plan_blocks(cheap, tasks, encoders, storage_uri=study.storage.uri)
-    n_fitted = _fit_missing(study, report, blocks)
-    for spec in dear:
-        found = contenders(load_results(study.storage, [block["key"] for block in blocks]).to_pandas())
-        more = of_contenders(plan_blocks(spec, tasks, encoders, storage_uri=study.storage.uri), found)
-        n_fitted += _fit_missing(study, report, more)
-        blocks = blocks + more
+    with SweepWatch(study.storage) as watch:
+        n_fitted = _fit_missing(study, report, blocks, watch)
+        for spec in dear:
+            found = contenders(load_results(study.storage, [block["key"] for block in blocks]).to_pandas())
+            more = of_contenders(plan_blocks(spec, tasks, encoders, storage_uri=study.storage.uri), found)
+            n_fitted += _fit_missing(study, report, more, watch)
+            blocks = blocks + more
     clear_leftovers(study.storage, [block["key"] for block in blocks])
     study.made(n_fitted, "probes fitted")
     return [block["key"] for block in blocks]
 
 
-def _fit_missing(study: Study, report: ProgressCallback, blocks: Sequence[dict[str, Any]]) -> int:
+def _fit_missing(study: Study, report: ProgressCallback, blocks: Sequence[dict[str, Any]], watch: SweepWatch) -> int:
     """Fit the blocks that are not there; returns how many probes those have."""
     missing = [block for block in blocks if not is_done(study.storage, block["key"])]
+    watch.plan(blocks, missing)
     if not missing:
         return 0
     n_missing = sum(n_probes(block) for block in missing)
     predicted_seconds, predicted_bytes = predict_cost(missing)
     factor = _machine_factor()
-    results = fan_out_blocks(study, report, run_blocks, batch_blocks(missing), name="sweep")
+    results = fan_out_blocks(study, report, run_blocks, batch_blocks(missing), name="sweep", on_done=watch.done)
     cost = {
         "n_probes": n_missing,
         "predicted_seconds": predicted_seconds * factor,
@@ -67,10 +70,16 @@ def _machine_factor() -> float:
 
 
 def fan_out_blocks(
-    study: Study, report: ProgressCallback, run: Callable[[dict], dict], blocks: Sequence[dict[str, Any]], *, name: str
+    study: Study,
+    report: ProgressCallback,
+    run: Callable[[dict], dict],
+    blocks: Sequence[dict[str, Any]],
+    *,
+    name: str,
+    on_done: Callable[[Sequence[dict[str, Any]]], None] = lambda blocks: None,
 ) -> list[dict[str, Any]]:
     """`run` every block (or batch of blocks, counted as its `blocks`) through Ray Tune, and return the results in their order;
-    Ray starts only when there is one. Raises RuntimeError, with the first one's error, when blocks failed after all retries."""
+    Ray starts only when there is one. `on_done` is told of blocks as they succeed. Raises RuntimeError, with the first one's error, when blocks failed after all retries."""
     if not blocks:
         return []
     from cluster.tune import fan_out
@@ -80,8 +89,11 @@ def fan_out_blocks(
 
     def count(outcome: Any) -> None:
         nonlocal n_done
-        n_done += len(outcome.config.get("blocks", [outcome.config]))
+        ended = outcome.config.get("blocks", [outcome.config])
+        n_done += len(ended)
         report(n_done, total)
+        if outcome.error is None:
+            on_done(ended)
 
     outcomes = fan_out(run, blocks, name=name, storage_dir=study.ray_folder, on_done=count)
     failed = [outcome for outcome in outcomes if outcome.error]

@@ -1,0 +1,121 @@
+"""A sweep for TensorBoard: one run for each probe of an embedding space of a task, written as its block of probes is done.
+
+In the Scalars tab a run is a learning curve (the step is n_train); in the HParams tab it is a row: task, encoder, layer,
+pooling, probe, and the metrics at the largest n_train. Invariant: a run is one small file, published whole and once, under a name
+made of its block's key, so a sweep that goes on writes no point twice. TensorBoard is a look at the results and nothing
+else: where it fails, the sweep does not.
+"""
+
+import math
+import re
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cluster.storage import Storage
+
+FOLDER = "tensorboard"
+MAX_RUNS = 1000
+"""TensorBoard is slow with more. A larger sweep shows every second space of its tasks, every third, ..."""
+SHOWN_METRICS = ("accuracy", "macro_f1", "log_loss", "ece", "auroc")
+_COLUMNS = ["n_train", "subset", "seed", "probe", "C_selected", "created_at", *SHOWN_METRICS]
+
+
+class SweepBoard:
+    """Writes the runs of a sweep beside it, in a thread of its own. A context manager: its end waits for what is left to write."""
+
+    def __init__(self, storage: Storage):
+        self._storage = storage
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tensorboard")
+        self._there: set[str] | None = None
+        self._chosen: set[str] = set()
+
+    def __enter__(self) -> "SweepBoard":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=exc_info[0] is not None)
+
+    def plan(self, blocks: Sequence[Mapping[str, Any]]) -> None:
+        """Told before they are run which blocks there will be: with too many, some are shown."""
+        n_runs = sum(len(block["spec"]["probes"]) for block in blocks)
+        in_order = sorted(blocks, key=lambda block: (block["task"], block["encoder_name"], block["layer"], block["pooling"]))
+        self._chosen |= {block["key"] for block in in_order[:: max(1, math.ceil(n_runs / MAX_RUNS))]}
+
+    def add(self, blocks: Sequence[Mapping[str, Any]]) -> None:
+        """These blocks are done. Those that are shown already cost nothing."""
+        shown = [block for block in blocks if block["key"] in self._chosen]
+        if shown:
+            self._thread.submit(self._write, shown).add_done_callback(_warn)
+
+    def _write(self, blocks: Sequence[Mapping[str, Any]]) -> None:
+        if self._there is None:
+            self._there = set(self._storage.keys(FOLDER))
+        for block in blocks:
+            missing = {probe for probe in block["spec"]["probes"] if _event_key(block, probe) not in self._there}
+            if missing:
+                self._write_block(block, missing)
+
+    def _write_block(self, block: Mapping[str, Any], probes: set[str]) -> None:
+        rows = self._storage.read_table(block["key"], _COLUMNS).to_pandas()
+        subset = block["spec"]["subsets"][0]
+        rows = rows[rows.C_selected & (rows.subset == subset) & rows.probe.isin(probes)]
+        for probe, own in rows.groupby("probe"):
+            key = _event_key(block, probe)
+            self._storage.write_bytes(key, event_file(block, probe, own))
+            for other in self._storage.keys(key.rpartition("/")[0]):
+                if other != key:  # of a sweep with other settings: two files in one folder would be shown as one curve
+                    self._storage.delete(other)
+
+
+def event_file(block: Mapping[str, Any], probe: str, rows: pd.DataFrame) -> bytes:
+    """TensorBoard's event file of one run: the mean over the seeds of each metric at each n_train. `rows` are those of `probe`
+    with the chosen C (columns n_train, created_at and the metrics)."""
+    from tensorboardX.record_writer import RecordWriter
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "events"
+        writer = RecordWriter(str(path))
+        for event in _events(block, probe, rows):
+            writer.write(event.SerializeToString())
+        writer.close()
+        return path.read_bytes()
+
+
+def _events(block: Mapping[str, Any], probe: str, rows: pd.DataFrame) -> Iterator[Any]:
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.summary import hparams, scalar
+
+    wall_time = rows.created_at.max().timestamp()
+    yield Event(wall_time=wall_time, file_version="brain.Event:2")
+    parameters = {
+        "task": block["task"],
+        "encoder": block["encoder_name"],
+        "layer": int(block["layer"]),
+        "pooling": block["pooling"],
+        "probe": probe,
+        "n_train": int(rows.n_train.max()),
+        "n_seeds": int(rows.seed.nunique()),
+    }
+    for summary in hparams(parameters, dict.fromkeys(SHOWN_METRICS)):
+        yield Event(wall_time=wall_time, summary=summary)
+    for n_train, means in rows.groupby("n_train")[list(SHOWN_METRICS)].mean().iterrows():
+        for metric, value in means.items():
+            if not math.isnan(value):
+                yield Event(wall_time=wall_time, step=int(n_train), summary=scalar(metric, value))
+
+
+def _event_key(block: Mapping[str, Any], probe: str) -> str:
+    space = f"layer{block['layer']}-{block['pooling']}"
+    names = [re.sub(r"[^\w.-]+", "_", name) for name in (block["task"], block["encoder_name"], space, probe)]
+    return f"{FOLDER}/{'/'.join(names)}/events.out.tfevents.{Path(block['key']).stem}"
+
+
+def _warn(writing: Future[None]) -> None:
+    if not writing.cancelled() and writing.exception() is not None:
+        warnings.warn(f"TensorBoard's files are not complete: {writing.exception()}", stacklevel=1)
