@@ -3,9 +3,7 @@
 from cluster.metrics import Counter
 
 PROBES = Counter("neoberta_probes", "Linear probes fitted and published.")
-CACHE_TEXTS = Counter(
-    "neoberta_cache_texts", "Texts looked for in the embedding cache, once an encoder.", ("result",)
-)
+CACHE_TEXTS = Counter("neoberta_cache_texts", "Texts looked for in the embedding cache, once an encoder.", ("result",))
 """`result`: hit or miss."""
 ENCODED_TEXTS = Counter("neoberta_encoded_texts", "Texts that went through an encoder.")
 ENCODED_TOKENS = Counter("neoberta_encoded_tokens", "Tokens that went through an encoder.")

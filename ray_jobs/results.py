@@ -1,5 +1,5 @@
-"""The table of a study's probes: once, or again and again while its sweep runs. It reads what lies on the storage, nothing else, so
-it can be looked at from any machine that sees it."""
+"""The table of a study's probes: once, or again and again while its sweep runs. It reads what lies on the storage, nothing
+else, so it can be looked at from any machine that sees it."""
 
 import contextlib
 import time

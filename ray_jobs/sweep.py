@@ -79,7 +79,8 @@ def fan_out_blocks(
     on_done: Callable[[Sequence[dict[str, Any]]], None] = lambda blocks: None,
 ) -> list[dict[str, Any]]:
     """`run` every block (or batch of blocks, counted as its `blocks`) through Ray Tune, and return the results in their order;
-    Ray starts only when there is one. `on_done` is told of blocks as they succeed. Raises RuntimeError, with the first one's error, when blocks failed after all retries."""
+    Ray starts only when there is one. `on_done` is told of blocks as they succeed. Raises RuntimeError, with the first one's
+    error, when blocks failed after all retries."""
     if not blocks:
         return []
     from cluster.tune import fan_out

@@ -1,8 +1,8 @@
 """A sweep for TensorBoard: one run for each probe of an embedding space of a task, written as its block of probes is done.
 
 In the Scalars tab a run is a learning curve (the step is n_train); in the HParams tab it is a row: task, encoder, layer,
-pooling, probe, and the metrics at the largest n_train. Invariant: a run is one small file, published whole and once, under a name
-made of its block's key, so a sweep that goes on writes no point twice. TensorBoard is a look at the results and nothing
+pooling, probe, and the metrics at the largest n_train. Invariant: a run is one small file, published whole and once, under a
+name made of its block's key, so a sweep that goes on writes no point twice. TensorBoard is a look at the results and nothing
 else: where it fails, the sweep does not.
 """
 
@@ -27,7 +27,7 @@ _COLUMNS = ["n_train", "subset", "seed", "probe", "C_selected", "created_at", *S
 
 
 class SweepBoard:
-    """Writes the runs of a sweep beside it, in a thread of its own. A context manager: its end waits for what is left to write."""
+    """Writes the runs of a sweep, in a thread of its own. A context manager: its end waits for what is left to write."""
 
     def __init__(self, storage: Storage):
         self._storage = storage
