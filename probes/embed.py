@@ -1,10 +1,13 @@
 """From tasks to cached vectors, one shard of texts at a time, and from cached vectors to the matrices that probes see.
 
 A shard is the unit of work: its texts lie in a file on storage beside the cache (so that planner and workers exchange only
-small dictionaries), its result is one cache segment. Planning again after an interruption gives what is still missing.
+small dictionaries), its result is one cache segment. Planning again after an interruption gives what is still missing. Jobs
+that want the same texts at the same time share the work: each takes its shards in an order of its own, and encodes of a shard
+what is not there by then.
 """
 
 import math
+import random
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,13 +16,16 @@ import numpy as np
 import pyarrow as pa
 
 from cluster.storage import Storage, UserError
-from probes.cache import EmbeddingCache, segment_key, text_keys
+from neoberta.precision import Precision
+from probes.cache import EmbeddingCache
 from probes.encoders.base import Encoder, EncoderInfo, View, join_pair
 from probes.encoders.reference import resolve_view
+from probes.segment import segment_bytes, segment_key, text_keys
 from probes.tasks.task import Split, Task
 
 TEXTS_PER_SHARD = 1000
 """Default size of a shard: what an interrupted job repeats at most, per worker."""
+_NOTHING_DONE: dict[str, Any] = {"n_texts": 0, "n_tokens": 0, "seconds": 0.0}
 
 
 def task_texts(task: Task) -> list[str]:
@@ -78,6 +84,7 @@ def plan_shards(
     """
     views = sorted({resolve_view(info, view) for view in views})
     items = []
+    cache.describe(info)
     for shard in split_shards(cache.missing(texts, views), texts_per_shard):
         key = segment_key(info.fingerprint, text_keys(shard), views)
         texts_key = f"{cache.prefix}/texts/{key}.parquet"
@@ -88,41 +95,61 @@ def plan_shards(
             {
                 "key": key,
                 "encoder_fingerprint": info.fingerprint,
+                "precision": info.precision,
                 "texts_key": texts_key,
                 "views": [[view.layer, view.pooling] for view in views],
                 "n_texts": len(shard),
                 "n_characters": sum(map(len, shard)),
+                "n_bytes": segment_bytes(len(shard), info.hidden_size, len(views)),
             }
         )
     return sorted(items, key=lambda item: -item["n_characters"])
 
 
-class ShardEncoder:
-    """A worker: loads its encoder once, then encodes the shards it is given and publishes each as a cache segment."""
+def in_own_order(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The items of `plan_shards` in an order that no other job has: two jobs that plan the same work at the same time seldom
+    encode the same shard at once."""
+    return random.SystemRandom().sample(items, len(items))
 
-    def __init__(self, encoder_ref: str, storage_uri: str, n_threads: int | None = None, *, trust_remote_code: bool = False):
+
+class ShardEncoder:
+    """A worker: loads its encoder once, then encodes the shards it is given and publishes each as a cache segment. `precision`
+    as planned: what this machine would choose by itself may be another one."""
+
+    def __init__(
+        self,
+        encoder_ref: str,
+        storage_uri: str,
+        n_threads: int | None = None,
+        *,
+        precision: Precision = "auto",
+        trust_remote_code: bool = False,
+    ):
         from probes.encoders.load import load_encoder
 
-        self._encoder = load_encoder(encoder_ref, n_threads=n_threads, trust_remote_code=trust_remote_code)
+        options = {"n_threads": n_threads, "precision": precision, "trust_remote_code": trust_remote_code}
+        self._encoder = load_encoder(encoder_ref, **options)
         self._storage = Storage(storage_uri)
+        self._cache = EmbeddingCache(self._storage, self._encoder.info.fingerprint)
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        """Encode one item of `plan_shards`; one that is published already costs nothing. Returns `key`, `n_texts`,
-        `n_tokens`, `n_truncated` and `seconds` (wall-clock) of what was done. Raises UserError when this worker's encoder
-        is not the one that the work was planned for."""
+        """Encode what is not there yet of one item of `plan_shards`. Returns `key`, and `n_texts`, `n_tokens` and `seconds`
+        (wall-clock) of what was done. Raises UserError when this worker's encoder is not the one that the work was planned
+        for."""
         info = self._encoder.info
         if item["encoder_fingerprint"] != info.fingerprint:
             raise UserError(
                 f"encoder {info.ref}: its files changed since the work was planned "
                 f"({item['encoder_fingerprint']} then, {info.fingerprint} here); start the job again"
             )
-        cache = EmbeddingCache(self._storage, info.fingerprint)
-        done = {"key": item["key"], "n_texts": 0, "n_tokens": 0, "n_truncated": 0, "seconds": 0.0}
-        if not cache.has_segment(item["key"]):
+        done = {"key": item["key"], **_NOTHING_DONE}
+        try:
             table = self._storage.read_table(item["texts_key"])
-            texts = [value.as_py().decode("utf-8", "surrogatepass") for value in table["text"]]
-            views = [View(layer, pooling) for layer, pooling in item["views"]]
-            done |= _encode_shard(self._encoder, cache, texts, views)
+        except FileNotFoundError:  # whoever removed it had published the shard
+            return done
+        texts = [value.as_py().decode("utf-8", "surrogatepass") for value in table["text"]]
+        views = [View(layer, pooling) for layer, pooling in item["views"]]
+        done |= _encode_missing(self._encoder, self._cache, texts, views)
         self._storage.delete(item["texts_key"])
         return done
 
@@ -138,18 +165,19 @@ def embed_texts(
 ) -> dict[str, Any]:
     """Have `views` of all `texts` in `cache`, encoding here what is missing; for inputs too small for a cluster.
 
-    Returns the sums of `n_texts` encoded, `n_tokens`, `n_truncated` and `seconds`. `progress` gets (texts done, texts to
-    encode). Raises UserError.
+    Returns the sums of `n_texts` encoded, `n_tokens` and `seconds`. `progress` gets (texts done, texts to encode). Raises
+    UserError.
     """
     views = sorted({resolve_view(encoder.info, view) for view in views})
     shards = split_shards(cache.missing(texts, views), texts_per_shard)
-    total = {"n_texts": 0, "n_tokens": 0, "n_truncated": 0, "seconds": 0.0}
-    n_missing = sum(map(len, shards))
+    cache.describe(encoder.info)
+    total, n_there, n_missing = dict(_NOTHING_DONE), 0, sum(map(len, shards))
     for shard in shards:
-        done = _encode_shard(encoder, cache, shard, views)
+        done = _encode_missing(encoder, cache, shard, views)
         total = {name: value + done[name] for name, value in total.items()}
+        n_there += len(shard)
         if progress is not None:
-            progress(int(total["n_texts"]), n_missing)
+            progress(n_there, n_missing)
     return total
 
 
@@ -171,12 +199,12 @@ def task_matrix(task: Task, split: str, cache: EmbeddingCache, view: View) -> np
     return np.concatenate([u, v, np.abs(u - v), u * v], axis=1)
 
 
-def _encode_shard(encoder: Encoder, cache: EmbeddingCache, texts: Sequence[str], views: Sequence[View]) -> dict[str, Any]:
-    n_tokens, n_truncated, start = encoder.stats.n_tokens, encoder.stats.n_truncated, time.perf_counter()
-    cache.publish(texts, encoder.encode(texts, views))
-    return {
-        "n_texts": len(texts),
-        "n_tokens": encoder.stats.n_tokens - n_tokens,
-        "n_truncated": encoder.stats.n_truncated - n_truncated,
-        "seconds": time.perf_counter() - start,
-    }
+def _encode_missing(encoder: Encoder, cache: EmbeddingCache, texts: Sequence[str], views: Sequence[View]) -> dict[str, Any]:
+    """Encode those of `texts` that another job has not published meanwhile."""
+    n_tokens, start = encoder.stats.n_tokens, time.perf_counter()
+    missing = cache.missing(texts, views)
+    if not missing:
+        return _NOTHING_DONE
+    cache.publish(missing, encoder.encode(missing, views))
+    seconds = time.perf_counter() - start
+    return {"n_texts": len(missing), "n_tokens": encoder.stats.n_tokens - n_tokens, "seconds": seconds}

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from cluster.storage import UserError, digest
 from neoberta.corpus import texts_digest
 from probes.cache import EmbeddingCache
-from probes.embed import ShardEncoder, embedding_inputs, plan_shards
+from probes.embed import ShardEncoder, embedding_inputs, in_own_order, plan_shards
 from probes.encoders.base import EncoderInfo, View
 from probes.encoders.load import describe_encoder
 from probes.tasks.store import load_saved_task
@@ -100,7 +100,7 @@ def embed(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], enco
         study.need_ray()
         map_shards(
             StudyShardEncoder,
-            items,
+            in_own_order(items),
             worker_kwargs={"storage_uri": study.storage.uri},
             n_actors=min(available_cpus(), len(items)),
             cpus_per_actor=1,
@@ -123,7 +123,11 @@ class StudyShardEncoder:
         if self._worker is None or item["encoder_ref"] != self._ref:
             self._worker = None  # let go of the last one's memory first
             self._worker = ShardEncoder(
-                item["encoder_ref"], self._storage_uri, n_threads=1, trust_remote_code=item["trust_remote_code"]
+                item["encoder_ref"],
+                self._storage_uri,
+                n_threads=1,
+                precision=item["precision"],
+                trust_remote_code=item["trust_remote_code"],
             )
             self._ref = item["encoder_ref"]
         return self._worker(item)

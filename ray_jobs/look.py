@@ -39,15 +39,15 @@ def show_tasks() -> None:
     """Print the forms of a task reference and the tasks of the installed packages."""
     from probes.tasks.docs.registry import list_tasks
 
-    _print_table("A task is", ("reference", "what it is"), TASK_FORMS)
+    print_table("A task is", ("reference", "what it is"), TASK_FORMS)
     rows = [(f"docs/{task['name']}", task["description"]) for task in list_tasks()]
-    _print_table("Built from this environment", ("reference", "question"), rows)
+    print_table("Built from this environment", ("reference", "question"), rows)
 
 
 def show_encoders(refs: list[str], *, trust_remote_code: bool = False) -> None:
     """Print the forms of an encoder reference; with `refs`, load each and print its shape. Raises UserError."""
     if not refs:
-        _print_table("An encoder is", ("reference", "what it is"), ENCODER_FORMS)
+        print_table("An encoder is", ("reference", "what it is"), ENCODER_FORMS)
         return
     from probes.encoders.load import check_encoder, load_encoder
 
@@ -67,7 +67,7 @@ def show_encoders(refs: list[str], *, trust_remote_code: bool = False) -> None:
         size = f"{info.n_parameters / 1e6:.1f} M"
         rows.append((ref, info.family, str(info.n_layers), str(info.hidden_size), size, str(info.max_length), info.fingerprint))
     if rows:
-        _print_table("Encoders", ("reference", "family", "layers", "width", "parameters", "max tokens", "fingerprint"), rows)
+        print_table("Encoders", ("reference", "family", "layers", "width", "parameters", "max tokens", "fingerprint"), rows)
     if mistakes:
         more = f" (and {len(mistakes) - 1} more wrong)" if len(mistakes) > 1 else ""
         raise UserError(f"{mistakes[0]}{more}")
@@ -93,7 +93,7 @@ def show_results(out: str, metric: str) -> None:
         (*(str(part) for part in index), *("" if np.isnan(value) else f"{value:.3f}" for value in row))
         for index, row in zip(best.index, best.to_numpy(), strict=True)
     ]
-    _print_table(
+    print_table(
         f"{metric}, best view of each encoder, {len(frame):,} probes",
         ("task", "encoder", "layer", "pooling", *(f"n={n}" for n in means.columns)),
         rows,
@@ -138,7 +138,8 @@ def _package_checks() -> list[tuple[bool, str, str]]:
     return checks
 
 
-def _print_table(title: str, columns: tuple[str, ...], rows: list | tuple) -> None:
+def print_table(title: str, columns: tuple[str, ...], rows: list | tuple) -> None:
+    """Print rows of text under `columns`."""
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -48,6 +48,8 @@ class EncoderInfo:
     """Every view it offers."""
     standard_views: tuple[View, ...] = ()
     """The views that are looked at where the user names none; empty: all."""
+    precision: str = "fp32"
+    """`fp32`, or what the matrix products are rounded to, `bf16`: then part of the fingerprint."""
 
 
 @dataclass
@@ -76,6 +78,10 @@ class Encoder(Protocol):
 
         Views of pairs read together (`View.is_cross`) take texts made by `join_pair`, and cannot be asked for along with
         views of single texts (ValueError)."""
+        ...
+
+    def count_truncated(self, texts: Sequence[str], *, are_pairs: bool = False) -> int:
+        """How many of `texts` (or of pairs made by `join_pair`) are longer than it reads; nothing is encoded."""
         ...
 
 

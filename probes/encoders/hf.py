@@ -20,7 +20,7 @@ from probes.encoders.model_folder import (
     weight_files,
 )
 from probes.encoders.sentence_head import read_sentence_head
-from probes.encoders.transformer import Identity, TransformerEncoder
+from probes.encoders.transformer import Identity, TransformerEncoder, precision_here
 
 ENCODING_VERSION = 1
 """Raised when the same files would give other vectors (tokenisation, truncation, pooling): it is part of the fingerprint."""
@@ -51,10 +51,8 @@ def load_hf(
     n_tokens = _max_length(model, tokenizer, folder, max_length)
     identity = folder_identity(folder, weight_files(folder, ref), with_code=trust_remote_code)
     identity |= head.identity if head is not None else {}
-    fingerprint = digest({"version": ENCODING_VERSION, "files": identity, "max_length": n_tokens})
     with _one_line_errors(ref):
-        names = Identity(ref, family, fingerprint, n_tokens)
-        return TransformerEncoder(model, tokenizer, names, precision=precision, sentence_head=head)
+        return TransformerEncoder(model, tokenizer, _identity(ref, family, identity, n_tokens, precision), sentence_head=head)
 
 
 def load_untrained(name: str, ref: str, *, precision: Precision, max_length: int, seed: int = 0) -> TransformerEncoder:
@@ -71,9 +69,16 @@ def load_untrained(name: str, ref: str, *, precision: Precision, max_length: int
     model = _encoder_side(model)
     n_tokens = _max_length(model, tokenizer, folder, max_length)
     identity = {**folder_identity(folder, []), "weights": _weights_digest(model)}
-    fingerprint = digest({"version": ENCODING_VERSION, "files": identity, "max_length": n_tokens})
     with _one_line_errors(ref):
-        return TransformerEncoder(model, tokenizer, Identity(ref, "random", fingerprint, n_tokens), precision=precision)
+        return TransformerEncoder(model, tokenizer, _identity(ref, "random", identity, n_tokens, precision))
+
+
+def _identity(ref: str, family: str, files: dict[str, str], n_tokens: int, precision: Precision) -> Identity:
+    """bf16 moves vectors by 1e-2: the two kinds never share a cache."""
+    used = precision_here(precision)
+    rounding = {} if used == "fp32" else {"precision": used}
+    fingerprint = digest({"version": ENCODING_VERSION, "files": files, "max_length": n_tokens, **rounding})
+    return Identity(ref, family, fingerprint, n_tokens, used)
 
 
 def _load_tokenizer(folder: Path, trust_remote_code: bool = False) -> Any:

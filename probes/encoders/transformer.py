@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ class Identity:
     family: str
     fingerprint: str
     max_length: int
+    precision: Literal["fp32", "bf16"]
 
 
 class TransformerEncoder:
@@ -47,14 +48,13 @@ class TransformerEncoder:
         tokenizer: Any,
         identity: Identity,
         *,
-        precision: Precision = "auto",
         batch_tokens: int | None = None,
         sentence_head: SentenceHead | None = None,
     ):
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = encoding_device()
         self.batch_tokens = batch_tokens or BATCH_TOKENS[self.device.type]
         self._model = model.to(self.device).eval()
-        self._autocast_dtype = autocast_dtype(precision, self.device.type)
+        self._autocast_dtype = autocast_dtype(identity.precision, self.device.type)
         self._tokenizer = TextTokenizer(tokenizer, identity.max_length, takes_types=_takes_types(model))
         self._cls = "last" if self._tokenizer.cls_is_last() else "cls"
         self._head = sentence_head
@@ -79,6 +79,7 @@ class TransformerEncoder:
                 for layer in range(n_layers + 1)
                 for pooling in (("last", "mean", "max") if is_causal else ("cls", "mean", "max"))
             ),
+            precision=identity.precision,
         )
 
     def encode(self, texts: Sequence[str], views: Sequence[View]) -> dict[View, np.ndarray]:
@@ -117,6 +118,12 @@ class TransformerEncoder:
                 for layer, vectors in of_layer.items():
                     out[layer][words] = vectors
         return out
+
+    def count_truncated(self, texts: Sequence[str], *, are_pairs: bool = False) -> int:
+        """See `Encoder.count_truncated`."""
+        starts = range(0, len(texts), TEXTS_PER_CHUNK)
+        chunks = (texts[start : start + TEXTS_PER_CHUNK] for start in starts)
+        return sum(self._tokenizer.texts(chunk, are_pairs=are_pairs).n_truncated for chunk in chunks)
 
     def _words(
         self, tokenized: TokenizedWords, batch: np.ndarray, layers: Sequence[int]
@@ -244,6 +251,16 @@ class TransformerEncoder:
                 f"encoder {ref}: its layers have different shapes {sorted(map(tuple, shapes))}; this is not supported"
             )
         return states, bool((states[-1][0, :2] - states[-1][1, :2]).abs().max() < 1e-6)
+
+
+def encoding_device() -> torch.device:
+    """Where encoders of this process run."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def precision_here(precision: Precision) -> Literal["fp32", "bf16"]:
+    """What `auto` means on this machine."""
+    return "fp32" if autocast_dtype(precision, encoding_device().type) is None else "bf16"
 
 
 def _takes_types(model: torch.nn.Module) -> bool:

@@ -1,5 +1,7 @@
 """The embedding cache: what was put in comes out, whatever happened to the files in between."""
 
+import hashlib
+import json
 import logging
 from pathlib import Path
 
@@ -7,10 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from cluster.storage import Storage
-from probes.cache import MAX_MAGNITUDE, EmbeddingCache, MissingVectorsError, text_keys
+from probes.cache import EmbeddingCache, MissingVectorsError
 from probes.encoders import View
+from probes.segment import MAX_MAGNITUDE, segment_bytes, text_keys
 
 A, B = View(0, "cls"), View(1, "mean")
 FLOAT16_RELATIVE_ERROR = 2**-11
@@ -23,7 +28,8 @@ def vectors_of(texts: list[str], view: View, d: int = 5) -> np.ndarray:
 
 
 def publish(cache: EmbeddingCache, texts: list[str], *views: View) -> str:
-    return cache.publish(texts, {view: vectors_of(texts, view) for view in views})
+    (key,) = cache.publish(texts, {view: vectors_of(texts, view) for view in views})
+    return key
 
 
 def open_cache(folder: Path) -> EmbeddingCache:
@@ -68,10 +74,69 @@ def test_sees_what_others_publish(tmp_path: Path) -> None:
 def test_publishing_twice_is_one_segment(tmp_path: Path) -> None:
     key = publish(open_cache(tmp_path), ["a", "b"], A)
     before = segment_file(tmp_path, key).read_bytes()
-    assert publish(open_cache(tmp_path), ["a", "b"], A) == key
+    assert open_cache(tmp_path).publish(["b", "a"], {A: vectors_of(["b", "a"], A)}) == []
     assert segment_file(tmp_path, key).read_bytes() == before
     assert len(list(tmp_path.rglob("*.safetensors"))) == 1
-    assert open_cache(tmp_path).has_segment(key)
+
+
+def test_only_what_is_missing_is_written(tmp_path: Path) -> None:
+    """A view that comes later costs its own bytes; a text that another job wrote meanwhile is not written again."""
+    publish(open_cache(tmp_path), ["a", "b"], A)
+    keys = open_cache(tmp_path).publish(["b", "c", "a"], {view: vectors_of(["b", "c", "a"], view) for view in (A, B)})
+    shapes = sorted(
+        (name, tensor.shape)
+        for key in keys
+        for name, tensor in load_file(segment_file(tmp_path, key)).items()
+        if name != "texts"
+    )
+    assert shapes == [(str(A), (1, 5)), (str(B), (3, 5))]
+    for view in (A, B):
+        expected = vectors_of(["c", "a", "b"], view)
+        np.testing.assert_allclose(
+            open_cache(tmp_path).view(["c", "a", "b"], view), expected, rtol=FLOAT16_RELATIVE_ERROR, atol=1e-7
+        )
+
+
+def test_rows_are_read_when_they_are_taken(tmp_path: Path) -> None:
+    texts = [f"text {number}" for number in range(20)]
+    for start in range(0, 20, 6):
+        publish(open_cache(tmp_path), texts[start : start + 6], A)
+    mapped = open_cache(tmp_path).mapped(text_keys(texts), A)
+    everything = open_cache(tmp_path).view(texts, A)
+    assert mapped.shape == everything.shape == (20, 5) and len(mapped) == 20
+    for rows in (slice(3, 15), slice(None, None, -1), np.array([19, 0, 7, 7]), np.arange(20) % 3 == 0, np.array([], dtype=int)):
+        np.testing.assert_array_equal(mapped[rows], everything[rows])
+    stored = list(mapped.stored())
+    assert len(stored) == 4 and all(array.dtype == np.float16 and not array.flags.writeable for array in stored)
+
+
+def test_segments_of_older_versions_load(tmp_path: Path) -> None:
+    """Their checksums are SHA-256 over scale, shape and bytes."""
+    texts = ["a", "b"]
+    path = segment_file(tmp_path, publish(open_cache(tmp_path), texts, A))
+    tensors = load_file(path)
+    with safe_open(path, "np") as file:
+        arrays = json.loads(file.metadata()["arrays"])
+    for name, array in arrays.items():
+        sha = hashlib.sha256(repr((array["scale"], tensors[name].shape)).encode() + tensors[name].tobytes())
+        array["sha256"] = sha.hexdigest()
+        del array["xxh3"]
+    save_file(tensors, path, metadata={"arrays": json.dumps(arrays)})
+    np.testing.assert_allclose(
+        open_cache(tmp_path).view(texts, A), vectors_of(texts, A), rtol=FLOAT16_RELATIVE_ERROR, atol=1e-7
+    )
+    data = bytearray(path.read_bytes())
+    data[-2 * 16 - 1] ^= 1
+    path.write_bytes(data)
+    assert open_cache(tmp_path).missing(texts, [A]) == texts
+
+
+@pytest.mark.parametrize(("n_texts", "views"), [(1, (A,)), (40, (A, B)), (3000, (A, B, View(11, "cross_mean_last4")))])
+def test_size_is_predicted(tmp_path: Path, n_texts: int, views: tuple[View, ...]) -> None:
+    texts = [str(number) for number in range(n_texts)]
+    (key,) = open_cache(tmp_path).publish(texts, {view: np.ones((n_texts, 24)) for view in views})
+    size_bytes = segment_file(tmp_path, key).stat().st_size
+    assert abs(segment_bytes(n_texts, 24, len(views)) - size_bytes) <= 64 + 8 * len(views)
 
 
 @pytest.mark.parametrize("damage", ["flip", "flip_text_key", "truncate", "empty", "header"])
@@ -112,8 +177,6 @@ def test_corruption_found_while_reading_is_said_as_missing(tmp_path: Path) -> No
 
 
 def test_the_file_is_plain_safetensors(tmp_path: Path) -> None:
-    from safetensors.numpy import load_file
-
     tensors = load_file(segment_file(tmp_path, publish(open_cache(tmp_path), ["a", "b"], A, B)))
     assert {name: (str(t.dtype), t.shape) for name, t in tensors.items()} == {
         "texts": ("uint8", (2, 16)),

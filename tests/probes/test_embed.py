@@ -139,3 +139,40 @@ def test_pairs_read_together_are_inputs_of_their_own(folder: Path, tmp_path: Pat
     assert task_matrix(task, "train", cache, alone).shape == (3, 4 * encoder.info.hidden_size)
     with pytest.raises(UserError, match="task made: has no pairs of texts, which layer=2,pooling=cross_cls reads"):
         task_matrix(single, "train", cache, together)
+
+
+def test_vectors_of_another_precision_are_another_encoder(folder: Path, tmp_path: Path) -> None:
+    """fp32 keeps the fingerprint that it always had."""
+    exact, rounded = load_encoder(f"hf:{folder}", precision="fp32"), load_encoder(f"hf:{folder}", precision="bf16")
+    assert (exact.info.precision, rounded.info.precision) == ("fp32", "bf16")
+    assert exact.info.fingerprint != rounded.info.fingerprint
+    cache = EmbeddingCache(Storage(tmp_path), rounded.info.fingerprint)
+    items = plan_shards(cache, rounded.info, TEXTS[:3], VIEWS)  # planned on a machine that multiplies bf16
+    here = ShardEncoder(f"hf:{folder}", str(tmp_path), precision=items[0]["precision"])  # done on any
+    assert here(items[0])["n_texts"] == 3
+    assert cache.missing(TEXTS[:3], VIEWS) == []
+
+
+def test_what_another_job_has_published_meanwhile_is_not_encoded_again(folder: Path, tmp_path: Path) -> None:
+    encoder = load_encoder(f"hf:{folder}")
+    cache = EmbeddingCache(Storage(tmp_path), encoder.info.fingerprint)
+    items = plan_shards(cache, encoder.info, TEXTS, VIEWS, 20)
+    embed_texts(encoder, EmbeddingCache(Storage(tmp_path), encoder.info.fingerprint), TEXTS[:30], VIEWS)
+    assert sum(item["n_texts"] for item in work(folder, tmp_path, items)) == len(set(TEXTS)) - 30
+
+
+def test_the_size_of_a_plan_is_that_of_its_files(folder: Path, tmp_path: Path) -> None:
+    encoder = load_encoder(f"hf:{folder}")
+    cache = EmbeddingCache(Storage(tmp_path), encoder.info.fingerprint)
+    items = plan_shards(cache, encoder.info, TEXTS, VIEWS, 11)
+    work(folder, tmp_path, items)
+    size_bytes = sum(path.stat().st_size for path in tmp_path.rglob("*.safetensors"))
+    assert abs(sum(item["n_bytes"] for item in items) / size_bytes - 1) <= 0.05
+
+
+def test_truncated_texts_are_counted_whether_or_not_they_are_encoded(folder: Path) -> None:
+    encoder = load_encoder(f"hf:{folder}")
+    long = "the model " * 3000
+    assert encoder.count_truncated([*TEXTS, long, long]) == 2 + encoder.count_truncated(TEXTS)
+    assert encoder.count_truncated([join_pair("short", long), join_pair("a", "b")], are_pairs=True) == 1
+    assert encoder.stats.n_texts == 0
