@@ -73,7 +73,7 @@ OBSERVED = {
     MINILM: ((1, "mean"), (3, "mean"), (4, "max"), (5, "mean"), (6, "cls"), (6, "mean"), (6, "max")),
     "neoberta-2x128": ((1, "mean"),),
     "neoberta-4x128": ((2, "mean"), (4, "max")),
-    "neoberta-6x192": ((4, "mean"),),
+    "neoberta-6x128": ((4, "mean"),),
     "random:neoberta-4x128": ((2, "mean"),),
     "lsa:256": ((0, "mean"),),
     "static": ((0, "mean"),),
@@ -103,20 +103,24 @@ def task_references(data: Path, names: Sequence[str] | None) -> tuple[list[str],
 def study_config(tasks: Sequence[str], vectors: Path) -> StudyConfig:
     """The study of `tasks` with all encoders; `vectors` are static word vectors in GloVe's text format."""
 
-    def neoberta(n_layers: int, hidden_size: int, n_workers: int = 1) -> PretrainConfig:
-        model = ModelConfig(n_layers=n_layers, hidden_size=hidden_size, max_length=128)
-        return PretrainConfig(model=model, n_tokens=300_000, lr=3e-3, n_workers=n_workers)
+    def neoberta(n_layers: int, n_tokens: int) -> PretrainConfig:
+        model = ModelConfig(n_layers=n_layers, hidden_size=128, max_length=128)
+        return PretrainConfig(model=model, n_tokens=n_tokens, lr=3e-3)
 
     return StudyConfig(
         name="metamodel",
         tasks=tuple(tasks),
         docs=DocsConfig(max_rows_per_task=3000),
         tokenizer=TokenizerConfig(vocab_size=8192, max_texts=40_000),
-        neobertas={"neoberta-2x128": neoberta(2, 128), "neoberta-4x128": neoberta(4, 128), "neoberta-6x192": neoberta(6, 192)},
+        neobertas={
+            "neoberta-2x128": neoberta(2, 300_000),
+            "neoberta-4x128": neoberta(4, 300_000),
+            "neoberta-6x128": neoberta(6, 100_000),
+        },
         encoders=(
             EncoderConfig(ref="neoberta:neoberta-2x128", poolings=("mean", "max")),
             EncoderConfig(ref="neoberta:neoberta-4x128", poolings=("mean", "max")),
-            EncoderConfig(ref="neoberta:neoberta-6x192", layers=(0, 2, 4, 6), poolings=("mean", "max")),
+            EncoderConfig(ref="neoberta:neoberta-6x128", layers=(0, 2, 4, 6), poolings=("mean", "max")),
             EncoderConfig(ref="random:neoberta-4x128", layers=(0, 2, 4), poolings=("mean",)),
             EncoderConfig(ref="lsa:256"),
             EncoderConfig(ref=f"static:{vectors}", poolings=("mean", "max")),
