@@ -4,6 +4,7 @@ Field names are a contract (docs/answers.md); fields are only ever added. Rates 
 rows, `row` is the 0-based position among the data rows of the file that the user gave.
 """
 
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
@@ -251,6 +252,25 @@ class Answers(AnswerPart):
         storage = Storage(folder)
         storage.write_json(ANSWERS_FILE, self.to_json())
         return f"{storage.uri}/{ANSWERS_FILE}"
+
+    def report(self, path: str | Path) -> Path:
+        """Write the report, one HTML page that needs nothing else, and return its path. Raises UserError where that cannot be
+        done."""
+        from meta.report.page import characterize_report
+
+        path = Path(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(characterize_report(self), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{path}: cannot write there ({error.strerror or error}); choose another place") from error
+        return path
+
+    def __str__(self) -> str:
+        """The six questions, each with its answer in one line."""
+        from meta.report.wording import six_answers
+
+        return "\n".join(f"{i}. {each.question} {each.sentence}" for i, each in enumerate(six_answers(self.to_json(), {}), 1))
 
     def to_frame(self) -> pd.DataFrame:
         """One row per (embedding space, n_train): encoder, layer, pooling, p_best, n_train, q05 ... q95."""

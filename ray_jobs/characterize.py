@@ -8,7 +8,6 @@ from cluster.storage import Storage, UserError
 from meta.answers import ANSWERS_FILE, Answers
 from meta.api import answer, check_and_prepare
 from meta.embed_sample import as_task
-from meta.report.wording import six_answers
 from probes.tasks.read import Columns
 from ray_jobs.embed_sample import embed_by_ray_if_many
 from ray_jobs.progress import StageProgress
@@ -51,7 +50,7 @@ def run_characterize(
     task = as_task(request.prepared)
     progress = StageProgress(len(request.encoders) + 1)
     log_path = Path(storage.uri) / "logs" / "ray.log" if storage.is_local else None
-    options = {"address": address, "log_path": log_path, "trust_remote_code": trust_remote_code}
+    options = {"address": address, "log_path": log_path, "trust_remote_code": trust_remote_code, "say": progress.say}
     embedded = []
     for ref in request.encoders:
         with progress.stage(f"embeddings {ref}") as report:
@@ -90,7 +89,7 @@ def _check_writable(storage: Storage) -> None:
 
 def answer_lines(answers: Answers) -> list[str]:
     """The six answers, one line a question, in the words of the report."""
-    return [f"{i}. {answer.question} {answer.sentence}" for i, answer in enumerate(six_answers(answers.to_json(), {}), 1)]
+    return str(answers).splitlines()
 
 
 def _say(answers: Answers, storage: Storage) -> None:

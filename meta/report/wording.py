@@ -172,6 +172,20 @@ def _expect(answers: Mapping[str, Any]) -> str:
     return (
         f"Expect {rate(now['q50'], metric)} {METRIC_NAMES.get(metric, metric)} with the {count(now['n_train'])} rows you have "
         f"(90{NBSP}% interval: {between(now['q05'], now['q95'], metric)}){far if len(curve) > 1 else ''}."
+        f"{_measured(answers, metric)}"
+    )
+
+
+def _measured(answers: Mapping[str, Any], metric: str) -> str:
+    """What labelled evaluation rows said, and what was forecast without them; empty where there are none."""
+    given = answers.get("eval_labels")
+    if not given:
+        return ""
+    before = given["before"]
+    return (
+        f" Your {count(given['n_labelled'])} labelled evaluation rows measure {rate(given['estimate'], metric)} "
+        f"({between(given['q05'], given['q95'], metric)}); without them the forecast was {rate(before['q50'], metric)} "
+        f"({between(before['q05'], before['q95'], metric)})."
     )
 
 

@@ -1,6 +1,7 @@
 """The six answers on made-up embeddings, with a forecaster whose truth is known."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from meta.answering import answer_questions
 from meta.answers import Answers
 from meta.ranking import hit_correlation, joint_draws, probability_best, probability_reached
 from meta.report.wording import six_answers
-from meta.sample import EmbeddedEncoder, EvalSample, LabelledSample, Prepared, prepare
+from meta.sample import NOT_LABELLED, EmbeddedEncoder, EvalSample, LabelledSample, Prepared, prepare
 from meta.scope import looks_english, widen
 from probes.encoders.base import EncoderInfo, View
+from probes.features.crossfit import fit_ridge
 
 WORDS = ("the", "price", "of", "this", "and", "that", "is", "what", "we", "have", "to", "ask", "about", "it", "for")
 SPACES = [View(0, "mean"), View(1, "mean"), View(2, "mean"), View(2, "max")]
@@ -127,6 +129,39 @@ def test_without_an_evaluation_sample_it_says_so_and_claims_no_shift():
     seen = forecaster.seen[0]
     assert np.isnan(seen["shift_mmd2"]) and seen["shift_domain_auc"] == 0.5
     assert seen["eval_atc_accuracy"] == seen["ridge_loo_accuracy"]
+
+
+def with_eval_labels(n_labelled: int, *, right: float = 0.6, seed: int = 5) -> tuple[Prepared, list[EmbeddedEncoder]]:
+    """The problem with labels for the first evaluation rows, of which the probe gets a share `right` right."""
+    prepared, encoders = make_problem()
+    X, X_eval = encoders[0].views[SPACES[1]]
+    fit = fit_ridge(X, prepared.train.labels, 3)
+    guess = fit.scores(X_eval).argmax(axis=1)
+    is_right = np.random.default_rng(seed).random(150) < right
+    labels = np.where(is_right, guess, (guess + 1) % 3)
+    labels[n_labelled:] = NOT_LABELLED
+    return replace(prepared, evaluation=replace(prepared.evaluation, labels=labels)), encoders
+
+
+def test_labelled_evaluation_rows_correct_the_forecast_and_narrow_it_and_it_is_said():
+    plain = answer_questions(*make_problem(), FlatForecaster(0.8, width=0.15))
+    corrected = answer_questions(*with_eval_labels(120), FlatForecaster(0.8, width=0.15))
+    assert plain.eval_labels is None
+    given = corrected.eval_labels
+    assert given is not None and given.n_labelled == 120
+    assert given.before.q50 == pytest.approx(0.8) and given.q05 < given.estimate < given.q95 < 0.8
+    now, was = corrected.encoders[0].curve[0], plain.encoders[0].curve[0]
+    assert now.q95 - now.q05 < 0.8 * (was.q95 - was.q05) and now.q50 < was.q50
+    sentence = six_answers(corrected.to_json(), {})[1].sentence
+    assert "Your 120 labelled evaluation rows measure" in sentence and "without them the forecast was 80.0" in sentence
+    assert "labelled evaluation rows" not in six_answers(plain.to_json(), {})[1].sentence
+
+
+def test_few_labelled_evaluation_rows_change_nothing_and_it_is_said():
+    plain = answer_questions(*make_problem(), LawForecaster())
+    few = answer_questions(*with_eval_labels(12), LawForecaster())
+    assert few.eval_labels is None and few.encoders == plain.encoders
+    assert any("--eval-labels: not used (12 distinct" in warning for warning in few.warnings)
 
 
 def test_a_default_target_is_named_as_such():
