@@ -8,6 +8,7 @@ This module knows no ray and is open to every package; `UserError` lives here be
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -37,6 +38,9 @@ S3_ATTEMPTS = 8
 REMOTE_ATTEMPTS, FIRST_WAIT_S = 3, 0.5
 """Tries of a whole upload or download after that, for what no single request can mend (an upload whose end was confirmed to
 nobody, a connection that breaks in the middle of a file)."""
+
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(Exception):
@@ -422,6 +426,13 @@ def _temporary_beside(destination: Path | None) -> Iterator[Path]:
         yield temporary
     except PermissionError as error:
         raise UserError(f"{destination}: cannot write there ({error.strerror}); choose another --out folder") from error
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise UserError(
+                f"{destination}: no space left ({os.strerror(error.errno)}); free some and run the same command again: what is "
+                "done is kept"
+            ) from error
+        raise
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)

@@ -70,6 +70,20 @@ def split_shards(texts: Sequence[str], texts_per_shard: int) -> list[list[str]]:
     return [ordered[number::n_shards] for number in range(n_shards)]
 
 
+def missing_shards(texts: Sequence[str], missing: Sequence[str], texts_per_shard: int) -> list[list[str]]:
+    """The `missing` ones of `texts` in shards. Shards of all `texts` that are missing whole stay as they are, so that after an
+    interruption the same texts go through the encoder together, to the same bits; what is left of others is dealt out anew."""
+    lacking = set(missing)
+    whole, rest = [], []
+    for shard in split_shards(texts, texts_per_shard):
+        left = [text for text in shard if text in lacking]
+        if len(left) == len(shard):
+            whole.append(shard)
+        else:
+            rest += left
+    return whole + split_shards(rest, texts_per_shard)
+
+
 def plan_shards(
     cache: EmbeddingCache,
     info: EncoderInfo,
@@ -85,7 +99,7 @@ def plan_shards(
     views = sorted({resolve_view(info, view) for view in views})
     items = []
     cache.describe(info)
-    for shard in split_shards(cache.missing(texts, views), texts_per_shard):
+    for shard in missing_shards(texts, cache.missing(texts, views), texts_per_shard):
         key = segment_key(info.fingerprint, text_keys(shard), views)
         texts_key = f"{cache.prefix}/texts/{key}.parquet"
         if not cache.storage.exists(texts_key):
@@ -169,7 +183,7 @@ def embed_texts(
     UserError.
     """
     views = sorted({resolve_view(encoder.info, view) for view in views})
-    shards = split_shards(cache.missing(texts, views), texts_per_shard)
+    shards = missing_shards(texts, cache.missing(texts, views), texts_per_shard)
     cache.describe(encoder.info)
     total, n_there, n_missing = dict(_NOTHING_DONE), 0, sum(map(len, shards))
     for shard in shards:

@@ -14,6 +14,7 @@ from probes.embed import (
     ShardEncoder,
     embed_texts,
     embedding_inputs,
+    missing_shards,
     plan_shards,
     split_shards,
     task_matrix,
@@ -47,6 +48,16 @@ def test_shards_partition_the_texts_and_cost_alike() -> None:
     assert max(costs) <= 1.5 * min(costs)
     assert split_shards(TEXTS[::-1], 11) == shards
     assert split_shards([], 11) == []
+
+
+def test_an_interrupted_plan_keeps_its_shards_and_others_are_dealt_out_anew() -> None:
+    shards = split_shards(TEXTS, 10)
+    done = {text for shard in shards[::2] for text in shard}
+    assert missing_shards(TEXTS, [text for text in TEXTS if text not in done], 10) == shards[1::2]
+    more = [f"further text {number}" for number in range(15)]  # a task joins: no shard of all texts is missing whole
+    found = missing_shards([*TEXTS, *more], more, 10)
+    assert sorted(map(len, found)) == [7, 8] and sorted(text for shard in found for text in shard) == sorted(more)
+    assert missing_shards(TEXTS, [], 10) == []
 
 
 def test_a_job_from_plan_to_vectors(folder: Path, tmp_path: Path) -> None:
