@@ -63,7 +63,7 @@ def main() -> None:
 
 def run_once(config: StudyConfig, out: Path, n_workers: int, share: float = 1.0) -> dict[str, Any]:
     """The sweep of `config` over its first share of tasks, from nothing, and again; within a session of `n_workers`."""
-    for folder in ("probes", "parts", "costs"):
+    for folder in ("probes", "parts", "costs", "status", "tensorboard"):
         shutil.rmtree(out / folder, ignore_errors=True)
     n_tasks = max(1, round(share * len(config.tasks)))
     with Study(config, str(out), n_stages=4) as study:

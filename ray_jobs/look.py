@@ -1,4 +1,4 @@
-"""Look around: tasks, encoders, results, and whether this machine is ready."""
+"""Look around: tasks, encoders, and whether this machine is ready."""
 
 import importlib.metadata
 import importlib.util
@@ -7,12 +7,11 @@ import platform
 import shutil
 import sys
 
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cluster.storage import Storage, UserError
+from cluster.storage import UserError
 
 MIN_FREE_DISK_GB = 5
 MIN_MEMORY_GB = 6
@@ -71,33 +70,6 @@ def show_encoders(refs: list[str], *, trust_remote_code: bool = False) -> None:
     if mistakes:
         more = f" (and {len(mistakes) - 1} more wrong)" if len(mistakes) > 1 else ""
         raise UserError(f"{mistakes[0]}{more}")
-
-
-def show_results(out: str, metric: str) -> None:
-    """Print, for each task and encoder, the best view's mean metric by training size. Raises UserError."""
-    from probes.metrics import LOWER_IS_BETTER, METRICS
-    from probes.sweep import load_results
-
-    if metric not in METRICS:
-        raise UserError(f"--metric {metric}: unknown; choose {', '.join(METRICS[:-1])} or {METRICS[-1]}")
-    storage = Storage(out)
-    if not storage.keys("probes"):
-        raise UserError(f"{storage.uri}: no probe results there; run `neoberta sweep CONFIG.yaml --out {out}` first")
-    frame = load_results(storage).to_pandas()
-    chosen = frame[frame.C_selected & (frame.probe == "ridge")]
-    means = chosen.groupby(["task", "encoder", "layer", "pooling", "n_train"])[metric].mean().unstack("n_train")
-    largest = means.columns.max()
-    ascending = metric in LOWER_IS_BETTER
-    best = means.sort_values(largest, ascending=ascending).groupby(level=["task", "encoder"]).head(1).sort_index()
-    rows = [
-        (*(str(part) for part in index), *("" if np.isnan(value) else f"{value:.3f}" for value in row))
-        for index, row in zip(best.index, best.to_numpy(), strict=True)
-    ]
-    print_table(
-        f"{metric}, best view of each encoder, {len(frame):,} probes",
-        ("task", "encoder", "layer", "pooling", *(f"n={n}" for n in means.columns)),
-        rows,
-    )
 
 
 def run_doctor() -> int:

@@ -44,7 +44,7 @@ class ResultsTable:
         """Read the blocks that are there and were not read yet; whether there were any. Raises CorruptArtefactError."""
         new = [key for key in self._storage.keys("probes") if key not in self._read]
         for key in new:
-            rows = self._storage.read_table(key, self._columns).to_pandas()
+            rows = self._storage.read_table(key, self._columns).to_pandas().reindex(columns=self._columns)
             self.n_probes += len(rows)
             self._chosen.append(rows[rows.C_selected & (rows.probe == "ridge")])
             self._read.add(key)
