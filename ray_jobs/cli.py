@@ -151,11 +151,15 @@ def encoders(
 
 
 @app.command()
-def results(out: Out, metric: Annotated[str, typer.Option()] = "accuracy") -> None:
+def results(
+    out: Out,
+    metric: Annotated[str, typer.Option(help="Column of the results to show.")] = "accuracy",
+    watch: Annotated[bool, typer.Option("--watch", help="Follow a running sweep until it ends.")] = False,
+) -> None:
     """A table of a study's probes: the best view of each encoder on each task, by training size."""
-    from ray_jobs.look import show_results
+    from ray_jobs.results import show_results, watch_results
 
-    show_results(out, metric)
+    (watch_results if watch else show_results)(out, metric)
 
 
 @app.command()
