@@ -1,28 +1,37 @@
 """Ray Tune as a fan-out of keyed, idempotent pieces of work, and as a search.
 
 Invariants: a configuration that fails is reported as data and never ends the others; nothing is read back from Tune's own state
-(the pieces of work publish their results themselves), so each call has a fresh run name and its folder is removed afterwards.
+(the pieces of work publish their results themselves), so Tune keeps it in a temporary folder of this machine that is removed
+afterwards, and hardly ever writes it.
+
+On a cluster with an autoscaler, work that waits is what makes it grow: every piece that waits is a pending actor, up to all of
+them. `ray.autoscaler.sdk.request_resources` would do it too, but a cluster has only one such request: two sweeps would
+overwrite each other's, and it outlives a driver that is killed, so that nodes would stay for nobody.
 """
 
 import contextlib
 import json
 import math
 import os
-import uuid
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import ray.tune
 
 from cluster.attempts import attempt
-from cluster.resources import limit_threads, threads_for
-from cluster.session import route_logs
-from cluster.storage import Storage
+from cluster.resources import available_cpus, limit_threads, threads_for
+from cluster.session import is_embedded, route_logs
 
 Config = dict[str, Any]
 Run = Callable[[Config], dict[str, Any]]
 
+MAX_TRIALS = 1000
+"""Configurations that one run of Tune gets; more are run in waves. Tune keeps about 35 KB in this process for each trial that
+it has seen, and looks at all of them ever again; the start of a wave takes seconds."""
+
+_NEVER_S = 10**9
 _OUTCOME, _SCORE = "outcome", "score"  # what a trial reports to Tune: JSON, and the metric of a search
 
 
@@ -40,7 +49,6 @@ def fan_out(
     configs: Sequence[Config],
     *,
     name: str,
-    storage_dir: str,
     cpus: float = 1.0,
     max_failures: int = 3,
     on_done: Callable[[Outcome], None] | None = None,
@@ -51,7 +59,6 @@ def fan_out(
         run: A top-level function from and to what JSON can hold; idempotent, for it may be run again after a fault.
         configs: One piece of work each, best 5 to 60 seconds long: an empty one costs tens of milliseconds.
         name: Shown by Ray's tools.
-        storage_dir: Folder or URI that every node sees, for Tune's own run folder.
         cpus: CPUs, and BLAS threads, of one piece of work.
         max_failures: Further tries after an exception, or after the worker process or its node died. UserError: none.
         on_done: Called in this process as each configuration ends, in the order of ending.
@@ -59,16 +66,28 @@ def fan_out(
     Returns:
         One Outcome per configuration, in the order of `configs`.
     """
-    if not configs:
-        return []
+    outcomes: list[Outcome] = []
+    for start in range(0, len(configs), MAX_TRIALS):
+        outcomes += _wave(run, configs[start : start + MAX_TRIALS], name, cpus, max_failures, on_done)
+    return outcomes
+
+
+def _wave(
+    run: Run,
+    configs: Sequence[Config],
+    name: str,
+    cpus: float,
+    max_failures: int,
+    on_done: Callable[[Outcome], None] | None,
+) -> list[Outcome]:
     trials = _Trials(lambda config: configs[config["config_idx"]], on_done)
     _run_tune(
         {"run": run, "configs": list(configs), "max_failures": max_failures},
         trials,
         name=name,
-        storage_dir=storage_dir,
         cpus=cpus,
         max_failures=max_failures,
+        max_pending=available_cpus() if is_embedded() else len(configs),
         param_space={"config_idx": ray.tune.grid_search(list(range(len(configs))))},
         tune_config=ray.tune.TuneConfig(reuse_actors=True),
     )
@@ -85,7 +104,6 @@ def search(
     n_trials: int,
     seed: int,
     name: str,
-    storage_dir: str,
     cpus: float = 1.0,
     max_concurrent: int = 1,
     max_failures: int = 1,
@@ -105,7 +123,7 @@ def search(
         mode: "min" or "max".
         n_trials: How many trials to run now, besides the known ones.
         seed: Of the sampler.
-        name, storage_dir, cpus, max_failures, on_done: As in `fan_out`.
+        name, cpus, max_failures, on_done: As in `fan_out`.
         max_concurrent: Trials at once. More is faster and less informed.
         known: Finished trials, in the order of finishing, of this very space.
 
@@ -126,9 +144,9 @@ def search(
         {"run": objective, "metric": metric, "max_failures": max_failures},
         trials,
         name=name,
-        storage_dir=storage_dir,
         cpus=cpus,
         max_failures=max_failures,
+        max_pending=max_concurrent,
         param_space={},
         tune_config=ray.tune.TuneConfig(
             search_alg=proposals, num_samples=n_trials, max_concurrent_trials=max_concurrent, reuse_actors=True
@@ -200,33 +218,40 @@ def _run_tune(
     trials: _Trials,
     *,
     name: str,
-    storage_dir: str,
     cpus: float,
     max_failures: int,
+    max_pending: int,
     param_space: dict[str, Any],
     tune_config: ray.tune.TuneConfig,
 ) -> None:
-    storage, run_name = Storage(storage_dir), f"{name}-{uuid.uuid4().hex[:8]}"
-    if storage.is_local:
-        os.makedirs(storage.uri, exist_ok=True)
     route_logs()
     trainable = ray.tune.with_parameters(_Trial, n_threads=threads_for(cpus), **work)
-    run_config = ray.tune.RunConfig(
-        name=run_name,
-        storage_path=storage.uri,
-        verbose=0,
-        checkpoint_config=ray.tune.CheckpointConfig(checkpoint_at_end=False),
-        failure_config=ray.tune.FailureConfig(max_failures=max_failures),
-        callbacks=[trials],
-    )
-    tuner = ray.tune.Tuner(
-        ray.tune.with_resources(trainable, {"cpu": cpus}),
-        param_space=param_space,
-        tune_config=tune_config,
-        run_config=run_config,
-    )
-    try:
+    settings = {"TUNE_MAX_PENDING_TRIALS_PG": str(max_pending), "TUNE_GLOBAL_CHECKPOINT_S": str(_NEVER_S)}
+    with tempfile.TemporaryDirectory(prefix="neoberta-tune-", ignore_cleanup_errors=True) as folder, _environment(settings):
+        run_config = ray.tune.RunConfig(
+            name=name,
+            storage_path=folder,
+            verbose=0,
+            checkpoint_config=ray.tune.CheckpointConfig(checkpoint_at_end=False),
+            failure_config=ray.tune.FailureConfig(max_failures=max_failures),
+            callbacks=[trials],
+        )
+        tuner = ray.tune.Tuner(
+            ray.tune.with_resources(trainable, {"cpu": cpus}),
+            param_space=param_space,
+            tune_config=tune_config,
+            run_config=run_config,
+        )
         tuner.fit()
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Settings that Tune takes from the environment only, within the block; a user's own are kept."""
+    ours = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
     finally:
-        with contextlib.suppress(OSError):  # a straggler of an interrupted run may still be writing: it does no harm
-            storage.delete(run_name)
+        for name in ours:
+            del os.environ[name]

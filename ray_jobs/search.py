@@ -76,7 +76,6 @@ def search(study: Study, report: ProgressCallback, done: dict[str, Any]) -> Sear
             n_trials=config.n_trials - len(known),
             seed=study.config.seed,
             name="search",
-            storage_dir=study.ray_folder,
             max_concurrent=1,  # one after the other: an interrupted search then proposes what an undisturbed one would
             cpus=min(2, available_cpus()),
             known=[(entry["point"], {"predicted": entry["candidate"]["predicted"]}) for entry in known],

@@ -96,7 +96,7 @@ def fan_out_blocks(
         if outcome.error is None:
             on_done(ended)
 
-    outcomes = fan_out(run, blocks, name=name, storage_dir=study.ray_folder, on_done=count)
+    outcomes = fan_out(run, blocks, name=name, on_done=count)
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed:
         first = failed[0].config.get("blocks", [failed[0].config])[0]["key"]

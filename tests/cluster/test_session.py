@@ -113,10 +113,10 @@ before = dict(os.environ), signal.getsignal(signal.SIGTERM)
 facts = []
 for i in range(2):
     with session(n_cpus=1, log_path=Path("logs/ray.log")) as opened:
-        outcomes = fan_out(square, [{"x": 3}], name="t", storage_dir="out")
+        outcomes = fan_out(square, [{"x": 3}], name="t")
         shards = map_shards(Multiplier, [{"x": 2}, {"x": 3}], worker_kwargs={"factor": 2}, n_actors=2, cpus_per_actor=1)
         bad = {"how": "always", "name": "n", "tries": "tries"}
-        failed = fan_out(fail_as_told, [bad], name="f", storage_dir="out", max_failures=0)
+        failed = fan_out(fail_as_told, [bad], name="f", max_failures=0)
         facts.append([opened.address, outcomes[0].result["square"], [s["product"] for s in shards], failed[0].error])
 after = dict(os.environ), signal.getsignal(signal.SIGTERM)
 assert after == before, (set(after[0].items()) ^ set(before[0].items()), after[1])
@@ -181,7 +181,7 @@ def test_ends_with_its_process(tmp_path: Path, stop: signal.Signals) -> None:
     assert list((tmp_path / "t").iterdir()) == []
 
 
-FAN_OUT = 'fan_out(sleep, [item] * 4, name="t", storage_dir="out", on_done=say)'
+FAN_OUT = 'fan_out(sleep, [item] * 4, name="t", on_done=say)'
 MAP_SHARDS = "map_shards(Sleeper, [item] * 4, worker_kwargs={}, n_actors=1, cpus_per_actor=1, on_done=say)"
 
 

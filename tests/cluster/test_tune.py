@@ -1,5 +1,6 @@
 """fan_out and search on the shared Ray."""
 
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,15 @@ from typing import Any
 import cluster_work as work
 import pytest
 
-from cluster.storage import Storage
-
 SPACE = {"lr": ("loguniform", 1e-5, 1e-1), "depth": ("choice", [2, 4, 8])}
 
 
-def test_results_in_order_and_as_they_come(local_ray: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_results_in_order_and_as_they_come(
+    local_ray: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from cluster.tune import fan_out
 
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     configs = [{"x": x} for x in range(12)]
     seen, lock = [], threading.Lock()  # a lock cannot be pickled: on_done must stay in this process
 
@@ -22,21 +24,31 @@ def test_results_in_order_and_as_they_come(local_ray: Path, tmp_path: Path, capf
         with lock:
             seen.append(outcome)
 
-    outcomes = fan_out(work.square, configs, name="squares", storage_dir=str(tmp_path / "ray"), on_done=on_done)
+    outcomes = fan_out(work.square, configs, name="squares", on_done=on_done)
     assert [outcome.config for outcome in outcomes] == configs
     assert [outcome.result["square"] for outcome in outcomes] == [x**2 for x in range(12)]
     assert all(outcome.error is None and outcome.result["numpy"] == 0.5 for outcome in outcomes)
     assert sorted(outcome.config["x"] for outcome in seen) == list(range(12))
     assert len({outcome.result["pid"] for outcome in outcomes}) <= 2, "workers are reused"
-    assert Storage(tmp_path).keys() == [], "Tune's own folder is gone"
+    assert list(tmp_path.iterdir()) == [], "Tune's own folder is gone"
     assert "".join(capfd.readouterr()) == "", "nothing on the terminal"
+
+
+def test_waves_end_as_one_run(local_ray: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cluster import tune
+
+    monkeypatch.setattr(tune, "MAX_TRIALS", 4)
+    seen: list[Any] = []
+    outcomes = tune.fan_out(work.square, [{"x": x} for x in range(9)], name="waves", on_done=seen.append)
+    assert [outcome.result["square"] for outcome in outcomes] == [x**2 for x in range(9)]
+    assert sorted(outcome.config["x"] for outcome in seen) == list(range(9))
 
 
 @pytest.mark.ray  # imports it
 def test_nothing_to_do_needs_no_ray() -> None:
     from cluster.tune import fan_out
 
-    assert fan_out(work.square, [], name="none", storage_dir="/nonexistent/never/made") == []
+    assert fan_out(work.square, [], name="none") == []
 
 
 def test_failures_are_data(local_ray: Path, tmp_path: Path) -> None:
@@ -53,7 +65,7 @@ def test_failures_are_data(local_ray: Path, tmp_path: Path) -> None:
         "fine",
     ]
     configs = [{"name": f"c{i}", "how": how, "tries": str(tmp_path / f"{i}.txt")} for i, how in enumerate(hows)]
-    outcomes = fan_out(work.fail_as_told, configs, name="failures", storage_dir=str(tmp_path / "ray"), max_failures=1)
+    outcomes = fan_out(work.fail_as_told, configs, name="failures", max_failures=1)
     tries = [len((tmp_path / f"{i}.txt").read_text().splitlines()) for i in range(len(hows))]
     by_how = {how: (outcome, n) for how, outcome, n in zip(hows, outcomes, tries, strict=True)}
     assert by_how["fine"][0].result == {"n_tries": 1}
@@ -72,7 +84,7 @@ def test_failures_are_data(local_ray: Path, tmp_path: Path) -> None:
 def test_threads_follow_cpus(local_ray: Path, tmp_path: Path) -> None:
     from cluster.tune import fan_out
 
-    (outcome,) = fan_out(work.count_threads, [{}], name="threads", storage_dir=str(tmp_path), cpus=1.0)
+    (outcome,) = fan_out(work.count_threads, [{}], name="threads", cpus=1.0)
     assert outcome.result["omp"] == "1"
     assert outcome.result["blas"]
     assert set(outcome.result["blas"]) == {1}
@@ -81,7 +93,7 @@ def test_threads_follow_cpus(local_ray: Path, tmp_path: Path) -> None:
 def test_search_finds_and_goes_on_where_it_was(local_ray: Path, tmp_path: Path) -> None:
     from cluster.tune import search
 
-    options: dict[str, Any] = {"metric": "loss", "mode": "min", "seed": 3, "name": "search", "storage_dir": str(tmp_path)}
+    options: dict[str, Any] = {"metric": "loss", "mode": "min", "seed": 3, "name": "search"}
     seen: list[Any] = []
     whole = search(work.parabola, SPACE, n_trials=12, on_done=seen.append, **options)
     assert len(whole) == len(seen) == 12
@@ -107,7 +119,6 @@ def test_search_reports_unusable_metrics(local_ray: Path, tmp_path: Path) -> Non
         n_trials=6,
         seed=0,
         name="nan",
-        storage_dir=str(tmp_path),
         max_failures=0,
     )
     assert len(outcomes) == 6
