@@ -1,0 +1,230 @@
+"""A local autoscaling cluster: what a sweep does on one that grows and shrinks, tried on one machine.
+
+    python -m cluster.local --max-nodes 4
+
+A head node without CPUs, and up to `--max-nodes` worker nodes that Ray's autoscaler starts when work waits and ends when they
+are idle; a "node" is a set of processes on this machine, with as many CPUs as it is told to have. Invariants: everything
+listens on loopback, on ports and in a folder of its own, and demands a token; no other Ray on the machine is found, disturbed
+or stopped; its end (Ctrl-C) is that of its own processes, which are known by a mark in their environment.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+WORKER_TYPE = "worker"
+START_TIMEOUT_S, STOP_TIMEOUT_S = 120.0, 20.0
+_HEAD_TYPE = "ray.head.default"  # the fake provider's own name for it
+_MARK_ENV_VAR = "NEOBERTA_LOCAL_CLUSTER"
+_NODE_STORE_BYTES = 100 * 1024**2  # shared memory of a node: work travels as keys and paths
+_PORTS = (
+    "port",
+    "dashboard-port",
+    "dashboard-agent-listen-port",
+    "dashboard-agent-grpc-port",
+    "metrics-export-port",
+    "ray-client-server-port",
+)
+
+
+@dataclass(frozen=True)
+class LocalCluster:
+    """A running local cluster."""
+
+    address: str
+    """host:port of its GCS, for `--address`, in a process with `environment`."""
+    dashboard_url: str
+    folder: Path
+    """Its temporary folder, logs included (`session_latest/logs`)."""
+    token_path: Path
+    mark: str = field(repr=False)
+    """Value of NEOBERTA_LOCAL_CLUSTER in all its processes."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs in its environment to attach to the cluster."""
+        return {
+            "RAY_ADDRESS": self.address,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(self.token_path),
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's own switch for "this machine only": addresses are 127.0.0.1
+        }
+
+    def pids(self) -> list[int]:
+        """All its processes: the head's, the nodes' and the workers'."""
+        return _marked(self.mark)
+
+
+@contextlib.contextmanager
+def local_cluster(*, max_nodes: int, cpus_per_node: float = 2, idle_timeout_s: float = 60.0) -> Iterator[LocalCluster]:
+    """A cluster for the length of the block: a head with no CPU and from 0 to `max_nodes` nodes with `cpus_per_node` each,
+    which end when they were idle for `idle_timeout_s`. Raises TimeoutError, with what Ray printed, when it does not start."""
+    folder = Path(tempfile.mkdtemp(prefix="neoberta-local-", dir="/tmp"))  # short: it holds sockets
+    ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+    autoscaler_port, dashboard_port = _free_ports(2)
+    token_path = folder / "token"
+    with os.fdopen(os.open(token_path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+    cluster = LocalCluster(
+        address=f"127.0.0.1:{ports['port']}",
+        dashboard_url=f"http://127.0.0.1:{ports['dashboard-port']}",
+        folder=folder,
+        token_path=token_path,
+        mark=secrets.token_hex(8),
+    )
+    config_path = folder / "autoscaling.json"
+    config_path.write_text(json.dumps(_autoscaling_config(cluster.address, max_nodes, cpus_per_node, idle_timeout_s)))
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
+    command += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", "--include-dashboard=true", "--num-cpus=0"]
+    command += [f"--temp-dir={folder}", f"--object-store-memory={_NODE_STORE_BYTES}"]
+    command += [f"--autoscaling-config={config_path}", *(f"--{name}={port}" for name, port in ports.items())]
+    others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment = (
+        others
+        | cluster.environment
+        | {
+            _MARK_ENV_VAR: cluster.mark,
+            "RAY_FAKE_CLUSTER": "1",
+            "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+        "AUTOSCALER_HEARTBEAT_TIMEOUT_S": "5",  # how soon a node that died is replaced
+            "AUTOSCALER_METRIC_PORT": str(autoscaler_port),
+            "DASHBOARD_METRIC_PORT": str(dashboard_port),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),  # workers import what this process can
+        }
+    )
+    environment.pop("RAY_ADDRESS")  # a head has none to join
+    printed = folder / "head.out"
+    with open(printed, "wb") as output:
+        head = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        _wait_until_up(head, cluster.address, printed)
+        yield cluster
+    finally:
+        _end(head, cluster)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _autoscaling_config(address: str, max_nodes: int, cpus_per_node: float, idle_timeout_s: float) -> dict:
+    """Ray's cluster configuration for its fake multi-node provider, whole: the wheel ships no defaults for it."""
+    return {
+        "cluster_name": "local",
+        "max_workers": max_nodes,
+        "idle_timeout_minutes": idle_timeout_s / 60,
+        "upscaling_speed": float(max_nodes),
+        "provider": {
+            "type": "fake_multinode",
+            "gcs_address": address,
+            "launch_multiple": True,
+            "use_node_id_as_ip": True,  # all nodes have the address 127.0.0.1
+            "disable_node_updaters": True,
+            "disable_launch_config_check": True,
+        },
+        "available_node_types": {
+            _HEAD_TYPE: {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+            WORKER_TYPE: {
+                "resources": {"CPU": cpus_per_node, "object_store_memory": _NODE_STORE_BYTES},
+                "node_config": {},
+                "min_workers": 0,
+                "max_workers": max_nodes,
+            },
+        },
+        "head_node_type": _HEAD_TYPE,
+        "auth": {},
+        "head_node": {},
+        "file_mounts": {},
+        "cluster_synced_files": [],
+        "file_mounts_sync_continuously": False,
+        "rsync_exclude": [],
+        "rsync_filter": [],
+        "initialization_commands": [],
+        "setup_commands": [],
+        "head_setup_commands": [],
+        "worker_setup_commands": [],
+        "head_start_ray_commands": [],
+        "worker_start_ray_commands": [],
+    }
+
+
+def _free_ports(n: int) -> list[int]:
+    """Distinct ports that were free a moment ago."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(n)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _wait_until_up(head: subprocess.Popen[bytes], address: str, printed: Path) -> None:
+    """Until the GCS takes connections and the head's own start has ended."""
+    host, _, port = address.partition(":")
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and head.poll() is None:
+        if "Ray runtime started" in printed.read_text(errors="replace"):
+            with contextlib.suppress(OSError):
+                socket.create_connection((host, int(port)), timeout=5).close()
+                return
+        time.sleep(0.2)
+    raise TimeoutError(f"the local cluster did not start:\n{printed.read_text(errors='replace')}")
+
+
+def _marked(mark: str) -> list[int]:
+    """Processes with `mark` in their environment."""
+    wanted = f"{_MARK_ENV_VAR}={mark}\0".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # gone, or not ours
+                if wanted in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
+    return found
+
+
+def _end(head: subprocess.Popen[bytes], cluster: LocalCluster) -> None:
+    """Ask the head to end, then end what is left."""
+    head.send_signal(signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        head.wait(STOP_TIMEOUT_S)
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while time.monotonic() < deadline and (pids := cluster.pids()):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+    head.wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m cluster.local", description="A local autoscaling Ray cluster to try.")
+    parser.add_argument("--max-nodes", type=int, default=4, help="worker nodes that the autoscaler may start")
+    parser.add_argument("--cpus-per-node", type=float, default=2, help="CPUs that each is said to have")
+    parser.add_argument("--idle-timeout-s", type=float, default=60, help="seconds without work after which a node ends")
+    options = parser.parse_args()
+    if options.max_nodes < 1 or options.cpus_per_node <= 0 or options.idle_timeout_s <= 0:
+        parser.error("--max-nodes, --cpus-per-node and --idle-timeout-s must be positive")
+    with local_cluster(
+        max_nodes=options.max_nodes, cpus_per_node=options.cpus_per_node, idle_timeout_s=options.idle_timeout_s
+    ) as cluster:
+        print(f"A cluster of 0 to {options.max_nodes} nodes listens at {cluster.address} (dashboard: {cluster.dashboard_url}).")
+        print("In another terminal:\n")
+        print("  export " + " ".join(f"{name}={value}" for name, value in cluster.environment.items()))
+        print("  neoberta sweep CONFIG.yaml --out FOLDER --address auto\n\nCtrl-C ends it.", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+
+
+if __name__ == "__main__":
+    main()
