@@ -143,7 +143,7 @@ class LabelNext(AnswerPart):
     text_pair: str | None = None
     score: float
     """In [0, 1], comparable only within this list."""
-    reason: Literal["uncovered region", "uncertain", "rare class"]
+    reason: Literal["uncovered region", "uncertain", "rare class", "typical"]
     why: str
     """The reason in a sentence."""
 

@@ -1,8 +1,10 @@
 """Question 3, first half: which unlabelled rows to label next, each with its reason.
 
-With few labels typical rows of regions without a label teach most; with many, rows that the probe cannot decide (TypiClust,
-Hacohen et al. 2022, arXiv 2202.02794). The two are weighed by rows per class; rare classes are sought at any size. Rows are
-picked one by one, and each pick makes its neighbourhood less interesting, so that a batch does not say one thing twenty times.
+Every evaluation row has an interest: that the probe hesitates over it, that it lies where many evaluation rows and few labelled
+ones are, or that it may be of a class with few labels. The batch is then spread over the interesting rows by weighted
+k-means, one row a cell, so that it does not say one thing twenty times (Zhdanov 2019, arXiv 1901.05954). With few labels the
+probe's word counts little, and the cells are those of all rows: typical rows teach most then, uncertain ones later (TypiClust,
+Hacohen et al. 2022, arXiv 2202.02794). Strategies that were tried beside it: docs/benchmarks.md.
 """
 
 from collections.abc import Sequence
@@ -10,8 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BALANCE_ROWS_PER_CLASS = 32
-"""Labelled rows per class at which typical and uncertain rows weigh the same."""
+SURE_ROWS_PER_CLASS = 16
+"""Labelled rows per class from which the probe's hesitation counts in full."""
+CANDIDATES_PER_PICK = 10
+"""The batch is spread over so many rows per pick, the most interesting ones (over all rows where there is hardly a label)."""
 MAX_REGIONS = 40
 LABELS_PER_REGION = 3
 """Labelled rows that a region has on average: with fewer, many would be without one by chance."""
@@ -21,10 +25,8 @@ SIGNIFICANT_Z = 2.0
 RARE_SHARE = 0.5
 """A class is rare below this share of an equal share."""
 RARE_WEIGHT = 0.7
-CROWDING = 0.6
-"""What a pick leaves of the interest of its region's other rows."""
-SAME_COSINE = 0.97
-"""Rows closer than this to a picked one are not picked."""
+HESITANT_MARGIN = 0.5
+"""A lead of the likeliest class over the second below which the probe hesitates."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,6 @@ class Regions:
 
     of_eval: np.ndarray
     """(m,) cell of each evaluation row."""
-    typicality: np.ndarray
-    """(m,) in (0, 1]: 1 for the row nearest its cell's centre."""
     eval_counts: np.ndarray
     train_counts: np.ndarray
 
@@ -65,15 +65,9 @@ def find_regions(X: np.ndarray, X_eval: np.ndarray, *, n_regions: int, seed: int
     nearest."""
     from sklearn.cluster import KMeans
 
-    of_eval, of_train = _unit(X_eval), _unit(X)
-    cells = KMeans(n_regions, n_init=1, max_iter=50, random_state=seed).fit(of_eval)
-    distance = np.linalg.norm(of_eval - cells.cluster_centers_[cells.labels_], axis=1)
-    typicality = np.empty(len(of_eval))
-    for cell in range(n_regions):
-        inside = np.flatnonzero(cells.labels_ == cell)
-        typicality[inside[np.argsort(distance[inside], kind="stable")]] = 1 - np.arange(len(inside)) / max(len(inside), 1)
-    train_counts = np.bincount(cells.predict(of_train), minlength=n_regions)
-    return Regions(cells.labels_, typicality, np.bincount(cells.labels_, minlength=n_regions), train_counts)
+    cells = KMeans(n_regions, n_init=1, max_iter=20, random_state=seed).fit(_unit(X_eval))
+    train_counts = np.bincount(cells.predict(_unit(X)), minlength=n_regions)
+    return Regions(cells.labels_, np.bincount(cells.labels_, minlength=n_regions), train_counts)
 
 
 def label_next(
@@ -86,9 +80,10 @@ def label_next(
     n_rows: int = 20,
     seed: int = 0,
 ) -> list[Pick]:
-    """At most `n_rows` rows of X_eval (m, d), most useful first; X (n, d) are the labelled rows with y (n,) int64.
+    """At most `n_rows` distinct rows of X_eval (m, d), most useful first; X (n, d) are the labelled rows with y (n,) int64.
 
-    `probabilities` (m, K): the probe's, for X_eval. Deterministic given `seed`. Empty when there are no evaluation rows.
+    `probabilities` (m, K): the probe's, for X_eval. A pick's score is the interest of the rows it stands for, as a share of the
+    greatest. Deterministic given `seed`. Empty when there are no evaluation rows.
     """
     n_eval, n_classes = len(X_eval), len(label_names)
     if n_eval == 0:
@@ -96,56 +91,84 @@ def label_next(
     wanted = max(len(X) // LABELS_PER_REGION, n_rows // 2)
     n_regions = int(np.clip(min(wanted, n_eval // MIN_ROWS_PER_REGION), 1, MAX_REGIONS))
     regions = find_regions(X, X_eval, n_regions=n_regions, seed=seed)
-    typical = typical_weight(len(y), n_classes)
+    trust = probe_trust(len(y), n_classes)
     margin, second, first = _margins(probabilities)
-    rarity = _rarity(y, n_classes)
-    rare = probabilities * rarity
+    rare = probabilities * _rarity(y, n_classes)
     deficit = regions.deficit
-    uncovered = (deficit / deficit.max() if deficit.max() > 0 else deficit)[regions.of_eval] * np.sqrt(regions.typicality)
-    parts = np.stack([typical * uncovered, (1 - typical) * (1 - margin), RARE_WEIGHT * rare.max(axis=1)])  # (3, m)
-    unit = _unit(X_eval)
-    free = np.ones(n_eval, dtype=bool)
-    picks: list[Pick] = []
-    while len(picks) < min(n_rows, n_eval) and free.any():
-        scores = np.where(free, parts.max(axis=0), -1.0)
-        row = int(scores.argmax())
+    uncovered = (deficit / deficit.max() if deficit.max() > 0 else deficit)[regions.of_eval]
+    parts = np.stack([uncovered, (1 - margin) ** trust, RARE_WEIGHT * rare.max(axis=1)])  # (3, m)
+    interest = parts.max(axis=0)
+    n_candidates = max(CANDIDATES_PER_PICK * n_rows, round((1 - trust) * n_eval))
+    rows, share = spread(_unit(X_eval), interest, n_rows, n_candidates, seed=seed)
+    picks = []
+    for row, score in zip(rows.tolist(), share.tolist(), strict=True):
         kind, cell = int(parts[:, row].argmax()), int(regions.of_eval[row])
-        if scores[row] <= 0:
-            break
         if kind == 0:
             reason, why = "uncovered region", _why_uncovered(regions, cell)
-        elif kind == 1:
+        elif kind == 2:
+            reason, why = "rare class", _why_rare(int(rare[row].argmax()), probabilities[row], y, label_names)
+        elif margin[row] < HESITANT_MARGIN:
             reason, why = "uncertain", _why_uncertain(probabilities[row], int(first[row]), int(second[row]), label_names)
         else:
-            reason, why = "rare class", _why_rare(int(rare[row].argmax()), probabilities[row], y, label_names)
-        picks.append(Pick(row, float(np.clip(scores[row], 0.0, 1.0)), reason, why))
-        parts[kind, regions.of_eval == cell] *= CROWDING
-        free &= unit @ unit[row] < SAME_COSINE
-        free[row] = False
+            reason, why = "typical", _why_typical(regions, cell)
+        picks.append(Pick(row, score, reason, why))
     return picks
 
 
-def typical_weight(n_train: int, n_classes: int) -> float:
-    """Weight in (0, 1) of typical over uncertain rows: falls with the labelled rows per class, 1/2 at
-    `BALANCE_ROWS_PER_CLASS`."""
-    return 1 / (1 + n_train / n_classes / BALANCE_ROWS_PER_CLASS)
+def spread(
+    unit: np.ndarray, interest: np.ndarray, n_rows: int, n_candidates: int, *, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, scores): one row of each of `n_rows` k-means cells of the `n_candidates` most interesting rows, weighted by
+    `interest` (m,): that of the least squared distance to its centre over its interest. By falling interest of the whole
+    cell, as a share of the first's.
+
+    `unit` (m, d) are unit vectors. Fewer rows where candidates coincide.
+    """
+    from sklearn.cluster import KMeans
+
+    candidates = np.argsort(-interest, kind="stable")[: max(n_candidates, 1)]
+    candidates = candidates[interest[candidates] > 0]
+    distinct = len(np.unique(unit[candidates], axis=0)) if len(candidates) else 0
+    n_cells = min(n_rows, distinct)
+    if n_cells == 0:
+        return np.array([], dtype=np.int64), np.array([])
+    weights = interest[candidates].astype(np.float64)
+    cells = KMeans(n_cells, n_init=1, max_iter=20, random_state=seed).fit(unit[candidates], sample_weight=weights)
+    distance = ((unit[candidates] - cells.cluster_centers_[cells.labels_]) ** 2).sum(axis=1)
+    total = np.bincount(cells.labels_, weights, minlength=n_cells)
+    by_cell = np.lexsort((distance / weights, cells.labels_))
+    filled, first = np.unique(cells.labels_[by_cell], return_index=True)
+    order = np.argsort(-total[filled], kind="stable")
+    return candidates[by_cell[first]][order], (total[filled] / total.max())[order]
+
+
+def probe_trust(n_train: int, n_classes: int) -> float:
+    """In (0, 1]: how far the probe's hesitation is believed; grows with the labelled rows per class to 1 at
+    `SURE_ROWS_PER_CLASS`."""
+    return min(n_train / n_classes / SURE_ROWS_PER_CLASS, 1.0)
 
 
 def strategy(n_train: int, n_classes: int) -> str:
-    """The weighing in words."""
-    weight = typical_weight(n_train, n_classes)
-    return (
-        f"with {n_train / n_classes:.0f} labelled rows a class, typical rows of regions without labels weigh {weight:.0%}, "
-        f"rows that the probe cannot decide {1 - weight:.0%}"
-    )
+    """What the batch is chosen by, in words."""
+    rows, trust = f"with {n_train / n_classes:.0f} labelled rows a class", probe_trust(n_train, n_classes)
+    if trust < 1:
+        return (
+            f"{rows} the probe is believed {trust:.0%}: rows that are typical of many count beside those that it cannot decide"
+        )
+    return f"{rows}, rows that the probe cannot decide, spread over the evaluation sample so that each stands for others"
 
 
 def _why_uncovered(regions: Regions, cell: int) -> str:
-    n_train, n_eval = int(regions.train_counts.sum()), int(regions.eval_counts.sum())
-    share = regions.eval_counts[cell] / n_eval
-    return (
-        f"typical of {share:.0%} of the evaluation rows, where {int(regions.train_counts[cell])} of {n_train} labelled rows lie"
-    )
+    n_train = int(regions.train_counts.sum())
+    return f"{_share(regions, cell)}, where {int(regions.train_counts[cell])} of {n_train} labelled rows lie"
+
+
+def _why_typical(regions: Regions, cell: int) -> str:
+    return f"{_share(regions, cell)}; the probe has seen too little to say more"
+
+
+def _share(regions: Regions, cell: int) -> str:
+    return f"typical of {regions.eval_counts[cell] / int(regions.eval_counts.sum()):.0%} of the evaluation rows"
 
 
 def _why_uncertain(probabilities: np.ndarray, first: int, second: int, label_names: Sequence[str]) -> str:

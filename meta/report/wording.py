@@ -197,6 +197,7 @@ def _label(answers: Mapping[str, Any]) -> str:
             "uncovered region": "of kinds with few or no labels",
             "uncertain": "uncertain",
             "rare class": "likely of a rare class",
+            "typical": "typical of many",
         }
         rows = f"{len(picks)} rows" if len(picks) > 1 else "row"
         first = f"Label the {rows} listed below next ({', '.join(f'{n} {kinds.get(r, r)}' for r, n in reasons)})"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from meta.label_next import find_regions, label_next, strategy, typical_weight
+from meta.label_next import SURE_ROWS_PER_CLASS, find_regions, label_next, probe_trust, spread, strategy
 
 NAMES = ("red", "green", "blue")
 
@@ -56,10 +56,23 @@ def test_copies_of_a_picked_row_are_not_picked(problem):
     assert sum(pick.reason == "uncertain" and probabilities[pick.row_idx].max() == 0.5 for pick in picks) == 1
 
 
-def test_typical_gives_way_to_uncertain_as_labels_grow():
-    weights = [typical_weight(n, 2) for n in (4, 64, 4000)]
-    assert weights[0] > 0.9 and weights[1] == 0.5 and weights[2] < 0.05
-    assert f"weigh {typical_weight(10, 2):.0%}" in strategy(10, 2) and "cannot decide" in strategy(1000, 2)
+def test_typical_gives_way_to_uncertain_as_labels_grow(problem):
+    trust = [probe_trust(n, 2) for n in (4, SURE_ROWS_PER_CLASS, 4000)]
+    assert trust == [2 / SURE_ROWS_PER_CLASS, 0.5, 1.0]
+    assert "believed 50%" in strategy(SURE_ROWS_PER_CLASS, 2) and "cannot decide, spread over" in strategy(1000, 2)
+    few = label_next(problem["X"][::7], problem["y"][::7], problem["X_eval"], problem["probabilities"], NAMES, n_rows=12)
+    assert any(pick.reason == "typical" and "of the evaluation rows" in pick.why for pick in few)
+
+
+def test_a_batch_is_spread_over_the_interesting_rows():
+    rng = np.random.default_rng(0)
+    of_row = np.arange(100) % 5
+    unit = np.eye(8)[of_row] + 0.01 * rng.standard_normal((100, 8))
+    interest = np.where(of_row == 4, 0.0, 1.0 + of_row)
+    rows, scores = spread(unit, interest, 4, 80, seed=0)
+    assert of_row[rows].tolist() == [3, 2, 1, 0]  # a row of each interesting kind, the most interesting first
+    assert scores == pytest.approx([1.0, 3 / 4, 2 / 4, 1 / 4])
+    assert len(spread(unit, np.zeros(100), 4, 80, seed=0)[0]) == 0
 
 
 def test_balanced_cells_have_no_deficit():
