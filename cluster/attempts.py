@@ -1,14 +1,24 @@
-"""One piece of work, tried a few times where it runs, its failure turned into data."""
+"""Trying again: one policy of waiting, for pieces of work where they run and for calls to a cluster that does not answer."""
 
 import json
+import random
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from cluster.storage import UserError
 
-_FIRST_WAIT_S = 0.1
+FIRST_WAIT_S = 0.1
+LONGEST_WAIT_S = 30.0
+
+Result = TypeVar("Result")
+
+
+def wait_s(i_try: int, *, first_s: float = FIRST_WAIT_S, longest_s: float = LONGEST_WAIT_S) -> float:
+    """How long to wait after failure number `i_try` (from 0): twice as long each time up to `longest_s`, of which a random half
+    is left out, so that a thousand workers that failed together do not come back together."""
+    return min(longest_s, first_s * 2**i_try) * random.uniform(0.5, 1.0)
 
 
 def attempt(run: Callable[[dict[str, Any]], dict[str, Any]], config: dict[str, Any], max_failures: int) -> str:
@@ -28,8 +38,25 @@ def attempt(run: Callable[[dict[str, Any]], dict[str, Any]], config: dict[str, A
             traceback.print_exc()
             failure = json.dumps({"error": f"{type(error).__name__}: {error}", "is_user_error": False})
         if i_try < max_failures:
-            time.sleep(_FIRST_WAIT_S * 2**i_try)
+            time.sleep(wait_s(i_try))
     return failure
+
+
+def patiently(
+    call: Callable[[], Result],
+    errors: tuple[type[Exception], ...],
+    *,
+    n_tries: int,
+    first_s: float = FIRST_WAIT_S,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Result:
+    """`call()`, tried again after each of `errors`, `n_tries` times in all. Raises the last one."""
+    for i_try in range(n_tries - 1):
+        try:
+            return call()
+        except errors:
+            sleep(wait_s(i_try, first_s=first_s))
+    return call()
 
 
 def _plain(value: Any) -> Any:

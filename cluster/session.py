@@ -21,8 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ray
+from ray.exceptions import AuthenticationError
 
 from cluster import compat
+from cluster.authentication import AUTH_MODE_ENV_VAR, TOKEN_REMEDY, find_token, is_jobs_url
+from cluster.environment import environment
 from cluster.resources import OBJECT_STORE_BYTES, available_cpus, local_cpus
 from cluster.storage import UserError
 
@@ -58,6 +61,8 @@ class Session:
     """CPUs of the cluster when the session was opened."""
     is_embedded: bool
     """Whether this process started the Ray and will stop it."""
+    dashboard_url: str | None = None
+    """Of the cluster that this process attached to, where it has a dashboard."""
 
 
 @contextlib.contextmanager
@@ -77,17 +82,18 @@ def session(address: str | None = None, *, n_cpus: int | None = None, log_path: 
         if ray.is_initialized():
             yield _describe(is_embedded=False)
             return
-        stack.enter_context(_environment(_QUIET_ENV))
+        dashboard_url = None
+        stack.enter_context(environment(_QUIET_ENV))
         handler = stack.enter_context(_quiet(log_path))
         take_sigterm = stack.enter_context(_sigterm_kept())
         if address is None:
             stack.enter_context(_embedded(n_cpus or local_cpus(), log_path))
         else:
-            stack.enter_context(_attached(address, log_path))
+            dashboard_url = stack.enter_context(_attached(address, log_path))
         logging.getLogger("ray").handlers = [handler]  # ray.init cleared them
         route_logs()
         take_sigterm()
-        yield _describe(is_embedded=address is None)
+        yield _describe(is_embedded=address is None, dashboard_url=dashboard_url)
 
 
 def is_embedded() -> bool:
@@ -106,8 +112,8 @@ def route_logs() -> None:
                     logger.removeHandler(handler)
 
 
-def _describe(is_embedded: bool) -> Session:
-    return Session(ray.get_runtime_context().gcs_address, available_cpus(), is_embedded)
+def _describe(is_embedded: bool, dashboard_url: str | None = None) -> Session:
+    return Session(ray.get_runtime_context().gcs_address, available_cpus(), is_embedded, dashboard_url)
 
 
 @contextlib.contextmanager
@@ -115,11 +121,11 @@ def _embedded(n_cpus: int, log_path: Path | None) -> Iterator[None]:
     _remove_dead_folders()
     folder = Path(tempfile.mkdtemp(prefix=f"{_TEMP_PREFIX}{os.getpid()}-", dir=_short_temp_dir()))
     try:
-        with _environment(_EMBEDDED_ENV | {"RAY_AUTH_TOKEN": _TOKEN, _EMBEDDED_MARK: str(os.getpid())}):
+        with environment(_EMBEDDED_ENV | {"RAY_AUTH_TOKEN": _TOKEN, _EMBEDDED_MARK: str(os.getpid())}):
             compat.read_authentication_again()
             try:
                 imports = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # workers import what this process can
-                with compat.embedded_node(), _environment(imports), _stderr_into(log_path):
+                with compat.embedded_node(), environment(imports), _stderr_into(log_path):
                     ray.init(
                         address="local",
                         num_cpus=n_cpus,
@@ -139,20 +145,31 @@ def _embedded(n_cpus: int, log_path: Path | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _attached(address: str, log_path: Path | None) -> Iterator[None]:
-    try:
-        host, _, port = address.rpartition(":")
-        if host and port.isdigit():
-            socket.create_connection((host, int(port)), timeout=10).close()  # Ray itself would knock for minutes
-        with _stderr_into(log_path):
-            ray.init(address=address, configure_logging=False, log_to_driver=False)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"--address {address}: no Ray there ({reason}); leave --address out to run on this machine") from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
+def _attached(address: str, log_path: Path | None) -> Iterator[str | None]:
+    """Yields the dashboard's URL."""
+    if is_jobs_url(address):
+        raise ValueError(f"{address} is where jobs are submitted; a process attaches to host:port or auto")
+    mode = {AUTH_MODE_ENV_VAR: "token"} if AUTH_MODE_ENV_VAR not in os.environ and find_token() else {}
+    with environment(mode):  # `ray start` does the same: where there is a token it counts
+        compat.read_authentication_again()
+        try:
+            host, _, port = address.rpartition(":")
+            if host and port.isdigit():
+                socket.create_connection((host, int(port)), timeout=10).close()  # Ray itself would knock for minutes
+            with _stderr_into(log_path):
+                context = ray.init(address=address, configure_logging=False, log_to_driver=False)
+        except AuthenticationError as error:
+            raise UserError(f"--address {address}: the cluster asks for a token, or for another one; {TOKEN_REMEDY}") from error
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"--address {address}: no Ray there ({reason}); leave --address out to run on this machine"
+            ) from error
+        try:
+            yield f"http://{context.dashboard_url}" if context.dashboard_url else None
+        finally:
+            ray.shutdown()
+    compat.read_authentication_again()
 
 
 @contextlib.contextmanager
@@ -169,20 +186,6 @@ def _stderr_into(log_path: Path | None) -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(log)
-
-
-@contextlib.contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextlib.contextmanager

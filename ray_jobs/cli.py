@@ -6,11 +6,15 @@ Exit codes: 0 done, 1 failed, 2 the user's mistake, 130 stopped.
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from cluster.storage import CorruptArtefactError, UserError
+from ray_jobs.cluster_options import ClusterOptions, runs_on_cluster
+
+if TYPE_CHECKING:
+    from ray_jobs.study import StudyConfig
 
 app = typer.Typer(
     name="neoberta",
@@ -20,12 +24,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+cache_app = typer.Typer(help="Embedding caches: what is there, is it whole, what is unused.", no_args_is_help=True)
+app.add_typer(cache_app, name="cache")
+
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises for an unknown command or option (it has no public name of its own)."""
 
 Out = Annotated[str, typer.Option("--out", help="Folder (or s3://, gs:// URI) for everything the command makes.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="key=value over the YAML; dots go into sections. Repeatable.")]
-Address = Annotated[str | None, typer.Option(help="'auto' attaches to the Ray cluster this runs on. Default: an embedded Ray.")]
+JobsAddress = Annotated[str, typer.Option("--address", help="The head's dashboard: http(s)://head:8265.")]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Also without a token or encryption.")]
+JobId = Annotated[str, typer.Argument(help="As `neoberta jobs ls` lists it.", show_default=False)]
 Config = Annotated[Path, typer.Argument(help="A study's YAML (see ray_jobs/configs).", show_default=False)]
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Let an hf: encoder run the Python code that it brings. Read it first.")
@@ -36,32 +45,49 @@ Tasks = Annotated[
 
 
 @app.command()
+@runs_on_cluster
 def pilot(
     preset: Annotated[str, typer.Option(help="smoke (minutes), laptop, or full (a cluster).")] = "laptop",
     out: Out = "",
     tasks: Tasks = None,
     overrides: Set = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with its counts and costs; do nothing.")] = False,
-    address: Address = None,
+    *,
+    cluster: ClusterOptions,
 ) -> None:
     """The whole study, end to end: tasks, NeoBERTas, embeddings, sweep, metamodel, answers, meta-search, report."""
     from ray_jobs.pilot import run_pilot
     from ray_jobs.study import load_preset
 
-    config = load_preset(preset, overrides or [], tasks or [])
-    run_pilot(config, out=out or f"pilot-{preset}", dry_run=dry_run, address=address)
+    config, out = load_preset(preset, overrides or [], tasks or []), out or f"pilot-{preset}"
+    if cluster.submits and not dry_run:
+        _submit_study(cluster, config, out)
+    run_pilot(config, out=out, dry_run=dry_run, address=cluster.address)
+
+
+def _submit_study(cluster: ClusterOptions, study: "StudyConfig", out: str, file: Path | None = None) -> NoReturn:
+    from ray_jobs.submit import submit_study
+
+    raise typer.Exit(submit_study(cluster, study, out, file))
+
+
+def _run_stage(stage: str, config: Path, out: str, overrides: list[str], cluster: ClusterOptions) -> None:
+    from ray_jobs.pilot import run_stage
+    from ray_jobs.study import load_study
+
+    study = load_study(config, overrides)
+    out = out or f"pilot-{study.name}"
+    if cluster.submits:
+        _submit_study(cluster, study, out, config)
+    run_stage(stage, study, out=out, address=cluster.address)
 
 
 def _stage_command(stage: str, summary: str) -> None:
-    def command(config: Config, out: Out = "", overrides: Set = None, address: Address = None) -> None:
-        from ray_jobs.pilot import run_stage
-        from ray_jobs.study import load_study
-
-        study = load_study(config, overrides or [])
-        run_stage(stage, study, out=out or f"pilot-{study.name}", address=address)
+    def command(config: Config, out: Out = "", overrides: Set = None, *, cluster: ClusterOptions) -> None:
+        _run_stage(stage, config, out, overrides or [], cluster)
 
     command.__doc__ = summary
-    app.command(stage)(command)
+    app.command(stage)(runs_on_cluster(command))
 
 
 _stage_command("tokenizer", "Train the study's tokenizer (and whatever it stands on that is not there yet).")
@@ -70,20 +96,18 @@ _stage_command("embed", "Encode every text of the study's tasks once per encoder
 
 
 @app.command()
+@runs_on_cluster
 def sweep(
     config: Config,
     out: Out = "",
     probes: Annotated[str | None, typer.Option(help="Kinds of probe, fitted everywhere: ridge,logistic.")] = None,
     overrides: Set = None,
-    address: Address = None,
+    *,
+    cluster: ClusterOptions,
 ) -> None:
     """Fit the study's linear probes: one Parquet row a probe."""
-    from ray_jobs.pilot import run_stage
-    from ray_jobs.study import load_study
-
     forced = [] if probes is None else [f"sweep.probes=[{probes}]", "sweep.logistic_where=everywhere"]
-    study = load_study(config, [*(overrides or []), *forced])
-    run_stage("sweep", study, out=out or f"pilot-{study.name}", address=address)
+    _run_stage("sweep", config, out, [*(overrides or []), *forced], cluster)
 
 
 _stage_command("fit", "Fit, calibrate and evaluate the metamodel on the study's probes.")
@@ -92,6 +116,7 @@ _stage_command("report", "Write the study's HTML report (and whatever it stands 
 
 
 @app.command()
+@runs_on_cluster
 def characterize(
     train: Annotated[Path, typer.Option(help="Labelled rows: .csv, .tsv, .jsonl or .parquet.")],
     eval_path: Annotated[Path | None, typer.Option("--eval", help="Unlabelled rows the classifier will meet.")] = None,
@@ -108,10 +133,17 @@ def characterize(
         bool, typer.Option("--eval-labels", help="Use the labels that --eval has (20 or more) to correct the forecast.")
     ] = False,
     metamodel: Annotated[str | None, typer.Option(help="Folder of a metamodel; default: the one that ships.")] = None,
-    address: Address = None,
     trust_remote_code: TrustRemoteCode = False,
+    *,
+    cluster: ClusterOptions,
 ) -> None:
     """Answer the six questions for your own data: writes answers.json and report.html."""
+    if cluster.submits:
+        from ray_jobs.submit import submit_characterize
+
+        files = {"train": train, "eval_path": eval_path}
+        code = submit_characterize(cluster, out=out, files=files, encoders=encoder or (), metamodel=metamodel)
+        raise typer.Exit(code)
     from ray_jobs.characterize import run_characterize
 
     run_characterize(
@@ -126,7 +158,7 @@ def characterize(
         label_column=label_column,
         eval_labels=eval_labels,
         metamodel=metamodel,
-        address=address,
+        address=cluster.address,
         trust_remote_code=trust_remote_code,
     )
 
@@ -162,12 +194,73 @@ def results(
     (watch_results if watch else show_results)(out, metric)
 
 
+@cache_app.command("ls")
+def cache_ls(out: Out) -> None:
+    """List the encoders whose vectors are kept: texts, views, size, last use."""
+    from ray_jobs.cache import show_caches
+
+    show_caches(out)
+
+
+@cache_app.command("verify")
+def cache_verify(out: Out) -> None:
+    """Read every vector and check it; names the damaged files (exit code 1)."""
+    from ray_jobs.cache import check_caches
+
+    raise typer.Exit(check_caches(out))
+
+
+@cache_app.command("prune")
+def cache_prune(
+    out: Out,
+    older_than: Annotated[str, typer.Option(help="Last used longer ago than this: 12h, 30d, 8w.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
+) -> None:
+    """Remove vectors that were not used for so long, and what killed jobs left."""
+    from ray_jobs.cache import prune
+
+    prune(out, older_than, dry_run=dry_run)
+
+
 @app.command()
 def doctor() -> None:
     """Check this machine: versions, compiler, DeepSpeed's operator, cores, memory, disk, the offline encoder."""
     from ray_jobs.look import run_doctor
 
     raise typer.Exit(run_doctor())
+
+
+jobs = typer.Typer(help="The jobs that were submitted to a cluster.", no_args_is_help=True)
+app.add_typer(jobs, name="jobs")
+
+
+@jobs.command("ls")
+def jobs_ls(address: JobsAddress, insecure: Insecure = False) -> None:
+    """List them, the newest last."""
+    from ray_jobs.jobs import show_jobs
+
+    show_jobs(address, insecure=insecure)
+
+
+@jobs.command("logs")
+def jobs_logs(
+    job_id: JobId,
+    address: JobsAddress,
+    following: Annotated[bool, typer.Option("--follow", "-f", help="Until it ends; its exit code becomes this one's.")] = False,
+    insecure: Insecure = False,
+) -> None:
+    """Print what a job has printed."""
+    from ray_jobs.jobs import show_logs
+
+    raise typer.Exit(show_logs(address, job_id, following=following, insecure=insecure))
+
+
+@jobs.command("stop")
+def jobs_stop(job_id: JobId, address: JobsAddress, insecure: Insecure = False) -> None:
+    """Stop a job; the same command goes on where it was."""
+    from ray_jobs.jobs import stop_job
+
+    raise typer.Exit(stop_job(address, job_id, insecure=insecure))
 
 
 def _show_warning(message: Warning | str, category: type[Warning], filename: str, *_: object) -> None:

@@ -1,5 +1,6 @@
 """The vectors of a user's samples (`meta.embed_sample`), with Ray for what is too much for one process."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ def embed_by_ray_if_many(
     address: str | None = None,
     log_path: Path | None = None,
     trust_remote_code: bool = False,
+    say: Callable[[str], object] = print,
 ) -> EmbeddedEncoder:
     """As `meta.embed_sample.embed_sample`; Ray (embedded, or at `address`) is started only for many missing texts. Raises
     UserError."""
@@ -36,7 +38,9 @@ def embed_by_ray_if_many(
             encode_here(encoder, cache, inputs, progress=report)
             return
         items = [item for texts, wanted in inputs for item in plan_shards(cache, encoder.info, texts, wanted, TEXTS_PER_SHARD)]
-        with _session(address, log_path):
+        with _session(address, log_path) as opened:
+            if opened.dashboard_url:
+                say(f"Ray dashboard: {opened.dashboard_url}")
             _embed_by_ray(ref, encoder.info.precision, items, storage, report, trust_remote_code)
 
     return embed_sample(ref, task, storage, report, trust_remote_code=trust_remote_code, encode_missing=encode)

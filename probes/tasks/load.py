@@ -16,11 +16,17 @@ from probes.tasks.task import Task
 
 def check_task(ref: str) -> None:
     """Raises UserError for a reference to a file or folder that is not there; a data set of the hub is not looked up."""
-    source, _ = split_reference(ref)
-    path = Path(source).expanduser()
-    if not path.exists() and _is_path(source):
+    path = local_path(ref)
+    if path and not path.exists():
         endings = ", ".join(SUFFIXES)
         raise UserError(f"task {ref}: no such file or folder; give a folder, a file that ends in {endings}, or docs/NAME")
+
+
+def local_path(ref: str) -> Path | None:
+    """The file or folder that `ref` names; None for what is built from packages or comes from the hub. Raises UserError."""
+    source, _ = split_reference(ref)
+    path = Path(source).expanduser()
+    return path if path.exists() or _is_path(source) else None
 
 
 def load_task(
