@@ -38,7 +38,8 @@ class EmbeddingCache:
         self.encoder_fingerprint = encoder_fingerprint
         self.prefix = f"{EMBEDDINGS}/{encoder_fingerprint}"
         self._segments: dict[str, Segment] = {}
-        self._indices: dict[tuple[str, ...], _Index] = {}
+        self._indices: dict[tuple[View, ...], list[_Index]] = {}
+        """Of the segments that have the same views, the largest first: what is new is sorted in by and by."""
 
     def describe(self, info: EncoderInfo) -> None:
         """Write down whose vectors these are, for those who look at the cache."""
@@ -63,16 +64,16 @@ class EmbeddingCache:
     def mapped(self, keys: np.ndarray, view: View) -> "MappedVectors":
         """The vectors of the texts with these keys (`text_keys`, (n, 16) uint8), in their order, left in the files until rows
         are taken. Raises MissingVectorsError."""
-        segment_idx, rows, index = self._find(keys, view)
+        segment_idx, rows, segments = self._find(keys, view)
         if (segment_idx < 0).any():
             self._refresh()
-            segment_idx, rows, index = self._find(keys, view)
+            segment_idx, rows, segments = self._find(keys, view)
         n_missing = int((segment_idx < 0).sum())
         if n_missing:
             raise MissingVectorsError(
                 f"{self.storage.uri}/{self.prefix}: {n_missing} of {len(keys)} texts lack {view}; embed them first"
             )
-        return MappedVectors(index.segments, view, segment_idx, rows)
+        return MappedVectors(segments, view, segment_idx, rows)
 
     def view(self, texts: Sequence[str], view: View) -> np.ndarray:
         """(n_texts, d) float32, row i the vector of texts[i]. Raises MissingVectorsError."""
@@ -114,35 +115,48 @@ class EmbeddingCache:
     def _refresh(self) -> None:
         """Take in segments that were published, and drop those that were removed, since the last look."""
         names = {name for name in self.storage.keys(self.prefix) if name.endswith(SUFFIX)}
-        gone, new = set(self._segments) - names, sorted(names - set(self._segments))
-        for name in gone:
-            del self._segments[name]
-        for name in new:
+        for name in set(self._segments) - names:
+            self._drop(name)
+        new: dict[tuple[View, ...], list[Segment]] = {}
+        for name in sorted(names - set(self._segments)):
             try:
-                self._segments[name] = Segment(self.storage, name)
+                segment = self._segments[name] = Segment(self.storage, name)
+                new.setdefault(segment.views, []).append(segment)
             except FileNotFoundError:
                 continue  # removed by another process since it was listed
             except CorruptArtefactError as error:
                 self._remove(name, error)
-        if gone or new:
-            self._indices.clear()
+        for views, segments in new.items():
+            indices = self._indices.setdefault(views, [])
+            indices.append(_Index(segments))
+            while len(indices) > 1 and 2 * indices[-1].n_texts >= indices[-2].n_texts:
+                indices[-2:] = [_Index(indices[-2].segments + indices[-1].segments)]
 
     def _lacking(self, keys: np.ndarray, view: View) -> np.ndarray:
         """(n,) bool, for (n, 16) uint8 keys. Remote vectors are not fetched to be checked: whoever reads them does."""
-        if self.storage.is_local:
-            return self._find(keys, view)[0] < 0
-        return self._index(view).find(keys)[0] < 0
+        return (self._find if self.storage.is_local else self._look_up)(keys, view)[0] < 0
 
-    def _find(self, keys: np.ndarray, view: View) -> tuple[np.ndarray, np.ndarray, "_Index"]:
-        """Segment numbers (n,), -1 where there is none, and rows (n,), both int64, in segments whose checksums hold."""
+    def _find(self, keys: np.ndarray, view: View) -> tuple[np.ndarray, np.ndarray, list[Segment]]:
+        """As `_look_up`, in segments whose checksums hold."""
         if not self._segments:
             self._refresh()
         while True:
-            index = self._index(view)
-            segment_idx, rows = index.find(keys)
+            segment_idx, rows, segments = self._look_up(keys, view)
             used = np.unique(segment_idx)
-            if all([self._is_sound(index.segments[number], view) for number in used[used >= 0]]):
-                return segment_idx, rows, index
+            if all([self._is_sound(segments[number], view) for number in used[used >= 0]]):
+                return segment_idx, rows, segments
+
+    def _look_up(self, keys: np.ndarray, view: View) -> tuple[np.ndarray, np.ndarray, list[Segment]]:
+        """Segment numbers (n,), -1 where there is none, and rows (n,), both int64; and the segments."""
+        segment_idx, rows = np.full(len(keys), -1, dtype=np.int64), np.zeros(len(keys), dtype=np.int64)
+        segments: list[Segment] = []
+        for index in [index for views, indices in self._indices.items() if view in views for index in indices]:
+            at = np.flatnonzero(segment_idx < 0)
+            found, inside = index.find(keys[at])
+            hit = found >= 0
+            segment_idx[at[hit]], rows[at[hit]] = found[hit] + len(segments), inside[hit]
+            segments += index.segments
+        return segment_idx, rows, segments
 
     def _is_sound(self, segment: Segment, view: View) -> bool:
         """Whether the vectors of a segment can be read; one of which they cannot be is dropped."""
@@ -150,23 +164,21 @@ class EmbeddingCache:
             segment.vectors(view)
             return True
         except FileNotFoundError:  # pruned since it was listed
-            self._segments.pop(segment.name, None)
-            self._indices.clear()
+            self._drop(segment.name)
         except CorruptArtefactError as error:
             self._remove(segment.name, error)
         return False
 
-    def _index(self, view: View) -> "_Index":
-        names = tuple(name for name, segment in self._segments.items() if view in segment.views)
-        if names not in self._indices:
-            self._indices[names] = _Index([self._segments[name] for name in names])
-        return self._indices[names]
+    def _drop(self, name: str) -> None:
+        segment = self._segments.pop(name, None)
+        if segment is not None:
+            left = [other for index in self._indices[segment.views] for other in index.segments if other is not segment]
+            self._indices[segment.views] = [_Index(left)]
 
     def _remove(self, name: str, error: CorruptArtefactError) -> None:
         _logger.warning("removed a corrupt cache segment, its texts will be encoded again: %s", error)
         self.storage.delete(name)
-        self._segments.pop(name, None)
-        self._indices.clear()
+        self._drop(name)
 
 
 class MappedVectors:
@@ -213,6 +225,7 @@ class _Index:
         keys = [np.zeros((0, KEY_BYTES), np.uint8), *(segment.keys for segment in segments)]
         halves = np.concatenate(keys).view("<u8")  # (n, 2)
         self._starts = np.cumsum([0, *(segment.n_texts for segment in segments)])
+        self.n_texts = int(self._starts[-1])
         order = np.argsort(halves[:, 0])
         self._first, self._second = halves[order, 0], halves[order, 1]
         self._position = order.astype(np.uint32)
