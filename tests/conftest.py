@@ -1,6 +1,8 @@
 """Shared by all tests: one small Ray for those that need one, and the order of the tiers (unit, ray, slow)."""
 
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,3 +58,14 @@ def s3(s3_server: "S3Server", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("NEOBERTA_CACHE_DIR", str(tmp_path / "node-cache"))
     return s3_server.with_new_bucket()
+
+
+@pytest.fixture(scope="session")
+def undisturbed_sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(inputs, output) of the sweep of `sweep_runs`, run once in a Ray of its own and left alone."""
+    import sweep_runs
+
+    inputs, out = tmp_path_factory.mktemp("inputs"), tmp_path_factory.mktemp("undisturbed")
+    sweep_runs.write_inputs(inputs)
+    subprocess.run([sys.executable, sweep_runs.__file__, str(inputs), str(out)], check=True, timeout=900)
+    return inputs, out

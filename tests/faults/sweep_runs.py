@@ -1,5 +1,6 @@
-"""A sweep as a process of its own, to be killed: `python sweep_runs.py INPUTS OUT`, with the tasks and vectors that
-`write_inputs` made. Prints `fitting` when the first probe is about to be fitted."""
+"""A sweep as a process of its own, to be killed: `python sweep_runs.py INPUTS OUT [ADDRESS]`, with the tasks and vectors that
+`write_inputs` made, in an embedded Ray or on the cluster at ADDRESS. Prints `fitting` when the first probe is about to be
+fitted."""
 
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ def write_inputs(folder: Path) -> None:
         pd.DataFrame(rows, columns=["text", "label"]).to_csv(folder / f"task{task}.csv", index=False)
 
 
-def run(inputs: Path, out: Path) -> None:
+def run(inputs: Path, out: str, address: str | None = None) -> None:
     """The sweep, from its tasks to its last probe."""
     from ray_jobs.config import validate
     from ray_jobs.embed import embed, make_encoders
@@ -46,7 +47,7 @@ def run(inputs: Path, out: Path) -> None:
         "metamodel": {"observations": {"sizes": [16], "n_seeds": 1}},
         "characterize": {"task": tasks[0]},
     }
-    with Study(validate(StudyConfig, value, "killed"), str(out), n_stages=4) as study:
+    with Study(validate(StudyConfig, value, "killed"), out, n_stages=4, address=address) as study:
         rows = study.run("tasks", make_tasks)
         encoders = study.run("encoders", lambda study, report: make_encoders(study, report, {}))
         study.run("embeddings", lambda study, report: embed(study, report, rows, encoders))
@@ -56,4 +57,4 @@ def run(inputs: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), Path(sys.argv[2]))
+    run(Path(sys.argv[1]), *sys.argv[2:])
