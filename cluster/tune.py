@@ -9,18 +9,17 @@ them. `ray.autoscaler.sdk.request_resources` would do it too, but a cluster has 
 overwrite each other's, and it outlives a driver that is killed, so that nodes would stay for nobody.
 """
 
-import contextlib
 import json
 import math
-import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import ray.tune
 
 from cluster.attempts import attempt
+from cluster.environment import environment
 from cluster.resources import available_cpus, limit_threads, threads_for
 from cluster.session import is_embedded, route_logs
 
@@ -227,7 +226,7 @@ def _run_tune(
     route_logs()
     trainable = ray.tune.with_parameters(_Trial, n_threads=threads_for(cpus), **work)
     settings = {"TUNE_MAX_PENDING_TRIALS_PG": str(max_pending), "TUNE_GLOBAL_CHECKPOINT_S": str(_NEVER_S)}
-    with tempfile.TemporaryDirectory(prefix="neoberta-tune-", ignore_cleanup_errors=True) as folder, _environment(settings):
+    with tempfile.TemporaryDirectory(prefix="neoberta-tune-", ignore_cleanup_errors=True) as folder, environment(settings):
         run_config = ray.tune.RunConfig(
             name=name,
             storage_path=folder,
@@ -243,15 +242,3 @@ def _run_tune(
             run_config=run_config,
         )
         tuner.fit()
-
-
-@contextlib.contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Settings that Tune takes from the environment only, within the block; a user's own are kept."""
-    ours = {name: value for name, value in variables.items() if name not in os.environ}
-    os.environ.update(ours)
-    try:
-        yield
-    finally:
-        for name in ours:
-            del os.environ[name]

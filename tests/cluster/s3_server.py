@@ -7,7 +7,6 @@ The fixture `s3` (tests/conftest.py) gives a test its own bucket. Where somethin
 
 import contextlib
 import http.client
-import os
 import random
 import threading
 import time
@@ -17,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
+
+from cluster.environment import environment
 
 ACCESS_KEY, SECRET_KEY, REGION = "test-access-key", "test-secret-key", "eu-central-1"
 
@@ -99,18 +100,9 @@ def s3_environment(endpoint: str) -> dict[str, str]:
     }
 
 
-@contextlib.contextmanager
-def pointed_at(endpoint: str) -> Iterator[None]:
+def pointed_at(endpoint: str) -> contextlib.AbstractContextManager[None]:
     """This process's S3 clients go to `endpoint` within the block."""
-    before = os.environ.get("AWS_ENDPOINT_URL")
-    os.environ["AWS_ENDPOINT_URL"] = endpoint
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["AWS_ENDPOINT_URL"]
-        else:
-            os.environ["AWS_ENDPOINT_URL"] = before
+    return environment({"AWS_ENDPOINT_URL": endpoint})
 
 
 class FaultyProxy(ThreadingHTTPServer):

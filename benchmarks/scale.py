@@ -1,0 +1,162 @@
+"""What handing out work costs as a cluster grows: sleeping probes on local clusters of 1, 2, 4 nodes, and the driver's memory.
+
+    python -m benchmarks.scale [--slots-per-node 16] [--piece-seconds 10] [--no-scaling | --no-memory]
+
+A piece of work sleeps as long as its probes would compute, so that two cores can stand for 64 slots: what is measured is what
+Tune and Ray add. The nodes are started by the autoscaler. `efficiency` is the share of the slots' time that is slept, from the
+moment when every slot has its worker process to the last result: the handing over of pieces and the tail count, the start of
+64 Python processes on this machine's few cores, which a real cluster's nodes do each for themselves, does not. It is given as
+`seconds_until_full`, and `efficiency_whole` is that of the whole run. The peer is a cluster whose hand-overs cost nothing.
+`driver_mb`: memory of this process alone (USS) after 1,000 and 10,000 pieces that do nothing, each in a process of its own.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from cluster.environment import environment
+from cluster.local import local_cluster
+from cluster.session import session
+
+PROBES_PER_SECOND = 1000
+"""What a core fits (benchmarks.sweep)."""
+N_NODES = (1, 2, 4)
+N_TRIALS = (1_000, 10_000)
+PIECES_PER_SLOT = 12
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--slots-per-node", type=int, default=16)
+    parser.add_argument("--piece-seconds", type=float, default=10.0)
+    parser.add_argument("--no-scaling", action="store_true")
+    parser.add_argument("--no-memory", action="store_true")
+    parser.add_argument("--nodes", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--trials", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.nodes:
+        print(json.dumps(run_nodes(options.nodes, options.slots_per_node, options.piece_seconds)))
+        return
+    if options.trials:
+        print(json.dumps(driver_memory(options.trials)))
+        return
+    same = [f"--slots-per-node={options.slots_per_node}", f"--piece-seconds={options.piece_seconds}"]
+    result: dict[str, Any] = {}
+    if not options.no_scaling:
+        rows = [in_a_process(f"--nodes={n}", *same) for n in N_NODES]
+        print_table("Sleeping probes on local clusters", rows)
+        result |= {f"efficiency_{row['slots']}": row["efficiency"] for row in rows}
+        result |= {f"probes_per_second_{row['slots']}": row["probes_per_second"] for row in rows}
+        result["nodes"] = rows
+    if not options.no_memory:
+        rows = [in_a_process(f"--trials={n}") for n in N_TRIALS]
+        print_table("Memory of the driver", rows)
+        result |= {f"driver_mb_{row['trials']}_trials": row["driver_mb"] for row in rows}
+        result["driver_mb_start"] = rows[0]["driver_mb_start"]
+        result["milliseconds_per_trial"] = rows[-1]["milliseconds_per_trial"]
+    print(json.dumps(result))
+
+
+def sleep(config: dict[str, Any]) -> dict[str, Any]:
+    """A piece of work."""
+    start = time.time()
+    time.sleep(config["seconds"])
+    return {"start": start, "end": time.time(), "worker": os.getpid()}
+
+
+def nothing(_: dict[str, Any]) -> dict[str, Any]:
+    """A piece of work that does nothing."""
+    return {"n_probes": 0}
+
+
+def run_nodes(n_nodes: int, slots_per_node: int, piece_seconds: float) -> dict[str, Any]:
+    """One sweep of sleeping probes, from no node to its last result."""
+    from cluster.tune import fan_out
+
+    n_slots = n_nodes * slots_per_node
+    pieces = [{"seconds": piece_seconds}] * (n_slots * PIECES_PER_SLOT)
+    with local_cluster(max_nodes=n_nodes, cpus_per_node=slots_per_node) as cluster:
+        log_path = Path(tempfile.gettempdir()) / "neoberta-benchmark-scale.log"
+        with environment(cluster.environment), session(cluster.address, log_path=log_path):
+            started = time.time()
+            outcomes = fan_out(sleep, pieces, name="sleep")
+    results = [outcome.result for outcome in outcomes if outcome.result is not None]
+    assert len(results) == len(pieces), next(outcome.error for outcome in outcomes if outcome.error)
+    return efficiency(results, n_slots, started) | {
+        "nodes": n_nodes,
+        "slots": n_slots,
+        "pieces": len(pieces),
+        "probes_per_second": len(pieces) * piece_seconds * PROBES_PER_SECOND / (max(r["end"] for r in results) - started),
+    }
+
+
+def efficiency(results: list[dict[str, Any]], n_slots: int, started: float) -> dict[str, float]:
+    """Shares of the slots' time in which a piece slept, since every slot had its worker and since `started` (unix seconds)."""
+    first_piece: dict[int, float] = {}
+    for result in results:
+        first_piece[result["worker"]] = min(result["start"], first_piece.get(result["worker"], result["start"]))
+    beginnings = sorted(first_piece.values())
+    assert len(beginnings) >= n_slots, f"{len(beginnings)} workers for {n_slots} slots: more pieces are needed"
+    full, end = beginnings[n_slots - 1], max(result["end"] for result in results)
+
+    def share(since: float) -> float:
+        slept = sum(max(0.0, result["end"] - max(result["start"], since)) for result in results)
+        return slept / (n_slots * (end - since))
+
+    return {"efficiency": share(full), "efficiency_whole": share(started), "seconds_until_full": full - started}
+
+
+def in_a_process(*arguments: str) -> dict[str, Any]:
+    """A part of this benchmark in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.scale", *arguments]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def driver_memory(n_trials: int) -> dict[str, Any]:
+    """Memory (MB) of this process before and, at most, while it hands out pieces that do nothing to an embedded Ray."""
+    import psutil
+
+    from cluster.tune import fan_out
+
+    own, largest, n_done = psutil.Process(), 0.0, 0
+
+    def count(_: Any) -> None:
+        nonlocal largest, n_done
+        n_done += 1
+        if n_done % 100 == 0:
+            largest = max(largest, own.memory_full_info().uss / 1e6)
+
+    with session():
+        fan_out(nothing, [{}] * 4, name="warm-up")
+        before, started = own.memory_full_info().uss / 1e6, time.perf_counter()
+        fan_out(nothing, [{"idx": idx} for idx in range(n_trials)], name="memory", on_done=count)
+        seconds = time.perf_counter() - started
+    return {
+        "trials": n_trials,
+        "driver_mb_start": before,
+        "driver_mb": largest,
+        "milliseconds_per_trial": 1000 * seconds / n_trials,
+    }
+
+
+def print_table(title: str, rows: list[dict[str, Any]]) -> None:
+    table = Table(title=title, title_justify="left")
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "), justify="right")
+    for row in rows:
+        table.add_row(*(f"{value:,.3f}" if isinstance(value, float) else f"{value:,}" for value in row.values()))
+    Console(width=160).print(table)
+
+
+if __name__ == "__main__":
+    main()
