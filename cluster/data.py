@@ -17,7 +17,7 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset
 
 from cluster.attempts import attempt
 from cluster.resources import limit_threads, threads_for
-from cluster.session import route_logs
+from cluster.session import is_embedded, route_logs
 from cluster.storage import UserError
 
 Item = dict[str, Any]
@@ -30,6 +30,8 @@ def map_shards(
     worker_kwargs: dict[str, Any],
     n_actors: int,
     cpus_per_actor: float,
+    gpus_per_actor: float = 0.0,
+    memory_bytes_per_actor: int = 0,
     max_failures: int = 3,
     on_done: Callable[[Item], None] | None = None,
 ) -> list[Item]:
@@ -40,8 +42,11 @@ def map_shards(
         worker: A top-level class; its instances take an item and return what JSON can hold.
         items: JSON-able descriptions of shards, best of seconds of work each.
         worker_kwargs: For the class; picklable.
-        n_actors: At most so many workers; fewer where the cluster has no room for more.
+        n_actors: So many workers at first, fewer where there is no room for them. Never more on an embedded Ray; on a cluster
+            more as it grows.
         cpus_per_actor: CPUs, and BLAS threads, of a worker.
+        gpus_per_actor: GPUs of a worker; below 1 several share one.
+        memory_bytes_per_actor: Kept free for a worker when it is placed.
         max_failures: Further tries after an exception, or after the worker process or its node died. UserError: none.
         on_done: Called in this process with each result as it comes in.
 
@@ -60,9 +65,11 @@ def map_shards(
     with _data_context():
         dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
         n_actors = min(n_actors, len(items))
-        strategy = ActorPoolStrategy(min_size=1, max_size=n_actors, initial_size=n_actors, max_tasks_in_flight_per_actor=1)
+        most = n_actors if is_embedded() else len(items)
+        strategy = ActorPoolStrategy(min_size=1, max_size=most, initial_size=n_actors, max_tasks_in_flight_per_actor=1)
         arguments = (worker, worker_kwargs, threads_for(cpus_per_actor), max_failures)
-        mapped = _map(dataset, arguments, strategy, cpus_per_actor, max_failures)
+        asked = {"num_cpus": cpus_per_actor, "num_gpus": gpus_per_actor or None, "memory": memory_bytes_per_actor or None}
+        mapped = _map(dataset, arguments, strategy, asked, max_failures)
         for row in mapped.iter_rows():
             outcome = outcomes[row["idx"]] = json.loads(row["outcome"])
             if on_done is not None and "result" in outcome:
@@ -71,7 +78,7 @@ def map_shards(
     return [outcomes[i]["result"] for i in range(len(items))]
 
 
-def _map(dataset: Dataset, arguments: tuple, strategy: ActorPoolStrategy, cpus: float, max_failures: int) -> Dataset:
+def _map(dataset: Dataset, arguments: tuple, strategy: ActorPoolStrategy, asked: dict[str, Any], max_failures: int) -> Dataset:
     with warnings.catch_warnings():
         # Only the untyped arguments, which Ray 2.64 will drop, can bound how often a shard that kills its process is tried
         # again. Without a bound it would hold up the run for ever. (Restarts of the process itself must stay unbounded: Ray
@@ -82,7 +89,7 @@ def _map(dataset: Dataset, arguments: tuple, strategy: ActorPoolStrategy, cpus: 
             batch_size=1,
             batch_format="pyarrow",
             compute=strategy,
-            num_cpus=cpus,
+            **asked,
             fn_constructor_args=arguments,
             max_task_retries=max_failures,
         )

@@ -181,11 +181,8 @@ def _explained(url: str) -> Iterator[Any]:
         was_wrong = str(error).startswith("Authentication failed")
         what = "the token is not this cluster's" if was_wrong else "the cluster asks for a token"
         raise UserError(f"--address {url}: {what}; {TOKEN_REMEDY}") from None
-    except (ConnectionError, requests.RequestException) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"--address {url}: no Ray dashboard there ({reason:.200}); see that the head runs, and its port"
-        ) from None
+    except (ConnectionError, requests.RequestException):
+        raise UserError(f"--address {url}: no Ray dashboard answers there; see that the head runs, and its port") from None
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise UserError(f"--address {url}: the cluster refused ({reason:.300})") from None

@@ -75,7 +75,7 @@ def make_encoders(study: Study, report: ProgressCallback, checkpoints: dict[str,
 def embed(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow]) -> dict[str, int]:
     """Fill the cache; returns how many texts each encoder had to encode now (0: all were there)."""
     from cluster.data import map_shards
-    from cluster.resources import available_cpus
+    from cluster.resources import look_around, n_at_once, request
 
     loaded = [load_saved_task(study.storage, task.fingerprint) for task in tasks]
     items: list[dict[str, Any]] = []
@@ -98,12 +98,16 @@ def embed(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], enco
 
     if items:
         study.need_ray()
+        found = look_around()
+        asked = request("embed", found)
         map_shards(
             StudyShardEncoder,
             in_own_order(items),
             worker_kwargs={"storage_uri": study.storage.uri},
-            n_actors=min(available_cpus(), len(items)),
-            cpus_per_actor=1,
+            n_actors=n_at_once(asked, found, len(items)),
+            cpus_per_actor=asked.cpus,
+            gpus_per_actor=asked.gpus,
+            memory_bytes_per_actor=asked.memory_bytes,
             on_done=count,
         )
     study.made(sum(n_texts.values()), "texts encoded")

@@ -51,7 +51,7 @@ def _embed_by_ray(
 ) -> None:
     """Encode planned shards with one actor a core."""
     from cluster.data import map_shards
-    from cluster.resources import available_cpus
+    from cluster.resources import look_around, n_at_once, request
 
     n_done = 0
 
@@ -60,10 +60,20 @@ def _embed_by_ray(
         n_done += 1
         report(n_done, len(items))
 
-    n_actors = min(available_cpus(), len(items))
+    found = look_around()
+    asked = request("embed", found)
     worker = {"encoder_ref": ref, "storage_uri": storage.uri, "n_threads": 1}
     worker |= {"precision": precision, "trust_remote_code": trust_remote_code}
-    map_shards(ShardEncoder, in_own_order(items), worker_kwargs=worker, n_actors=n_actors, cpus_per_actor=1, on_done=count)
+    map_shards(
+        ShardEncoder,
+        in_own_order(items),
+        worker_kwargs=worker,
+        n_actors=n_at_once(asked, found, len(items)),
+        cpus_per_actor=asked.cpus,
+        gpus_per_actor=asked.gpus,
+        memory_bytes_per_actor=asked.memory_bytes,
+        on_done=count,
+    )
 
 
 def _session(address: str | None, log_path: Path | None) -> AbstractContextManager[Any]:

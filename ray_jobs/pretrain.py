@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from tokenizers import Tokenizer
 
 from cluster.storage import Storage, digest
@@ -55,6 +54,7 @@ def run_pretrain(
 ) -> str:
     """Pretrain on `texts` on the Ray that this process is in; returns the checkpoint's key `checkpoints/<digest>`. Nothing is
     done when it is there. `on_progress(steps done, steps)`. Raises UserError."""
+    from cluster.resources import look_around, use_gpus
     from cluster.train import train
 
     tokenizer = read_tokenizer(storage, tokenizer_key)
@@ -75,7 +75,7 @@ def run_pretrain(
         name=name,
         storage_dir=f"{storage.uri}/ray",
         n_workers=config.n_workers,
-        use_gpu=torch.cuda.is_available(),
+        use_gpu=use_gpus(config.n_workers, look_around()),
         on_report=tell,
     )
     state = storage.local_path(f"ray/{name}/{result.checkpoint_name}")

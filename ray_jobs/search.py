@@ -50,7 +50,7 @@ class SearchResult(BaseModel):
 
 def search(study: Study, report: ProgressCallback, done: dict[str, Any]) -> SearchResult:
     """Try `search.n_trials` candidates; those whose result is there already are told to the searcher instead of being run."""
-    from cluster.resources import available_cpus
+    from cluster.resources import look_around, request
     from cluster.tune import search as tune_search
 
     config, fixed = study.config.search, _fixed_part(study, done)
@@ -77,7 +77,7 @@ def search(study: Study, report: ProgressCallback, done: dict[str, Any]) -> Sear
             seed=study.config.seed,
             name="search",
             max_concurrent=1,  # one after the other: an interrupted search then proposes what an undisturbed one would
-            cpus=min(2, available_cpus()),
+            cpus=request("search", look_around()).cpus,
             known=[(entry["point"], {"predicted": entry["candidate"]["predicted"]}) for entry in known],
             on_done=count,
         )

@@ -83,6 +83,7 @@ def fan_out_blocks(
     error, when blocks failed after all retries."""
     if not blocks:
         return []
+    from cluster.resources import look_around, request
     from cluster.tune import fan_out
 
     study.need_ray()
@@ -96,7 +97,7 @@ def fan_out_blocks(
         if outcome.error is None:
             on_done(ended)
 
-    outcomes = fan_out(run, blocks, name=name, on_done=count)
+    outcomes = fan_out(run, blocks, name=name, cpus=request(name, look_around()).cpus, on_done=count)
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed:
         first = failed[0].config.get("blocks", [failed[0].config])[0]["key"]

@@ -22,7 +22,7 @@ import psutil
 import requests
 
 ROOT = Path(__file__).resolve().parents[2]
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 240.0
 STOP_TIMEOUT_S = 20.0
 _NAMED_PORTS = (
     "port",
@@ -76,6 +76,7 @@ def ray_head(*, n_cpus: int = 4, environment: dict[str, str] | None = None) -> I
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": token,
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_raylet_start_wait_time_s": str(int(START_TIMEOUT_S)),  # 30 are not enough on a busy machine
         "AUTOSCALER_METRIC_PORT": str(autoscaler_port),  # fixed ports, unless told
         "DASHBOARD_METRIC_PORT": str(dashboard_port),
         **_LOOPBACK,
@@ -136,12 +137,13 @@ def _free_ports(n: int) -> list[int]:
 
 
 def _wait_until_up(head: RayHead, printed: Path) -> None:
-    """Until the Jobs API and the node's agent, the last to come, answer."""
+    """Until the Jobs API and the node's agent answer and the command says that all has started."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and head.process.is_running() and head.process.status() != psutil.STATUS_ZOMBIE:
         with contextlib.suppress(requests.RequestException):
             headers = {"Authorization": f"Bearer {head.token}"}
-            if all(requests.get(url, headers=headers, timeout=10).ok for url in (f"{head.url}/api/jobs/", head.metrics_url)):
+            answers = [requests.get(url, headers=headers, timeout=10) for url in (f"{head.url}/api/jobs/", head.metrics_url)]
+            if all(answer.ok for answer in answers) and "Ray runtime started" in printed.read_text(errors="replace"):
                 return
         time.sleep(0.5)
     raise TimeoutError(f"ray start --head did not come up:\n{printed.read_text(errors='replace')}")
