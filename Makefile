@@ -2,6 +2,7 @@
 # make test    set everything up, then run every test that CI needs
 # make test-all  make test and test-cluster, the whole grid of agreement with reference solvers, and studies killed again and again
 # make test-cluster  real clusters of many processes on this machine: job submission, autoscaling, chaos
+# make audit  ask the advisory databases about every pinned version (needs the network)
 # make setup   only the set-up: .venv, pinned by constraints.txt, and DeepSpeed's CPU operator (compiled once)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -12,7 +13,7 @@ ARGS ?=
 STAMP := $(VENV)/.setup-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 export TORCH_EXTENSIONS_DIR ?= $(CURDIR)/$(VENV)/torch_extensions
 
-.PHONY: setup pilot test test-all test-cluster test-unit lint format bench clean
+.PHONY: setup pilot audit test test-all test-cluster test-unit lint format bench clean
 setup: $(STAMP)
 	@echo "set-up: everything is installed in $(VENV)"
 
@@ -47,6 +48,10 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+audit:
+	@test -x $(VENV)/audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)/audit && $(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit; }
+	$(VENV)/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 bench: setup
 	@ls benchmarks/*.py 2>/dev/null | sed 's#benchmarks/\(.*\).py#  $(BIN)/python -m benchmarks.\1#'

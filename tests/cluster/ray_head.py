@@ -32,6 +32,12 @@ _NAMED_PORTS = (
     "metrics-export-port",
     "ray-client-server-port",  # nobody uses it, and `ray start` cannot do without
 )
+_START_TIMEOUTS = (
+    "RAY_raylet_start_wait_time_s",
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S",
+    "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT",
+)
+"""Ray's own, of 30 to 60 s, are not enough where many tests share few cores."""
 _LIBC = ctypes.CDLL(None)
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Ray's own switch for "this machine only"."""
@@ -76,7 +82,7 @@ def ray_head(*, n_cpus: int = 4, environment: dict[str, str] | None = None) -> I
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": token,
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_raylet_start_wait_time_s": str(int(START_TIMEOUT_S)),  # 30 are not enough on a busy machine
+        **dict.fromkeys(_START_TIMEOUTS, str(int(START_TIMEOUT_S))),
         "AUTOSCALER_METRIC_PORT": str(autoscaler_port),  # fixed ports, unless told
         "DASHBOARD_METRIC_PORT": str(dashboard_port),
         **_LOOPBACK,
