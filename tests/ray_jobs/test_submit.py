@@ -1,4 +1,4 @@
-"""From the command line to what the Jobs API of a cluster is handed. The cluster is a recorder; `tests/cluster` has a real one."""
+"""From the command line to what a cluster's Jobs API is handed. The cluster is a recorder; `tests/cluster` has a real one."""
 
 import sys
 from pathlib import Path
