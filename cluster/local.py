@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 WORKER_TYPE = "worker"
-START_TIMEOUT_S, STOP_TIMEOUT_S = 120.0, 20.0
+START_TIMEOUT_S, STOP_TIMEOUT_S = 300.0, 20.0
 _HEAD_TYPE = "ray.head.default"  # the fake provider's own name for it
 _MARK_ENV_VAR = "NEOBERTA_LOCAL_CLUSTER"
 _NODE_STORE_BYTES = 100 * 1024**2  # shared memory of a node: work travels as keys and paths
@@ -98,7 +98,7 @@ def local_cluster(*, max_nodes: int, cpus_per_node: float = 2, idle_timeout_s: f
             _MARK_ENV_VAR: cluster.mark,
             "RAY_FAKE_CLUSTER": "1",
             "AUTOSCALER_UPDATE_INTERVAL_S": "1",
-        "AUTOSCALER_HEARTBEAT_TIMEOUT_S": "5",  # how soon a node that died is replaced
+            "AUTOSCALER_HEARTBEAT_TIMEOUT_S": "5",  # how soon a node that died is replaced
             "AUTOSCALER_METRIC_PORT": str(autoscaler_port),
             "DASHBOARD_METRIC_PORT": str(dashboard_port),
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),  # workers import what this process can
@@ -215,15 +215,19 @@ def main() -> None:
     options = parser.parse_args()
     if options.max_nodes < 1 or options.cpus_per_node <= 0 or options.idle_timeout_s <= 0:
         parser.error("--max-nodes, --cpus-per-node and --idle-timeout-s must be positive")
-    with local_cluster(
-        max_nodes=options.max_nodes, cpus_per_node=options.cpus_per_node, idle_timeout_s=options.idle_timeout_s
-    ) as cluster:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        local_cluster(
+            max_nodes=options.max_nodes, cpus_per_node=options.cpus_per_node, idle_timeout_s=options.idle_timeout_s
+        ) as cluster,
+    ):
         print(f"A cluster of 0 to {options.max_nodes} nodes listens at {cluster.address} (dashboard: {cluster.dashboard_url}).")
         print("In another terminal:\n")
         print("  export " + " ".join(f"{name}={value}" for name, value in cluster.environment.items()))
         print("  neoberta sweep CONFIG.yaml --out FOLDER --address auto\n\nCtrl-C ends it.", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        while True:
+            signal.pause()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 
 from cluster.storage import Storage
+from probes import sweep_cost
 from probes.block import BlockRunner, fold_weights
 from probes.encoders.base import EncoderInfo, View
 from probes.partial import PartialBlock
@@ -275,6 +276,21 @@ def test_batches_hold_every_block_once_and_shrink_towards_the_end():
     seconds = [predict_cost(batch["blocks"])[0] for batch in batches]
     assert 1 < len(batches) < len(blocks) and max(seconds) <= MAX_BATCH_SECONDS + max(map(block_seconds, blocks))
     assert batch_blocks([]) == []
+
+
+def test_a_sweep_is_cut_for_the_workers_that_it_is_worth(monkeypatch):
+    monkeypatch.setattr(sweep_cost, "block_seconds", lambda block: block["seconds"])
+
+    def batch_seconds(n_blocks, seconds):
+        batches = batch_blocks([{"seconds": seconds}] * n_blocks)
+        return [sum(block["seconds"] for block in batch["blocks"]) for batch in batches]
+
+    small, middle, large = batch_seconds(400, 0.5), batch_seconds(4000, 1.0), batch_seconds(100_000, 10.0)
+    assert max(small) == 10 and small[-1] <= 1.5
+    n_workers = 4000 / 60
+    assert sum(seconds <= 10 for seconds in middle) == len(middle)
+    assert sum(middle[-int(n_workers) :]) / n_workers <= 3, "the last batch of each worker is short"
+    assert max(large) == 1000 and len(large) < 3000
 
 
 def test_noisy_and_shifted_subsets_are_probed(arrays, tmp_path):
