@@ -55,6 +55,7 @@ from meta.ranking import (
 )
 from meta.sample import NOT_LABELLED, EmbeddedEncoder, EvalSample, Prepared
 from meta.scope import interval_factor, widen
+from meta.untried import untried_encoders
 from probes.features.crossfit import fit_ridge
 from probes.metrics import score
 
@@ -164,6 +165,7 @@ def answer_questions(
         encoders=[_ranked_view(forecasts[i], sizes, i, chances) for i in ranked],
         screened=_screened(spaces, forecasts, chances),
         eval_labels=eval_labels,
+        untried=untried_encoders(spaces, (*prepared.train.texts, *prepared.evaluation.texts)),
         data_needed=_data_needed([forecasts[i] for i in ranked], sizes, aim, metric),
         label_next=picks,
         label_batch=batch,

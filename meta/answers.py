@@ -93,6 +93,21 @@ class ScreenedView(AnswerPart):
     held_out: HeldOut
 
 
+class UntriedEncoder(AnswerPart):
+    """Question 4: an encoder of the hub that was not tried, judged by published results and by how those tried did here."""
+
+    encoder: str
+    p_beats_best_tried: float
+    """Probability that its accuracy on this task is above that of the best encoder tried."""
+    q05: float
+    q50: float
+    q95: float
+    """Its accuracy at `n_train`, on rows like the labelled ones."""
+    parameters: int | None
+    n_tasks: int
+    """Published tasks that this rests on."""
+
+
 class LabellingRound(AnswerPart):
     """One round of the labelling plan: label `label` more rows, look again at `n_train`."""
 
@@ -232,6 +247,8 @@ class Answers(AnswerPart):
     screened: list[ScreenedView]
     eval_labels: EvalLabels | None = None
     """None where `--eval-labels` was not given, or gave fewer than 20."""
+    untried: list[UntriedEncoder] = []
+    """At most 5, likeliest to beat the best one tried first; empty where none is more likely than not to."""
     data_needed: DataNeeded
     label_next: list[LabelNext]
     label_batch: LabelBatch | None

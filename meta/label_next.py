@@ -20,8 +20,9 @@ MAX_REGIONS = 40
 LABELS_PER_REGION = 3
 """Labelled rows that a region has on average: with fewer, many would be without one by chance."""
 MIN_ROWS_PER_REGION = 10
-SIGNIFICANT_Z = 2.0
-"""A region counts as uncovered when its lack of labels exceeds this many standard errors, or it has none and is due one."""
+SIGNIFICANT_Z, MIN_DUE = 3.0, 5.0
+"""A region counts as uncovered when its lack of labels exceeds so many standard errors, or it has none and is due so many: among
+40 regions less is chance, and rows picked for it cost labels (docs/benchmarks.md)."""
 RARE_SHARE = 0.5
 """A class is rare below this share of an equal share."""
 RARE_WEIGHT = 0.7
@@ -51,12 +52,12 @@ class Regions:
     @property
     def deficit(self) -> np.ndarray:
         """(k,) share of the evaluation rows in a cell less its share of the labelled ones, 0 where that is within the noise of
-        the counts (unless the cell has no label and is due one)."""
+        the counts (unless the cell has no label and is due `MIN_DUE`)."""
         n_eval, n_train = self.eval_counts.sum(), max(self.train_counts.sum(), 1)
         of_eval, of_train = self.eval_counts / n_eval, self.train_counts / n_train
         pooled = (self.eval_counts + self.train_counts) / (n_eval + n_train)
         noise = np.sqrt(pooled * (1 - pooled) * (1 / n_eval + 1 / n_train))
-        lacking = (of_eval - of_train > SIGNIFICANT_Z * noise) | ((self.train_counts == 0) & (of_eval * n_train >= 1))
+        lacking = (of_eval - of_train > SIGNIFICANT_Z * noise) | ((self.train_counts == 0) & (of_eval * n_train >= MIN_DUE))
         return np.where(lacking, np.maximum(of_eval - of_train, 0.0), 0.0)
 
 

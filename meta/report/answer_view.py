@@ -82,6 +82,7 @@ def answer_view(
         "classes": _classes(answers.get("class_counts") or {}),
         "picks": answers.get("label_next") or [],
         "batch": answers.get("label_batch"),
+        "untried": answers.get("untried") or [],
         "suspects": answers.get("suspect_labels") or [],
         "warnings": answers.get("warnings") or [],
         "settings": _settings(answers.get("hyperparameters") or {}),

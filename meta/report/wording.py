@@ -214,8 +214,20 @@ def _space(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
     n_compared, best = len(spaces) + len(answers.get("screened") or []), max(spaces, key=lambda space: space.get("p_best") or 0)
     name = f"{display_name(best['encoder'], dict(names))}, {view_words(best.get('view'))}"
     if n_compared == 1:
-        return f"{name}, was the only one given: name more encoders to compare."
-    return f"{name}, is the best space of the {n_compared} compared with probability {percent(best.get('p_best'))}."
+        return f"{name}, was the only one given: name more encoders to compare.{_untried(answers)}"
+    sentence = f"{name}, is the best space of the {n_compared} compared with probability {percent(best.get('p_best'))}."
+    return f"{sentence}{_untried(answers)}"
+
+
+def _untried(answers: Mapping[str, Any]) -> str:
+    """The likeliest encoder that was not tried; empty where none is likely to be better."""
+    likeliest = next(iter(answers.get("untried") or []), None)
+    if not likeliest:
+        return ""
+    return (
+        f" Not tried, and by published results better with probability {percent(likeliest['p_beats_best_tried'])}: "
+        f"{likeliest['encoder']}."
+    )
 
 
 def _model(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
