@@ -65,3 +65,11 @@ def without_cleaner(callbacks: list[Any]) -> list[Any]:
     with its driver: nothing is left to give back. And the cleaner asks the dashboard, which is not there, whether the
     controller lives: each run would end 10 s later, when its question times out."""
     return [callback for callback in callbacks if type(callback).__name__ != "PlacementGroupCleanerCallback"]
+
+
+def kuberay_autoscaling_config(ray_cluster: dict[str, Any]) -> dict[str, Any]:
+    """What the autoscaler in a KubeRay head pod makes of a RayCluster: node types with their bounds and resources. Raises
+    ValueError or KeyError for one that it could not scale."""
+    from ray.autoscaler._private.kuberay import autoscaling_config
+
+    return autoscaling_config._derive_autoscaling_config_from_ray_cr(ray_cluster)
