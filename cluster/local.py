@@ -45,7 +45,7 @@ class LocalCluster:
 
     address: str
     """host:port of its GCS, for `--address`, in a process with `environment`."""
-    dashboard_url: str
+    dashboard_url: str | None
     folder: Path
     """Its temporary folder, logs included (`session_latest/logs`)."""
     token_path: Path
@@ -68,9 +68,12 @@ class LocalCluster:
 
 
 @contextlib.contextmanager
-def local_cluster(*, max_nodes: int, cpus_per_node: float = 2, idle_timeout_s: float = 60.0) -> Iterator[LocalCluster]:
+def local_cluster(
+    *, max_nodes: int, cpus_per_node: float = 2, idle_timeout_s: float = 60.0, has_dashboard: bool = False
+) -> Iterator[LocalCluster]:
     """A cluster for the length of the block: a head with no CPU and from 0 to `max_nodes` nodes with `cpus_per_node` each,
-    which end when they were idle for `idle_timeout_s`. Raises TimeoutError, with what Ray printed, when it does not start."""
+    which end when they were idle for `idle_timeout_s`. The dashboard is a dozen processes more. Raises TimeoutError, with
+    what Ray printed, when it does not start."""
     folder = Path(tempfile.mkdtemp(prefix="neoberta-local-", dir="/tmp"))  # short: it holds sockets
     ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
     autoscaler_port, dashboard_port = _free_ports(2)
@@ -79,7 +82,7 @@ def local_cluster(*, max_nodes: int, cpus_per_node: float = 2, idle_timeout_s: f
         file.write(secrets.token_hex(32))
     cluster = LocalCluster(
         address=f"127.0.0.1:{ports['port']}",
-        dashboard_url=f"http://127.0.0.1:{ports['dashboard-port']}",
+        dashboard_url=f"http://127.0.0.1:{ports['dashboard-port']}" if has_dashboard else None,
         folder=folder,
         token_path=token_path,
         mark=secrets.token_hex(8),
@@ -87,7 +90,8 @@ def local_cluster(*, max_nodes: int, cpus_per_node: float = 2, idle_timeout_s: f
     config_path = folder / "autoscaling.json"
     config_path.write_text(json.dumps(_autoscaling_config(cluster.address, max_nodes, cpus_per_node, idle_timeout_s)))
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
-    command += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", "--include-dashboard=true", "--num-cpus=0"]
+    command += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", "--num-cpus=0"]
+    command += [f"--include-dashboard={'true' if has_dashboard else 'false'}"]
     command += [f"--temp-dir={folder}", f"--object-store-memory={_NODE_STORE_BYTES}"]
     command += [f"--autoscaling-config={config_path}", *(f"--{name}={port}" for name, port in ports.items())]
     others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
@@ -212,6 +216,7 @@ def main() -> None:
     parser.add_argument("--max-nodes", type=int, default=4, help="worker nodes that the autoscaler may start")
     parser.add_argument("--cpus-per-node", type=float, default=2, help="CPUs that each is said to have")
     parser.add_argument("--idle-timeout-s", type=float, default=60, help="seconds without work after which a node ends")
+    parser.add_argument("--dashboard", action="store_true", help="with Ray's dashboard and its Jobs API")
     options = parser.parse_args()
     if options.max_nodes < 1 or options.cpus_per_node <= 0 or options.idle_timeout_s <= 0:
         parser.error("--max-nodes, --cpus-per-node and --idle-timeout-s must be positive")
@@ -219,10 +224,14 @@ def main() -> None:
     with (
         contextlib.suppress(KeyboardInterrupt),
         local_cluster(
-            max_nodes=options.max_nodes, cpus_per_node=options.cpus_per_node, idle_timeout_s=options.idle_timeout_s
+            max_nodes=options.max_nodes,
+            cpus_per_node=options.cpus_per_node,
+            idle_timeout_s=options.idle_timeout_s,
+            has_dashboard=options.dashboard,
         ) as cluster,
     ):
-        print(f"A cluster of 0 to {options.max_nodes} nodes listens at {cluster.address} (dashboard: {cluster.dashboard_url}).")
+        dashboard = f" (dashboard: {cluster.dashboard_url})" if cluster.dashboard_url else ""
+        print(f"A cluster of 0 to {options.max_nodes} nodes listens at {cluster.address}{dashboard}.")
         print("In another terminal:\n")
         print("  export " + " ".join(f"{name}={value}" for name, value in cluster.environment.items()))
         print("  neoberta sweep CONFIG.yaml --out FOLDER --address auto\n\nCtrl-C ends it.", flush=True)
