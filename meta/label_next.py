@@ -17,12 +17,12 @@ SURE_ROWS_PER_CLASS = 16
 CANDIDATES_PER_PICK = 10
 """The batch is spread over so many rows per pick, the most interesting ones (over all rows where there is hardly a label)."""
 MAX_REGIONS = 40
-LABELS_PER_REGION = 3
-"""Labelled rows that a region has on average: with fewer, many would be without one by chance."""
+LABELS_PER_REGION = 8
+"""Labelled rows that a region has on average: with fewer, none could be told to lack labels."""
 MIN_ROWS_PER_REGION = 10
 SIGNIFICANT_Z, MIN_DUE = 3.0, 5.0
-"""A region counts as uncovered when its lack of labels exceeds so many standard errors, or it has none and is due so many: among
-40 regions less is chance, and rows picked for it cost labels (docs/benchmarks.md)."""
+"""A region counts as uncovered when its lack of labels exceeds so many standard errors, or it has none and is due so many:
+among 40 regions less is chance, and rows picked for it cost labels (docs/benchmarks.md)."""
 RARE_SHARE = 0.5
 """A class is rare below this share of an equal share."""
 RARE_WEIGHT = 0.7
@@ -89,8 +89,7 @@ def label_next(
     n_eval, n_classes = len(X_eval), len(label_names)
     if n_eval == 0:
         return []
-    wanted = max(len(X) // LABELS_PER_REGION, n_rows // 2)
-    n_regions = int(np.clip(min(wanted, n_eval // MIN_ROWS_PER_REGION), 1, MAX_REGIONS))
+    n_regions = int(np.clip(min(len(X) // LABELS_PER_REGION, n_eval // MIN_ROWS_PER_REGION), 1, MAX_REGIONS))
     regions = find_regions(X, X_eval, n_regions=n_regions, seed=seed)
     trust = probe_trust(len(y), n_classes)
     margin, second, first = _margins(probabilities)
