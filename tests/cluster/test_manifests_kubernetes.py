@@ -222,6 +222,15 @@ def test_a_jobs_command_is_one_that_the_command_line_takes(folder: str) -> None:
     assert job["shutdownAfterJobFinishes"] and "RayCluster" not in [item["kind"] for item in built(folder)]
 
 
+def test_gpus_are_there_when_training_starts() -> None:
+    from ray_jobs.study import load_preset
+
+    n_workers = max(run.n_workers for run in load_preset("full").neobertas.values())
+    for folder, least in (("jobs/pretrain", n_workers), ("jobs/pilot", 1)):
+        groups = one(folder, "RayJob")["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+        assert [group["minReplicas"] for group in groups if group["groupName"] == "gpu"] == [least]
+
+
 def test_what_patches_aim_at_is_there() -> None:
     """kustomize refuses a patch without a target, and `test` operations hold the positions that patches count on."""
     bounds = {group["groupName"]: group["maxReplicas"] for group in ray_specs("overlays/cpu")[0]["workerGroupSpecs"]}
