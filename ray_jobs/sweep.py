@@ -1,9 +1,11 @@
 """Stage 4: the study's linear probes, fanned out by Ray Tune in blocks, one Parquet row a probe."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
+from cluster.storage import Storage
 from probes.fidelity import contenders, of_contenders
 from probes.partial import clear_leftovers
 from probes.sweep import is_done, load_results, plan_blocks, run_blocks
@@ -13,6 +15,9 @@ from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study
 from ray_jobs.sweep_status import SweepWatch
 from ray_jobs.tasks import TaskRow
+
+N_READERS = 16
+"""Requests to the storage at once."""
 
 
 def sweep(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow]) -> list[str]:
@@ -34,7 +39,7 @@ def sweep(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], enco
 
 def _fit_missing(study: Study, report: ProgressCallback, blocks: Sequence[dict[str, Any]], watch: SweepWatch) -> int:
     """Fit the blocks that are not there; returns how many probes those have."""
-    missing = [block for block in blocks if not is_done(study.storage, block["key"])]
+    missing = missing_blocks(study.storage, blocks)
     watch.plan(blocks, missing)
     if not missing:
         return 0
@@ -53,6 +58,15 @@ def _fit_missing(study: Study, report: ProgressCallback, blocks: Sequence[dict[s
     }
     study.storage.write_json(f"costs/{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.json", cost)
     return n_missing
+
+
+def missing_blocks(storage: Storage, blocks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The blocks that do not lie whole on the storage. One listing says which files there are (an object store answers for a
+    thousand at once); those are read, several at a time, for their checksums."""
+    there = set(storage.keys("probes"))
+    with ThreadPoolExecutor(N_READERS) as readers:
+        done = readers.map(lambda block: block["key"] in there and is_done(storage, block["key"]), blocks)
+        return [block for block, is_there in zip(blocks, done, strict=True) if not is_there]
 
 
 def _machine_factor() -> float:

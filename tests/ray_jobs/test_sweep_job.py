@@ -4,9 +4,11 @@ import json
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import ray_jobs.sweep
+from cluster.storage import Storage
 from probes.encoders.base import EncoderInfo, View
 from probes.tasks.store import save_task
 from probes.tasks.task import Split, Task
@@ -74,3 +76,21 @@ def test_logistic_probes_go_where_they_could_change_the_answer(study):
     study.storage.write_bytes("parts/of-another-study/32-stratified.parquet", b"")
     assert run(study) == keys and study._made == "already there" and len(study.storage.keys("costs")) == len(costs)
     assert study.storage.keys("parts") == ["parts/of-another-study/32-stratified.parquet"]
+
+
+def test_missing_are_blocks_that_are_absent_or_damaged(tmp_path):
+    storage = Storage(tmp_path)
+    table = pa.table({"x": list(range(1000))})
+    blocks = [{"key": f"probes/{name}.parquet"} for name in ("whole", "absent", "cut", "flipped")]
+    for name in ("whole", "cut", "flipped"):
+        storage.write_table(f"probes/{name}.parquet", table)
+    data = bytearray(storage.read_bytes("probes/flipped.parquet"))
+    data[len(data) // 3] ^= 0x10
+    storage.write_bytes("probes/flipped.parquet", bytes(data))
+    storage.write_bytes("probes/cut.parquet", bytes(data[: len(data) // 2]))
+    assert [block["key"] for block in ray_jobs.sweep.missing_blocks(storage, blocks)] == [
+        "probes/absent.parquet",
+        "probes/cut.parquet",
+        "probes/flipped.parquet",
+    ]
+    assert ray_jobs.sweep.missing_blocks(Storage(tmp_path / "nothing"), blocks) == blocks
