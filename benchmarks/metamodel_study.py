@@ -2,7 +2,7 @@
 
     python -m benchmarks.metamodel_study --out FOLDER [--data FOLDER] [--tasks sst2,banking77]
 
-Four sweeps share one embedding cache: `forecast` (training sizes up to 2,048, some views, test rows of the same pool),
+Four sweeps share one embedding cache: `forecast` (training sizes up to 4,096, some views, test rows of the same pool),
 `official` (fewer views, the official test splits), `shifted` (samples that are covariate-shifted, imbalanced or mislabelled),
 and `choice` (every view at two sizes). Samples are described for all but `choice`. Everything is keyed by content: run again,
 it does what is missing.
@@ -48,11 +48,11 @@ FAMILIES = {
 }
 """Tasks that share texts or labels; every other task is a family of its own."""
 DOCS_TASKS = ("library", "kind", "returns", "deprecated", "parameter_type", "error")
-ROWS = ((12, 2048, 400), (25, 1536, 300), (45, 768, 200), (10_000, 160, 100))
+ROWS = ((20, 4096, 600), (45, 2048, 400), (10_000, 512, 200))
 """(mean words up to, rows of train, rows of test): long texts are dear to encode."""
 RIDGE_CS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048)
-OBSERVED_SIZES = (32, 64, 128, 256, 512)
+SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+OBSERVED_SIZES = (32, 64, 128, 256, 512, 1024)
 SWEEPS = {
     "forecast": SweepSpec(sizes=SIZES, n_seeds=10, probes=("ridge",), ridge_Cs=RIDGE_CS),
     "official": SweepSpec(sizes=SIZES, n_seeds=10, probes=("ridge",), ridge_Cs=RIDGE_CS),
