@@ -1,19 +1,21 @@
 """Stage 3: every text of the study's tasks through every encoder once, into the embedding cache, by Ray Data."""
 
 import functools
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from cluster.storage import UserError, digest
+from cluster.storage import Storage, UserError, digest
 from neoberta.corpus import texts_digest
 from probes.cache import EmbeddingCache
 from probes.embed import ShardEncoder, embedding_inputs, in_own_order, plan_shards
 from probes.encoders.base import EncoderInfo, View
 from probes.encoders.load import describe_encoder
 from probes.tasks.store import load_saved_task
+from ray_jobs.metrics import CACHE_TEXTS, ENCODED_TEXTS, ENCODED_TOKENS
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import EncoderConfig, Study
 from ray_jobs.tasks import TaskRow
@@ -82,21 +84,29 @@ def embed(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], enco
     n_texts = {}
     for encoder in encoders:
         cache = EmbeddingCache(study.storage, encoder.info.fingerprint)
+        inputs = embedding_inputs(loaded, encoder.views)
         plan = [
             {**item, "encoder_ref": encoder.ref, "trust_remote_code": encoder.trust_remote_code}
-            for texts, views in embedding_inputs(loaded, encoder.views)
+            for texts, views in inputs
             for item in plan_shards(cache, encoder.info, texts, views, study.config.texts_per_shard)
         ]
         items += plan
-        n_texts[encoder.name] = sum(item["n_texts"] for item in plan)
+        n_missing = n_texts[encoder.name] = sum(item["n_texts"] for item in plan)
+        CACHE_TEXTS.add(n_missing, result="miss")
+        CACHE_TEXTS.add(sum(len(texts) for texts, _ in inputs) - n_missing, result="hit")
     n_done = 0
 
-    def count(_: dict) -> None:
+    def count(done: dict) -> None:
         nonlocal n_done
         n_done += 1
+        ENCODED_TEXTS.add(done["n_texts"])
+        ENCODED_TOKENS.add(done["n_tokens"])
         report(n_done, len(items))
 
     if items:
+        n_bytes = sum(item["n_bytes"] for item in items)
+        check_room(study.storage, n_bytes)
+        study.progress.say(f"embeddings: {sum(n_texts.values()):,} texts to encode, about {n_bytes / 1e6:,.1f} MB of vectors")
         study.need_ray()
         found = look_around()
         asked = request("embed", found)
@@ -112,6 +122,18 @@ def embed(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], enco
         )
     study.made(sum(n_texts.values()), "texts encoded")
     return n_texts
+
+
+def check_room(storage: Storage, n_bytes: int) -> None:
+    """Raises UserError where a folder has no room for `n_bytes` more, before anything is encoded."""
+    if not storage.is_local:
+        return
+    free_bytes = shutil.disk_usage(storage.uri).free
+    if free_bytes < n_bytes:
+        raise UserError(
+            f"{storage.uri}: the vectors need about {n_bytes / 1e6:,.1f} MB, and {free_bytes / 1e6:,.1f} MB are free there; "
+            "free some, choose another --out, or ask for fewer `layers` and `poolings`"
+        )
 
 
 class StudyShardEncoder:

@@ -8,6 +8,7 @@ from rich.table import Table
 from neoberta.config import PretrainConfig
 from probes.encoders.load import check_encoder
 from probes.encoders.reference import is_last_layers_only
+from probes.segment import segment_bytes
 from probes.sweep import PAIR_FACTOR
 from probes.sweep_cost import n_probes, predict_cost
 from probes.tasks.load import check_task
@@ -53,6 +54,7 @@ def plan_rows(config: StudyConfig) -> list[tuple[str, str, str]]:
     rows += [("pretrain", name, _pretrain_size(config, run)) for name, run in config.neobertas.items()]
     views = {encoder.name: n_views(config, encoder) for encoder in config.encoders}
     rows += [("embed", name, f"{n} views" if n else f"views {UNKNOWN}") for name, n in views.items()]
+    rows.append(("embed", "size of all vectors", _embed_size(config, tasks)))
     known = [n for n in views.values() if n]
     blocks = len(tasks) * sum(known)
     probes = blocks * probes_per_block(config)
@@ -91,25 +93,45 @@ def _sweep_cost(config: StudyConfig, tasks: Sequence[str]) -> str:
     """What the sweep costs if unknown tasks and encoders are as large as assumed here."""
     blocks = []
     for task in tasks:
-        n_rows = config.docs.max_rows_per_task if task.startswith("docs/") else ASSUMED_ROWS
+        n_rows = _n_rows(config, task)
         for encoder in config.encoders:
-            family, _, name = encoder.ref.partition(":")
-            width = int(name) if family == "lsa" and name.isdecimal() else ASSUMED_WIDTH
-            if name in config.neobertas:
-                width = config.neobertas[name].model.hidden_size
             block = {
                 "n_train": n_rows * 3 // 4,
                 "n_test": n_rows // 4,
                 "n_classes": ASSUMED_CLASSES,
-                "n_columns": width * (PAIR_FACTOR if "pair" in task else 1),
+                "n_columns": _width(config, encoder) * (PAIR_FACTOR if "pair" in task else 1),
                 "spec": config.sweep.model_dump(mode="json"),
             }
-            blocks += [block] * (n_views(config, encoder) or ASSUMED_LAYERS * len(encoder.poolings))
+            blocks += [block] * _n_views_or_assumed(config, encoder)
     seconds, n_bytes = predict_cost(blocks)
     return (
         f"about {seconds / 3600:,.2g} core-hours and {n_bytes / 1e6:,.0f} MB (where unknown, a task is taken to have "
         f"{ASSUMED_ROWS:,} rows and {ASSUMED_CLASSES} classes, an encoder {ASSUMED_LAYERS} layers of width {ASSUMED_WIDTH})"
     )
+
+
+def _embed_size(config: StudyConfig, tasks: Sequence[str]) -> str:
+    """What the vectors of all texts and views take on storage, with the same assumptions."""
+    n_texts = sum(_n_rows(config, task) * (2 if "pair" in task else 1) for task in tasks)
+    n_bytes = sum(
+        segment_bytes(n_texts, _width(config, encoder), _n_views_or_assumed(config, encoder)) for encoder in config.encoders
+    )
+    return f"about {n_bytes / 1e6:,.0f} MB for {n_texts:,} texts"
+
+
+def _n_rows(config: StudyConfig, task: str) -> int:
+    return config.docs.max_rows_per_task if task.startswith("docs/") else ASSUMED_ROWS
+
+
+def _width(config: StudyConfig, encoder: EncoderConfig) -> int:
+    family, _, name = encoder.ref.partition(":")
+    if name in config.neobertas:
+        return config.neobertas[name].model.hidden_size
+    return int(name) if family == "lsa" and name.isdecimal() else ASSUMED_WIDTH
+
+
+def _n_views_or_assumed(config: StudyConfig, encoder: EncoderConfig) -> int:
+    return n_views(config, encoder) or ASSUMED_LAYERS * len(encoder.poolings)
 
 
 def _task_size(config: StudyConfig, task: str) -> str:
