@@ -56,7 +56,8 @@ class JobClient:
         token = find_token()
         check_jobs_url(url, token, insecure=insecure)
         self.url = url.rstrip("/")
-        logging.getLogger("ray.dashboard").setLevel(logging.WARNING)  # it tells about every upload
+        for handler in logging.getLogger("ray").handlers:
+            handler.setLevel(logging.WARNING)  # every upload would be told
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
         with _explained(url), environment(_OVERRIDING):

@@ -24,7 +24,7 @@ import ray
 from ray.exceptions import AuthenticationError
 
 from cluster import compat
-from cluster.authentication import AUTH_MODE_ENV_VAR, TOKEN_REMEDY, find_token, is_jobs_url
+from cluster.authentication import AUTH_MODE_ENV_VAR, TOKEN_ENV_VAR, TOKEN_REMEDY, find_token, is_jobs_url
 from cluster.environment import environment
 from cluster.resources import OBJECT_STORE_BYTES, available_cpus, local_cpus
 from cluster.storage import UserError
@@ -158,9 +158,9 @@ def _attached(address: str, log_path: Path | None) -> Iterator[str | None]:
                 socket.create_connection((host, int(port)), timeout=10).close()  # Ray itself would knock for minutes
             with _stderr_into(log_path):
                 context = ray.init(address=address, configure_logging=False, log_to_driver=False)
-        except AuthenticationError as error:
-            raise UserError(f"--address {address}: the cluster asks for a token, or for another one; {TOKEN_REMEDY}") from error
-        except (OSError, ValueError, RuntimeError) as error:
+        except (AuthenticationError, OSError, ValueError, RuntimeError) as error:
+            if isinstance(error, AuthenticationError) or TOKEN_ENV_VAR in str(error.__cause__):
+                raise UserError(f"--address {address}: the cluster asks for a token, or another one; {TOKEN_REMEDY}") from error
             reason = str(error).strip().splitlines()[0]
             raise UserError(
                 f"--address {address}: no Ray there ({reason}); leave --address out to run on this machine"
