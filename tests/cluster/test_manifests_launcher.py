@@ -47,6 +47,7 @@ def test_ray_prepares_the_on_premise_cluster_to_the_end() -> None:
 def test_ray_prepares_the_aws_cluster_against_a_made_up_aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that `ray up` does before it starts an instance: node types, keys, subnets, security group, images."""
     from moto import mock_aws
+    from moto.ec2.models import instance_types
     from ray.autoscaler import sdk
 
     monkeypatch.setenv("HOME", str(tmp_path))  # it writes an SSH key there
@@ -55,6 +56,9 @@ def test_ray_prepares_the_aws_cluster_against_a_made_up_aws(tmp_path: Path, monk
         monkeypatch.setenv(variable, "made-up")
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    wanted = {one["node_config"]["InstanceType"] for one in read("aws")["available_node_types"].values()}
+    catalogue = {name: facts for name, facts in instance_types.INSTANCE_TYPES.items() if name in wanted}
+    monkeypatch.setattr(instance_types, "INSTANCE_TYPES", catalogue)  # all of them take it minutes on a busy machine
     with mock_aws():
         ready = sdk.bootstrap_config(read("aws"), no_config_cache=True)
     types = ready["available_node_types"]

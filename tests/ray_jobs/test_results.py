@@ -1,14 +1,13 @@
 """The table of results, once and while a sweep runs."""
 
 import io
-import json
 import subprocess
 import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
@@ -107,47 +106,16 @@ def test_a_sweep_that_failed_is_told_apart_from_one_that_ended(tmp_path):
     assert read_status(storage) == stopped
 
 
-SWEEP = """
-import json, sys
-from ray_jobs.config import validate
-from ray_jobs.embed import embed, make_encoders
-from ray_jobs.study import Study, StudyConfig
-from ray_jobs.sweep import sweep
-from ray_jobs.tasks import make_tasks
-
-with Study(validate(StudyConfig, json.loads(sys.argv[1]), "watched"), sys.argv[2], n_stages=4) as study:
-    rows = study.run("tasks", make_tasks)
-    encoders = study.run("encoders", lambda study, report: make_encoders(study, report, {}))
-    study.run("embeddings", lambda study, report: embed(study, report, rows, encoders))
-    study.run("probes", lambda study, report: sweep(study, report, rows, encoders))
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_real_sweep_is_followed_and_shown_in_tensorboard(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    generator = np.random.default_rng(0)
-    words = [f"word{i}" for i in range(60)]
-    vectors = [" ".join([word, *map(str, generator.standard_normal(16).round(3))]) for word in words]
-    (tmp_path / "vectors.txt").write_text("\n".join(vectors) + "\n")
-    texts = [" ".join(generator.choice(words[i % 2 :: 2], 5)) for i in range(400)]
-    tasks = ["task0.csv", "task1.csv"]
-    for i, path in enumerate(tasks):
-        labels = [f"class{j % 2}" for j in range(200)]
-        pd.DataFrame({"text": texts[200 * i : 200 * (i + 1)], "label": labels}).to_csv(tmp_path / path, index=False)
-    config = {
-        "name": "watched",
-        "tasks": tasks,
-        "encoders": [{"ref": "static:vectors.txt", "poolings": ["mean", "max"]}],
-        "sweep": {"sizes": [16, 64], "n_seeds": 2, "logistic_sizes": [16]},
-        "metamodel": {"observations": {"sizes": [16], "n_seeds": 1}},
-        "characterize": {"task": tasks[0]},
-    }
     out, console = tmp_path / "out", printed()
-    command = [sys.executable, "-c", SWEEP, json.dumps(config), str(out)]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
+    command = [sys.executable, str(Path(__file__).with_name("small_sweep.py")), str(tmp_path), str(out)]
+    running = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path
+    )
     try:
         watch_results(str(out), "accuracy", every_s=0.2, console=console)
         assert running.wait(60) == 0
