@@ -212,6 +212,7 @@ class BlockRunner:
                 "seed": subset.seed,
                 "probe": probe,
                 "n_classes_seen": n_classes_seen,
+                "rank": len(subset.sample.basis.singular),
                 "fit_seconds": fit_seconds,
             }
 

@@ -29,6 +29,7 @@ PROBE_RESULTS_SCHEMA = pa.schema(
         ("brier", pa.float32()),  # halved for two classes: [0, 1]; else [0, 2]
         ("mcc", pa.float32()),  # Matthews' correlation coefficient, [-1, 1]
         ("converged", pa.bool_()),
+        ("rank", pa.int32()),  # dimensions that the subset's rows span: 0 where all are equal
         ("fit_seconds", pa.float32()),
         ("run_id", pa.string()),
         ("created_at", pa.timestamp("us", tz="UTC")),

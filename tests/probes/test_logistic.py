@@ -126,7 +126,7 @@ def solved_by_scikit_learn(n: int, d: int, n_classes: int, skewed: bool, weighte
     order = np.concatenate([first, np.setdiff1d(np.arange(len(y)), first)])
     X, y = X[order], y[order]
     weight = np.random.default_rng(1).uniform(0.2, 3, n) if weighted else np.ones(n)
-    Cs = CS if n_classes < 20 else (1.0,)
+    Cs = CS if n_classes < 20 else (0.01, 1.0) if n_classes == 20 else (1.0,)
     return Solved(X, y, weight, Cs, [reference(X[:n], y[:n], C, weight, solver) for C in Cs])
 
 
@@ -140,7 +140,7 @@ def check_predictions(logits: np.ndarray, best_logits: np.ndarray, y: np.ndarray
     labels = np.arange(logits.shape[1])
     theirs = score(y, best, labels)
     for name, value in score(y, ours, labels).items():
-        assert value == pytest.approx(theirs[name], abs=2e-3 * max(1.0, abs(theirs[name])) + differs.mean())
+        assert abs(value - theirs[name]) <= 2e-3 + 1e-9, name  # of 500 rows one may be classified otherwise
 
 
 def test_samples_and_replicas_of_a_batch_are_those_fitted_alone():
@@ -176,7 +176,7 @@ def test_invariant_to_order_rotation_and_halved_duplicates(seed, n, d, n_classes
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("scale", [0.0, 1e-10, 1e6])
+@pytest.mark.parametrize("scale", [0.0, 1e-10, 1e6, 1e12])
 def test_degenerate_samples_are_finite(n_classes, scale):
     X, y = sample(20, 8, n_classes)
     X = X * scale
@@ -202,6 +202,18 @@ def test_classes_without_weight_get_probability_zero(n_classes):
         unseen = np.setdiff1d(np.arange(n_classes), y)
         assert (probabilities[:, :, unseen] == 0).all()
         assert path.converged.all()
+
+
+@pytest.mark.parametrize(("n", "n_classes"), [(12, 12), (300, 150)])
+def test_many_classes_of_few_rows(n, n_classes):
+    X, y = sample(n, 40, n_classes)
+    space, path = fit(X, y, n_classes, Cs=(1.0,))
+    best_W, best_b = reference(X, y, 1.0, np.ones(n), "lbfgs")
+    W, b = original(space, path, 0)
+    ours, gradient = objective_and_gradient(X, y, W, b, 1.0, np.ones(n))
+    best, _ = objective_and_gradient(X, y, best_W, best_b, 1.0, np.ones(n))
+    assert path.converged.all() and gradient <= 1e-5
+    assert (ours - best) / best <= GAP[torch.float64]
 
 
 def test_refuses_an_impossible_grid():

@@ -16,6 +16,7 @@ from probes.block import BlockRunner, fold_weights
 from probes.encoders.base import EncoderInfo, View
 from probes.partial import PartialBlock
 from probes.results import IDENTITY_COLUMNS, PROBE_RESULTS_SCHEMA
+from probes.solvers import logistic
 from probes.solvers.rowspace import feature_scale
 from probes.subsets import subset_rows
 from probes.sweep import is_done, load_results, plan_blocks, probe_block, run_block
@@ -266,6 +267,31 @@ def test_a_killed_block_goes_on_from_its_parts(arrays, tmp_path, monkeypatch):
     assert len(fitted) == 2 and fitted[-1] == 64 and again.drop_columns(unstable).equals(table.drop_columns(unstable))
     partial.clear()
     assert storage.keys("parts") == []
+
+
+def test_a_probe_that_does_not_converge_is_a_row_that_says_so(arrays, monkeypatch):
+    monkeypatch.setattr(logistic, "MAX_NEWTON_STEPS", 1)
+    frame = probe_block(*arrays, plan()[0]).to_pandas()
+    assert len(frame) == n_probes(plan()[0])
+    assert not frame.loc[(frame["probe"] == "logistic") & (frame["C"] == 10.0), "converged"].any()
+    assert np.isfinite(frame["accuracy"]).all() and np.isfinite(frame["log_loss"]).all()
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-30, 1e18])
+def test_samples_that_span_little_are_finite_and_flagged(arrays, scale):
+    X_pool, y_pool, X_test, y_test = arrays
+    flat = [(X * [scale, 0.0, 0.0, *[1.0] * 21] * (0.0 if scale == 0 else 1.0)).astype(np.float32) for X in (X_pool, X_test)]
+    frame = probe_block(flat[0], y_pool, flat[1], y_test, plan()[0]).to_pandas()
+    assert np.isfinite(frame[["accuracy", "log_loss", "brier", "loo_accuracy"]].fillna(0)).all(axis=None)
+    least = frame.groupby("n_train")["rank"].min()
+    if scale == 0.0:  # all rows are equal
+        assert (least == 0).all()
+    else:  # two of 24 columns are constant, and one is nothing beside the others, or everything
+        assert (least <= np.minimum(least.index - 1, 22)).all() and least[64] < 24
+
+
+def test_rank_is_that_of_the_sample(table):
+    assert (table.to_pandas().groupby("n_train")["rank"].unique().map(list) == [[7], [24], [24]]).all()
 
 
 def test_batches_hold_every_block_once_and_shrink_towards_the_end():
