@@ -49,6 +49,7 @@ def _fit_missing(study: Study, report: ProgressCallback, blocks: Sequence[dict[s
     results = fan_out_blocks(study, report, run_blocks, batch_blocks(missing), name="sweep", on_done=watch.done)
     cost = {
         "n_probes": n_missing,
+        "n_fitted": sum(result["n_probes"] for result in results),  # fewer where a killed run had left parts of blocks
         "predicted_seconds": predicted_seconds * factor,
         "seconds": sum(result["solver_seconds"] for result in results),
         "worker_seconds": sum(result["wall_seconds"] for result in results),
