@@ -20,9 +20,9 @@ MAX_REGIONS = 40
 LABELS_PER_REGION = 8
 """Labelled rows that a region has on average: with fewer, none could be told to lack labels."""
 MIN_ROWS_PER_REGION = 10
-SIGNIFICANT_Z, MIN_DUE = 3.0, 5.0
-"""A region counts as uncovered when its lack of labels exceeds so many standard errors, or it has none and is due so many:
-among 40 regions less is chance, and rows picked for it cost labels (docs/benchmarks.md)."""
+MIN_DUE, FEW_OF_DUE = 5.0, 0.1
+"""A region counts as uncovered when by its share of the evaluation rows it is due so many labels, and has at most this share of
+them: less is chance among so many regions, or a region whose rows earlier batches had no need of."""
 RARE_SHARE = 0.5
 """A class is rare below this share of an equal share."""
 RARE_WEIGHT = 0.7
@@ -51,14 +51,12 @@ class Regions:
 
     @property
     def deficit(self) -> np.ndarray:
-        """(k,) share of the evaluation rows in a cell less its share of the labelled ones, 0 where that is within the noise of
-        the counts (unless the cell has no label and is due `MIN_DUE`)."""
+        """(k,) share of the evaluation rows in a cell less its share of the labelled ones; 0 but for cells that are due
+        `MIN_DUE` labels and have hardly any."""
         n_eval, n_train = self.eval_counts.sum(), max(self.train_counts.sum(), 1)
         of_eval, of_train = self.eval_counts / n_eval, self.train_counts / n_train
-        pooled = (self.eval_counts + self.train_counts) / (n_eval + n_train)
-        noise = np.sqrt(pooled * (1 - pooled) * (1 / n_eval + 1 / n_train))
-        lacking = (of_eval - of_train > SIGNIFICANT_Z * noise) | ((self.train_counts == 0) & (of_eval * n_train >= MIN_DUE))
-        return np.where(lacking, np.maximum(of_eval - of_train, 0.0), 0.0)
+        due = of_eval * n_train
+        return np.where((due >= MIN_DUE) & (self.train_counts <= FEW_OF_DUE * due), of_eval - of_train, 0.0)
 
 
 def find_regions(X: np.ndarray, X_eval: np.ndarray, *, n_regions: int, seed: int) -> Regions:
