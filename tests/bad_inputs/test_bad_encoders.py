@@ -1,9 +1,15 @@
 """Encoder references and files that cannot work: one line that says what, where and what to do."""
 
 import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file, save_file
+from tiny_models import save_tiny_model
 
 from cluster.storage import UserError
 from probes.encoders import load_encoder
@@ -59,6 +65,67 @@ def test_no_such_hub_id_without_network(monkeypatch: pytest.MonkeyPatch, tmp_pat
     line = complaint("hf:bert-base-uncasd")
     assert "the hub cannot be reached" in line and "did you mean hf:bert-base-uncased?" in line
     assert "neither a folder nor a hub id" in complaint("hf:not an id")
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """A hub on loopback that has nothing but the name `known/model`, and says so as the real one does."""
+    from huggingface_hub import constants
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            is_known = self.path.startswith("/api/models/known/model")
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RevisionNotFound" if is_known else "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        yield constants.ENDPOINT
+        server.shutdown()
+        thread.join()
+
+
+def test_the_hub_knows_no_such_model(hub: str) -> None:
+    assert "no such model (or it is private); did you mean hf:bert-base-uncased?" in complaint("hf:bert-base-uncasd")
+    assert "no such model" in complaint("hf:nobody/nothing")
+    assert "the model has no revision v9" in complaint("hf:known/model@v9")
+
+
+def test_the_hub_cannot_be_reached(hub: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # nobody listens there
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        line = complaint("hf:nobody/nothing")
+    assert "the hub cannot be reached" in line and "give its folder as hf:FOLDER" in line
+
+
+@pytest.mark.parametrize("damage", ["truncated", "header", "lacks_tensors"])
+def test_damaged_weights_of_a_real_model(tmp_path: Path, damage: str) -> None:
+    folder = save_tiny_model(tmp_path / "model")
+    path = folder / "model.safetensors"
+    data = path.read_bytes()
+    if damage == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    elif damage == "header":
+        path.write_bytes(data[:20] + b"\xff" + data[21:])
+    else:
+        tensors = load_file(path)
+        save_file({name: tensor for name, tensor in tensors.items() if "layer.1" not in name}, path, metadata={"format": "pt"})
+    line = complaint(f"hf:{folder}")
+    assert ("of the model's tensors" if damage == "lacks_tensors" else "is damaged") in line
 
 
 @pytest.mark.parametrize(
