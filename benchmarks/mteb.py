@@ -54,6 +54,7 @@ FAMILIES = (
 MIN_ENCODERS = 15
 """A task with fewer says little about choosing."""
 MIN_TASKS = 3
+N_KINDS = 9
 N_TRIED = (1, 3, 5, 10)
 N_ROWS = 200
 """Labelled rows of the user who tries encoders: their held-out accuracy has that sample's noise."""
@@ -114,10 +115,13 @@ def family_of(task: str) -> str:
 
 
 def as_prior(fit: TwoWayFit, encoders: pd.DataFrame) -> EncoderPrior:
-    """The fit in the form that `meta.prior` answers from; sensitivities as nine quantiles over the tasks."""
-    sensitivities = fit.tasks["sensitivity"].quantile(np.arange(0.1, 0.95, 0.1)).to_numpy()
+    """The fit in the form that `meta.prior` answers from: tasks by their sensitivity in `N_KINDS` equal parts."""
+    tasks = fit.tasks.sort_values("sensitivity")
+    kind = np.arange(len(tasks)) * N_KINDS // len(tasks)
+    sensitivities = tasks["sensitivity"].groupby(kind).mean().to_numpy()
+    interaction_sds = np.sqrt((tasks["interaction_sd"] ** 2).groupby(kind).mean())
     table = fit.encoders.join(encoders)
-    return EncoderPrior(table, fit.interaction_sd, sensitivities, fit.slope, fit.mean_log_parameters, fit.population_sd)
+    return EncoderPrior(table, sensitivities, interaction_sds.to_numpy(), fit.slope, fit.mean_log_parameters, fit.population_sd)
 
 
 def held_out_choices(cells: pd.DataFrame, encoders: pd.DataFrame, *, n_folds: int, n_draws: int, seed: int = 0) -> pd.DataFrame:
@@ -210,8 +214,8 @@ def shipped_table(cells: pd.DataFrame, encoders: pd.DataFrame) -> dict:
         prior = as_prior(fit_two_way(inside[["encoder", "task", "accuracy"]], encoders["n_parameters"]), encoders)
         levels[language] = prior.encoders[["mean", "sd", "n_tasks"]].add_prefix(f"{language}_")
         languages[language] = {
-            "interaction_sd": round(prior.interaction_sd, 5),
             "sensitivities": prior.sensitivities.round(4).tolist(),
+            "interaction_sds": prior.interaction_sds.round(5).tolist(),
             "slope": round(prior.slope, 5),
             "mean_log_parameters": round(prior.mean_log_parameters, 4),
             "population_sd": round(prior.population_sd, 5),

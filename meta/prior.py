@@ -5,10 +5,10 @@ the level of some hundreds of encoders with its uncertainty. On a user's task
 
     held-out accuracy of encoder m = level of the task + sensitivity * (level_m + interaction_m) + sampling noise_m,
 
-everything Gaussian once the sensitivity is fixed; the task's level is unknown beforehand, the sensitivity has the distribution
-it had over the published tasks and is summed over. So the encoders that were tried say what the task's level and sensitivity
-are, and the others follow. Known limits: interactions of encoders of one family are taken as independent, and the
-sampling noise that all encoders share on the same rows cancels in the task's level.
+everything Gaussian once the sensitivity is fixed; the task's level is unknown beforehand, the sensitivity (and the size of
+interactions that goes with it) has the distribution it had over the published tasks and is summed over. So the encoders that
+were tried say what the task's level and sensitivity are, and the others follow. Known limits: interactions of encoders of one
+family are taken as independent, and the sampling noise that all encoders share on the same rows cancels in the task's level.
 """
 
 import json
@@ -49,9 +49,10 @@ class EncoderPrior:
 
     encoders: pd.DataFrame
     """Index encoder (hub name): `mean`, `sd`, `n_tasks`, and `ABOUT`."""
-    interaction_sd: float
     sensitivities: np.ndarray
     """(S,) equally likely."""
+    interaction_sds: np.ndarray
+    """(S,) of tasks of such sensitivities, in units of the levels: larger where encoders hardly differ."""
     slope: float
     mean_log_parameters: float
     population_sd: float
@@ -92,12 +93,15 @@ class EncoderPrior:
         known = self.encoders[["mean", "sd"]].drop(index=[name for name in names if name in self.encoders.index])
         levels = [self.level(ref, (n_parameters or {}).get(ref)) for ref in tried]
         mean = np.r_[[level[0] for level in levels], known["mean"]]
-        variance = np.r_[[level[1] for level in levels], known["sd"]] ** 2 + self.interaction_sd**2
+        variance = np.r_[[level[1] for level in levels], known["sd"]] ** 2
         measured = np.array([evidence.accuracy for evidence in tried.values()])
         noise = np.array([max(evidence.sd, 1e-4) for evidence in tried.values()]) ** 2
         return _mixture(
             [*names, *known.index],
-            [_given_sensitivity(s, mean, variance, measured, noise) for s in self.sensitivities],
+            [
+                _given_sensitivity(sensitivity, mean, variance + interaction**2, measured, noise)
+                for sensitivity, interaction in zip(self.sensitivities, self.interaction_sds, strict=True)
+            ],
             len(tried),
         )
 
@@ -137,8 +141,8 @@ def from_json(stored: Mapping[str, Any], language: str) -> EncoderPrior:
     table = table[["mean", "sd", "n_tasks", *ABOUT]].astype(np.float64).dropna(subset=["mean"])
     return EncoderPrior(
         table,
-        interaction_sd=fitted["interaction_sd"],
         sensitivities=np.asarray(fitted["sensitivities"], dtype=np.float64),
+        interaction_sds=np.asarray(fitted["interaction_sds"], dtype=np.float64),
         slope=fitted["slope"],
         mean_log_parameters=fitted["mean_log_parameters"],
         population_sd=fitted["population_sd"],

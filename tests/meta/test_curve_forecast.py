@@ -57,6 +57,6 @@ def test_guarantees_are_stated_and_below_the_nominal():
 
 
 def test_too_few_groups_are_refused():
-    inputs, anchor, truth, groups = made_up(n_groups=4)
+    inputs, anchor, truth, groups = made_up(n_groups=3)
     with pytest.raises(ValueError, match="groups are needed"):
         CurveForecaster.fit(inputs, anchor, truth, groups, QUICK)

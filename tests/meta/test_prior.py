@@ -15,7 +15,7 @@ def small(means=(0.10, 0.0, -0.10), sd=0.02, interaction=0.0, sensitivities=(1.0
     for name in ABOUT:
         table[name] = 1.0
     table["n_parameters"] = [1e9, 1e8, 1e7]
-    return EncoderPrior(table, interaction, np.array(sensitivities), 0.1, 8.0, 0.05)
+    return EncoderPrior(table, np.array(sensitivities), np.full(len(sensitivities), interaction), 0.1, 8.0, 0.05)
 
 
 def test_one_tried_encoder_sets_the_tasks_level_for_all():
