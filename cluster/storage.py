@@ -210,6 +210,20 @@ class Storage:
             self._download(key, copy)
         return copy
 
+    def copy_folder(self, key: str, to: Path) -> None:
+        """Copy a folder that is not one of our artefacts (it has no manifest) into the folder `to`. Raises
+        FileNotFoundError."""
+        _check_key(key)
+        fs, root = (pafs.LocalFileSystem(), self.uri) if self.is_local else self._remote()
+        if fs.get_file_info(f"{root}/{key}").type != pafs.FileType.Directory:
+            raise FileNotFoundError(f"{self.uri}/{key}")
+        local = pafs.LocalFileSystem()
+        _retried(lambda: pafs.copy_files(f"{root}/{key}", str(to), source_filesystem=fs, destination_filesystem=local))
+
+    def filesystem(self) -> tuple[pafs.FileSystem | None, str]:
+        """What Ray's libraries take: the filesystem (None: this machine's) and the root on it."""
+        return (None, self.uri) if self.is_local else self._remote()
+
     def verify_folder(self, key: str) -> None:
         """Check every file of a folder against its manifest. Raises FileNotFoundError, CorruptArtefactError."""
         _check_manifest(self.local_path(key), f"{self.uri}/{key}")

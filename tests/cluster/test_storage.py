@@ -177,6 +177,15 @@ def test_folders_round_trip(storage: Storage) -> None:
     assert below(storage) == []
 
 
+def test_folders_that_are_no_artefacts_can_be_copied(storage: Storage, tmp_path: Path) -> None:
+    storage.write_bytes("ray/run/state/a", b"1")
+    storage.write_bytes("ray/run/state/b/c", b"2")
+    storage.copy_folder("ray/run/state", tmp_path / "copy")
+    assert (tmp_path / "copy/a").read_bytes() + (tmp_path / "copy/b/c").read_bytes() == b"12"
+    with pytest.raises(FileNotFoundError):
+        storage.copy_folder("ray/run/nothing", tmp_path / "none")
+
+
 def test_publishing_a_folder_twice_keeps_a_whole_one(storage: Storage) -> None:
     for _ in range(2):
         with storage.writing_folder("m") as folder:
