@@ -15,6 +15,7 @@ from probes.cache import EmbeddingCache
 from probes.cache_upkeep import list_caches, prune_caches, verify_caches
 from probes.encoders import View
 from probes.encoders.base import EncoderInfo
+from probes.segment import text_keys
 
 A, B = View(0, "cls"), View(1, "mean")
 NOW = datetime.now(UTC)
@@ -99,16 +100,10 @@ def test_a_reader_survives_pruning(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     fill(storage, "a" * 16, ["x"], A, B)
     reader = EmbeddingCache(storage, "a" * 16)
-    (array,) = list(reader.mapped(reader_keys(["x"]), A).stored())
+    (array,) = list(reader.mapped(text_keys(["x"]), A).stored())
     prune_caches(storage, timedelta(0), NOW + timedelta(days=1))
     assert array.shape == (1, 4) and float(array[0, 0]) != 0
     assert reader.missing(["x"], [B]) == ["x"]
-
-
-def reader_keys(texts: list[str]) -> np.ndarray:
-    from probes.segment import text_keys
-
-    return text_keys(texts)
 
 
 def test_leftovers_of_a_killed_writer_are_pruned(tmp_path: Path) -> None:
