@@ -191,6 +191,32 @@ def test_the_first_schema_without_later_fields_still_makes_a_page():
     assert "Expect 0.500 log loss" in Page(html).words
 
 
+def test_labels_of_evaluation_rows_encoders_not_tried_and_the_gain_of_fine_tuning_are_shown():
+    content = answers()
+    content["eval_labels"] = {"n_labelled": 60, "estimate": 0.81, "q05": 0.73, "q95": 0.89, "weight": 0.4}
+    content["eval_labels"]["before"] = {"q05": 0.7, "q50": 0.78, "q95": 0.86}
+    content["untried"] = [
+        {
+            "encoder": "hf:some/encoder",
+            "p_beats_best_tried": 0.83,
+            "q05": 0.75,
+            "q50": 0.82,
+            "q95": 0.9,
+            "parameters": 109_000_000,
+            "n_tasks": 31,
+        }
+    ]
+    content["hyperparameters"]["finetune"] |= {"source": "published runs", "epochs_extrapolated": True}
+    gain = {"q05": -0.03, "q50": 0.012, "q95": 0.05, "extrapolated": True}
+    content["hyperparameters"]["finetune"]["gain"] = {"ordinary": gain, "contrastive": gain}
+    words = Page(characterize_report(content)).words
+    assert "Your 60 labelled evaluation rows measure 81.0 % (73.0 to 89.0 %); without them the forecast was 78.0" in words
+    assert "better with probability 83 %: hf:some/encoder." in words
+    assert "109 million" in words and "Not tried, and likely better" in words
+    assert "+1.2 points (90 % interval: −3.0 to +5.0; beyond what was published)" in words
+    assert "gain over the probe, ordinary fine-tuning" in words and "published runs on other data" in words
+
+
 def test_a_single_space_that_is_good_enough_now():
     content = answers() | {"screened": [], "label_batch": {"n_rows": 12, "gain": 0.0, "strategy": "any"}}
     content["encoders"] = content["encoders"][:1]
