@@ -107,20 +107,22 @@ def test_a_sweep_that_failed_is_told_apart_from_one_that_ended(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_a_real_sweep_is_followed_and_shown_in_tensorboard(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     out, console = tmp_path / "out", printed()
     command = [sys.executable, str(Path(__file__).with_name("small_sweep.py")), str(tmp_path), str(out)]
-    running = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path
+    watching = threading.Thread(
+        target=watch_results, args=(str(out), "accuracy"), kwargs={"every_s": 0.2, "console": console}, daemon=True
     )
-    try:
-        watch_results(str(out), "accuracy", every_s=0.2, console=console)
-        assert running.wait(60) == 0
-    finally:
-        running.kill()
+    watching.start()
+    swept = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=tmp_path, timeout=280, check=False
+    )
+    assert swept.returncode == 0, swept.stderr
+    watching.join(30)
+    assert not watching.is_alive()
     ended, frame = read_status(Storage(out)), pd.concat(map(pd.read_parquet, (out / "probes").glob("*.parquet")))
     assert ended.state == "done" and ended.n_planned == ended.n_done == len(frame) and ended.n_found == 0
     text = console.file.getvalue()
