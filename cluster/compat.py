@@ -10,6 +10,7 @@
 | Tune calls a Callback in the driver's process, pickles it only for a restore | test_tune: on_done with a lock |
 | Ray Data takes `max_task_retries` among the untyped arguments; never replaces a dead actor | test_data: kills_its_process |
 | `TorchTrainer._create_default_callbacks` names Train's callbacks, one asks a dashboard | test_train: no_cleaner |
+| an `external` node provider may be a function; the fake one has `_create_node_with_resources_and_labels` | test_local |
 | `RAY_AIR_NEW_OUTPUT=0` and `verbose=0` silence Tune; the C++ core obeys `RAY_BACKEND_LOG_LEVEL` | test_session: quiet |
 """
 
@@ -58,6 +59,29 @@ def read_authentication_again() -> None:
     """Make this process see the present RAY_AUTH_MODE and RAY_AUTH_TOKEN: Ray reads them once, when it is imported."""
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
+
+
+def local_node_provider(provider_config: dict[str, Any], cluster_name: str) -> Any:
+    """Ray's fake multi-node provider (nodes are processes of this machine) for `cluster.local`, as a cloud's would behave: a
+    node that was killed is gone, and is replaced; node types may have memory, which it would take for a custom resource and
+    refuse (a node finds its memory out by itself)."""
+    from ray.autoscaler._private.fake_multi_node.node_provider import FakeMultiNodeProvider
+
+    class LocalNodeProvider(FakeMultiNodeProvider):
+        def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
+            with self.lock:
+                for node_id, node in list(self._nodes.items()):
+                    if "node" in node and node["node"].dead_processes():
+                        self.terminate_node(node_id)
+                return super().non_terminated_nodes(tag_filters)
+
+        def _create_node_with_resources_and_labels(
+            self, node_config: Any, tags: Any, count: int, resources: dict[str, float], labels: Any
+        ) -> None:
+            others = {name: amount for name, amount in resources.items() if name != "memory"}
+            super()._create_node_with_resources_and_labels(node_config, tags, count, others, labels)
+
+    return LocalNodeProvider(provider_config, cluster_name)
 
 
 def without_cleaner(callbacks: list[Any]) -> list[Any]:

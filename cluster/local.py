@@ -10,6 +10,7 @@ or stopped; its end (Ctrl-C) is that of its own processes, which are known by a 
 
 import argparse
 import contextlib
+import ctypes
 import json
 import os
 import secrets
@@ -26,9 +27,11 @@ from pathlib import Path
 
 WORKER_TYPE = "worker"
 START_TIMEOUT_S, STOP_TIMEOUT_S = 300.0, 20.0
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _HEAD_TYPE = "ray.head.default"  # the fake provider's own name for it
 _MARK_ENV_VAR = "NEOBERTA_LOCAL_CLUSTER"
 _NODE_STORE_BYTES = 100 * 1024**2  # shared memory of a node: work travels as keys and paths
+_MEMORY_BYTES_PER_CPU = 2 * 1024**3  # what the autoscaler expects of a node; the node itself counts the machine's
 _PORTS = (
     "port",
     "dashboard-port",
@@ -102,7 +105,6 @@ def local_cluster(
             _MARK_ENV_VAR: cluster.mark,
             "RAY_FAKE_CLUSTER": "1",
             "AUTOSCALER_UPDATE_INTERVAL_S": "1",
-            "AUTOSCALER_HEARTBEAT_TIMEOUT_S": "5",  # how soon a node that died is replaced
             "AUTOSCALER_METRIC_PORT": str(autoscaler_port),
             "DASHBOARD_METRIC_PORT": str(dashboard_port),
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),  # workers import what this process can
@@ -112,7 +114,13 @@ def local_cluster(
     printed = folder / "head.out"
     with open(printed, "wb") as output:
         head = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509  (one system call, no lock)
         )
     try:
         _wait_until_up(head, cluster.address, printed)
@@ -120,6 +128,12 @@ def local_cluster(
     finally:
         _end(head, cluster)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_with_parent() -> None:
+    """In the head: SIGTERM to itself, on which it ends its nodes, when the process that started it is gone, however (Linux)."""
+    if _LIBC is not None:
+        _LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _autoscaling_config(address: str, max_nodes: int, cpus_per_node: float, idle_timeout_s: float) -> dict:
@@ -130,7 +144,8 @@ def _autoscaling_config(address: str, max_nodes: int, cpus_per_node: float, idle
         "idle_timeout_minutes": idle_timeout_s / 60,
         "upscaling_speed": float(max_nodes),
         "provider": {
-            "type": "fake_multinode",
+            "type": "external",
+            "module": "cluster.compat.local_node_provider",
             "gcs_address": address,
             "launch_multiple": True,
             "use_node_id_as_ip": True,  # all nodes have the address 127.0.0.1
@@ -140,7 +155,11 @@ def _autoscaling_config(address: str, max_nodes: int, cpus_per_node: float, idle
         "available_node_types": {
             _HEAD_TYPE: {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
             WORKER_TYPE: {
-                "resources": {"CPU": cpus_per_node, "object_store_memory": _NODE_STORE_BYTES},
+                "resources": {
+                    "CPU": cpus_per_node,
+                    "memory": int(cpus_per_node * _MEMORY_BYTES_PER_CPU),
+                    "object_store_memory": _NODE_STORE_BYTES,
+                },
                 "node_config": {},
                 "min_workers": 0,
                 "max_workers": max_nodes,

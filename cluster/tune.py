@@ -202,8 +202,9 @@ class _Trials(ray.tune.Callback):
         self._add(trial.config, outcome.get("result"), outcome.get("error"))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        error = trial.get_error()
-        self._add(trial.config, None, f"{type(error).__name__}: the worker process died on it ({str(error).splitlines()[0]})")
+        error = trial.get_error()  # None where a whole node went
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}" if error else "its node is gone"
+        self._add(trial.config, None, f"the worker process died on it, every time ({reason})")
 
     def _add(self, config: Config, result: dict[str, Any] | None, error: str | None) -> None:
         outcome = Outcome(self._config_of(config), result, error)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+from chaos import make_more_work
 from pilot_runs import probe_table
 from sweep_runs import write_inputs
 
@@ -70,8 +71,7 @@ def test_twenty_kills_change_nothing(inputs, tmp_path):
         target = plan[len(hits)]
         time.sleep(generator.uniform(0.2, 1.5))
         if process.poll() is not None:  # over, or given up after too many kills of one piece of work: the user's next command
-            if not _make_more_work(out, generator):
-                break
+            make_more_work(out, generator)
             process = start(inputs, out)
             continue
         victims = workers(process, "Trainable") if target == "trial" else workers(process, "") if target == "worker" else []
@@ -92,20 +92,3 @@ def test_twenty_kills_change_nothing(inputs, tmp_path):
     assert code == 0
     pd.testing.assert_frame_equal(probe_table(out), probe_table(tmp_path / "undisturbed"))
     assert not [path for path in out.glob("parts/**/*") if path.is_file()]
-
-
-def _make_more_work(out: Path, generator: random.Random) -> bool:
-    """A third of the blocks is deleted, one of the others cut short and one has a bit flipped: there is work again, and damage
-    to find. False where there is no block."""
-    blocks = sorted((out / "probes").glob("*.parquet"))
-    if not blocks:
-        return True
-    generator.shuffle(blocks)
-    n_gone = len(blocks) // 3 + 1
-    for path in blocks[:n_gone]:
-        path.unlink()
-    for damage, path in enumerate(blocks[n_gone : n_gone + 2]):
-        data = bytearray(path.read_bytes())
-        data[len(data) // 2] ^= 0x10
-        path.write_bytes(data if damage else data[: len(data) // 2])
-    return True
