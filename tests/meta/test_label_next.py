@@ -15,6 +15,7 @@ def problem() -> dict[str, np.ndarray]:
     X = centres[y] + 0.3 * rng.standard_normal((len(y), 8))
     of_eval = np.array([0] * 80 + [1] * 80 + [2] * 20 + [3] * 60)
     X_eval = centres[of_eval] + 0.3 * rng.standard_normal((len(of_eval), 8))
+    X_eval[5] = (centres[0] + centres[1]) / 2
     probabilities = np.full((len(of_eval), 3), 0.02)
     probabilities[np.arange(len(of_eval)), np.where(of_eval == 3, 0, of_eval)] = 0.96
     probabilities[5] = (0.5, 0.48, 0.02)
