@@ -20,7 +20,7 @@ pytestmark = pytest.mark.cluster
 
 TIMEOUT_S = 300
 ORPHANS_GONE_S = 30.0
-RAY_DATA_SERVICES = {"ActorLocationTracker", "_StatsActor", "_AutoscalingCoordinatorActor"}
+RAY_DATA_SERVICES = {"ActorLocationTracker", "_StatsActor", "_AutoscalingCoordinatorActor", "_UsageCollectionActor"}
 SECRET = "hush-hush-0123456789"
 N_WORDS, N_ROWS, DIM = 60, 400, 16
 
