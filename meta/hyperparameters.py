@@ -39,18 +39,21 @@ WIDER_PER_OCTAVE_OUTSIDE = 0.25
 
 
 def hyperparameters(
-    fit: RidgeFit, info: EncoderInfo, n_layers: int, n_train: int, n_classes: int, accuracy: float | None
+    fit: RidgeFit, info: EncoderInfo, n_layers: int, labels: np.ndarray, accuracy: float | None
 ) -> Hyperparameters:
-    """Settings for a probe on the chosen space and for fine-tuning its encoder cut off above layer `n_layers`; `accuracy` is
-    the probe's median forecast, None where another metric is forecast."""
+    """Settings for a probe on the chosen space and for fine-tuning its encoder cut off above layer `n_layers`, from `labels`
+    (n,) int64 of the labelled rows; `accuracy` is the probe's median forecast, None where another metric is forecast."""
+    n_train, counts = len(labels), np.bincount(labels)
     finetune = finetune_settings(info, n_layers, n_train)
     if accuracy is not None and "learning_rate" in finetune:
-        finetune["gain"] = {kind: finetune_gain(kind, n_train / n_classes, accuracy) for kind in LOG_ERROR_RATIOS}
+        rows_per_class, floor = n_train / np.sum(counts > 0), float(counts.max() / n_train)
+        finetune["gain"] = {kind: finetune_gain(kind, rows_per_class, accuracy, floor) for kind in LOG_ERROR_RATIOS}
     return Hyperparameters(probe=probe_settings(fit), finetune=finetune)
 
 
 def probe_settings(fit: RidgeFit) -> dict[str, Any]:
-    """Probe kind and C, chosen by leave-one-out error, with the neighbours on the grid as the range worth trying again."""
+    """Probe kind and C, chosen by leave-one-out error, with the neighbours on the grid as the range worth trying again;
+    `C_is_at_end`: the grid ends there, so that a C beyond it was not tried."""
     position = int(np.argmin(np.abs(np.log(PENALTIES) - np.log(fit.penalty))))
     around = PENALTIES[max(position - 1, 0) : position + 2]
     return {
@@ -58,6 +61,7 @@ def probe_settings(fit: RidgeFit) -> dict[str, Any]:
         "C": 1 / fit.penalty,
         "C_low": 1 / max(around),
         "C_high": 1 / min(around),
+        "C_is_at_end": len(around) < 3,
         "feature_scale": "mean row norm sqrt(d)",
         "temperature": fit.temperature,
         "source": "leave-one-out",
@@ -85,12 +89,13 @@ def finetune_settings(info: EncoderInfo, n_layers: int, n_train: int) -> dict[st
     }
 
 
-def finetune_gain(kind: str, rows_per_class: float, accuracy: float) -> dict[str, Any]:
+def finetune_gain(kind: str, rows_per_class: float, accuracy: float, floor: float = 0.0) -> dict[str, Any]:
     """What fine-tuning of `kind` (a key of LOG_ERROR_RATIOS) should add to a probe of this `accuracy`: q05, q50, q95 of the
     difference (fractions, negative where the probe is better), and whether `rows_per_class` lies outside what was published.
 
     The error is multiplied by exp(mean), between the published rows a class linear in their logarithm; the interval is that of
-    a further data set, Student's for so few.
+    a further data set, Student's for so few. A fine-tuned model is never taken to be worse than `floor`, the accuracy of always
+    answering the commonest class (unless the probe is).
     """
     known = LOG_ERROR_RATIOS[kind]
     octaves = np.log2(np.array(list(known), dtype=np.float64))
@@ -98,6 +103,6 @@ def finetune_gain(kind: str, rows_per_class: float, accuracy: float) -> dict[str
     mean, sd, n_sets = (float(np.interp(at, octaves, column)) for column in zip(*known.values(), strict=True))
     outside = max(octaves[0] - at, at - octaves[-1], 0.0)
     half = student.ppf(0.95, n_sets - 1) * sd * np.sqrt(1 + 1 / n_sets) * (1 + WIDER_PER_OCTAVE_OUTSIDE * outside)
-    error = 1 - accuracy
-    q05, q50, q95 = (float(np.clip(error * (1 - np.exp(mean + sign * half)), -accuracy, error)) for sign in (1, 0, -1))
+    error, most_lost = 1 - accuracy, max(accuracy - floor, 0.0)
+    q05, q50, q95 = (float(np.clip(error * (1 - np.exp(mean + sign * half)), -most_lost, error)) for sign in (1, 0, -1))
     return {"q05": q05, "q50": q50, "q95": q95, "extrapolated": bool(outside > 0)}

@@ -25,6 +25,7 @@ SETTING_NAMES = {
     "C": "regularisation C",
     "C_low": "C worth trying, from",
     "C_high": "C worth trying, to",
+    "C_is_at_end": "C at the end of the grid",
     "probe": "kind of probe",
     "feature_scale": "feature scale",
     "temperature": "temperature of the probabilities",

@@ -11,6 +11,8 @@ from meta.report.data import display_name
 
 METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "auroc": "AUROC", "log_loss": "log loss"}
 BLANK = "–"
+MANY_SUSPECTS = 0.1
+"""Above this share of the labelled rows doubted labels tell of a weak probe, not of weak labels."""
 OPEN_CHANCE = 0.3
 """A target with less chance than this is called unlikely."""
 NBSP = "\u00a0"
@@ -144,9 +146,11 @@ def _need(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
         )
     if status == "reached":
         now = f" (probability {percent(need['p_reached_now'])})" if need.get("p_reached_now") is not None else ""
-        return (
-            f"You have enough: with your {count(n_train)} labelled rows and {encoder}, {target} is more likely than not{now}."
-        )
+        enough = f"with your {count(n_train)} labelled rows and {encoder}, {target} is more likely than not{now}."
+        majority = answers.get("majority_share") or 0.0
+        if metric == "accuracy" and (answers.get("target") or 1.0) <= majority:
+            return f"Aim higher: {enough[:-1]}, but always answering the commonest class has {rate(majority, metric)} as well."
+        return f"You have enough: {enough}"
     if status == "reachable":
         span = rows_between(need.get("q05"), need.get("q95"), limit)
         about = f"About {count(need.get('q50'))} labelled rows should give {target} with {encoder}"
@@ -204,6 +208,11 @@ def _label(answers: Mapping[str, Any]) -> str:
     else:
         first = "No unlabelled rows were given, so none can be proposed for labelling"
     look = "1 label may" if len(suspects) == 1 else f"{len(suspects)} labels may"
+    if len(suspects) > MANY_SUSPECTS * (answers.get("n_train") or 0):
+        return (
+            f"{first}; the probe disagrees with {len(suspects)} labels, too many to be errors: look at the first ones only, "
+            "most are rows that are hard for it."
+        )
     return f"{first}; {look} be wrong and should be checked." if suspects else f"{first}; no label looks wrong."
 
 
@@ -231,7 +240,7 @@ def _untried(answers: Mapping[str, Any]) -> str:
 
 
 def _model(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    model = answers.get("model")
+    model, spaces = answers.get("model"), [*(answers.get("encoders") or []), *(answers.get("screened") or [])]
     if not model:
         return ""
     cost = f"{parameters(model.get('parameters'))} parameters"
@@ -243,6 +252,8 @@ def _model(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
         chance = f" (probability that it truly is so close: {percent(model['p_within_tolerance'])})"
     cheapest = f"is the cheapest whose median forecast is within half a point of the best{chance}"
     if not model.get("layers"):
+        if len(spaces) == 1:
+            return f"{name} ({cost}) was the only space given, and has no layers to cut: name more encoders to compare."
         return f"{name} ({cost}) {cheapest}; it has no layers to cut."
     return f"{name} cut off after layer {model['layers']} ({cost}) {cheapest}."
 
@@ -252,7 +263,8 @@ def _settings(answers: Mapping[str, Any]) -> str:
     if not settings:
         return ""
     probe, finetune = settings.get("probe") or {}, settings.get("finetune") or {}
-    sentence = f"Use C = {number(probe.get('C', BLANK))} for a linear probe"
+    end = " (the end of the grid: try beyond it)" if probe.get("C_is_at_end") else ""
+    sentence = f"Use C = {number(probe.get('C', BLANK))} for a linear probe{end}"
     if "learning_rate" not in finetune:
         return f"{sentence}; fine-tuning does not apply to the chosen space."
     lr, epochs = number(finetune["learning_rate"]), finetune.get("epochs", BLANK)
@@ -262,6 +274,11 @@ def _settings(answers: Mapping[str, Any]) -> str:
     gain = (finetune.get("gain") or {}).get("ordinary")
     if not gain:
         return f"{sentence}."
+    if gain["q50"] <= 0:
+        return (
+            f"{sentence}, but do not expect it to beat the probe with so few labels: published runs on other data say "
+            f"{gain_words(gain)}."
+        )
     return f"{sentence}; by published runs on other data that changes the probe's accuracy by {gain_words(gain)}."
 
 

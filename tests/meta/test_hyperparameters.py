@@ -1,5 +1,7 @@
 """Settings: what is measured, what published runs say, and that their numbers are those that the benchmark derives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import t as student
@@ -50,6 +52,18 @@ def test_the_gain_turns_positive_with_more_rows_and_is_wider_beyond_the_publishe
     inside, outside = (finetune_gain("contrastive", rows, 0.8) for rows in (8, 1))
     assert outside["extrapolated"] and outside["q50"] == pytest.approx(inside["q50"])
     assert outside["q95"] - outside["q05"] > inside["q95"] - inside["q05"]
+
+
+def test_fine_tuning_loses_no_more_than_what_the_commonest_class_leaves():
+    assert finetune_gain("ordinary", 8, 0.7, floor=0.6)["q05"] == pytest.approx(-0.1)
+    assert finetune_gain("ordinary", 8, 0.5, floor=0.6)["q05"] == 0
+
+
+@pytest.mark.parametrize("position", [0, 3, -1])
+def test_a_c_at_the_end_of_the_grid_is_told(position: int):
+    rng = np.random.default_rng(0)
+    fit = replace(fit_ridge(rng.standard_normal((60, 8)), np.arange(60) % 3, 3), penalty=PENALTIES[position])
+    assert probe_settings(fit)["C_is_at_end"] == (position in (0, -1))
 
 
 @pytest.mark.parametrize("accuracy", [0.0, 0.5, 1.0])
