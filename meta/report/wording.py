@@ -139,18 +139,8 @@ def _need(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
     limit = need.get("searched_up_to") or 16 * (n_train or 0)
     status = need.get("status") or ("reachable" if need.get("reachable") else "not_reachable")
     encoder = display_name(str(need.get("encoder", "")), dict(names))
-    if status == "reached" and is_default:
-        return (
-            f"More of the same would hardly help: up to {count(limit)} labelled rows, {encoder} is forecast to gain no more "
-            f"than about a point over your {count(n_train)}. Name the {name} that you need with --target."
-        )
     if status == "reached":
-        now = f" (probability {percent(need['p_reached_now'])})" if need.get("p_reached_now") is not None else ""
-        enough = f"with your {count(n_train)} labelled rows and {encoder}, {target} is more likely than not{now}."
-        majority = answers.get("majority_share") or 0.0
-        if metric == "accuracy" and (answers.get("target") or 1.0) <= majority:
-            return f"Aim higher: {enough[:-1]}, but always answering the commonest class has {rate(majority, metric)} as well."
-        return f"You have enough: {enough}"
+        return _reached(answers, encoder)
     if status == "reachable":
         span = rows_between(need.get("q05"), need.get("q95"), limit)
         about = f"About {count(need.get('q50'))} labelled rows should give {target} with {encoder}"
@@ -164,6 +154,26 @@ def _need(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
             f"plan on a lower target or a better encoder."
         )
     return f"{target} is not reachable with these encoders and up to {count(limit)} labelled rows{chance}."
+
+
+def _reached(answers: Mapping[str, Any], encoder: str) -> str:
+    """The first answer where the target is more likely than not with the rows that are there."""
+    need, metric, n_train = answers["data_needed"], answers.get("metric", "accuracy"), answers.get("n_train")
+    name = METRIC_NAMES.get(metric, metric)
+    if answers.get("target_source") == "default":
+        limit = need.get("searched_up_to") or 16 * (n_train or 0)
+        return (
+            f"More of the same would hardly help: up to {count(limit)} labelled rows, {encoder} is forecast to gain no more "
+            f"than about a point over your {count(n_train)}. Name the {name} that you need with --target."
+        )
+    target, majority = answers.get("target") or 1.0, answers.get("majority_share") or 0.0
+    chance = f" (probability {percent(need['p_reached_now'])})" if need.get("p_reached_now") is not None else ""
+    enough = (
+        f"with your {count(n_train)} labelled rows and {encoder}, {rate(target, metric)} {name} is more likely than not{chance}"
+    )
+    if metric == "accuracy" and target <= majority:
+        return f"Aim higher: {enough}, but always answering the commonest class has {rate(majority, metric)} as well."
+    return f"You have enough: {enough}."
 
 
 def _expect(answers: Mapping[str, Any]) -> str:
