@@ -32,17 +32,18 @@ def test_a_wrong_count_is_refused(value: float, labels: dict[str, str]) -> None:
 @pytest.mark.cluster
 def test_prometheus_finds_what_a_sweep_counts_on_a_real_node(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "tests" / "ray_jobs" / "small_sweep.py"), str(tmp_path), str(tmp_path / "out")]
-    with ray_head(n_cpus=2) as head:
+    printed = tmp_path / "printed"
+    with ray_head(n_cpus=2) as head, open(printed, "w") as errors:
         driver = subprocess.Popen(
             [*command, head.gcs_address],
             env=head.attached_env,
             cwd=tmp_path,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=errors,
         )
         try:
-            assert driver.stdout is not None and driver.stdout.readline() == b"done\n"
+            assert driver.stdout is not None and driver.stdout.readline() == b"done\n", printed.read_text()
             found = scrape_until(head, ("ray_neoberta_stage_seconds_total", "probes"))
         finally:
             driver.communicate(b"\n", timeout=60)

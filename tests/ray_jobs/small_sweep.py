@@ -22,7 +22,7 @@ def write_inputs(folder: Path) -> None:
         pd.DataFrame(rows).to_csv(folder / f"task{task}.csv", index=False)
 
 
-def run(out: str, address: str | None) -> None:
+def run(folder: Path, out: str, address: str | None) -> None:
     """From the tasks to the last probe."""
     from ray_jobs.config import validate
     from ray_jobs.embed import embed, make_encoders
@@ -33,7 +33,7 @@ def run(out: str, address: str | None) -> None:
     value = {
         "name": "small",
         "tasks": ["task0.csv", "task1.csv"],
-        "encoders": [{"ref": "static:vectors.txt", "poolings": ["mean", "max"]}],
+        "encoders": [{"ref": f"static:{folder}/vectors.txt", "poolings": ["mean", "max"]}],
         "sweep": {"sizes": [16, 64], "n_seeds": 2, "logistic_sizes": [16]},
         "metamodel": {"observations": {"sizes": [16], "n_seeds": 1}},
         "characterize": {"task": "task0.csv"},
@@ -49,4 +49,4 @@ def run(out: str, address: str | None) -> None:
 
 if __name__ == "__main__":
     write_inputs(Path(sys.argv[1]))
-    run(sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None)
+    run(Path(sys.argv[1]), sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None)

@@ -26,7 +26,7 @@ def status(state: str = "running", n_done: int = 300, seconds: float = 100) -> S
 
 
 def printed(*, terminal: bool = False) -> Console:
-    return Console(file=io.StringIO(), width=160, force_terminal=terminal)
+    return Console(file=io.StringIO(), width=300, force_terminal=terminal)
 
 
 def test_the_line_says_how_far_how_fast_and_how_long_still():
