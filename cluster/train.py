@@ -17,11 +17,12 @@ from typing import Any
 import ray
 import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.compat import without_cleaner
 from cluster.resources import threads_for, worker_env
 from cluster.session import is_embedded, route_logs
-from cluster.storage import CACHE_DIR_ENV_VAR
+from cluster.storage import CACHE_DIR_ENV_VAR, Storage
 
 EXTENSIONS_DIR_ENV_VAR = "TORCH_EXTENSIONS_DIR"
 """Where compiled operators are kept (`cluster.deepspeed_engine`, which loads torch and is not imported here)."""
@@ -81,7 +82,9 @@ def train(
     `max_failures` times. The last two checkpoints are kept under `storage_dir/name`. Raises ray.train.TrainingFailedError.
     """
     route_logs()  # ray.train was imported above
-    mailbox = _Mailbox.remote()
+    filesystem, storage_path = Storage(storage_dir).filesystem()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    mailbox = _Mailbox.options(scheduling_strategy=here).remote()  # it shall not go with a worker's node
     resources = {"CPU": cpus_per_worker} | ({"GPU": 1} if use_gpu else {})
     trainer = _Trainer(
         _run_loop,
@@ -90,7 +93,8 @@ def train(
         scaling_config=ray.train.ScalingConfig(num_workers=n_workers, use_gpu=use_gpu, resources_per_worker=resources),
         run_config=ray.train.RunConfig(
             name=name,
-            storage_path=storage_dir,
+            storage_path=storage_path,
+            storage_filesystem=filesystem,
             failure_config=ray.train.FailureConfig(max_failures=max_failures),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
             worker_runtime_env={"env_vars": worker_env(threads_for(cpus_per_worker)) | _passed_on()},

@@ -4,6 +4,7 @@ Every key is made of what the outcome depends on, and a Train run is named after
 its last training state, also with another number of workers; a finished one is read.
 """
 
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,9 @@ def run_pretrain(
         use_gpu=use_gpus(config.n_workers, look_around()),
         on_report=tell,
     )
-    state = storage.local_path(f"ray/{name}/{result.checkpoint_name}")
-    publish(config, state, corpora, tokenizer, storage, key)
+    with tempfile.TemporaryDirectory(prefix="neoberta-state-") as state:
+        storage.copy_folder(f"ray/{name}/{result.checkpoint_name}", Path(state))
+        publish(config, Path(state), corpora, tokenizer, storage, key)
     storage.delete(f"ray/{name}")
     return key
 
