@@ -69,3 +69,13 @@ def undisturbed_sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, P
     sweep_runs.write_inputs(inputs)
     subprocess.run([sys.executable, sweep_runs.__file__, str(inputs), str(out)], check=True, timeout=900)
     return inputs, out
+
+
+@pytest.fixture(scope="session")
+def undisturbed_pretraining(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Output of the run of `pretrain_runs`, made once in a Ray of its own and left alone."""
+    import pretrain_runs
+
+    out = tmp_path_factory.mktemp("undisturbed-pretraining")
+    subprocess.run([sys.executable, pretrain_runs.__file__, str(out)], check=True, stdout=subprocess.DEVNULL, timeout=900)
+    return out

@@ -14,6 +14,7 @@ import pytest
 from s3_server import SECRET_KEY, Faults, S3Server, pointed_at, s3_environment
 
 from cluster import storage as storage_module
+from cluster.deepspeed_engine import is_operator_built
 from cluster.storage import CorruptArtefactError, Storage
 from probes.sweep import is_done
 
@@ -140,3 +141,23 @@ def test_a_sweep_on_s3_that_fails_gives_the_table_of_one_on_a_folder(
     assert not frame.duplicated(IDENTITY_COLUMNS).any()
     frame = frame.drop(columns=UNSTABLE_COLUMNS).sort_values(IDENTITY_COLUMNS, ignore_index=True)
     pd.testing.assert_frame_equal(frame, probe_table(undisturbed))
+
+
+@pytest.mark.skipif(
+    not is_operator_built(), reason="DeepSpeed's CPU operator is not compiled: python -m cluster.deepspeed_engine"
+)
+def test_pretraining_on_s3_that_fails_gives_the_checkpoint_of_one_on_a_folder(
+    s3: S3Server, undisturbed_pretraining: Path
+) -> None:
+    import pretrain_runs
+    import torch
+
+    with s3.failing(Faults(error_share=0.05, seed=5)) as proxy:
+        command = [sys.executable, pretrain_runs.__file__, s3.root]
+        environment = os.environ | s3_environment(proxy.endpoint)
+        subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, timeout=900)
+    assert proxy.n_struck["error"] > 0
+    assert Storage(s3.root).keys("ray") == [], "training states are gone when the checkpoint is there"
+    (model, _), (expected, _) = pretrain_runs.model_of(s3.root), pretrain_runs.model_of(str(undisturbed_pretraining))
+    for (name, ours), theirs in zip(model.named_parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, msg=lambda text, at=name: f"{at}: {text}")

@@ -1,5 +1,5 @@
 """A pretraining run as a process of its own, to be killed: `python pretrain_runs.py OUT [ADDRESS]`, in an embedded Ray or on
-the cluster at ADDRESS. Prints the checkpoint's key at its end."""
+the cluster at ADDRESS. Prints `step N` now and then."""
 
 import sys
 from typing import Any
@@ -34,22 +34,18 @@ def run(out: str, address: str | None = None) -> None:
         print("step", step, flush=True)
 
     with session(address):
-        print(run_pretrain(CONFIG, TEXTS, storage, tokenizer_key=tokenizer_key, on_progress=say), flush=True)
+        run_pretrain(CONFIG, TEXTS, storage, tokenizer_key=tokenizer_key, on_progress=say)
 
 
-def reference() -> Any:
-    """The model that the same run gives in this process, undisturbed."""
-    import tempfile
+def model_of(out: str) -> Any:
+    """(model, facts) of the run's checkpoint."""
+    from neoberta.checkpoint import load_checkpoint
 
-    from neoberta.corpus import Corpus
-    from ray_jobs.pretrain import build_corpora, pretrain_here
-    from ray_jobs.tokenizer import read_tokenizer, run_tokenizer
-
-    with tempfile.TemporaryDirectory() as folder:
-        storage = Storage(folder)
-        tokenizer = read_tokenizer(storage, run_tokenizer(TEXTS, VOCAB_SIZE, storage))
-        corpora = build_corpora(TEXTS, tokenizer, CONFIG.model.max_length, storage)
-        return pretrain_here(CONFIG, Corpus(storage.local_path(corpora[0])))
+    storage = Storage(out)
+    (card,) = [key for key in storage.keys("checkpoints") if key.endswith("/config.json")]
+    storage.verify_folder(card.removesuffix("/config.json"))
+    model, _, info = load_checkpoint(storage.local_path(card.removesuffix("/config.json")))
+    return model, info
 
 
 if __name__ == "__main__":

@@ -83,50 +83,46 @@ def test_a_sweep_loses_nothing_and_does_nothing_twice(cluster, undisturbed_sweep
 @pytest.mark.skipif(
     not is_operator_built(), reason="DeepSpeed's CPU operator is not compiled: python -m cluster.deepspeed_engine"
 )
-def test_pretraining_goes_on_from_its_last_checkpoint(cluster, tmp_path):
+def test_pretraining_goes_on_from_its_last_checkpoint(cluster, undisturbed_pretraining, tmp_path):
     import torch
-    from pretrain_runs import EVERY, N_STEPS, reference
+    from pretrain_runs import EVERY, N_STEPS, model_of
 
-    from cluster.storage import Storage
-    from neoberta.checkpoint import load_checkpoint
+    generator, said = random.Random(2), []
+    runs: list[tuple[subprocess.Popen[str], threading.Thread, int]] = []
 
-    generator, starts, said = random.Random(2), [], []
-
-    def restart() -> tuple[subprocess.Popen[str], threading.Thread]:
-        starts.append(len(said))
+    def restart() -> None:
         process = start(cluster, "pretrain_runs.py", tmp_path)
         listener = threading.Thread(target=lambda: said.extend(process.stdout), daemon=True)
         listener.start()
-        return process, listener
-
-    def n_states() -> int:
-        return len(list(tmp_path.glob("ray/*/checkpoint_*")))
+        runs.append((process, listener, len(said)))
 
     def steps_since(first: int) -> list[int]:
         return [int(line.split()[1]) for line in said[first:] if line.startswith("step")]
 
-    process, listener = restart()
+    def has_ended_or_gone_on(first: int) -> bool:
+        has_state = any(tmp_path.glob("ray/*/checkpoint_*"))
+        return runs[-1][0].poll() is not None or (has_state and len(steps_since(first)) >= EVERY)
+
+    restart()
     for target in (WORKER, NODE, "driver", WORKER):
         seen = len(said)
-        wait_until(
-            lambda seen=seen: n_states() > 0 and len(steps_since(seen)) >= EVERY, TIMEOUT_S, "progress of the pretraining run"
-        )
+        wait_until(lambda seen=seen: has_ended_or_gone_on(seen), TIMEOUT_S, "progress of the pretraining run")
+        process, listener, _ = runs[-1]
         assert process.poll() is None, "over before the kills were"
         if target == "driver":
             process.send_signal(signal.SIGKILL)
             process.wait(30)
             listener.join()
-            process, listener = restart()
+            restart()
         else:
             assert kill_one(cluster, target, generator, TRAIN_WORKER)
+    process, listener, first = runs[-1]
     assert process.wait(TIMEOUT_S) == 0
     listener.join()
-    *_, key = said
-    resumed = steps_since(starts[-1])
+    resumed = steps_since(first)
     assert resumed[0] > EVERY, "the second driver went on from a checkpoint"
     assert resumed[-1] == N_STEPS
-    model, _, info = load_checkpoint(Storage(tmp_path).local_path(key.strip()))
-    steps = [point["step"] for point in info["history"]]
-    assert steps == sorted(set(steps)) and steps[-1] == N_STEPS, "each point of the loss curve once"
-    for (name, ours), expected in zip(model.named_parameters(), reference().parameters(), strict=True):
-        torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-3, msg=lambda text, at=name: f"{at}: {text}")
+    (model, info), (undisturbed, expected) = model_of(tmp_path), model_of(undisturbed_pretraining)
+    assert [point["step"] for point in info["history"]] == [point["step"] for point in expected["history"]]
+    for (name, ours), theirs in zip(model.named_parameters(), undisturbed.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, msg=lambda text, at=name: f"{at}: {text}")
