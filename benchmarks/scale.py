@@ -15,15 +15,13 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from cluster.environment import environment
 from cluster.local import local_cluster
 from cluster.session import session
 
@@ -40,19 +38,19 @@ def main() -> None:
     parser.add_argument("--piece-seconds", type=float, default=10.0)
     parser.add_argument("--no-scaling", action="store_true")
     parser.add_argument("--no-memory", action="store_true")
-    parser.add_argument("--nodes", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--drive", nargs=2, metavar=("ADDRESS", "SLOTS"), help=argparse.SUPPRESS)
     parser.add_argument("--trials", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.nodes:
-        print(json.dumps(run_nodes(options.nodes, options.slots_per_node, options.piece_seconds)))
+    if options.drive:
+        address, n_slots = options.drive
+        print(json.dumps(drive(address, int(n_slots), options.piece_seconds)))
         return
     if options.trials:
         print(json.dumps(driver_memory(options.trials)))
         return
-    same = [f"--slots-per-node={options.slots_per_node}", f"--piece-seconds={options.piece_seconds}"]
     result: dict[str, Any] = {}
     if not options.no_scaling:
-        rows = [in_a_process(f"--nodes={n}", *same) for n in N_NODES]
+        rows = [run_nodes(n, options.slots_per_node, options.piece_seconds) for n in N_NODES]
         print_table("Sleeping probes on local clusters", rows)
         result |= {f"efficiency_{row['slots']}": row["efficiency"] for row in rows}
         result |= {f"probes_per_second_{row['slots']}": row["probes_per_second"] for row in rows}
@@ -79,23 +77,29 @@ def nothing(_: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_nodes(n_nodes: int, slots_per_node: int, piece_seconds: float) -> dict[str, Any]:
-    """One sweep of sleeping probes, from no node to its last result."""
+    """One sweep of sleeping probes, from no node to its last result. Its driver is a process of its own: that Ray keeps to
+    loopback is decided when it is imported."""
+    with local_cluster(max_nodes=n_nodes, cpus_per_node=slots_per_node) as cluster:
+        driver = ["--drive", cluster.address, str(n_nodes * slots_per_node), f"--piece-seconds={piece_seconds}"]
+        return {"nodes": n_nodes} | in_a_process(*driver, environment=cluster.environment)
+
+
+def drive(address: str, n_slots: int, piece_seconds: float) -> dict[str, Any]:
+    """The driver of `run_nodes`."""
     from cluster.tune import fan_out
 
-    n_slots = n_nodes * slots_per_node
     pieces = [{"seconds": piece_seconds}] * (n_slots * PIECES_PER_SLOT)
-    with local_cluster(max_nodes=n_nodes, cpus_per_node=slots_per_node) as cluster:
-        log_path = Path(tempfile.gettempdir()) / "neoberta-benchmark-scale.log"
-        with environment(cluster.environment), session(cluster.address, log_path=log_path):
-            started = time.time()
-            outcomes = fan_out(sleep, pieces, name="sleep")
+    with session(address):
+        started = time.time()
+        outcomes = fan_out(sleep, pieces, name="sleep")
     results = [outcome.result for outcome in outcomes if outcome.result is not None]
     assert len(results) == len(pieces), next(outcome.error for outcome in outcomes if outcome.error)
-    return efficiency(results, n_slots, started) | {
-        "nodes": n_nodes,
+    seconds = max(result["end"] for result in results) - started
+    return {
         "slots": n_slots,
         "pieces": len(pieces),
-        "probes_per_second": len(pieces) * piece_seconds * PROBES_PER_SECOND / (max(r["end"] for r in results) - started),
+        **efficiency(results, n_slots, started),
+        "probes_per_second": len(pieces) * piece_seconds * PROBES_PER_SECOND / seconds,
     }
 
 
@@ -115,10 +119,11 @@ def efficiency(results: list[dict[str, Any]], n_slots: int, started: float) -> d
     return {"efficiency": share(full), "efficiency_whole": share(started), "seconds_until_full": full - started}
 
 
-def in_a_process(*arguments: str) -> dict[str, Any]:
+def in_a_process(*arguments: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
     """A part of this benchmark in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.scale", *arguments]
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    variables = os.environ | (environment or {})
+    output = subprocess.run(command, check=True, env=variables, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(output.splitlines()[-1])
 
 

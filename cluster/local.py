@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 WORKER_TYPE = "worker"
-START_TIMEOUT_S, STOP_TIMEOUT_S = 300.0, 20.0
+START_TIMEOUT_S, STOP_TIMEOUT_S = 300.0, 5.0
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _HEAD_TYPE = "ray.head.default"  # the fake provider's own name for it
 _MARK_ENV_VAR = "NEOBERTA_LOCAL_CLUSTER"
