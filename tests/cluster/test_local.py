@@ -27,8 +27,12 @@ TIMEOUT_S = 600.0
 
 def n_nodes(cluster: LocalCluster) -> int:
     """Nodes that run, the head included: each has one raylet."""
-    lines = [psutil.Process(pid).cmdline() for pid in cluster.pids() if psutil.pid_exists(pid)]
-    return sum(bool(line) and line[0].endswith("raylet/raylet") for line in lines)
+    n_found = 0
+    for pid in cluster.pids():
+        with suppress(psutil.NoSuchProcess):
+            line = psutil.Process(pid).cmdline()
+            n_found += bool(line) and line[0].endswith("raylet/raylet")
+    return n_found
 
 
 @contextmanager
@@ -39,10 +43,7 @@ def nodes_watched(cluster: LocalCluster) -> Iterator[list[int]]:
 
     def watch() -> None:
         while not is_over.wait(1.0):
-            try:
-                counts.append(n_nodes(cluster))
-            except psutil.NoSuchProcess:
-                continue
+            counts.append(n_nodes(cluster))
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
