@@ -1,6 +1,6 @@
 """What handing out work costs as a cluster grows: sleeping probes on local clusters of 1, 2, 4 nodes, and the driver's memory.
 
-    python -m benchmarks.scale [--slots-per-node 16] [--piece-seconds 10] [--no-scaling | --no-memory]
+    python -m benchmarks.scale [--slots-per-node 16] [--piece-seconds 5] [--no-scaling | --no-memory]
 
 A piece of work sleeps as long as its probes would compute, so that two cores can stand for 64 slots: what is measured is what
 Tune and Ray add. The nodes are started by the autoscaler. `efficiency` is the share of the slots' time that is slept, from the
@@ -29,13 +29,13 @@ PROBES_PER_SECOND = 1000
 """What a core fits (benchmarks.sweep)."""
 N_NODES = (1, 2, 4)
 N_TRIALS = (1_000, 10_000)
-PIECES_PER_SLOT = 12
+PIECES_PER_SLOT = 24
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--slots-per-node", type=int, default=16)
-    parser.add_argument("--piece-seconds", type=float, default=10.0)
+    parser.add_argument("--piece-seconds", type=float, default=5.0)
     parser.add_argument("--no-scaling", action="store_true")
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--drive", nargs=2, metavar=("ADDRESS", "SLOTS"), help=argparse.SUPPRESS)
