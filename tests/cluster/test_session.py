@@ -123,7 +123,6 @@ assert after == before, (set(after[0].items()) ^ set(before[0].items()), after[1
 left = {
     "children": len(psutil.Process().children()),
     "temp": os.listdir(tempfile.gettempdir()) + glob.glob(f"/tmp/neoberta-ray-{os.getpid()}-*"),
-    "out": os.listdir("out"),
     "home": os.listdir(Path.home()),
 }
 print(json.dumps({"facts": facts, "left": left}))
@@ -141,7 +140,7 @@ def test_private_quiet_and_tidy(tmp_path: Path) -> None:
     first, second = report["facts"]
     assert first[1:] == second[1:] == [9, [4, 6], "ValueError: bad luck with n"]
     assert first[0].startswith("127.0.0.1:")
-    assert report["left"] == {"children": 0, "temp": [], "out": [], "home": []}
+    assert report["left"] == {"children": 0, "temp": [], "home": []}
     log = (tmp_path / "logs" / "ray.log").read_text()
     assert "bad luck with n" in log, "what workers print is in the log"
     assert "ray.tune" in log
