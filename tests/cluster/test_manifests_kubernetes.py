@@ -49,6 +49,8 @@ def test_yaml_is_well_written(path: Path) -> None:
 
 @pytest.mark.parametrize("folder", APPLIED)
 def test_every_object_fits_its_schema(folder: str) -> None:
+    """The validators raise where an object does not fit."""
+    assert built(folder)
     for item in built(folder):
         if item["kind"] in SCHEMAS:
             jsonschema.validate(item, SCHEMAS[item["kind"]])
@@ -74,11 +76,12 @@ def test_the_written_schema_refuses(mistake: dict[str, Any]) -> None:
 @pytest.mark.parametrize("folder", [*OVERLAYS, *JOBS])
 def test_kuberays_own_definitions_agree(folder: str) -> None:
     definitions = [yaml.safe_load(path.read_text()) for path in Path(os.environ["KUBERAY_CRDS"]).glob("ray.io_*.yaml")]
-    for item in built(folder):
-        if item["apiVersion"] == "ray.io/v1":
-            (crd,) = [one for one in definitions if one["spec"]["names"]["kind"] == item["kind"]]
-            (version,) = [one for one in crd["spec"]["versions"] if one["name"] == "v1"]
-            jsonschema.Draft202012Validator(_closed(version["schema"]["openAPIV3Schema"])).validate(item)
+    ours = [item for item in built(folder) if item["apiVersion"] == "ray.io/v1"]
+    assert ours
+    for item in ours:
+        (crd,) = [one for one in definitions if one["spec"]["names"]["kind"] == item["kind"]]
+        (version,) = [one for one in crd["spec"]["versions"] if one["name"] == "v1"]
+        jsonschema.Draft202012Validator(_closed(version["schema"]["openAPIV3Schema"])).validate(item)
 
 
 def _closed(schema: Any, *, is_top: bool = True) -> Any:
