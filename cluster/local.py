@@ -78,8 +78,8 @@ def local_cluster(
     which end when they were idle for `idle_timeout_s`. The dashboard is a dozen processes more. Raises TimeoutError, with
     what Ray printed, when it does not start."""
     folder = Path(tempfile.mkdtemp(prefix="neoberta-local-", dir="/tmp"))  # short: it holds sockets
-    ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
-    autoscaler_port, dashboard_port = _free_ports(2)
+    ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+    autoscaler_port, dashboard_port = free_ports(2)
     token_path = folder / "token"
     with os.fdopen(os.open(token_path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
         file.write(secrets.token_hex(32))
@@ -182,7 +182,7 @@ def _autoscaling_config(address: str, max_nodes: int, cpus_per_node: float, idle
     }
 
 
-def _free_ports(n: int) -> list[int]:
+def free_ports(n: int) -> list[int]:
     """Distinct ports that were free a moment ago."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(n)]

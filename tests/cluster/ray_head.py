@@ -9,7 +9,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,8 @@ from pathlib import Path
 
 import psutil
 import requests
+
+from cluster.local import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 240.0
@@ -75,7 +76,7 @@ def ray_head(*, n_cpus: int = 4, environment: dict[str, str] | None = None) -> I
     """A head node for the length of the block. `environment` is added to what its processes, and so its jobs' drivers and
     workers, see. Raises TimeoutError, with what it printed, when it does not come up."""
     folder = Path(tempfile.mkdtemp(prefix="ray-head-", dir="/tmp"))  # short: it holds sockets
-    *free, autoscaler_port, dashboard_port = _free_ports(len(_NAMED_PORTS) + 2)
+    *free, autoscaler_port, dashboard_port = free_ports(len(_NAMED_PORTS) + 2)
     ports = dict(zip(_NAMED_PORTS, free, strict=True))
     token = secrets.token_hex(32)
     variables = clean_env() | {
@@ -131,15 +132,6 @@ def _end_with_parent() -> None:
     """In the child: SIGTERM to itself when the test run dies, however that comes (Linux)."""
     pr_set_pdeathsig = 1
     _LIBC.prctl(pr_set_pdeathsig, signal.SIGTERM)
-
-
-def _free_ports(n: int) -> list[int]:
-    """Distinct ports that were free a moment ago."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(n)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def _wait_until_up(head: RayHead, printed: Path) -> None:
