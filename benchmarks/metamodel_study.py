@@ -48,11 +48,12 @@ FAMILIES = {
 }
 """Tasks that share texts or labels; every other task is a family of its own."""
 DOCS_TASKS = ("library", "kind", "returns", "deprecated", "parameter_type", "error")
-ROWS = ((20, 4096, 600), (45, 2048, 400), (10_000, 512, 200))
-"""(mean words up to, rows of train, rows of test): long texts are dear to encode."""
+ROWS = ((20, 4096, 1500, 800), (45, 2048, 1000, 600), (10_000, 512, 400, 200))
+"""(mean words up to, rows of train, rows of test of the pool, of the official test split): long texts are dear to encode. Few
+test rows are noise in the truth itself: 600 of them at 80 % accuracy 1.3 points of mean absolute error."""
 RIDGE_CS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
-OBSERVED_SIZES = (32, 64, 128, 256, 512, 1024)
+OBSERVED_SIZES = (64, 128, 256, 512, 1024)
 SWEEPS = {
     "forecast": SweepSpec(sizes=SIZES, n_seeds=10, probes=("ridge",), ridge_Cs=RIDGE_CS),
     "official": SweepSpec(sizes=SIZES, n_seeds=10, probes=("ridge",), ridge_Cs=RIDGE_CS),
@@ -65,9 +66,10 @@ SWEEPS = {
     ),
     "choice": SweepSpec(sizes=(64, 256), n_seeds=10, probes=("ridge",), ridge_Cs=RIDGE_CS),
 }
+INDEX_FILE = "metamodel_study.json"
 MINILM = "hf:all-MiniLM-L6-v2"
 OBSERVED = {
-    MINILM: ((1, "mean"), (3, "mean"), (5, "mean"), (6, "cls"), (6, "mean")),
+    MINILM: ((1, "mean"), (3, "mean"), (6, "cls"), (6, "mean")),
     "neoberta-2x128": ((1, "mean"),),
     "random:neoberta-2x128": ((2, "mean"),),
     "lsa:256": ((0, "mean"),),
@@ -87,11 +89,11 @@ def task_references(data: Path, names: Sequence[str] | None) -> tuple[list[str],
         splits = [split for split in ("train", "validation", "test") if (folder / f"{split}.parquet").is_file()]
         texts = pq.read_table(folder / f"{splits[0]}.parquet", columns=["text"]).slice(0, 2000)["text"].to_pylist()
         n_words = sum(len(text.split()) for text in texts) / len(texts)
-        n_train, n_test = next((n_train, n_test) for limit, n_train, n_test in ROWS if n_words <= limit)
+        n_train, n_pool_test, n_official_test = next(rows[1:] for rows in ROWS if n_words <= rows[0])
         family = f"family={family_of.get(folder.name, folder.name)}"
-        pool.append(f"{folder}#split=pool,train={n_train},test={n_test},{family}")
+        pool.append(f"{folder}#split=pool,train={n_train},test={n_pool_test},{family}")
         if "train" in splits and len(splits) > 1:
-            official.append(f"{folder}#train={n_train},test={n_test},{family}")
+            official.append(f"{folder}#train={n_train},test={n_official_test},{family}")
     return pool, official
 
 
@@ -167,8 +169,8 @@ def run(data: Path, out: str, names: Sequence[str] | None) -> dict[str, object]:
                         lambda s, report, a=own_tasks, b=own_encoders, c=spec: observe_blocks(s, report, a, b, c),
                     )
             index[name] = {"probes": probes, "observations": observations}
-        index["tasks"] = [task.model_dump() for task in tasks]
-        study.storage.write_json("metamodel_study.json", index)
+            index["tasks"] = [task.model_dump() for task in tasks]
+            study.storage.write_json(INDEX_FILE, index)  # after each sweep: what is there can be looked at
     return index
 
 
