@@ -114,8 +114,8 @@ def study_config(tasks: Sequence[str], vectors: Path) -> StudyConfig:
         },
         encoders=(
             EncoderConfig(ref=MINILM),
-            EncoderConfig(ref="neoberta:neoberta-2x128", poolings=("mean", "max")),
-            EncoderConfig(ref="random:neoberta-2x128", poolings=("mean", "max")),
+            EncoderConfig(ref="neoberta:neoberta-2x128"),
+            EncoderConfig(ref="random:neoberta-2x128"),
             EncoderConfig(ref="lsa:256"),
             EncoderConfig(ref="lsa:64"),
             EncoderConfig(ref=f"static:{vectors}", poolings=("mean", "max")),
