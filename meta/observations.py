@@ -22,7 +22,7 @@ from probes.features.battery import check_sample, sample_rows
 from probes.features.crossfit import RidgeFit, curve_so_far, fit_ridge
 from probes.metrics import score
 
-FEATURES_VERSION = 2
+FEATURES_VERSION = 3
 """Part of every observation's key: raised when a feature changes its meaning."""
 FRACTIONS = (8, 4, 2, 1)
 """Points of the curve seen so far, as n / fraction; 1 is leave-one-out at n."""
@@ -46,7 +46,7 @@ class ObservationSpec(BaseModel):
     """Samples drawn at each size: the sweep's subsets of seeds 0, 1, ..."""
     subset: str = "stratified"
     """Kind of subset (probes.subsets), the sweep's own."""
-    max_eval_rows: int = Field(256, ge=20)
+    max_eval_rows: int = Field(2048, ge=20)
     """Unlabelled rows of the test split that the sample is set beside."""
 
 

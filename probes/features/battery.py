@@ -8,12 +8,19 @@ together (MMD, domain classifier, both divergences), and the probes of nested pr
 import numpy as np
 
 from probes.features.complexity import online_code_length, task2vec_diagonal
-from probes.features.confidence import atc_accuracy, confidence_profile, doc_accuracy, gde_accuracy
+from probes.features.confidence import (
+    atc_accuracy,
+    confidence_profile,
+    doc_accuracy,
+    gde_accuracy,
+    regressed_accuracy,
+    row_confidences,
+)
 from probes.features.crossfit import MIN_PART_ROWS, RidgeFit, fit_prefixes, fit_ridge, nested_order
 from probes.features.decomposition import centred_rows, decompose
 from probes.features.divergence import gaussian_kl, knn_kl
 from probes.features.evidence import logme
-from probes.features.geometry import knn_loo_accuracy, silhouette, squared_distances, twonn_dimension
+from probes.features.geometry import knn_loo_accuracy, neighbour_votes, silhouette, squared_distances, twonn_dimension
 from probes.features.separability import effective_rank, fisher_ratio, h_score, nc1
 from probes.features.shift import domain_auc, frechet_distance, mmd2, sliced_wasserstein
 from probes.features.transfer import nleep, transrate
@@ -21,8 +28,11 @@ from probes.features.transfer import nleep, transrate
 FRECHET_RANK = 64
 MAX_SHIFT_ROWS = 160
 """Rows of either sample that the distances between them are computed from: their cost is quadratic in it."""
-MAX_EVAL_ROWS = 512
-"""Evaluation rows used: a seeded sample of them where there are more."""
+MAX_EVAL_ROWS = 2048
+"""Evaluation rows used: a seeded sample of them where there are more. Their mean confidence should be less noisy than the
+leave-one-out accuracy that it corrects."""
+PARTS = (2, 4, 8)
+"""Parts of the sample, as n / part, whose probes are set beside each other on the evaluation rows."""
 MAX_PAIR_ROWS = 1024
 """Labelled rows that silhouette and TwoNN look at: a seeded sample of them where there are more."""
 
@@ -36,9 +46,10 @@ def embedding_features(
     """Scores of labelled rows X (n, d) with y (n,) int64 in 0..n_classes-1, beside unlabelled rows X_eval (m, d).
 
     Names without a prefix are of the labelled sample; `shift_` between the two; `eval_` estimates for the evaluation rows from
-    confidences. `fit` is `fit_ridge(X, y, n_classes)` where the caller has it. NaN where a score is undefined (fewer than 2
-    rows, 8 for `eval_gde_accuracy`; no rows that differ for dimensions); finite, without overflow, for values between 1e-15 and
-    1e15 in float32, 1e-100 and 1e60 in float64. Raises ValueError for fewer than 4 rows, one class, or no evaluation row.
+    confidences. `fit` is `fit_ridge(X, y, n_classes)` where the caller has it. NaN where a score is undefined: fewer than 2
+    rows; agreements and churns of halves below 8 rows, of quarters below 16, of eighths below 32; no rows that differ for
+    dimensions. Finite, without overflow, for values between 1e-15 and 1e15 in float32, 1e-100 and 1e60 in float64. Raises
+    ValueError for fewer than 4 rows, one class, or no evaluation row.
     """
     check_sample(X, y)
     if len(X_eval) == 0:
@@ -50,8 +61,8 @@ def embedding_features(
         **_pair_features(X, y, seed),
         **_head_features(X, fit),
         **_shift_features(X, X_eval, seed),
-        **_confidence_features(fit, y, X_eval),
-        **_prefix_features(X, y, n_classes, X_eval, seed),
+        **_confidence_features(fit, X, y, X_eval),
+        **_prefix_features(X, y, n_classes, X_eval, fit, seed),
     }
 
 
@@ -128,10 +139,14 @@ def _shift_features(X: np.ndarray, X_eval: np.ndarray, seed: int) -> dict[str, f
     }
 
 
-def _confidence_features(fit: RidgeFit, y: np.ndarray, X_eval: np.ndarray) -> dict[str, float]:
+def _confidence_features(fit: RidgeFit, X: np.ndarray, y: np.ndarray, X_eval: np.ndarray) -> dict[str, float]:
     held_out = fit.probabilities(fit.loo_scores)
     of_eval = fit.probabilities(fit.scores(X_eval))
+    n_classes = held_out.shape[1]
+    known = _known_of_rows(held_out, neighbour_votes(X, y, n_classes, None))
+    ahead = _known_of_rows(of_eval, neighbour_votes(X, y, n_classes, X_eval))
     return {
+        "eval_regressed_accuracy": regressed_accuracy(held_out.argmax(axis=1) == y, known, ahead),
         "eval_atc_accuracy": atc_accuracy(held_out, y, of_eval),
         "eval_doc_accuracy": doc_accuracy(held_out, y, of_eval),
         **{f"train_{name}": value for name, value in confidence_profile(held_out).items()},
@@ -139,15 +154,34 @@ def _confidence_features(fit: RidgeFit, y: np.ndarray, X_eval: np.ndarray) -> di
     }
 
 
-def _prefix_features(X: np.ndarray, y: np.ndarray, n_classes: int, X_eval: np.ndarray, seed: int) -> dict[str, float]:
+def _known_of_rows(probabilities: np.ndarray, votes: np.ndarray) -> np.ndarray:
+    """(m, 5) what speaks for the predicted class of each row: the probe's confidences, the share of the nearest labelled rows
+    that are of it, and how near the nearest is."""
+    support = votes[np.arange(len(votes)), probabilities.argmax(axis=1)]
+    return np.column_stack([row_confidences(probabilities), support, votes[:, -1]])
+
+
+def _prefix_features(
+    X: np.ndarray, y: np.ndarray, n_classes: int, X_eval: np.ndarray, fit: RidgeFit, seed: int
+) -> dict[str, float]:
+    """What probes of nested parts say: code length, agreement of probes of disjoint parts of n/2, n/4 and n/8 rows, and the
+    share of evaluation rows that doubling the sample still moved to another class. With thousands of unlabelled rows these
+    growths are far less noisy than that of the held-out accuracy."""
     order = nested_order(y, seed=seed)
     prefixes = fit_prefixes(X, y, n_classes, order)
-    agreement = float("nan")
-    if prefixes and len(y) - prefixes[-1][0] >= MIN_PART_ROWS:
-        size, half = prefixes[-1]
-        other = fit_ridge(X[order[size:]], y[order[size:]], n_classes)
-        agreement = gde_accuracy(half.scores(X_eval), other.scores(X_eval))
-    return {"mdl_bits_per_row": online_code_length(prefixes, X, y, n_classes, order), "eval_gde_accuracy": agreement}
+    features = {"mdl_bits_per_row": online_code_length(prefixes, X, y, n_classes, order)}
+    scores = {size: prefix.scores(X_eval) for size, prefix in prefixes[-len(PARTS) :]} | {len(y): fit.scores(X_eval)}
+    for part in PARTS:
+        size = len(y) // part
+        agreement = churn = float("nan")
+        if size in scores:
+            churn = 1 - gde_accuracy(scores[size], scores[len(y) if part == 2 else len(y) // (part // 2)])
+            rest = order[size : 2 * size] if part > 2 else order[size:]
+            if len(rest) >= MIN_PART_ROWS:
+                agreement = gde_accuracy(scores[size], fit_ridge(X[rest], y[rest], n_classes).scores(X_eval))
+        features["eval_gde_accuracy" if part == 2 else f"eval_gde_accuracy_{part}"] = agreement
+        features[f"eval_churn_{part}"] = churn
+    return features
 
 
 def _log(value: float) -> float:

@@ -32,8 +32,7 @@ def knn_loo_accuracy(X: np.ndarray, y: np.ndarray, *, k: int = 5) -> float:
     k = min(k, n_rows - 1)
     if k < 1:
         return float("nan")
-    norms = np.linalg.norm(X, axis=1, keepdims=True)
-    unit = X / np.where(norms > 0, norms, 1)
+    unit = _unit(X)
     similarity = unit @ unit.T
     np.fill_diagonal(similarity, -np.inf)
     nearest = np.argpartition(-similarity, k - 1, axis=1)[:, :k]  # (n, k)
@@ -41,6 +40,28 @@ def knn_loo_accuracy(X: np.ndarray, y: np.ndarray, *, k: int = 5) -> float:
     votes = np.zeros((n_rows, int(y.max()) + 1))
     np.add.at(votes, (np.arange(n_rows)[:, None], y[nearest]), weights)
     return float(np.mean(votes.argmax(axis=1) == y))
+
+
+def neighbour_votes(X: np.ndarray, y: np.ndarray, n_classes: int, rows: np.ndarray | None, *, k: int = 5) -> np.ndarray:
+    """(m, n_classes + 1): shares of the k nearest labelled rows X (n, d) by cosine about their mean that are of each class, and
+    the similarity of the nearest; of `rows` (m, d), or of every labelled row among the others where `rows` is None. n >= 2.
+    Cost mnd."""
+    centre = X.mean(axis=0, dtype=np.float64)
+    labelled = _unit(X - centre)
+    similarity = (labelled if rows is None else _unit(rows - centre)) @ labelled.T
+    if rows is None:
+        np.fill_diagonal(similarity, -np.inf)
+    k = min(k, len(X) - (rows is None))
+    nearest = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+    votes = np.zeros((len(similarity), n_classes + 1))
+    np.add.at(votes, (np.arange(len(votes))[:, None], y[nearest]), 1.0 / k)
+    votes[:, -1] = similarity.max(axis=1)
+    return votes
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norms > 0, norms, 1)
 
 
 def silhouette(squared: np.ndarray, y: np.ndarray) -> float:

@@ -12,7 +12,8 @@ from probes.features.crossfit import fit_ridge, nested_order
 from probes.features.divergence import gaussian_kl, knn_kl
 from probes.features.geometry import twonn_dimension
 
-OF_ORDER = {"nleep", "mdl_bits_per_row", "eval_gde_accuracy"}
+PREFIXES = {f"eval_{name}" for name in ("gde_accuracy", "gde_accuracy_4", "gde_accuracy_8", "churn_2", "churn_4", "churn_8")}
+OF_ORDER = {"nleep", "mdl_bits_per_row", *PREFIXES}
 """Features that depend on a seeded draw of rows, and so on the order the rows come in."""
 KINDS = ["plain", "equal rows", "equal columns", "zeros", "repeated rows", "equal train", "equal eval", "two points"]
 OF_SCALE = {"logme"}
@@ -54,9 +55,18 @@ def test_the_battery_holds_every_feature():
         *("log_task2vec_trace", "log_task2vec_columns", "mdl_bits_per_row"),
         *("shift_mmd2", "shift_frechet", "shift_domain_auc", "shift_proxy_a_distance", "shift_sliced_wasserstein"),
         *("shift_log_gaussian_kl", "shift_knn_kl"),
-        *("eval_atc_accuracy", "eval_doc_accuracy", "eval_gde_accuracy"),
+        *("eval_atc_accuracy", "eval_doc_accuracy", "eval_regressed_accuracy"),
+        *PREFIXES,
         *(f"{sample}_{name}" for sample in ("train", "eval") for name in confidences),
     }
+
+
+def test_doubling_a_sample_moves_fewer_evaluation_rows_the_larger_it_is():
+    X, y = gaussian_classes(400, 10)
+    X_eval = gaussian_classes(1500, 10, seed=1)[0]
+    features = described(X, y, X_eval, 3)
+    assert 0 < features["eval_churn_2"] < features["eval_churn_4"] < features["eval_churn_8"] < 1
+    assert features["eval_gde_accuracy"] > features["eval_gde_accuracy_4"] > features["eval_gde_accuracy_8"]
 
 
 def test_easier_labels_move_every_score_of_the_labels_the_right_way():
@@ -141,7 +151,9 @@ def test_degenerate_samples_give_numbers_or_nan_and_never_a_warning(
     features = described((X * scale).astype(dtype), y, (X_eval * scale).astype(dtype), n_classes)
     may_be_nan = {"log_twonn_dimension", "shift_knn_kl"} if kind != "plain" else set()
     may_be_nan |= {name for name in features if name.startswith("shift_")} if n_eval < 2 else set()
-    may_be_nan |= {"eval_gde_accuracy"} if n_rows < 8 else set()
+    may_be_nan |= {"eval_gde_accuracy", "eval_churn_2"} if n_rows < 8 else set()
+    for part in (4, 8):
+        may_be_nan |= {f"eval_gde_accuracy_{part}", f"eval_churn_{part}"} if n_rows < 4 * part else set()
     if n_rows + n_eval < 4 or n_rows < 4:
         may_be_nan |= {"log_twonn_dimension", "shift_knn_kl"}
     assert undefined(features) <= may_be_nan

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from probes.features.confidence import atc_accuracy, confidence_profile, doc_accuracy, gde_accuracy
+from probes.features.confidence import (
+    atc_accuracy,
+    confidence_profile,
+    doc_accuracy,
+    gde_accuracy,
+    regressed_accuracy,
+    row_confidences,
+)
 from probes.features.crossfit import fit_ridge
 
 
@@ -31,6 +38,43 @@ def test_all_wrong_and_all_right_held_out_rows():
     sure = np.array([[0.9, 0.1], [0.8, 0.2]])
     assert atc_accuracy(sure, np.array([1, 1]), sure) == 0.0
     assert atc_accuracy(sure, np.array([0, 0]), sure) == 1.0
+
+
+def test_regressed_accuracy_of_the_training_rows_themselves_is_their_hit_rate():
+    held_out, y = calibrated(300, 0)
+    hits = held_out.argmax(axis=1) == y
+    known = row_confidences(held_out)
+    assert regressed_accuracy(hits, known, known) == pytest.approx(hits.mean(), abs=1e-6)  # unpenalised intercept
+    assert regressed_accuracy(np.ones(300, bool), known, known) == 1.0
+    assert regressed_accuracy(np.zeros(300, bool), known, known) == 0.0
+
+
+def test_regressed_accuracy_agrees_with_scikit_learns_logistic_regression():
+    from sklearn.linear_model import LogisticRegression
+
+    held_out, y = calibrated(300, 0)
+    hits, known = held_out.argmax(axis=1) == y, row_confidences(held_out)
+    ahead = row_confidences(calibrated(200, 1, low=0.6)[0])
+    centre, spread = known.mean(axis=0), known.std(axis=0)
+    theirs = LogisticRegression(C=1.0, tol=1e-10, max_iter=2000).fit((known - centre) / spread, hits)
+    wanted = theirs.predict_proba((ahead - centre) / spread)[:, 1].mean()
+    assert regressed_accuracy(hits, known, ahead) == pytest.approx(wanted, abs=1e-5)
+
+
+def test_regressed_accuracy_takes_noise_from_the_hit_rate():
+    """Rows drawn from one distribution, 200 labelled: the mean error over 200 samples falls, and it follows a shift."""
+    plain, regressed = [], []
+    for seed in range(200):
+        held_out, y = calibrated(200, seed)
+        others, truth = calibrated(2000, 1000 + seed)
+        hits, accuracy = held_out.argmax(axis=1) == y, np.mean(others.argmax(axis=1) == truth)
+        plain.append(abs(hits.mean() - accuracy))
+        regressed.append(abs(regressed_accuracy(hits, row_confidences(held_out), row_confidences(others)) - accuracy))
+    assert np.mean(regressed) < np.mean(plain)
+    held_out, y = calibrated(4000, 0, low=0.5)
+    harder, truth = calibrated(4000, 1, low=0.8)
+    estimate = regressed_accuracy(held_out.argmax(axis=1) == y, row_confidences(held_out), row_confidences(harder))
+    assert estimate == pytest.approx(np.mean(harder.argmax(axis=1) == truth), abs=0.03)
 
 
 def test_profile_of_uniform_and_of_certain_probabilities():

@@ -6,7 +6,13 @@ from scipy.spatial.distance import pdist, squareform
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from probes.features.geometry import knn_loo_accuracy, silhouette, squared_distances, twonn_dimension
+from probes.features.geometry import (
+    knn_loo_accuracy,
+    neighbour_votes,
+    silhouette,
+    squared_distances,
+    twonn_dimension,
+)
 
 
 def distances_of(X):
@@ -96,3 +102,24 @@ def test_twonn_counts_a_repeated_row_once_and_has_no_answer_for_three():
 
 def test_twonn_of_rows_equally_far_from_each_other_is_infinite():
     assert twonn_dimension(2.0 - 2.0 * np.eye(10)) == float("inf")
+
+
+def test_neighbour_votes_are_scikit_learns_neighbours():
+    from sklearn.neighbors import NearestNeighbors
+
+    rng = np.random.default_rng(0)
+    X, rows, y = rng.standard_normal((40, 6)), rng.standard_normal((15, 6)), rng.integers(0, 3, 40)
+    unit, unit_rows = (
+        (table - X.mean(axis=0)) / np.linalg.norm(table - X.mean(axis=0), axis=1)[:, None] for table in (X, rows)
+    )
+    votes = neighbour_votes(X, y, 3, rows)
+    distances, nearest = NearestNeighbors(n_neighbors=5, metric="cosine").fit(unit).kneighbors(unit_rows)
+    np.testing.assert_allclose(votes[:, :3], [np.bincount(y[row], minlength=3) / 5 for row in nearest])
+    np.testing.assert_allclose(votes[:, 3], 1 - distances[:, 0])
+
+
+def test_neighbour_votes_of_labelled_rows_leave_the_row_itself_out():
+    X = np.array([[1.0, 0.0], [1.0, 0.1], [-1.0, 0.0], [-1.0, 0.1]])
+    votes = neighbour_votes(X, np.array([0, 1, 0, 1]), 2, None, k=1)
+    np.testing.assert_array_equal(votes[:, :2], [[0, 1], [1, 0], [0, 1], [1, 0]])
+    assert np.all(votes[:, 2] < 1)
