@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from cluster.storage import UserError
+from cluster.errors import UserError
 
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 30.0
@@ -47,13 +47,16 @@ def patiently(
     errors: tuple[type[Exception], ...],
     *,
     n_tries: int,
+    final: tuple[type[Exception], ...] = (),
     first_s: float = FIRST_WAIT_S,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Result:
-    """`call()`, tried again after each of `errors`, `n_tries` times in all. Raises the last one."""
+    """`call()`, tried again after each of `errors` that is none of `final`, `n_tries` times in all. Raises the last one."""
     for i_try in range(n_tries - 1):
         try:
             return call()
+        except final:
+            raise
         except errors:
             sleep(wait_s(i_try, first_s=first_s))
     return call()

@@ -4,51 +4,32 @@ Invariant: under a final name there is a whole artefact or none. A file is writt
 destination, fsynced and renamed; a folder carries a `manifest.json` of checksums that is part of the same rename (on object
 stores, where nothing renames, it is uploaded last). Two writers of one key write the same content, so the last rename wins.
 
-This module knows no ray and is open to every package; `UserError` lives here because every package reads users' input.
+This module and those that it imports know no ray. It is open to every package, and so are the errors that it names: every
+package reads users' input.
 """
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
 import shutil
-import tempfile
-import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-_T = TypeVar("_T")
+from cluster.errors import CorruptArtefactError, UserError
+from cluster.local_files import fsync, remove, temporary_beside
+from cluster.remote_storage import RemoteFiles, refuse_secrets
 
 MANIFEST = "manifest.json"
 CACHE_DIR_ENV_VAR = "NEOBERTA_CACHE_DIR"
 """Where copies of remote artefacts are kept on this node (default `~/.cache/neoberta`)."""
-S3_ENDPOINT_ENV_VARS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-"""Where an S3 server other than Amazon's listens; the first that is set counts."""
-S3_ATTEMPTS = 8
-"""Tries of one request, with waits that double from about half a second to ten: a minute in all."""
-REMOTE_ATTEMPTS, FIRST_WAIT_S = 3, 0.5
-"""Tries of a whole upload or download after that, for what no single request can mend (an upload whose end was confirmed to
-nobody, a connection that breaks in the middle of a file)."""
-
-
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-class UserError(Exception):
-    """A mistake that the user can mend: one line with what is wrong, where, and the remedy. The CLI exits with code 2."""
-
-
-class CorruptArtefactError(Exception):
-    """A stored artefact does not match its checksum or cannot be parsed. It is safe to delete and make again."""
 
 
 def canonical_json(value: Any) -> str:
@@ -112,7 +93,7 @@ class Storage:
         elif not self.uri.partition("://")[2].strip("/"):
             raise UserError(f"{uri}: nothing follows ://; write for example s3://bucket/folder")
         else:
-            _refuse_secrets(self.uri)
+            refuse_secrets(self.uri)
 
     def __repr__(self) -> str:
         return f"Storage({self.uri!r})"
@@ -132,18 +113,12 @@ class Storage:
             root = Path(self.uri)
             found = (path.relative_to(root) for path in (root / prefix).rglob("*") if path.is_file())
             return sorted(key.as_posix() for key in found if not any(part.startswith(".") for part in key.parts))
-        fs, root = self._remote()
-        selector = pafs.FileSelector(f"{root}/{prefix}".rstrip("/"), allow_not_found=True, recursive=True)
-        return sorted(i.path[len(root) + 1 :] for i in fs.get_file_info(selector) if i.type == pafs.FileType.File)
+        return list(self._remote().files(prefix))
 
     def files(self, prefix: str = "") -> list[StoredFile]:
         """What `keys` lists, with sizes and times. Files that go meanwhile are left out."""
         if not self.is_local:
-            fs, root = self._remote()
-            selector = pafs.FileSelector(f"{root}/{prefix}".rstrip("/"), allow_not_found=True, recursive=True)
-            found = [i for i in fs.get_file_info(selector) if i.type == pafs.FileType.File]
-            listed = [StoredFile(i.path[len(root) + 1 :], i.size, i.mtime) for i in found]
-            return sorted(listed, key=lambda file: file.key)
+            return [StoredFile(key, info.size, info.mtime) for key, info in self._remote().files(prefix).items()]
         listed = []
         for key in self.keys(prefix):
             with contextlib.suppress(FileNotFoundError):
@@ -156,13 +131,7 @@ class Storage:
         _check_key(key)
         if self.is_local:
             return (Path(self.uri) / key).read_bytes()
-        fs, root = self._remote()
-
-        def read() -> bytes:
-            with fs.open_input_stream(f"{root}/{key}") as stream:
-                return stream.read()
-
-        return _retried(read)
+        return self._remote().read_bytes(key)
 
     def read_range(self, key: str, offset: int, n_bytes: int) -> bytes:
         """`n_bytes` of a file from `offset` on, fewer where it ends before: a remote file is not fetched whole. Raises
@@ -172,9 +141,7 @@ class Storage:
             with open(Path(self.uri) / key, "rb") as file:
                 file.seek(offset)
                 return file.read(n_bytes)
-        fs, root = self._remote()
-        with fs.open_input_file(f"{root}/{key}") as file:
-            return file.read_at(max(min(n_bytes, file.size() - offset), 0), offset)
+        return self._remote().read_range(key, offset, n_bytes)
 
     def node_copy(self, key: str) -> Path | None:
         """Where this node's copy of a remote artefact lies or would lie; None where the artefact itself is local."""
@@ -214,15 +181,22 @@ class Storage:
         """Copy a folder that is not one of our artefacts (it has no manifest) into the folder `to`. Raises
         FileNotFoundError."""
         _check_key(key)
-        fs, root = (pafs.LocalFileSystem(), self.uri) if self.is_local else self._remote()
-        if fs.get_file_info(f"{root}/{key}").type != pafs.FileType.Directory:
+        if self.is_local:
+            if not (Path(self.uri) / key).is_dir():
+                raise FileNotFoundError(f"{self.uri}/{key}")
+            shutil.copytree(Path(self.uri) / key, to, dirs_exist_ok=True)
+            return
+        remote = self._remote()
+        if remote.kind(key) != pafs.FileType.Directory:
             raise FileNotFoundError(f"{self.uri}/{key}")
-        local = pafs.LocalFileSystem()
-        _retried(lambda: pafs.copy_files(f"{root}/{key}", str(to), source_filesystem=fs, destination_filesystem=local))
+        remote.download(key, to)
 
     def filesystem(self) -> tuple[pafs.FileSystem | None, str]:
         """What Ray's libraries take: the filesystem (None: this machine's) and the root on it."""
-        return (None, self.uri) if self.is_local else self._remote()
+        if self.is_local:
+            return None, self.uri
+        remote = self._remote()
+        return remote.filesystem, remote.root
 
     def verify_folder(self, key: str) -> None:
         """Check every file of a folder against its manifest. Raises FileNotFoundError, CorruptArtefactError."""
@@ -235,7 +209,7 @@ class Storage:
         """Yields a temporary path to write one file to; publishes it under `key` when the block ends without an error."""
         _check_key(key)
         destination = Path(self.uri) / key if self.is_local else None
-        with _temporary_beside(destination) as temporary:
+        with temporary_beside(destination) as temporary:
             yield temporary
             self._publish_file(temporary, key)
 
@@ -245,7 +219,7 @@ class Storage:
         error. A folder that another writer has published meanwhile is kept."""
         _check_key(key)
         destination = Path(self.uri) / key if self.is_local else None
-        with _temporary_beside(destination) as temporary:
+        with temporary_beside(destination) as temporary:
             temporary.mkdir()
             yield temporary
             _write_manifest(temporary)
@@ -255,13 +229,13 @@ class Storage:
             if destination.exists() and not (destination / MANIFEST).exists():
                 raise UserError(f"{destination}: exists and is not one of our artefacts; choose another folder or remove it")
             for path in (*temporary.rglob("*"), temporary):
-                _fsync(path)
+                fsync(path)
             try:
                 os.rename(temporary, destination)
             except OSError:
                 if not (destination / MANIFEST).exists():
                     raise
-            _fsync(destination.parent)
+            fsync(destination.parent)
 
     def write_bytes(self, key: str, data: bytes) -> None:
         with self.writing(key) as path:
@@ -280,32 +254,15 @@ class Storage:
         """Remove a file or a folder, and this node's copy of it; nothing happens where there is none."""
         _check_key(key)
         if self.is_local:
-            _remove(Path(self.uri) / key)
+            remove(Path(self.uri) / key)
             return
-        _remove(self._node_copy(key))
-        fs, root = self._remote()
-        kind = fs.get_file_info(f"{root}/{key}").type
-        if kind == pafs.FileType.Directory:
-            fs.delete_dir(f"{root}/{key}")
-        elif kind == pafs.FileType.File:
-            fs.delete_file(f"{root}/{key}")
+        remove(self._node_copy(key))
+        self._remote().delete(key)
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
-    def _remote(self) -> tuple[pafs.FileSystem, str]:
-        try:
-            if self.uri.startswith("s3://"):
-                fs, root = _s3_filesystem(self.uri)
-            else:
-                fs, root = pafs.FileSystem.from_uri(self.uri)
-        except pa.ArrowInvalid:  # not one of pyarrow's own kinds
-            fs, root = _fsspec_filesystem(self.uri)
-        except OSError as error:  # the bucket's region is asked for here: no network, no such bucket, no credentials
-            reason = str(error).partition("; Details")[0]
-            raise UserError(
-                f"{self.uri}: cannot be opened ({reason}); check the name, the network and the credentials"
-            ) from error
-        return fs, root.rstrip("/")
+    def _remote(self) -> RemoteFiles:
+        return RemoteFiles(self.uri)
 
     def _node_copy(self, key: str) -> Path:
         cache_root = os.environ.get(CACHE_DIR_ENV_VAR) or Path.home() / ".cache" / "neoberta"
@@ -314,18 +271,16 @@ class Storage:
     def _file_exists(self, key: str) -> bool:
         if self.is_local:
             return (Path(self.uri) / key).is_file()
-        fs, root = self._remote()
-        return fs.get_file_info(f"{root}/{key}").type == pafs.FileType.File
+        return self._remote().kind(key) == pafs.FileType.File
 
     def _publish_file(self, temporary: Path, key: str) -> None:
-        _fsync(temporary)
+        fsync(temporary)
         if self.is_local:
             destination = Path(self.uri) / key
             os.replace(temporary, destination)
-            _fsync(destination.parent)
+            fsync(destination.parent)
             return
-        fs, root = self._remote()
-        _retried(lambda: _upload(temporary, fs, f"{root}/{key}"))
+        self._remote().upload(temporary, key)
 
     def _upload_folder(self, folder: Path, key: str) -> None:
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
@@ -333,18 +288,15 @@ class Storage:
             self._publish_file(folder / name, f"{key}/{name}")
 
     def _download(self, key: str, copy: Path) -> None:
-        fs, root = self._remote()
-        info = fs.get_file_info(f"{root}/{key}")
-        if info.type == pafs.FileType.NotFound:
+        remote = self._remote()
+        kind = remote.kind(key)
+        if kind == pafs.FileType.NotFound:
             raise FileNotFoundError(f"{self.uri}/{key}")
-        with _temporary_beside(copy) as temporary:
-            if info.type == pafs.FileType.Directory:
-                temporary.mkdir()  # copy_files makes the folders below it only
-            local = pafs.LocalFileSystem()
-            _retried(
-                lambda: pafs.copy_files(f"{root}/{key}", str(temporary), source_filesystem=fs, destination_filesystem=local)
-            )
-            if info.type == pafs.FileType.Directory:
+        with temporary_beside(copy) as temporary:
+            if kind == pafs.FileType.Directory:
+                temporary.mkdir()  # a download makes the folders below it only
+            remote.download(key, temporary)
+            if kind == pafs.FileType.Directory:
                 _check_manifest(temporary, f"{self.uri}/{key}")
             try:
                 os.rename(temporary, copy)
@@ -356,110 +308,6 @@ class Storage:
 def _check_key(key: str) -> None:
     if any(part in ("", ".", "..") for part in key.split("/")):
         raise ValueError(f"{key!r} is no key: a key is a relative path without empty parts, '.' or '..'")
-
-
-def _refuse_secrets(uri: str) -> None:
-    scheme, _, rest = uri.partition("://")
-    user, at, _ = rest.partition("/")[0].rpartition("@")
-    if (at and (":" in user or scheme == "s3")) or "?" in rest:
-        raise UserError(
-            f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}: write the place without keys and options, which would be "
-            "logged and stored; give them by the environment (AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL, ...)"
-        )
-
-
-def _s3_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
-    """The filesystem, patient with a server that fails, and the root on it. Small files travel in one request."""
-    root = uri.removeprefix("s3://").strip("/")
-    endpoint = next(filter(None, map(os.environ.get, S3_ENDPOINT_ENV_VARS)), None)
-    region = None if endpoint else pafs.resolve_s3_region(root.partition("/")[0])
-    retries = pafs.AwsStandardS3RetryStrategy(max_attempts=S3_ATTEMPTS)
-    fs = pafs.S3FileSystem(region=region, endpoint_override=endpoint, retry_strategy=retries, allow_delayed_open=True)
-    return fs, root
-
-
-def _upload(path: Path, fs: pafs.FileSystem, to: str) -> None:
-    """Copy a whole local file to an object. Not `pyarrow.fs.copy_files`, which is silent when the server fails at the very
-    end. One `write` of everything: an object is made when the stream is closed, and there is nothing to interrupt before."""
-    is_object_store = not isinstance(fs, pafs.PyFileSystem) and fs.type_name in ("s3", "gcs", "abfs")
-    if not is_object_store:
-        fs.create_dir(to.rpartition("/")[0])
-    stream = fs.open_output_stream(to)
-    if path.stat().st_size:
-        with pa.memory_map(str(path)) as source:
-            stream.write(source.read_buffer())
-    stream.close()
-
-
-def _retried(work: Callable[[], _T]) -> _T:
-    """`work()`, again after a wait where storage failed it; a file that is not there is no failure."""
-    for attempt in range(REMOTE_ATTEMPTS):
-        try:
-            return work()
-        except (FileNotFoundError, PermissionError):
-            raise
-        except OSError:
-            if attempt == REMOTE_ATTEMPTS - 1:
-                raise
-        time.sleep(FIRST_WAIT_S * 2**attempt)
-    raise AssertionError("unreachable")
-
-
-def _fsspec_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
-    import fsspec
-
-    try:
-        fs, root = fsspec.core.url_to_fs(uri)
-    except (ValueError, ImportError) as error:
-        raise UserError(f"{uri}: cannot open this kind of storage ({error}); use a folder, s3:// or gs://") from error
-    return pafs.PyFileSystem(pafs.FSSpecHandler(fs)), root
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        doomed = path.with_name(f".{path.name}.tmp-{uuid.uuid4().hex[:8]}")  # gone under its name at once
-        os.rename(path, doomed)
-        shutil.rmtree(doomed)
-    else:
-        path.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _temporary_beside(destination: Path | None) -> Iterator[Path]:
-    """A fresh hidden path in the destination's folder (same filesystem, so that a rename is atomic); removed afterwards."""
-    if destination is None:
-        with tempfile.TemporaryDirectory(prefix="neoberta-") as folder:
-            yield Path(folder) / "artefact"
-        return
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{destination.parent}: cannot write there ({error.strerror}); choose another --out folder") from error
-    temporary = destination.parent / f".{destination.name}.tmp-{uuid.uuid4().hex[:8]}"
-    try:
-        yield temporary
-    except PermissionError as error:
-        raise UserError(f"{destination}: cannot write there ({error.strerror}); choose another --out folder") from error
-    except OSError as error:
-        if error.errno in _NO_SPACE:
-            raise UserError(
-                f"{destination}: no space left ({os.strerror(error.errno)}); free some and run the same command again: what is "
-                "done is kept"
-            ) from error
-        raise
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write_manifest(folder: Path) -> None:

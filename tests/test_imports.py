@@ -17,6 +17,7 @@ ALLOWED = {
     "ray_jobs": {"neoberta", "probes", "meta", "cluster", "ray_jobs"},
 }
 OPEN_TO_ALL = "cluster.storage"
+WITHOUT_RAY = [f"cluster/{name}.py" for name in ("__init__", "storage", "remote_storage", "local_files", "errors", "attempts")]
 BANNED = {"pickle", "cloudpickle", "joblib", "dill", "marshal", "shelve"}
 FILES = sorted(path for package in ALLOWED for path in (ROOT / package).rglob("*.py"))
 
@@ -45,13 +46,23 @@ def test_imports_point_one_way(path: Path) -> None:
             assert within(name, OPEN_TO_ALL), f"{where}: {package} may not import {top}"
         assert top not in BANNED, f"{where}: storage holds no pickles"
         assert top != "ray" or package == "cluster", f"{where}: only cluster imports ray"
-        assert top != "ray" or path.name not in ("__init__.py", "storage.py"), f"{where}: this file is open to all packages"
+        assert top != "ray" or path.relative_to(ROOT).as_posix() not in WITHOUT_RAY, f"{where}: every package loads this file"
         is_private = any(part.startswith("_") for part in name.split("."))
         assert top != "ray" or not is_private or path.name == "compat.py", f"{where}: private parts of Ray only in compat.py"
 
 
 def test_every_package_is_looked_at() -> None:
     assert {path.relative_to(ROOT).parts[0] for path in FILES} == set(ALLOWED)
+
+
+def test_what_the_open_module_imports_has_no_ray_either() -> None:
+    waiting, seen = [OPEN_TO_ALL], set()
+    while waiting:
+        module = waiting.pop()
+        seen.add(module)
+        names = [name.rpartition(".")[0] for _, name in imported(ROOT / f"{module.replace('.', '/')}.py")]
+        waiting += [name for name in names if within(name, "cluster") and name not in seen]
+    assert {f"{module.replace('.', '/')}.py" for module in seen} == set(WITHOUT_RAY) - {"cluster/__init__.py"}
 
 
 def test_the_domain_loads_no_ray() -> None:

@@ -37,3 +37,15 @@ def test_patience_is_for_what_it_is_told_only() -> None:
     answers = iter([ValueError()])
     with pytest.raises(ValueError):
         patiently(call, (OSError,), n_tries=3, sleep=lambda _: None)
+
+
+def test_a_final_error_is_not_tried_again() -> None:
+    calls = []
+
+    def call() -> None:
+        calls.append(1)
+        raise FileNotFoundError("nothing")
+
+    with pytest.raises(FileNotFoundError):
+        patiently(call, (OSError,), final=(FileNotFoundError,), n_tries=3, sleep=lambda _: None)
+    assert len(calls) == 1

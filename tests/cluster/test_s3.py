@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from s3_server import SECRET_KEY, Faults, S3Server, pointed_at, s3_environment
 
-from cluster import storage as storage_module
+from cluster import remote_storage
 from cluster.deepspeed_engine import is_operator_built
 from cluster.storage import CorruptArtefactError, Storage
 from probes.sweep import is_done
@@ -75,8 +75,8 @@ def test_a_server_that_only_fails_leaves_nothing_and_is_not_taken_for_damage(
 ) -> None:
     storage = Storage(s3.root)
     storage.write_table("probes/a.parquet", TABLE)
-    monkeypatch.setattr(storage_module, "S3_ATTEMPTS", 2)
-    monkeypatch.setattr(storage_module, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(remote_storage, "S3_ATTEMPTS", 2)
+    monkeypatch.setattr(remote_storage, "FIRST_WAIT_S", 0.01)
     with s3.failing(Faults(error_share=1.0)) as proxy, pointed_at(proxy.endpoint):
         for write in (lambda: storage.write_json("x.json", 1), lambda: storage.write_table("t.parquet", TABLE)):
             with pytest.raises(OSError, match="AWS Error") as error:
