@@ -1,9 +1,9 @@
 """Forecasts, intervals and choices of the metamodel on public tasks, whole task families left out.
 
-    python -m benchmarks.metamodel --study FOLDER [--workers 2] [--choice-only]
+    python -m benchmarks.metamodel --study FOLDER [--workers 2]
 
-`--study` is the folder of `python -m benchmarks.metamodel_study`; what is missing there is made first. Everything that learns is
-fitted inside the fold. One observation is one drawn sample; the truth is the mean of 10 draws on the task's test rows. Means
+`--study` is the folder of `python -m benchmarks.metamodel_study`; what is missing there is made first. Everything that learns
+is fitted inside the fold. One observation is one drawn sample; the truth is the mean of 10 draws on the task's test rows. Means
 weigh tasks equally; intervals of the errors are a bootstrap over task families.
 """
 
@@ -11,7 +11,6 @@ import argparse
 import json
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 

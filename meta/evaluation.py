@@ -75,7 +75,7 @@ def held_out_predictions(
 def predict_fold(
     fold: Collection[str], *, frame: pd.DataFrame, metric: str, by: str, settings: TreeSettings | None = None
 ) -> pd.DataFrame:
-    """The rows of one fold of `held_out_predictions`: fit on all rows whose `by` is not in `fold`, predict those where it is."""
+    """The rows of one fold of `held_out_predictions`: fit on the rows whose `by` is not in `fold`, predict the others."""
     inside = frame[by].astype(str).isin(fold).to_numpy()
     rest, ours = frame[~inside], frame[inside]
     model = Metamodel.fit(rest, metric=metric, settings=settings)
