@@ -6,20 +6,19 @@ promising get a forecast by the metamodel.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from cluster.storage import UserError
+from meta.answer_warnings import level_warnings, truncation_warnings
 from meta.answers import (
     TOLERANCE,
     Answers,
     CurvePoint,
     DataNeeded,
-    EvalLabels,
     Evidence,
-    Interval,
     LabelBatch,
     LabelNext,
     RankedView,
@@ -27,22 +26,14 @@ from meta.answers import (
     ViewName,
 )
 from meta.conformal import MEDIAN
-from meta.curves import METRICS, RATES
+from meta.curves import RATES
 from meta.data_needed import default_target, encoder_need, fewest_labels, horizons, labelling_plan
+from meta.eval_labels import Correction, correct_forecast, eval_labels_answer
 from meta.hyperparameters import hyperparameters
 from meta.label_errors import suspect_labels, unlearnt_classes
 from meta.label_next import label_next, strategy
 from meta.model_choice import Contender, choose_model
 from meta.observations import sample_features
-from meta.prediction_powered import (
-    MIN_LABELLED_ROWS,
-    POWERED_METRICS,
-    Measured,
-    can_measure,
-    correct_curve,
-    measure,
-    outcomes,
-)
 from meta.ranking import (
     MAX_SCORED_VIEWS,
     Space,
@@ -53,7 +44,8 @@ from meta.ranking import (
     probability_best,
     probability_within,
 )
-from meta.sample import NOT_LABELLED, EmbeddedEncoder, EvalSample, Prepared
+from meta.request import check_request
+from meta.sample import EmbeddedEncoder, EvalSample, Prepared
 from meta.scope import interval_factor, widen
 from meta.untried import untried_encoders
 from probes.features.crossfit import fit_ridge
@@ -61,7 +53,6 @@ from probes.metrics import score
 
 N_SUSPECT_SPACES = 3
 """Suspect labels are judged by the mean probabilities of this many of the best spaces."""
-TRUNCATED_SHARE = 0.05
 
 
 class Forecaster(Protocol):
@@ -82,9 +73,8 @@ class _Forecast:
     space: Space
     encoder: EmbeddedEncoder
     curve: np.ndarray
-    before: np.ndarray | None = None
-    """The curve that labelled evaluation rows have corrected; None where there are none, or too few."""
-    measured: Measured | None = None
+    correction: Correction | None = None
+    """By labelled evaluation rows; None where there are none, or too few."""
 
 
 def answer_questions(
@@ -121,8 +111,8 @@ def answer_questions(
     for done, i in enumerate(chosen):
         features = _features(owners[i], spaces[i], labels, n_classes, seed)
         outside += [phrase for phrase in metamodel.outside(features) if phrase not in outside]
-        forecast = widen(metamodel.curve(features, sizes), factor, metric)
-        forecasts[i] = _corrected(_Forecast(spaces[i], owners[i], forecast), prepared.evaluation, metric)
+        curve = widen(metamodel.curve(features, sizes), factor, metric)
+        forecasts[i] = _Forecast(spaces[i], owners[i], *_corrected(curve, spaces[i], owners[i], prepared.evaluation, metric))
         report(min(n_spaces + done + 1, n_steps), n_steps)
     ranked = sorted(chosen, key=lambda i: _worse(forecasts[i].curve[0, MEDIAN], metric))
     chances = _chances(spaces, forecasts, metric, seed)
@@ -146,10 +136,10 @@ def answer_questions(
         )
     agreed = np.mean([_held_out_probabilities(spaces[i]) for i in ranked[:N_SUSPECT_SPACES]], axis=0)
     doubted = suspect_labels(agreed, prepared.train, prepared.conflicts)
-    warnings += _level_warnings(prepared.train.label_names[int(counts.argmax())], majority, best.curve, metric, target)
+    warnings += level_warnings(prepared.train.label_names[int(counts.argmax())], majority, best.curve, metric, target)
     warnings += unlearnt_classes(doubted, prepared.train)
-    warnings += _truncation_warnings(prepared, encoders)
-    eval_labels, unused = _eval_labels(best, prepared.evaluation, metric)
+    warnings += truncation_warnings(prepared, encoders)
+    eval_labels, unused = eval_labels_answer(best.correction, prepared.evaluation.labels, metric)
     warnings += unused
     return Answers(
         schema_version=1,
@@ -181,22 +171,6 @@ def answer_questions(
         evidence=_evidence(metamodel, metamodel_name, not outside, factor),
         warnings=[*prepared.warnings, *warnings],
     )
-
-
-def check_request(metric: str, target: float | None, metamodel_metric: str | None = None) -> None:
-    """Raises UserError for an unknown metric, a target that the metric cannot have, or a metamodel of another metric."""
-    if metric not in METRICS:
-        raise UserError(f"--metric {metric}: unknown; choose {', '.join(METRICS)}")
-    if target is not None:
-        if metric in RATES and not 0 < target <= 1:
-            hint = f"; did you mean {target / 100:g}?" if 1 < target <= 100 else ""
-            raise UserError(f"--target {target:g}: {metric} is a fraction, above 0 and at most 1{hint}")
-        if not 0 < target < float("inf"):
-            raise UserError(f"--target {target:g}: must be a number above 0")
-    if metamodel_metric is not None and metamodel_metric != metric:
-        raise UserError(
-            f"--metric {metric}: this metamodel forecasts {metamodel_metric}; give --metric {metamodel_metric} or fit another"
-        )
 
 
 # --- inside -----------------------------------------------------------------------------------------------------------
@@ -242,38 +216,11 @@ def _features(encoder: EmbeddedEncoder, space: Space, labels: np.ndarray, n_clas
     return features
 
 
-def _corrected(forecast: _Forecast, evaluation: EvalSample, metric: str) -> _Forecast:
-    """The forecast after what labelled evaluation rows say of this very probe."""
-    if not can_measure(evaluation.labels, metric):
-        return forecast
-    fit = forecast.space.fit
-    _, X_eval = forecast.encoder.views[forecast.space.view]
-    measured = measure(*outcomes(metric, fit.probabilities(fit.scores(X_eval)), evaluation.labels))
-    return replace(forecast, curve=correct_curve(forecast.curve, measured, metric), before=forecast.curve, measured=measured)
-
-
-def _eval_labels(best: _Forecast, evaluation: EvalSample, metric: str) -> tuple[EvalLabels | None, list[str]]:
-    """What labelled evaluation rows have done to the best space's forecast, and why they have done nothing."""
-    if evaluation.labels is None:
-        return None, []
-    n_labelled = int(np.sum(evaluation.labels != NOT_LABELLED))
-    if best.measured is None or best.before is None:
-        if metric not in POWERED_METRICS:
-            return None, [f"--eval-labels: not used, as {metric} is no mean over rows; {' and '.join(POWERED_METRICS)} are"]
-        few = f"{n_labelled} distinct evaluation rows with a label; at least {MIN_LABELLED_ROWS} are needed"
-        return None, [f"--eval-labels: not used ({few})"]
-    low, middle, high = best.before[0, [0, MEDIAN, -1]].tolist()
-    quantiles = best.measured.quantiles
-    if metric in RATES:
-        quantiles = np.clip(quantiles, 0.0, 1.0)
-    return EvalLabels(
-        n_labelled=n_labelled,
-        estimate=best.measured.estimate,
-        q05=float(quantiles[0]),
-        q95=float(quantiles[-1]),
-        weight=best.measured.weight,
-        before=Interval(q05=low, q50=middle, q95=high),
-    ), []
+def _corrected(
+    curve: np.ndarray, space: Space, encoder: EmbeddedEncoder, evaluation: EvalSample, metric: str
+) -> tuple[np.ndarray, Correction | None]:
+    _, X_eval = encoder.views[space.view]
+    return correct_forecast(curve, evaluation.labels, lambda: space.fit.probabilities(space.fit.scores(X_eval)), metric)
 
 
 def _chances(spaces: Sequence[Space], forecasts: Mapping[int, _Forecast], metric: str, seed: int) -> _Chances:
@@ -366,33 +313,6 @@ def _label_next(
     after = np.interp(np.log2(len(train) + len(rows)), np.log2(sizes), best.curve[:, MEDIAN])
     gain = abs(float(after - best.curve[0, MEDIAN]))  # curves only get better
     return rows, LabelBatch(n_rows=len(rows), gain=gain, strategy=strategy(len(train), len(train.label_names)))
-
-
-def _level_warnings(name: str, majority: float, curve: np.ndarray, metric: str, target: float | None) -> list[str]:
-    """An accuracy, forecast (H, 5) or wished for, that always answering the most frequent class `name` has as well."""
-    if metric != "accuracy":
-        return []
-    always = f"always answering '{name}' ({majority:.1%} of the labelled rows)"
-    warnings = []
-    if curve[0, MEDIAN] <= majority + 0.01:
-        warnings.append(f"the forecast at the present size is no better than {always}")
-    elif curve[0, 0] <= majority:
-        warnings.append(f"the forecast at the present size is not surely better than {always}: its interval reaches below that")
-    if target is not None and target <= majority:
-        warnings.append(f"the target of {target:.1%} is met by {always}: aim higher")
-    return warnings
-
-
-def _truncation_warnings(prepared: Prepared, encoders: Sequence[EmbeddedEncoder]) -> list[str]:
-    warnings = []
-    n_texts = (len(prepared.train) + len(prepared.evaluation)) * (1 if prepared.train.text_pair is None else 2)
-    for encoder in encoders:
-        if encoder.n_truncated > TRUNCATED_SHARE * n_texts:
-            share = encoder.n_truncated / n_texts
-            warnings.append(
-                f"{encoder.info.ref} reads only the first {encoder.info.max_length} tokens of {share:.0%} of the texts"
-            )
-    return warnings
 
 
 def _evidence(metamodel: Forecaster, name: str, in_range: bool, factor: float) -> Evidence:

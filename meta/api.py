@@ -11,10 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cluster.storage import Storage
-from meta.answering import Forecaster, answer_questions, check_request
+from meta.answering import Forecaster, answer_questions
 from meta.answers import Answers
 from meta.embed_sample import as_task, embed_sample
 from meta.read_sample import Table, read_samples
+from meta.request import check_request
 from meta.sample import EmbeddedEncoder, Prepared, prepare
 from meta.stored_metamodel import load_metamodel
 from probes.encoders.load import check_encoder
