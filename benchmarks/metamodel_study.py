@@ -54,17 +54,12 @@ test rows are noise in the truth itself: 600 of them at 80 % accuracy 1.3 points
 RIDGE_CS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 OBSERVED_SIZES = (64, 128, 256, 512, 1024)
+SHARED = {"n_seeds": 10, "probes": ("ridge",), "ridge_Cs": RIDGE_CS, "max_test_rows": 2000}
 SWEEPS = {
-    "forecast": SweepSpec(sizes=SIZES, n_seeds=10, probes=("ridge",), ridge_Cs=RIDGE_CS),
-    "official": SweepSpec(sizes=SIZES, n_seeds=10, probes=("ridge",), ridge_Cs=RIDGE_CS),
-    "shifted": SweepSpec(
-        sizes=(64, 128, 256, 512),
-        n_seeds=10,
-        subsets=("shifted:0.05", "imbalanced:0.1", "noisy:0.2"),
-        probes=("ridge",),
-        ridge_Cs=RIDGE_CS,
-    ),
-    "choice": SweepSpec(sizes=(64, 256), n_seeds=10, probes=("ridge",), ridge_Cs=RIDGE_CS),
+    "forecast": SweepSpec(sizes=SIZES, **SHARED),
+    "official": SweepSpec(sizes=SIZES, **SHARED),
+    "shifted": SweepSpec(sizes=(64, 128, 256, 512), subsets=("shifted:0.05", "imbalanced:0.1", "noisy:0.2"), **SHARED),
+    "choice": SweepSpec(sizes=(64, 256), **SHARED),
 }
 INDEX_FILE = "metamodel_study.json"
 MINILM = "hf:all-MiniLM-L6-v2"
@@ -152,9 +147,9 @@ def run(data: Path, out: str, names: Sequence[str] | None) -> dict[str, object]:
         study.run("embeddings", lambda s, report: embed(s, report, [*of_pool, *of_official], encoders))
         plans = {
             "forecast": (of_pool, some_views(encoders, OBSERVED)),
+            "choice": (of_pool, encoders),
             "official": (of_official, some_views(encoders, FEW)),
             "shifted": ([task for task in of_pool if not task.is_pair], some_views(encoders, FEW)),
-            "choice": (of_pool, encoders),
         }
         for name, (own_tasks, own_encoders) in plans.items():
             study.config = config.model_copy(update={"sweep": SWEEPS[name]})
