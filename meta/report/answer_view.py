@@ -221,7 +221,7 @@ def _model_view(
         view["model"] = {name: model.get(name) for name in optional} | {
             "configuration": yaml.safe_dump(dict(model.get("neoberta") or {}), sort_keys=False, allow_unicode=True),
             "name": display_name(str(model.get("encoder", "")), names),
-            "pooling": (model.get("view") or {}).get("pooling", "they are"),
+            "pooling": (model.get("view") or {}).get("pooling"),
             "milliseconds": model.get("milliseconds_per_text"),
             "milliseconds_source": model.get("milliseconds_source", "measured"),
             "p_within": model.get("p_within_tolerance"),

@@ -42,14 +42,16 @@ def need_curve(
         _measured(picture, measured, sizes)
         axes.set_ymargin(0.07)
         if target is not None:
-            axes.axhline(target, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+            axes.axhline(target, color=INK, linewidth=1.4, linestyle=(0, (4, 3)), zorder=5)
             axes.annotate(
                 f"target {rate(target, metric)}",
                 (1, target),
-                (-3, 4),  # to the right: the axis is named on the left
+                (-3, 8),  # to the right: the axis is named on the left; above the bar
                 xycoords=("axes fraction", "data"),
                 textcoords="offset points",
                 ha="right",
+                fontweight="bold",
+                zorder=8,
             )
             _required(picture, need, target, sizes)
         size_axis(axes, octaves(sizes))
@@ -116,7 +118,7 @@ def ranking(rows: Sequence[tuple[str, Mapping[str, Any], float]], metric: str, c
         if metric in RATES:
             percent_axis(axes, "x")
         axes.annotate(
-            "best?",
+            "chance of best",
             (1, 1),
             (58, 10),
             xycoords="axes fraction",
@@ -156,15 +158,14 @@ def depth(
             edge = high if metric in RATES else low
             axes.axhspan(good_enough, edge + (edge - good_enough) * 0.02, color=MUTED, alpha=0.15, linewidth=0)
             axes.annotate(
-                "within half a point of the best",
-                (1, good_enough),
-                (-3, 3 if metric in RATES else -3),
-                xycoords=("axes fraction", "data"),
+                "grey: within half a point of the best",
+                (1, 1),
+                (0, 8),  # above the picture, where no mark lies
+                xycoords="axes fraction",
                 textcoords="offset points",
                 ha="right",
-                va="bottom" if metric in RATES else "top",
                 color=MUTED,
-                fontsize=8.5,
+                annotation_clip=False,
             )
         deepest = max(layer for _, pairs, _ in series for layer, _ in pairs)
         axes.set_xticks(np.unique(np.linspace(0, deepest, min(deepest, 6) + 1).round().astype(int)))
@@ -202,27 +203,33 @@ def _measured(picture: Picture, measured: Sequence[MeasuredPoint], sizes: Sequen
             color=GOOD,
             markeredgecolor=SURFACE,
             markersize=7,
-            zorder=4,
+            zorder=7,  # in sight where it meets the forecast's own mark
         )
 
 
 def _required(picture: Picture, need: Mapping[str, Any], target: float, sizes: Sequence[int]) -> None:
-    """The required n as a bar on the target line: thick from its 5 % to its 95 % quantile, an arrow where it does not end."""
+    """The required n as a broad bar behind the target line, from its 5 % to its 95 % quantile, up to the edge where it does not
+    end; the median as a dot, read off on the axis below."""
     low, middle, high = (need.get(name) for name in ("q05", "q50", "q95"))
     if low is None or need.get("status") == "reached":
         return
     end = high if high is not None else sizes[-1] * 1.06
-    picture.axes.plot([low, end], [target, target], color=INK, linewidth=4, solid_capstyle="butt", zorder=5)
+    picture.axes.plot([low, end], [target, target], color=MUTED, alpha=0.5, linewidth=10, solid_capstyle="butt", zorder=4)
     if middle is not None:
         picture.axes.plot(middle, target, "o", color=INK, markeredgecolor=SURFACE, markersize=10, zorder=6)
+        bottom = picture.axes.get_ylim()[0]
+        picture.axes.plot([middle, middle], [bottom, target], color=INK, linewidth=1, zorder=5)
+        picture.axes.set_ylim(bottom=bottom)
+        is_right = middle > (sizes[0] * sizes[-1] ** 3) ** 0.25  # in the last quarter of the logarithmic axis
         picture.axes.annotate(
             f"{count(middle)} rows",
-            (middle, target),
-            (0, -15),
+            (middle, 0),
+            (-5 if is_right else 5, 6),
+            xycoords=("data", "axes fraction"),
             textcoords="offset points",
-            ha="center",
+            ha="right" if is_right else "left",
             fontweight="bold",
-            zorder=7,
+            zorder=8,
         )
 
 

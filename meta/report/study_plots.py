@@ -183,7 +183,7 @@ def pretraining(models: Sequence[PretrainedModel]) -> Markup:
         axes.xaxis.set_major_locator(_few_ticks())
         axes.xaxis.set_major_formatter(lambda value, _: short_count(value))
         axes.set_xlabel("tokens seen")
-        axes.set_title("loss, nats a masked token", fontsize=9.5, fontweight="normal", color=MUTED, pad=8, x=0.0)
+        axes.set_title("loss, nats a hidden token", fontsize=9.5, fontweight="normal", color=MUTED, pad=8, x=0.0)
     return picture.html
 
 

@@ -98,8 +98,8 @@ def number(value: Any) -> str:
 
 
 def view_words(view: Mapping[str, Any] | None) -> str:
-    """`layer 6, mean`; empty without a view."""
-    return f"layer {view.get('layer')}, {view.get('pooling')}" if view else ""
+    """`layer 6, mean pooling`; empty without a view."""
+    return f"layer {view.get('layer')}, {view.get('pooling')} pooling" if view else ""
 
 
 def rows_between(low: Any, high: Any, searched_up_to: Any) -> str:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from meta.label_next import strategy
 from meta.report.data import EncoderSummary, PilotReportData, PretrainedModel, StageTime, TaskSummary
 from meta.report.tables import depth_curves, horizons, learning_curves, measured_spaces, regularisation_curves
 from meta.search import Candidate
@@ -119,9 +120,10 @@ def answers() -> dict:
     need |= {"q05": 290, "q50": 520, "q95": 1750, "p_reachable": 0.97}
     worse = {**need, "encoder": "lsa:256", "view": {"layer": 0, "pooling": "mean"}, "reachable": False, "status": "uncertain"}
     worse |= {"q05": 2400, "q50": None, "q95": None, "p_reached_now": 0.0, "p_reachable": 0.11}
-    at = {"q05": 0.78, "q50": 0.81, "q95": 0.84}
+    rounds = [(75, 275, 0.855, 0.12), (103, 378, 0.87, 0.29), (142, 520, 0.88, 0.5)]
     plan = [
-        {"round": k + 1, "label": n, "n_train": total} | at for k, (n, total) in enumerate([(75, 275), (103, 378), (142, 520)])
+        {"round": k + 1, "label": n, "n_train": total, "q05": q50 - 0.03, "q50": q50, "q95": q50 + 0.03, "p_reached": chance}
+        for k, (n, total, q50, chance) in enumerate(rounds)
     ]
     text = "Return the cumulative sum of the elements along a given axis, treating Not a Numbers (NaNs) as zero."
     reasons = [("uncovered region", "typical of 9% of the evaluation rows, where 3 of 200 labelled rows lie")]
@@ -176,7 +178,7 @@ def answers() -> dict:
         "label_batch": {
             "n_rows": 12,
             "gain": 0.006,
-            "strategy": "with 50 labelled rows a class, typical rows weigh 40%, rows that the probe cannot decide 60%",
+            "strategy": strategy(200, 4),
         },
         "suspect_labels": suspects,
         "model": model | {"neoberta": {"n_layers": 4, "hidden_size": 384, "n_heads": 6, "lr": 0.0017, "mask_rate": 0.3}},

@@ -111,6 +111,13 @@ def test_pilot_page_says_the_six_answers_first(pilot_html):
     assert "11,907" in words
 
 
+def test_pilot_page_counts_one_as_one_and_explains_its_words(pilot_html):
+    words = Page(pilot_html).words
+    assert "1 of them trailed so far behind in leave-one-out that it got no forecast" in words
+    assert all(f" {word} " in words for word in ("Power law", "LogME, H-score", "Nat"))
+    assert "LogME" not in Page(characterize_report(answers())).words, "said on the page that uses it only"
+
+
 def test_pilot_page_shows_evidence_for_better_or_worse(pilot_html):
     words = Page(pilot_html).words
     assert "The metamodel errs less than every baseline at 2x (2.6 points against 2.8" in words
