@@ -21,8 +21,20 @@ FEW_TASK_INPUTS = frozenset(
         *("ridge_log10_penalty", "ridge_log2_temperature"),
     ]
 )
+ACCURACY_ESTIMATES = (
+    *("eval_regressed_accuracy", "eval_doc_accuracy", "eval_atc_accuracy", "eval_gde_accuracy", "eval_gde_accuracy_4"),
+    *("eval_gde_accuracy_8", "knn_loo_accuracy"),
+)
+STACK_FEATURES = (
+    *("eval_churn_2", "eval_churn_4", "eval_churn_8", "eval_confidence", "eval_margin", "eval_entropy", "eval_nuclear_norm"),
+    *("train_margin", "train_nuclear_norm", "mdl_bits_per_row", "log_fisher_ratio", "log_nc1", "h_score", "logme"),
+    *("effective_rank", "log_twonn_dimension", "ridge_log10_penalty", "ridge_log2_temperature", "log2_n_classes"),
+    *("shift_domain_auc", "shift_mmd2", "class_entropy", "share_classes_seen"),
+)
 MIN_GROUPS_FOR_ALL = 30
 """With 15 tasks the wider set cost 0.4 points of held-out error."""
+MIN_GROUPS_TO_STACK = 20
+"""With fewer families the linear stage has no inputs, and says nothing."""
 
 
 def anchor(frame: pd.DataFrame, known: pd.DataFrame, metric: str) -> np.ndarray:
@@ -65,6 +77,24 @@ def tree_inputs(frame: pd.DataFrame, known: pd.DataFrame, metric: str) -> pd.Dat
     extra = {"skill": skill, "log2_ratio": log2_ratio(frame), "log2_horizon": np.log2(frame["horizon"]), "anchor": anchored}
     extra.update({f"{law}_gap": from_loss(metric, known[law].to_numpy()) - anchored for law in FORECASTS})
     return pd.concat([inputs, pd.DataFrame(extra, index=frame.index).astype(np.float32)], axis=1)
+
+
+def stack_inputs(frame: pd.DataFrame, known: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """(R, F) float64 inputs of the linear stage (`meta.stacking`): what each forecast and each estimate from unlabelled rows
+    says beyond the present leave-one-out metric, and how growth goes with the level, the classes and the regularisation."""
+    loo, now = known["loo"].to_numpy(), frame["ridge_loo_accuracy"].to_numpy(dtype=np.float64)
+    log2_n, classes = frame["log2_n_train"].to_numpy(), frame["log2_n_classes"].to_numpy()
+    per_class = log2_n - classes
+    sign = 1.0 if metric in RATES else -1.0
+    found = {f"{law}_gap": sign * (loo - known[law].to_numpy()) for law in FORECASTS if law != "loo"}
+    found |= {f"{name}_gap": frame[name].to_numpy() - now for name in ACCURACY_ESTIMATES}
+    found |= {name: frame[name].to_numpy() for name in STACK_FEATURES}
+    chance = frame["majority_share"].to_numpy(dtype=np.float64)
+    found |= {"error": 1 - now, "error_squared": (1 - now) ** 2, "above_chance": now - chance}
+    found |= {"error_by_class_rows": (1 - now) * per_class, "error_by_classes": (1 - now) * classes}
+    found |= {"error_by_penalty": (1 - now) * frame["ridge_log10_penalty"].to_numpy()}
+    found |= {"rows_per_class": per_class, "noise": (1 - now) * now / np.sqrt(frame["n_train"].to_numpy(dtype=np.float64))}
+    return pd.DataFrame(found, index=frame.index).astype(np.float64)
 
 
 def chosen_inputs(inputs: pd.DataFrame, n_groups: int) -> list[str]:

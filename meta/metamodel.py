@@ -1,9 +1,9 @@
 """The metamodel: from what is known of a sample to calibrated quantiles of the metric at any horizon.
 
-Quantile trees (XGBoost) predict what the anchor forecast gets wrong, in units of the noise the sample must have. How far the
-trees are believed (`trust`, per octave ahead), and how far their intervals must be stretched, is learnt on tasks that the
-trees have not seen; with too few tasks trust falls to 0 and the forecast is the anchor with an empirical spread. Stored as
-XGBoost UBJSON beside card.json; nothing is pickled.
+A linear stage (`meta.stacking`) says what the anchor forecast gets wrong, quantile trees (XGBoost) what is left, in units of
+the noise the sample must have. How far both are believed (`trust`, per octave ahead), and how far their intervals must be
+stretched, is learnt on tasks that they have not seen; with too few tasks trust falls to 0 and the forecast is the anchor with
+an empirical spread. Stored as XGBoost UBJSON beside card.json; nothing is pickled.
 """
 
 import itertools
@@ -21,16 +21,19 @@ from sklearn.isotonic import isotonic_regression
 from cluster.storage import CorruptArtefactError, Storage, UserError
 from meta.conformal import MEDIAN, QUANTILES, calibration_factors, group_weights, stretch, weighted_quantile
 from meta.curves import METRICS, RATES
-from meta.design import anchor, chosen_inputs, log2_ratio, noise_terms, tree_inputs
+from meta.design import MIN_GROUPS_TO_STACK, anchor, chosen_inputs, log2_ratio, noise_terms, stack_inputs, tree_inputs
 from meta.observations import FEATURES_VERSION, forecasts
+from meta.stacking import Stack
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the stored form; raised when older cards cannot be read."""
 TREES_FILE, CARD_FILE = "trees.ubj", "card.json"
 TRUSTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 OCTAVE_KNOTS = (0.0, 1.0, 2.0, 3.0, 4.0)
 """Octaves ahead at which trust is learnt; linear between them."""
 MAX_FOLDS = 5
+N_STACK_FOLDS = 4
+"""Parts of the families for the linear stage that the trees learn beside: they must see its errors on tasks it has not seen."""
 WIDER_PER_OCTAVE_OUTSIDE = 0.25
 """An interval outside the range of the training samples is this much wider per octave (of n, classes or horizon) outside."""
 RANGE_FEATURES = {"n_train": "labelled rows", "n_classes": "classes", "log2_n_columns": "dimensions of the space"}
@@ -56,6 +59,7 @@ class Metamodel:
 
     metric: str
     feature_names: tuple[str, ...]
+    stack: Stack
     booster: xgboost.Booster
     noise: tuple[float, float, float]
     """Factors of `meta.design.noise_terms`."""
@@ -91,15 +95,17 @@ class Metamodel:
             )
         settings = settings or TreeSettings()
         data = _Prepared.of(frame, metric)
-        data = replace(data, inputs=data.inputs[chosen_inputs(data.inputs, len(np.unique(names)))])
+        n_groups = len(np.unique(names))
+        stacked = data.stack_inputs if n_groups >= MIN_GROUPS_TO_STACK else data.stack_inputs.iloc[:, :0]
+        data = replace(data, inputs=data.inputs[chosen_inputs(data.inputs, n_groups)], stack_inputs=stacked)
         truth = frame["truth"].to_numpy(dtype=np.float64)
         held_out = np.empty((len(frame), len(QUANTILES)))  # the trees' standardised quantiles, family left out
         held_out_spread, held_out_scale = np.empty_like(held_out), np.empty(len(frame))
         for fold in _folds(names, settings.seed):
-            noise, spread, booster = _learn(data.rows(~fold), truth[~fold], names[~fold], settings)
+            noise, spread, stack, booster = _learn(data.rows(~fold), truth[~fold], names[~fold], settings)
             held_out_scale[fold] = np.sqrt(data.noise[fold] @ noise)
             held_out_spread[fold] = _at_octaves(spread, data.octaves[fold])
-            held_out[fold] = _tree_quantiles(booster, data.inputs[fold])
+            held_out[fold] = _standardised_quantiles(stack, booster, data.rows(fold), held_out_scale[fold])
         error_trees, error_spread = (
             truth - data.anchor - held_out_scale * standardised[:, MEDIAN] for standardised in (held_out, held_out_spread)
         )
@@ -109,11 +115,12 @@ class Metamodel:
         raw = _sorted_quantiles(data.anchor, held_out_scale, standardised, metric)
         raw = _monotone(raw, data.sample, data.octaves, metric)
         factors, guaranteed = calibration_factors(raw, truth, names)
-        noise, spread, booster = _learn(data, truth, names, settings)
+        noise, spread, stack, booster = _learn(data, truth, names, settings)
         card = _card(frame, names, metric, guaranteed)
         return cls(
             metric,
             tuple(data.inputs.columns),
+            stack,
             booster,
             tuple(noise.tolist()),
             tuple(map(tuple, spread.tolist())),
@@ -132,10 +139,12 @@ class Metamodel:
         missing = [name for name in self.feature_names if name not in data.inputs.columns]
         if missing:
             raise ValueError(f"features lack {', '.join(missing[:5])}")
+        data = replace(data, inputs=data.inputs[list(self.feature_names)])
         share = np.interp(data.octaves, OCTAVE_KNOTS, self.trust)[:, None]
-        trees = _tree_quantiles(self.booster, data.inputs[list(self.feature_names)])
-        standardised = share * trees + (1 - share) * _at_octaves(np.asarray(self.spread), data.octaves)
-        quantiles = _sorted_quantiles(data.anchor, np.sqrt(data.noise @ np.asarray(self.noise)), standardised, self.metric)
+        scale = np.sqrt(data.noise @ np.asarray(self.noise))
+        learnt = _standardised_quantiles(self.stack, self.booster, data, scale)
+        standardised = share * learnt + (1 - share) * _at_octaves(np.asarray(self.spread), data.octaves)
+        quantiles = _sorted_quantiles(data.anchor, scale, standardised, self.metric)
         quantiles = _monotone(quantiles, data.sample, data.octaves, self.metric)
         wider = 1 + WIDER_PER_OCTAVE_OUTSIDE * self._octaves_outside(features)
         quantiles = stretch(quantiles, np.asarray(self.factors) * wider[:, None])
@@ -184,6 +193,7 @@ class Metamodel:
                 _check_stored(stored, booster.num_features())
                 fitted = {name: tuple(stored[name]) for name in ("feature_names", "noise", "trust", "factors")}
                 fitted["spread"] = tuple(tuple(row) for row in stored["spread"])
+                fitted["stack"] = Stack.from_json(stored["stack"])
                 return cls(metric=stored["metric"], booster=booster, card=stored["card"], **fitted)
         except (ValueError, KeyError, TypeError, AttributeError, xgboost.core.XGBoostError) as error:
             raise CorruptArtefactError(f"{folder}: cannot be read ({str(error).splitlines()[0]})") from error
@@ -192,7 +202,8 @@ class Metamodel:
 
     def _to_json(self) -> dict[str, Any]:
         names = ("metric", "feature_names", "noise", "spread", "trust", "factors", "card")
-        return {"schema": SCHEMA, "features_version": FEATURES_VERSION, **{name: getattr(self, name) for name in names}}
+        fitted = {"stack": self.stack.to_json(), **{name: getattr(self, name) for name in names}}
+        return {"schema": SCHEMA, "features_version": FEATURES_VERSION, **fitted}
 
     def _octaves_outside(self, features: pd.DataFrame) -> np.ndarray:
         """(R,) octaves outside the learnt range, summed over n, classes, embedding width and the horizon."""
@@ -233,9 +244,12 @@ class _Prepared:
     """A frame of observations as the arrays that fitting and predicting share."""
 
     inputs: pd.DataFrame
+    """of the trees"""
+    stack_inputs: pd.DataFrame
     anchor: np.ndarray
     noise: np.ndarray
     octaves: np.ndarray
+    log2_n: np.ndarray
     sample: np.ndarray
     """(R,) int64: rows of one sample (all horizons) share a number."""
 
@@ -245,16 +259,24 @@ class _Prepared:
         inputs, anchored = tree_inputs(frame, known, metric), anchor(frame, known, metric)
         same = frame.drop(columns=[name for name in ("horizon", "truth", "truth_std", "n_truth") if name in frame])
         sample = np.unique(pd.util.hash_pandas_object(same, index=False).to_numpy(), return_inverse=True)[1]
-        return cls(inputs, anchored, noise_terms(frame, anchored, metric), log2_ratio(frame), sample)
+        return cls(
+            inputs,
+            stack_inputs(frame, known, metric),
+            anchored,
+            noise_terms(frame, anchored, metric),
+            log2_ratio(frame),
+            np.log2(frame["n_train"].to_numpy(dtype=np.float64)),
+            sample,
+        )
 
     def rows(self, kept: np.ndarray) -> "_Prepared":
-        return _Prepared(self.inputs[kept], self.anchor[kept], self.noise[kept], self.octaves[kept], self.sample[kept])
+        return _Prepared(**{name: values[kept] for name, values in vars(self).items()})
 
 
 def _learn(
     data: _Prepared, truth: np.ndarray, names: np.ndarray, settings: TreeSettings
-) -> tuple[np.ndarray, np.ndarray, xgboost.Booster]:
-    """(noise factors (3,), spread (len(OCTAVE_KNOTS), 5), trees) from rows whose groups are `names`."""
+) -> tuple[np.ndarray, np.ndarray, Stack, xgboost.Booster]:
+    """(noise factors (3,), spread (len(OCTAVE_KNOTS), 5), linear stage, trees) from rows whose groups are `names`."""
     from scipy.optimize import nnls
 
     weights = group_weights(names)
@@ -267,7 +289,11 @@ def _learn(
         near = weights * np.maximum(_nearness(data.octaves, knot), 1e-3)  # all rows count a little where no row is near
         spread[row] = [weighted_quantile(standardised, near, level) for level in QUANTILES]
         spread[row] -= (1 - _certainty(standardised, near, names)) * spread[row, MEDIAN]
-    matrix = xgboost.DMatrix(data.inputs.to_numpy(), standardised, weight=weights * len(weights))
+    corrected = np.empty(len(error))  # by linear stages that have not seen the row's family
+    for fold in _folds(names, settings.seed, N_STACK_FOLDS):
+        corrected[fold] = _fit_stack(data.rows(~fold), error[~fold], names[~fold]).predict(*_stack_rows(data.rows(fold)))
+    left = (error - corrected) / np.sqrt(data.noise @ noise)
+    matrix = xgboost.DMatrix(data.inputs.to_numpy(), left, weight=weights * len(weights))
     parameters = {
         "objective": "reg:quantileerror",
         "quantile_alpha": np.array(QUANTILES),
@@ -282,7 +308,15 @@ def _learn(
         "seed": settings.seed,
         "nthread": settings.n_threads,
     }
-    return noise, spread, xgboost.train(parameters, matrix, settings.n_rounds)
+    return noise, spread, _fit_stack(data, error, names), xgboost.train(parameters, matrix, settings.n_rounds)
+
+
+def _stack_rows(data: _Prepared) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    return data.stack_inputs, data.octaves, data.log2_n
+
+
+def _fit_stack(data: _Prepared, error: np.ndarray, names: np.ndarray) -> Stack:
+    return Stack.fit(*_stack_rows(data), error, names)
 
 
 def _certainty(errors: np.ndarray, weights: np.ndarray, names: np.ndarray) -> float:
@@ -303,10 +337,10 @@ def _at_octaves(at_knots: np.ndarray, octaves: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(octaves, OCTAVE_KNOTS, column) for column in at_knots.T], axis=1)
 
 
-def _tree_quantiles(booster: xgboost.Booster, inputs: pd.DataFrame) -> np.ndarray:
-    return np.asarray(booster.predict(xgboost.DMatrix(inputs.to_numpy())), dtype=np.float64).reshape(
-        len(inputs), len(QUANTILES)
-    )
+def _standardised_quantiles(stack: Stack, booster: xgboost.Booster, data: _Prepared, scale: np.ndarray) -> np.ndarray:
+    """(R, 5) quantiles of the anchor's error in units of `scale` (R,), by both stages."""
+    trees = np.asarray(booster.predict(xgboost.DMatrix(data.inputs.to_numpy())), dtype=np.float64)
+    return (stack.predict(*_stack_rows(data)) / scale)[:, None] + trees.reshape(len(scale), len(QUANTILES))
 
 
 def _sorted_quantiles(anchored: np.ndarray, scale: np.ndarray, standardised: np.ndarray, metric: str) -> np.ndarray:
@@ -330,10 +364,10 @@ def _monotone(quantiles: np.ndarray, sample: np.ndarray, octaves: np.ndarray, me
     return projected
 
 
-def _folds(names: np.ndarray, seed: int) -> list[np.ndarray]:
-    """Masks (R,) of held-out rows: at most MAX_FOLDS, whole groups each."""
+def _folds(names: np.ndarray, seed: int, n_folds: int = MAX_FOLDS) -> list[np.ndarray]:
+    """Masks (R,) of held-out rows: at most `n_folds`, whole groups each."""
     groups = np.random.default_rng(seed).permutation(np.unique(names))
-    n_folds = min(MAX_FOLDS, len(groups))
+    n_folds = min(n_folds, len(groups))
     return [np.isin(names, groups[fold::n_folds]) for fold in range(n_folds)]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from meta.design import FEW_TASK_INPUTS
+from meta.design import ACCURACY_ESTIMATES, FEW_TASK_INPUTS, STACK_FEATURES
 from meta.observations import FRACTIONS, HORIZON_FACTORS
 
 
@@ -47,7 +47,9 @@ def _sample(rng: np.random.Generator, a: float, b: float, n_train: int, chance: 
         sample[f"curve_accuracy_{fraction}"] = float(np.clip(1 - error + noise, 0, 1))
         sample[f"curve_log_loss_{fraction}"] = float(max(2 * (error - noise), 0.01))
     accuracy = sample["curve_accuracy_1"]
-    return sample | {
+    for_stack = np.random.default_rng(int(1e9 * accuracy) + n_train)
+    known = sample | {
+        "log2_n_classes": 2.0,
         "n_train": float(n_train),
         "log2_n_train": float(np.log2(n_train)),
         "n_classes": 4.0,
@@ -56,3 +58,6 @@ def _sample(rng: np.random.Generator, a: float, b: float, n_train: int, chance: 
         "ridge_loo_accuracy": accuracy,
         "logme": accuracy - 1 + rng.normal() * 0.01,
     }
+    others = {name: float(for_stack.normal()) for name in STACK_FEATURES}
+    others |= {name: float(np.clip(accuracy + 0.02 * for_stack.normal(), 0, 1)) for name in ACCURACY_ESTIMATES}
+    return others | known
