@@ -19,7 +19,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.metamodel_study import DATA, INDEX_FILE, MINILM, run
+from benchmarks.metamodel_study import DATA, INDEX_FILE, MINILM, run, task_names
 from cluster.storage import Storage
 from meta.curves import FORECASTS
 from meta.evaluation import evaluation_tables, held_out_predictions
@@ -36,7 +36,7 @@ N_BOOTSTRAP = 1000
 
 def observations(storage: Storage, index: Mapping[str, Any]) -> pd.DataFrame:
     """Observations of the sweeps `forecast`, `official` and `shifted` with their truth, the sweep's name in `sweep`."""
-    names = {task["fingerprint"]: (task["name"], task["family"]) for task in index["tasks"]}
+    names = task_names(index)
     frames = []
     for sweep in ("forecast", "official", "shifted"):
         results = load_results(storage, index[sweep]["probes"])

@@ -10,8 +10,9 @@ it does what is missing.
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -90,6 +91,16 @@ def task_references(data: Path, names: Sequence[str] | None) -> tuple[list[str],
         if "train" in splits and len(splits) > 1:
             official.append(f"{folder}#train={n_train},test={n_official_test},{family}")
     return pool, official
+
+
+def short_name(task: str) -> str:
+    """What a task of the study is called in tables: its folder's name, or docs/NAME."""
+    return task if task.startswith("docs/") else Path(task.partition("#")[0]).name
+
+
+def task_names(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Task fingerprint -> (short name, family), from the study's index."""
+    return {task["fingerprint"]: (short_name(task["name"]), task["family"]) for task in index["tasks"]}
 
 
 def study_config(tasks: Sequence[str], vectors: Path) -> StudyConfig:

@@ -21,7 +21,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.metamodel_study import INDEX_FILE
+from benchmarks.metamodel_study import INDEX_FILE, task_names
 from cluster.storage import Storage
 from meta.ranking import hit_correlation
 from meta.view_prior import SpaceKey, ViewPrior
@@ -50,7 +50,7 @@ RULES = (
 
 def truths(storage: Storage, index: Mapping[str, Any]) -> pd.DataFrame:
     """One row per (task, space, n): the mean accuracy of the ridge probe over the sweep's seeds."""
-    names = {task["fingerprint"]: (task["name"], task["family"]) for task in index["tasks"]}
+    names = task_names(index)
     table = load_results(storage, index["choice"]["probes"]).to_pandas()
     table = table[(table["probe"] == "ridge") & table["C_selected"]]
     place = ["task_fingerprint", "encoder", "encoder_fingerprint", "layer", "pooling", "n_train"]
