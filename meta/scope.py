@@ -53,13 +53,16 @@ def interval_factor(labels: np.ndarray, label_names: Sequence[str], texts: Seque
         named = ", ".join(f"'{_short(label_names[i])}'" for i in single[:MAX_NAMED])
         more = f" and {len(single) - MAX_NAMED} more" if len(single) > MAX_NAMED else ""
         warnings.append(
-            f"a single labelled row in class {named}{more}: nothing measures how well it is told apart; "
-            f"intervals are {factor:.2f} times as wide"
+            f"a single labelled row in class {named}{more}: nothing measures how well it is told apart, so all intervals are "
+            f"made {factor:.2f} times as wide; label a second row of each such class"
         )
     if not looks_english(texts):
+        total = "" if factor == 1.0 else f" ({factor * LANGUAGE_FACTOR:.2f} times with the factor of {factor:.2f} above)"
         factor *= LANGUAGE_FACTOR
         warnings.append(
-            f"the texts do not look like English, all that the metamodel has seen: intervals are {factor:.2f} times as wide"
+            f"the texts do not look like English, all that the metamodel has seen, so all intervals are made "
+            f"{LANGUAGE_FACTOR:g} times as wide{total}; compare multilingual encoders, and label some evaluation rows for "
+            "--eval-labels"
         )
     return factor, warnings
 

@@ -77,6 +77,8 @@ def validate(model: type[Model], value: dict[str, Any], source: str) -> Model:
             raise UserError(f"{source}: unknown key {place}; {hint}") from None
         message = problem["msg"].removeprefix("Value error, ")
         raise UserError(f"{source}: {place or 'the configuration'}: {message} (got {_short(problem['input'])})") from None
+    except UserError as error:  # of a validator: it names what it got
+        raise UserError(f"{source}: {error}") from None
 
 
 def _known_keys(model: type[BaseModel], location: Sequence[Any]) -> list[str]:

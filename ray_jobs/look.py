@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cluster.storage import UserError
+from probes.encoders.reference import POOLING_FORMS
 
 MIN_FREE_DISK_GB = 5
 MIN_MEMORY_GB = 6
@@ -30,7 +31,7 @@ ENCODER_FORMS = (
     ("random:FOLDER", "the same architecture, untrained: the control"),
     ("lsa:DIM", "TF-IDF and truncated SVD, fitted on the unlabelled texts"),
     ("static:FILE", "word vectors in word2vec or GloVe text format"),
-    ("...#layer=6,pooling=mean", "one view: layer 0..L, last, all, last4, first+last; pooling cls, mean, max, last, sentence"),
+    ("...#layer=6,pooling=mean", f"one view: layer 0..L, last, all, last4, first+last; pooling {POOLING_FORMS}"),
 )
 
 

@@ -53,19 +53,20 @@ def plan_rows(config: StudyConfig) -> list[tuple[str, str, str]]:
     rows.append(("tokenizer", f"byte-level BPE of {config.tokenizer.vocab_size:,}", f"{config.tokenizer.max_texts:,} texts"))
     rows += [("pretrain", name, _pretrain_size(config, run)) for name, run in config.neobertas.items()]
     views = {encoder.name: n_views(config, encoder) for encoder in config.encoders}
-    rows += [("embed", name, f"{n} views" if n else f"views {UNKNOWN}") for name, n in views.items()]
+    rows += [("embed", name, _many(n, "view") if n else f"views {UNKNOWN}") for name, n in views.items()]
     rows.append(("embed", "size of all vectors", _embed_size(config, tasks)))
     known = [n for n in views.values() if n]
     blocks = len(tasks) * sum(known)
     probes = blocks * probes_per_block(config)
-    more = "" if len(known) == len(views) else f", and those of {len(views) - len(known)} encoders whose depth is {UNKNOWN}"
-    rows.append(("sweep", f"{blocks:,} blocks of task x view", f"at most {probes:,} probes{more}"))
+    n_unknown = len(views) - len(known)
+    more = f", and those of {_many(n_unknown, 'encoder')} whose depth is {UNKNOWN}" if n_unknown else ""
+    rows.append(("sweep", f"{_many(blocks, 'block')} of task x view", f"at most {_many(probes, 'probe')}{more}"))
     rows.append(("sweep", "cost of all probes", _sweep_cost(config, tasks)))
     observations = config.metamodel.observations
     observed = len(tasks) * sum(min(n, config.metamodel.views_per_encoder) for n in known)
     n_samples = observed * len(observations.sizes) * observations.n_seeds
-    rows.append(("fit", f"{observed:,} blocks of observations", f"at most {n_samples:,} samples described"))
-    rows.append(("search", f"{config.search.n_trials} candidates", f"{config.search.n_tokens:,} tokens each"))
+    rows.append(("fit", f"{_many(observed, 'block')} of observations", f"at most {_many(n_samples, 'sample')} described"))
+    rows.append(("search", _many(config.search.n_trials, "candidate"), f"{config.search.n_tokens:,} tokens each"))
     rows.append(("characterize", config.characterize.task, f"{config.characterize.n_train} labelled rows"))
     return rows
 
@@ -142,6 +143,9 @@ def _pretrain_size(config: StudyConfig, run: PretrainConfig) -> str:
     parameters = run.model.n_parameters(config.tokenizer.vocab_size)
     total = sum(parameters.values())
     pflop = FLOPS_PER_PARAMETER_TOKEN * total * run.n_tokens / 1e15
-    return (
-        f"{total / 1e6:.1f} M parameters, {run.n_tokens / 1e6:,.1f} M tokens, {run.n_workers} workers, about {pflop:,.3g} PFLOP"
-    )
+    size = f"{total / 1e6:.1f} M parameters, {run.n_tokens / 1e6:,.1f} M tokens"
+    return f"{size}, {_many(run.n_workers, 'worker')}, about {pflop:,.3g} PFLOP"
+
+
+def _many(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

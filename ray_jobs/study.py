@@ -1,6 +1,5 @@
 """A study: one configuration that every stage reads, and the place (storage, Ray, ledger) where its stages run."""
 
-import difflib
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from meta.search import SearchSpace
 from neoberta.config import PretrainConfig
 from probes.encoders.reference import check_pooling
 from probes.sweep_spec import SweepSpec
-from probes.tasks.docs.registry import DOCS_TASKS
+from probes.tasks.docs.registry import docs_task
 from ray_jobs.config import StrictModel, apply_overrides, read_yaml, validate
 from ray_jobs.metrics import STAGE_SECONDS
 from ray_jobs.progress import ProgressCallback, StageProgress
@@ -128,10 +127,9 @@ class StudyConfig(StrictModel):
         twice = sorted({task for task in tasks if tasks.count(task) > 1})
         if twice:
             raise ValueError(f"task {twice[0]} is listed twice")
-        unknown = [task for task in tasks if task.startswith("docs/") and task.removeprefix("docs/") not in DOCS_TASKS]
-        if unknown:
-            nearest = difflib.get_close_matches(unknown[0].removeprefix("docs/"), DOCS_TASKS, n=1, cutoff=0.0)[0]
-            raise ValueError(f"{unknown[0]}: no such task; did you mean docs/{nearest}?")
+        for task in tasks:
+            if task.startswith("docs/"):
+                docs_task(task.removeprefix("docs/"))
         return tasks
 
     @model_validator(mode="after")

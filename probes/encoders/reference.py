@@ -15,7 +15,7 @@ LAST_LAYER = -1
 """The layer of a view written `layer=last`, before it is resolved against an encoder (`resolve_view`)."""
 _COMBINATION = {"all": "all", "last4": "last4", "first+last": "ends"}
 """How a reference spells averages of layers, as `layer=...`, and the end of the pooling's name."""
-_POOLING_FORMS = f"{', '.join(POOLINGS)}, {SENTENCE}, or {CROSS}mean and so on for pairs"
+POOLING_FORMS = f"{', '.join(POOLINGS)}, {SENTENCE}; for pairs read together {CROSS}{f', {CROSS}'.join(POOLINGS)}"
 
 
 def parse_ref(ref: str) -> tuple[str, View | None]:
@@ -40,7 +40,7 @@ def parse_ref(ref: str) -> tuple[str, View | None]:
         else:
             raise UserError(
                 f"encoder {ref}: cannot read '{part}' in the view; write #layer=6,pooling=mean (layer: a number, last, "
-                f"{', '.join(_COMBINATION)}; pooling: {_POOLING_FORMS})"
+                f"{', '.join(_COMBINATION)}; pooling: {POOLING_FORMS})"
             )
     return base, View(layer, pooling + combination)
 
@@ -90,7 +90,7 @@ def check_pooling(name: str) -> None:
     """Raises UserError where `name` is no pooling."""
     if not _is_pooling(name):
         near = difflib.get_close_matches(name, (*POOLINGS, SENTENCE, f"{CROSS}mean", f"{CROSS}cls"), n=1)
-        raise UserError(f"unknown pooling '{name}'; {f'did you mean {near[0]}?' if near else f'choose {_POOLING_FORMS}'}")
+        raise UserError(f"unknown pooling '{name}'; {f'did you mean {near[0]}?' if near else f'choose {POOLING_FORMS}'}")
 
 
 def standard_views(info: EncoderInfo, *, is_pair: bool = False) -> tuple[View, ...]:

@@ -6,16 +6,21 @@ from pathlib import Path
 
 from cluster.storage import UserError
 from probes.tasks.assemble import Labelled, assemble
-from probes.tasks.docs.registry import DOCS_TASKS, DocsSource, build_docs_task
+from probes.tasks.docs.registry import DOCS_TASKS, DocsSource, build_docs_task, docs_task
 from probes.tasks.folder import load_folder_task
 from probes.tasks.hub import load_hub_task
 from probes.tasks.read import SUFFIXES, Columns, read_labelled
 from probes.tasks.selection import split_reference
 from probes.tasks.task import Task
 
+DOCS_PREFIX = "docs/"
+
 
 def check_task(ref: str) -> None:
-    """Raises UserError for a reference to a file or folder that is not there; a data set of the hub is not looked up."""
+    """Raises UserError for an unknown `docs/` task and for a file or folder that is not there; a data set of the hub is not
+    looked up."""
+    if _is_docs(split_reference(ref)[0]):
+        docs_task(split_reference(ref)[0].removeprefix(DOCS_PREFIX))
     path = local_path(ref)
     if path and not path.exists():
         endings = ", ".join(SUFFIXES)
@@ -55,8 +60,8 @@ def load_task(
 
 
 def _load_whole(ref: str, docs: DocsSource | None, columns: Columns | None, *, has_official_test: bool) -> Task:
-    if ref.startswith("docs/") and not Path(ref).exists():
-        return build_docs_task(ref.removeprefix("docs/"), docs)  # its splits are by source file, never by row
+    if _is_docs(ref):
+        return build_docs_task(ref.removeprefix(DOCS_PREFIX), docs)  # its splits are by source file, never by row
     path = Path(ref).expanduser()
     if path.is_dir():
         return load_folder_task(ref, path, columns, has_official_test=has_official_test)
@@ -70,6 +75,10 @@ def _load_whole(ref: str, docs: DocsSource | None, columns: Columns | None, *, h
         if nearest:
             raise UserError(f"{error}; did you mean {nearest[0]}?") from error
         raise
+
+
+def _is_docs(ref: str) -> bool:
+    return ref.startswith(DOCS_PREFIX) and not Path(ref).exists()
 
 
 def _is_path(ref: str) -> bool:

@@ -13,7 +13,8 @@ from meta.answers import Answers
 from meta.ranking import hit_correlation, joint_draws, probability_best, probability_reached
 from meta.report.wording import six_answers
 from meta.sample import NOT_LABELLED, EmbeddedEncoder, EvalSample, LabelledSample, Prepared, prepare
-from meta.scope import looks_english, widen
+from meta.scope import interval_factor, looks_english, widen
+from meta.view_prior import SpaceKey, ViewPrior
 from probes.encoders.base import EncoderInfo, View
 from probes.features.crossfit import fit_ridge
 
@@ -26,6 +27,7 @@ class LawForecaster:
     """Error falls as n^-0.5 from the leave-one-out error, with a spread of 3 points."""
 
     metric = "accuracy"
+    view_prior: ViewPrior | None = None
     card: Mapping[str, Any] = {"tasks": ["a", "b", "c"]}
 
     def __init__(self, phrases: Sequence[str] = ()):
@@ -181,6 +183,16 @@ def test_a_class_with_one_row_is_answered_with_a_warning_and_wider_intervals():
     assert answers.evidence.interval_factor == pytest.approx(4 / 3)
     point = answers.encoders[0].curve[0]
     assert point.q95 - point.q05 > 0.06 * 1.2 or point.q95 == 1.0
+
+
+def test_each_reason_for_wider_intervals_names_its_factor_and_the_last_one_their_product():
+    texts = ["hinta nousi taas huomattavasti viime kuussa koko maassa"] * 20
+    factor, (single, language) = interval_factor(np.array([0, 0, 1, 1, 2, 2, 3]), tuple("abcd"), texts)
+    assert factor == pytest.approx(1.25 * 1.5)
+    assert "made 1.25 times as wide; label a second row" in single
+    assert "made 1.5 times as wide (1.88 times with the factor of 1.25 above); compare multilingual encoders" in language
+    _, (language,) = interval_factor(np.array([0, 0, 1, 1]), ("a", "b"), texts)
+    assert "made 1.5 times as wide; compare" in language
 
 
 def test_outside_the_training_range_is_said():
@@ -349,3 +361,39 @@ def test_bad_requests_are_one_line(arguments: dict[str, Any], message: str):
 def test_no_encoder():
     with pytest.raises(UserError, match="no encoder"):
         answer_questions(make_problem()[0], [], LawForecaster())
+
+
+def prior_for(encoders, *, favourite: str, variance: float) -> ViewPrior:
+    """A prior by which layer 1 or another pooling of every encoder are alike but for one space, better by 0.2 radians."""
+    keys = [SpaceKey(e.info.ref, view.layer, e.info.n_layers, view.pooling) for e in encoders for view in e.views]
+    names = tuple(key.name for key in keys)
+    mean = np.array([0.2 * (name == favourite) for name in names])
+    return ViewPrior(names, (64,), mean[None], variance * np.eye(len(names)), (variance,) * 5)
+
+
+def test_a_prior_of_spaces_moves_the_ranking_and_a_certain_one_decides_it():
+    prepared, encoders = make_problem()
+    plain = answer_questions(prepared, encoders, LawForecaster())
+    worst = plain.encoders[-1]
+    favourite = f"{worst.encoder}#{worst.view.layer}/{worst.view.pooling}"
+    forecaster = LawForecaster()
+    forecaster.view_prior = prior_for(encoders, favourite=favourite, variance=1e-8)
+    told = answer_questions(prepared, encoders, forecaster)
+    assert (told.encoders[0].encoder, told.encoders[0].view) == (worst.encoder, worst.view)
+    assert told.encoders[0].p_best > 0.95
+    assert sum(view.p_best for view in [*told.encoders, *told.screened]) == pytest.approx(1.0)
+    medians = [view.curve[0].q50 for view in told.encoders]
+    assert medians == sorted(medians, reverse=True)
+    forecaster.view_prior = prior_for(encoders, favourite=favourite, variance=100.0)  # knows nothing
+    unsure = answer_questions(prepared, encoders, forecaster)
+    assert (unsure.encoders[0].encoder, unsure.encoders[0].view) == (plain.encoders[0].encoder, plain.encoders[0].view)
+
+
+def test_the_prior_leaves_the_common_level_to_the_metamodel():
+    prepared, encoders = make_problem()
+    plain = answer_questions(prepared, encoders, LawForecaster(), max_scored_views=50)
+    forecaster = LawForecaster()
+    forecaster.view_prior = prior_for(encoders, favourite="none", variance=0.01)
+    told = answer_questions(prepared, encoders, forecaster, max_scored_views=50)
+    levels = [np.mean([view.curve[0].q50 for view in answers.encoders]) for answers in (plain, told)]
+    assert levels[0] == pytest.approx(levels[1], abs=5e-3)

@@ -61,3 +61,4 @@ def test_the_forms_of_an_encoder_are_shown_as_they_are_written():
     shown = run("encoders")
     assert shown.returncode == 0
     assert "[@revision]" in shown.stdout and "#layer=6,pooling=mean" in shown.stdout
+    assert all(f"cross_{pooling}" in shown.stdout for pooling in ("cls", "mean", "max", "last"))

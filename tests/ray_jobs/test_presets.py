@@ -49,6 +49,12 @@ def test_the_laptop_study_is_what_it_promises():
     assert 10 * 21 * probes_per_block(study) >= 10_000  # MiniLM alone
 
 
+def test_the_plan_counts_one_as_one():
+    amounts = [amount for _, what, amount in plan_rows(load_preset("smoke")) if what in ("lsa:256", "neoberta-1x64")]
+    assert "1 view" in amounts and "6 views" in amounts
+    assert any(", 1 worker, " in amount for amount in amounts)
+
+
 def test_the_full_study_plans_glue_and_the_hub_encoders():
     study = load_preset("full")
     rows = plan_rows(study)
@@ -87,7 +93,8 @@ def test_the_full_study_plans_glue_and_the_hub_encoders():
         (["search.space.hidden_size=[65]"], [], "multiples of 64"),
         (["search.space.lr=[1,0]"], [], "0 < low < high"),
         (["tasks=5"], ["a.csv"], "must be a list"),
-        (["tasks=[docs/libary]"], [], "did you mean docs/library"),
+        (["tasks=[docs/libary]"], [], "did you mean docs/library? Known: library, "),
+        (["tasks=[docs/nope]"], [], "smoke.yaml: docs/nope: no such task; known: library, "),
         (["seed=-1"], [], "seed"),
     ],
 )

@@ -20,7 +20,7 @@ from probes.tasks.docs.sample import Balance, Example, sample_splits
 from probes.tasks.docs.source import DocsSource
 from probes.tasks.task import Task
 
-__all__ = ["DOCS_TASKS", "DocsSource", "DocsTask", "build_docs_task", "list_tasks", "pretraining_texts"]
+__all__ = ["DOCS_TASKS", "DocsSource", "DocsTask", "build_docs_task", "docs_task", "list_tasks", "pretraining_texts"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,15 @@ DOCS_TASKS: dict[str, DocsTask] = {
 }
 
 
+def docs_task(name: str) -> DocsTask:
+    """How `docs/<name>` (name without the prefix) is made. Raises UserError for an unknown name."""
+    if name not in DOCS_TASKS:
+        nearest = difflib.get_close_matches(name, DOCS_TASKS, n=1)
+        hint = f"did you mean docs/{nearest[0]}? Known" if nearest else "known"
+        raise UserError(f"docs/{name}: no such task; {hint}: {', '.join(DOCS_TASKS)}")
+    return DOCS_TASKS[name]
+
+
 def build_docs_task(
     name: str,
     source: DocsSource | None = None,
@@ -104,10 +113,7 @@ def build_docs_task(
     """The task `docs/<name>` (name without the prefix), the same for the same package versions. Raises UserError for an
     unknown name and when the source's packages have too little of what the task is made of."""
     source = source or DocsSource()
-    recipe = DOCS_TASKS.get(name)
-    if recipe is None:
-        nearest = difflib.get_close_matches(name, DOCS_TASKS, n=1, cutoff=0.0)[0]
-        raise UserError(f"docs/{name}: no such task; did you mean docs/{nearest}? There are: {', '.join(DOCS_TASKS)}")
+    recipe = docs_task(name)
     examples = recipe.examples(harvest(source, n_workers, progress))
     label_names, splits = sample_splits(examples, recipe.label_names, recipe.balance, source.max_rows_per_task)
     if not splits:
