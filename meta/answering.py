@@ -25,6 +25,7 @@ from meta.answers import (
     ScreenedView,
     ViewName,
 )
+from meta.comparison import Comparison, aligned, compare_spaces
 from meta.conformal import MEDIAN
 from meta.curves import RATES
 from meta.data_needed import default_target, encoder_need, fewest_labels, horizons, labelling_plan
@@ -48,6 +49,7 @@ from meta.request import check_request
 from meta.sample import EmbeddedEncoder, EvalSample, Prepared
 from meta.scope import interval_factor, widen
 from meta.untried import untried_encoders
+from meta.view_prior import ViewPrior
 from probes.features.crossfit import fit_ridge
 from probes.metrics import score
 
@@ -62,6 +64,8 @@ class Forecaster(Protocol):
     def metric(self) -> str: ...
     @property
     def card(self) -> dict[str, Any]: ...
+    @property
+    def view_prior(self) -> ViewPrior | None: ...
     def curve(self, features: Mapping[str, float], horizons: Sequence[int] | np.ndarray) -> np.ndarray: ...
     def outside(self, features: Mapping[str, float]) -> list[str]: ...
 
@@ -103,19 +107,25 @@ def answer_questions(
     n_steps = n_spaces + min(max_scored_views, n_spaces)
     report = progress or (lambda done, total: None)
     spaces, owners = _fit_spaces(encoders, labels, n_classes, metric, lambda done: report(done, n_steps))
-    chosen = choose_scored(spaces, metric, max_scored_views)
+    comparison = compare_spaces(spaces, metamodel.view_prior, metric)
+    chosen = choose_scored(spaces, metric, max_scored_views, comparison.accuracy if comparison is not None else None)
     factor, warnings = interval_factor(labels, prepared.train.label_names, (*prepared.train.texts, *prepared.evaluation.texts))
     sizes = horizons(len(labels))
-    forecasts: dict[int, _Forecast] = {}
+    forecast_curves: dict[int, np.ndarray] = {}
     outside: list[str] = []
     for done, i in enumerate(chosen):
         features = _features(owners[i], spaces[i], labels, n_classes, seed)
         outside += [phrase for phrase in metamodel.outside(features) if phrase not in outside]
-        curve = widen(metamodel.curve(features, sizes), factor, metric)
-        forecasts[i] = _Forecast(spaces[i], owners[i], *_corrected(curve, spaces[i], owners[i], prepared.evaluation, metric))
+        forecast_curves[i] = widen(metamodel.curve(features, sizes), factor, metric)
         report(min(n_spaces + done + 1, n_steps), n_steps)
+    if comparison is not None:
+        forecast_curves = aligned(forecast_curves, comparison)
+    forecasts = {
+        i: _Forecast(spaces[i], owners[i], *_corrected(curve, spaces[i], owners[i], prepared.evaluation, metric))
+        for i, curve in forecast_curves.items()
+    }
     ranked = sorted(chosen, key=lambda i: _worse(forecasts[i].curve[0, MEDIAN], metric))
-    chances = _chances(spaces, forecasts, metric, seed)
+    chances = _chances(spaces, forecasts, comparison, metric, seed)
     curves = [forecasts[i].curve for i in ranked]
     counts = np.bincount(labels, minlength=n_classes)
     majority = float(counts.max() / len(labels))
@@ -212,7 +222,8 @@ def _features(encoder: EmbeddedEncoder, space: Space, labels: np.ndarray, n_clas
     for name in features:
         if name.startswith(("shift_", "eval_")) or name == "log2_n_eval":
             features[name] = float("nan")
-    features.update({"eval_atc_accuracy": accuracy, "eval_doc_accuracy": accuracy, "shift_domain_auc": 0.5})
+    estimates = ("eval_regressed_accuracy", "eval_atc_accuracy", "eval_doc_accuracy")
+    features.update({"shift_domain_auc": 0.5, **dict.fromkeys(estimates, accuracy)})
     return features
 
 
@@ -223,17 +234,30 @@ def _corrected(
     return correct_forecast(curve, evaluation.labels, lambda: space.fit.probabilities(space.fit.scores(X_eval)), metric)
 
 
-def _chances(spaces: Sequence[Space], forecasts: Mapping[int, _Forecast], metric: str, seed: int) -> _Chances:
+def _chances(
+    spaces: Sequence[Space], forecasts: Mapping[int, _Forecast], comparison: Comparison | None, metric: str, seed: int
+) -> _Chances:
     """Joint draws over all spaces; a screened one's margin is that of the forecast space nearest by leave-one-out (of its own
-    encoder where there is one), moved by the difference of their leave-one-outs."""
+    encoder where there is one), moved by the difference of their leave-one-outs. Where there is a posterior of the spaces, it
+    gives the spread at the present n."""
     correlation = hit_correlation(np.stack([space.hits for space in spaces]).astype(np.float64))
     draws = []
     for horizon in (0, -1):
         margins = np.stack([_margin(i, spaces, forecasts, horizon) for i in range(len(spaces))])
         draws.append(joint_draws(margins, correlation, seed=seed))
+        if comparison is not None and horizon == 0:
+            draws[0] = comparison.draws(_medians(comparison, forecasts), seed=seed)
     return _Chances(
         probability_best(draws[0], metric), probability_best(draws[1], metric), probability_within(draws[0], metric, TOLERANCE)
     )
+
+
+def _medians(comparison: Comparison, forecasts: Mapping[int, _Forecast]) -> np.ndarray:
+    """(V,) present medians: the forecasts', the posterior's at their level for spaces that were screened."""
+    now = {i: forecast.curve[0, MEDIAN] for i, forecast in forecasts.items()}
+    medians = comparison.accuracy + np.mean([value - comparison.accuracy[i] for i, value in now.items()])
+    medians[list(now)] = list(now.values())
+    return medians
 
 
 def _margin(i: int, spaces: Sequence[Space], forecasts: Mapping[int, _Forecast], horizon: int) -> np.ndarray:

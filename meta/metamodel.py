@@ -24,10 +24,11 @@ from meta.curves import METRICS, RATES
 from meta.design import MIN_GROUPS_TO_STACK, anchor, chosen_inputs, log2_ratio, noise_terms, stack_inputs, tree_inputs
 from meta.observations import FEATURES_VERSION, forecasts
 from meta.stacking import Stack
+from meta.view_prior import ViewPrior
 
 SCHEMA = 2
 """Version of the stored form; raised when older cards cannot be read."""
-TREES_FILE, CARD_FILE = "trees.ubj", "card.json"
+TREES_FILE, CARD_FILE, VIEW_PRIOR_FILE = "trees.ubj", "card.json", "view_prior.json"
 TRUSTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 OCTAVE_KNOTS = (0.0, 1.0, 2.0, 3.0, 4.0)
 """Octaves ahead at which trust is learnt; linear between them."""
@@ -71,6 +72,8 @@ class Metamodel:
     """Conformal stretch at QUANTILES."""
     card: dict[str, Any] = field(default_factory=dict)
     """Where it comes from: tasks, encoders, ranges, guaranteed levels, honest scores."""
+    view_prior: ViewPrior | None = None
+    """What the same tasks say of how spaces compare; None where too few tasks have the same spaces."""
 
     @classmethod
     def fit(
@@ -170,12 +173,18 @@ class Metamodel:
         """The same metamodel with the tables of `meta.evaluation` in its card, under `evaluation`."""
         return replace(self, card={**self.card, "evaluation": dict(tables)})
 
+    def with_view_prior(self, view_prior: ViewPrior | None) -> "Metamodel":
+        """The same metamodel with another prior of spaces."""
+        return replace(self, view_prior=view_prior)
+
     def save(self, storage: Storage, key: str) -> str:
         """Publish under `metamodels/<key>/`; returns that artefact key."""
         artefact = f"metamodels/{key}"
         with storage.writing_folder(artefact) as folder:
             self.booster.save_model(folder / TREES_FILE)
             (folder / CARD_FILE).write_text(json.dumps(self._to_json(), indent=1, allow_nan=False))
+            if self.view_prior is not None:
+                self.view_prior.save(folder / VIEW_PRIOR_FILE)
         return artefact
 
     @classmethod
@@ -194,6 +203,8 @@ class Metamodel:
                 fitted = {name: tuple(stored[name]) for name in ("feature_names", "noise", "trust", "factors")}
                 fitted["spread"] = tuple(tuple(row) for row in stored["spread"])
                 fitted["stack"] = Stack.from_json(stored["stack"])
+                prior = folder / VIEW_PRIOR_FILE
+                fitted["view_prior"] = ViewPrior.load(prior) if prior.is_file() else None
                 return cls(metric=stored["metric"], booster=booster, card=stored["card"], **fitted)
         except (ValueError, KeyError, TypeError, AttributeError, xgboost.core.XGBoostError) as error:
             raise CorruptArtefactError(f"{folder}: cannot be read ({str(error).splitlines()[0]})") from error

@@ -48,11 +48,14 @@ def held_out(hits: np.ndarray) -> HeldOut:
     return HeldOut(accuracy=rate, q05=min(max(centre - half, 0.0), rate), q95=max(min(centre + half, 1.0), rate))  # rounding
 
 
-def choose_scored(spaces: Sequence[Space], metric: str, max_views: int = MAX_SCORED_VIEWS) -> list[int]:
-    """Positions of the spaces to forecast, best leave-one-out first: the best views of every encoder, the best view of every
-    layer (a shallow one may do), then the best of the rest."""
+def choose_scored(
+    spaces: Sequence[Space], metric: str, max_views: int = MAX_SCORED_VIEWS, values: np.ndarray | None = None
+) -> list[int]:
+    """Positions of the spaces to forecast, best first by `values` (V,) of the metric (default: leave-one-out): the best views
+    of every encoder, the best view of every layer (a shallow one may do), then the best of the rest."""
     sign = 1.0 if metric in RATES else -1.0
-    order = sorted(range(len(spaces)), key=lambda i: (-sign * spaces[i].held_out, spaces[i].view.layer, spaces[i].view.pooling))
+    known = [space.held_out for space in spaces] if values is None else values
+    order = sorted(range(len(spaces)), key=lambda i: (-sign * known[i], spaces[i].view.layer, spaces[i].view.pooling))
     chosen: list[int] = []
     of_encoder: dict[str, int] = {}
     for i in order:  # however many encoders there are, none goes without

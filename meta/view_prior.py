@@ -46,7 +46,7 @@ class SpaceKey:
 
     @property
     def name(self) -> str:
-        return f"{self.encoder}#{self.layer}/{self.pooling}"
+        return f"{short_reference(self.encoder)}#{self.layer}/{self.pooling}"
 
     @property
     def relative_depth(self) -> float:
@@ -76,7 +76,7 @@ class ViewPrior:
             for row in truths[["encoder", "layer", "n_layers", "pooling"]].drop_duplicates().itertuples()
         }
         spaces = sorted(keys, key=lambda key: key.name)
-        names = truths["encoder"] + "#" + truths["layer"].astype(int).astype(str) + "/" + truths["pooling"]
+        names = truths["encoder"].map(short_reference) + "#" + truths["layer"].astype(int).astype(str) + "/" + truths["pooling"]
         wide = (
             truths.assign(space=names)
             .pivot_table(index=["task_family", "task", "n_train"], columns="space", values="truth", aggfunc="mean")[
@@ -156,6 +156,12 @@ class ViewPrior:
         both = (known[:, None] >= 0) & (known[None, :] >= 0)
         measured = self.covariance[np.ix_(known, known)]
         return mean, np.where(both, TABLE_SHARE * measured + (1 - TABLE_SHARE) * by_parts, by_parts)
+
+
+def short_reference(encoder: str) -> str:
+    """An encoder's reference without the folders of files on somebody's disk."""
+    family, colon, name = encoder.partition(":")
+    return f"{family}{colon}{name.rpartition('/')[2]}" if name.startswith(("/", "./", "../")) else encoder
 
 
 def stabilised(accuracy: np.ndarray) -> np.ndarray:
