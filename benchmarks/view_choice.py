@@ -11,7 +11,6 @@ families. The last line is one JSON object.
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Any
@@ -24,7 +23,7 @@ from rich.table import Table
 from benchmarks.metamodel_study import INDEX_FILE, task_names
 from cluster.storage import Storage
 from meta.ranking import hit_correlation
-from meta.view_prior import SpaceKey, ViewPrior
+from meta.view_prior import SpaceKey, ViewPrior, space_truths
 from probes.cache import EmbeddingCache
 from probes.embed import task_matrix
 from probes.encoders.base import View
@@ -46,19 +45,6 @@ RULES = (
     "H-score of layers",
     "random",
 )
-
-
-def truths(storage: Storage, index: Mapping[str, Any]) -> pd.DataFrame:
-    """One row per (task, space, n): the mean accuracy of the ridge probe over the sweep's seeds."""
-    names = task_names(index)
-    table = load_results(storage, index["choice"]["probes"]).to_pandas()
-    table = table[(table["probe"] == "ridge") & table["C_selected"]]
-    place = ["task_fingerprint", "encoder", "encoder_fingerprint", "layer", "pooling", "n_train"]
-    found = table.groupby(place, observed=True)["accuracy"].mean().rename("truth").reset_index()
-    found["task"] = found["task_fingerprint"].map(lambda key: names[key][0])
-    found["task_family"] = found["task_fingerprint"].map(lambda key: names[key][1])
-    found["n_layers"] = found.groupby("encoder")["layer"].transform("max")
-    return found
 
 
 def sample_scores(storage_uri: str, spaces: list[tuple[str, int, str]], fingerprint: str) -> list[dict[str, Any]]:
@@ -135,7 +121,7 @@ def main() -> None:
     console = Console(width=120)
     storage = Storage(options.study)
     index = storage.read_json(INDEX_FILE)
-    measured = truths(storage, index)
+    measured = space_truths(load_results(storage, index["choice"]["probes"]).to_pandas(), task_names(index))
     spaces = sorted({(r.encoder_fingerprint, int(r.layer), r.pooling) for r in measured.itertuples()})
     console.print(f"{measured['task'].nunique()} tasks, {len(spaces)} spaces of {measured['encoder'].nunique()} encoders")
     with ProcessPoolExecutor(options.workers) as pool:

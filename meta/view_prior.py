@@ -13,7 +13,7 @@ the encoder.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,8 @@ LEVEL_VARIANCE = 10.0
 """Prior variance of what all spaces of a task share: none of it is known."""
 DEPTH_LENGTH = 0.35
 """Correlation length along relative depth."""
+COMMON_SHARE = 0.7
+"""Share of the (task, size) that must have a space for it to be in the table."""
 COMPONENTS = ("encoder", "depth", "pooling", "depth and pooling", "own")
 
 
@@ -69,27 +71,31 @@ class ViewPrior:
 
     @classmethod
     def fit(cls, truths: pd.DataFrame) -> "ViewPrior":
-        """Learn from `truths`: columns task, task_family, encoder, layer, n_layers, pooling, n_train, truth (accuracy). Tasks
-        that lack a space that others have are left out. Raises ValueError for fewer than 3 families or 2 spaces."""
-        keys = {
-            SpaceKey(row.encoder, int(row.layer), int(row.n_layers), row.pooling)
-            for row in truths[["encoder", "layer", "n_layers", "pooling"]].drop_duplicates().itertuples()
+        """Learn from `truths`: columns task, task_family, encoder, layer, n_layers, pooling, n_train, truth (accuracy). Spaces
+        that many tasks lack are left out, and tasks that lack one of the others. Raises ValueError for fewer than 3 families
+        or 2 spaces."""
+        spaces_of = {
+            key.name: key
+            for key in (
+                SpaceKey(row.encoder, int(row.layer), int(row.n_layers), row.pooling)
+                for row in truths[["encoder", "layer", "n_layers", "pooling"]].drop_duplicates().itertuples()
+            )
         }
-        spaces = sorted(keys, key=lambda key: key.name)
         names = truths["encoder"].map(short_reference) + "#" + truths["layer"].astype(int).astype(str) + "/" + truths["pooling"]
-        wide = (
-            truths.assign(space=names)
-            .pivot_table(index=["task_family", "task", "n_train"], columns="space", values="truth", aggfunc="mean")[
-                [key.name for key in spaces]
-            ]
-            .dropna()
-        )
+        place = ["task_family", "task", "n_train"]
+        wide = truths.assign(space=names).pivot_table(index=place, columns="space", values="truth", aggfunc="mean")
+        share = wide.notna().mean()
+        wide = wide[share.index[share >= COMMON_SHARE]].dropna()  # spaces of pairs are few tasks' alone
+        spaces = [spaces_of[name] for name in wide.columns]
         families = wide.index.get_level_values("task_family").to_numpy(dtype=str)
         if len(np.unique(families)) < 3 or len(spaces) < 2:
             raise ValueError(f"{len(np.unique(families))} task families and {len(spaces)} spaces: at least 3 and 2 are needed")
+        of_size = wide.index.get_level_values("n_train").to_numpy()
+        n_families = {size: len(np.unique(families[of_size == size])) for size in np.unique(of_size)}
+        common = np.isin(of_size, [size for size, count in n_families.items() if count >= max(n_families.values()) / 2])
+        wide, families, of_size = wide[common], families[common], of_size[common]  # few tasks have the largest sizes
         values = stabilised(wide.to_numpy())
         contrasts = values - values.mean(axis=1, keepdims=True)
-        of_size = wide.index.get_level_values("n_train").to_numpy()
         sizes = tuple(sorted(set(of_size.tolist())))
         means, centred = np.empty((len(sizes), len(spaces))), np.empty_like(contrasts)
         for row, size in enumerate(sizes):
@@ -156,6 +162,19 @@ class ViewPrior:
         both = (known[:, None] >= 0) & (known[None, :] >= 0)
         measured = self.covariance[np.ix_(known, known)]
         return mean, np.where(both, TABLE_SHARE * measured + (1 - TABLE_SHARE) * by_parts, by_parts)
+
+
+def space_truths(probes: pd.DataFrame, tasks: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
+    """What `ViewPrior.fit` learns from: the mean accuracy over seeds of the chosen ridge probe of every (task, space, n), from
+    probe results (`probes.results`) on stratified subsets. `tasks`: fingerprint -> (name, family); others are left out."""
+    chosen = (probes["probe"] == "ridge") & probes["C_selected"] & (probes["subset"] == "stratified")
+    known = probes[chosen & probes["task_fingerprint"].isin(list(tasks))]
+    place = ["task_fingerprint", "encoder", "encoder_fingerprint", "layer", "pooling", "n_train"]
+    found = known.groupby(place, observed=True)["accuracy"].mean().rename("truth").reset_index()
+    found["task"] = found["task_fingerprint"].map(lambda key: tasks[key][0])
+    found["task_family"] = found["task_fingerprint"].map(lambda key: tasks[key][1])
+    found["n_layers"] = found.groupby("encoder_fingerprint")["layer"].transform("max")
+    return found
 
 
 def short_reference(encoder: str) -> str:

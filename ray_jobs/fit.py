@@ -10,6 +10,7 @@ from cluster.storage import digest
 from meta.evaluation import evaluation_tables, held_out_predictions
 from meta.metamodel import SCHEMA, Metamodel
 from meta.observations import ObservationSpec, observation_table, plan_observations, run_observations
+from meta.view_prior import ViewPrior, space_truths
 from probes.encoders.base import View
 from probes.sweep import is_done, load_results, plan_blocks
 from ray_jobs.embed import EncoderRow
@@ -18,8 +19,9 @@ from ray_jobs.study import Study
 from ray_jobs.sweep import fan_out_blocks
 from ray_jobs.tasks import TaskRow
 
-FIT_VERSION = 1
+FIT_VERSION = 2
 """Raised when the same observations would give another metamodel or another evaluation."""
+MIN_FAMILIES_FOR_PRIOR = 4
 METRIC = "accuracy"
 """What the study's metamodel forecasts."""
 
@@ -100,8 +102,19 @@ def fit(
     study.made(0 if study.storage.exists(result.metamodel_key) else len(frame), "observations learnt from")
     if not study.storage.exists(result.metamodel_key):
         tables = study.storage.read_json(result.evaluation_key)
-        Metamodel.fit(frame, metric=METRIC).with_evaluation(tables).save(study.storage, key)
+        model = Metamodel.fit(frame, metric=METRIC).with_view_prior(prior_of_views(study, tasks, probe_keys))
+        model.with_evaluation(tables).save(study.storage, key)
     return result
+
+
+def prior_of_views(study: Study, tasks: Sequence[TaskRow], probe_keys: Sequence[str]) -> ViewPrior | None:
+    """The prior of the sweep's spaces, without the demonstration task's family; None where too few tasks have them all."""
+    left_out = left_out_families(study, tasks)
+    known = {task.fingerprint: (task.name, task.family) for task in tasks if task.family not in left_out}
+    truths = space_truths(load_results(study.storage, probe_keys).to_pandas(), known)
+    if truths["task_family"].nunique() < MIN_FAMILIES_FOR_PRIOR:
+        return None
+    return ViewPrior.fit(truths)
 
 
 def training_frame(study: Study, tasks: Sequence[TaskRow], keys: Sequence[str], probe_keys: Sequence[str]) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import pytest
 from scipy.stats import norm
 
 from meta.ranking import hit_correlation
-from meta.view_prior import LEVEL_VARIANCE, SpaceKey, ViewPrior, smoothed, stabilised
+from meta.view_prior import LEVEL_VARIANCE, SpaceKey, ViewPrior, smoothed, space_truths, stabilised
 
 SPACES = [SpaceKey("A", layer, 6, pooling) for layer in range(7) for pooling in ("cls", "mean", "max")]
 
@@ -104,6 +104,30 @@ def test_saved_and_read_again_it_says_the_same(prior, tmp_path):
     (tmp_path / "view_prior.json").write_text('{"names": ["a"], "sizes": [1], "means": [[1, 2]], "covariance": [[1]]}')
     with pytest.raises(ValueError, match="1 spaces"):
         ViewPrior.load(tmp_path / "view_prior.json")
+
+
+def test_spaces_that_few_tasks_have_do_not_cost_the_other_tasks():
+    pairs = as_table(tasks(4)[:, :2], [SpaceKey("A", layer, 6, "cross_mean") for layer in (0, 6)])
+    table = as_table(tasks(20))
+    prior, alone = ViewPrior.fit(pd.concat([table, pairs])), ViewPrior.fit(table)
+    assert prior.names == alone.names and len(prior.names) == len(SPACES)
+    np.testing.assert_allclose(prior.covariance, alone.covariance)
+
+
+def test_truths_are_means_over_seeds_of_the_chosen_ridge_probe():
+    row = {"task_fingerprint": "t", "encoder": "static:/somewhere/glove.txt", "encoder_fingerprint": "e", "layer": 0}
+    row |= {"pooling": "mean", "n_train": 64, "probe": "ridge", "C_selected": True, "subset": "stratified", "accuracy": 0.5}
+    others = [
+        {"accuracy": 0.7},
+        {"C_selected": False},
+        {"probe": "knn"},
+        {"subset": "noisy:0.2"},
+        {"task_fingerprint": "left out"},
+    ]
+    found = space_truths(pd.DataFrame([row, *(row | other for other in others)]), {"t": ("name", "family")})
+    assert found[["task", "task_family", "n_train", "n_layers"]].to_numpy().tolist() == [["name", "family", 64, 0]]
+    assert found["truth"].item() == pytest.approx(0.6)
+    assert SpaceKey(row["encoder"], 0, 0, "mean").name == "static:glove.txt#0/mean"
 
 
 def test_too_few_families_or_spaces_are_refused():
