@@ -195,11 +195,6 @@ class Study:
         root = Path(self.storage.uri) if self.storage.is_local else Path.cwd()
         return root / "logs" / "ray.log"
 
-    @property
-    def ray_folder(self) -> str:
-        """Where Tune and Train keep their own run folders."""
-        return f"{self.storage.uri}/ray"
-
     def need_ray(self) -> None:
         """Start (or attach to) Ray, once."""
         if self._has_ray:
