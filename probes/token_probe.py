@@ -5,6 +5,7 @@ split. Entity-level scores are seqeval's (the CoNLL-2000 evaluation: an entity c
 """
 
 import hashlib
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,18 +81,22 @@ def entity_scores(
     the sentences that `sentence` (W,) ascending says; None where the tag names mark no entities. Raises UserError where seqeval
     is missing."""
     names = ("entity_f1", "entity_precision", "entity_recall")
-    if not any(name.startswith(("B-", "I-")) for name in tag_names):
+    if not _mark_entities(tag_names):
         return dict.fromkeys(names)
-    try:
-        from seqeval.metrics import f1_score, precision_score, recall_score
-    except ImportError:
-        raise UserError('entity-level F1 needs seqeval: pip install "neoberta[tokens]"') from None
+    check_seqeval(tag_names)
+    from seqeval.metrics import f1_score, precision_score, recall_score
 
     starts = np.flatnonzero(np.diff(sentence)) + 1
     named = np.asarray(tag_names, dtype=object)
     truth, guess = ([part.tolist() for part in np.split(named[ids], starts)] for ids in (tags, predicted))
     scorers = (f1_score, precision_score, recall_score)
     return {name: float(scorer(truth, guess, zero_division=0)) for name, scorer in zip(names, scorers, strict=True)}
+
+
+def check_seqeval(tag_names: Sequence[str]) -> None:
+    """Raises UserError where tags mark entities and seqeval, which scores them, is missing."""
+    if _mark_entities(tag_names) and importlib.util.find_spec("seqeval") is None:
+        raise UserError('entity-level F1 needs seqeval: pip install "neoberta[tokens]"')
 
 
 def subset_sentences(sentence: np.ndarray, *, task_fingerprint: str, n: int, seed: int) -> np.ndarray:
@@ -102,6 +107,10 @@ def subset_sentences(sentence: np.ndarray, *, task_fingerprint: str, n: int, see
         raise ValueError(f"a subset of {n} sentences of the {len(known)} there are cannot be drawn")
     entropy = hashlib.sha256(f"{task_fingerprint}/sentences/{seed}".encode()).digest()
     return np.random.default_rng(int.from_bytes(entropy, "little")).permutation(known)[:n]
+
+
+def _mark_entities(tag_names: Sequence[str]) -> bool:
+    return any(name.startswith(("B-", "I-")) for name in tag_names)
 
 
 def _sentence_folds(sentence: np.ndarray, n_folds: int, seed: int) -> torch.Tensor:

@@ -163,6 +163,32 @@ def characterize(
     )
 
 
+@app.command("probe-tokens")
+def probe_tokens(
+    folder: Annotated[Path, typer.Argument(help="train|validation|test.parquet (tokens, tags) and dataset.json (tag_names).")],
+    encoder: Annotated[list[str], typer.Option(help="hf:ID, neoberta:FOLDER, random:FOLDER. Repeatable.")],
+    layer: Annotated[list[int] | None, typer.Option(min=0, help="Layer to probe. Repeatable; default: all.")] = None,
+    n_sentences: Annotated[
+        list[int] | None, typer.Option(min=1, help="Labelled sentences. Repeatable; default: 16, 64 and 256.")
+    ] = None,
+    n_seeds: Annotated[int, typer.Option(min=1, help="Nested subsets of each size.")] = 3,
+    out: Out = "probe-tokens",
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Sequence labelling: probes of words on few to many labelled sentences, scored by entities."""
+    from ray_jobs.probe_tokens import run_probe_tokens
+
+    run_probe_tokens(
+        folder,
+        encoders=encoder,
+        layers=layer or (),
+        sizes=n_sentences or (),
+        n_seeds=n_seeds,
+        out=out,
+        trust_remote_code=trust_remote_code,
+    )
+
+
 @app.command()
 def tasks() -> None:
     """List the tasks that are built from the installed packages, and the forms a task reference can take."""

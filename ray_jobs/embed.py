@@ -4,6 +4,7 @@ import functools
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -128,7 +129,8 @@ def check_room(storage: Storage, n_bytes: int) -> None:
     """Raises UserError where a folder has no room for `n_bytes` more, before anything is encoded."""
     if not storage.is_local:
         return
-    free_bytes = shutil.disk_usage(storage.uri).free
+    root = Path(storage.uri)
+    free_bytes = shutil.disk_usage(next(path for path in (root, *root.parents) if path.exists())).free
     if free_bytes < n_bytes:
         raise UserError(
             f"{storage.uri}: the vectors need about {n_bytes / 1e6:,.1f} MB, and {free_bytes / 1e6:,.1f} MB are free there; "

@@ -1,6 +1,8 @@
 """Sequence-labelling tasks: sentences of words, a tag a word, in a folder of Parquet splits."""
 
+import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cluster.storage import UserError
-from probes.encoders.base import WordEncoder
+from cluster.storage import UserError, digest
 from probes.token_probe import Words
 
 SPLIT_NAMES = ("train", "validation", "test")
+HELD_OUT = 5
+"""Where a task has train sentences only, one in so many is held out."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,24 @@ class TokenTask:
     tag_names: tuple[str, ...]
     splits: dict[str, TaggedSplit]
 
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits: hash of the content, never of a path."""
+        splits = {name: [split.sentences, split.tags] for name, split in self.splits.items()}
+        return digest({"tag_names": self.tag_names, "splits": splits})
+
 
 def load_token_task(folder: Path) -> TokenTask:
     """The task in a folder with `train|validation|test.parquet` (columns `tokens` list of string, `tags` list of integers) and
     `dataset.json` (`tag_names`). Raises UserError: no splits, other columns, tags that do not fit their words or names."""
     try:
-        names = tuple(json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["tag_names"])
+        listed = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["tag_names"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder}/dataset.json: must list the tag_names ({type(error).__name__})") from error
+    are_names = isinstance(listed, list) and all(isinstance(name, str) for name in listed)
+    if not are_names or len(set(listed)) < max(2, len(listed)):
+        raise UserError(f"{folder}/dataset.json: tag_names must list two or more distinct names, such as O, B-PER, I-PER")
+    names = tuple(listed)
     paths = {name: folder / f"{name}.parquet" for name in SPLIT_NAMES if (folder / f"{name}.parquet").is_file()}
     if not paths:
         raise UserError(
@@ -50,11 +63,37 @@ def load_token_task(folder: Path) -> TokenTask:
     return TokenTask(folder.name, names, {name: _read_split(path, len(names)) for name, path in paths.items()})
 
 
-def embed_words(encoder: WordEncoder, split: TaggedSplit, layer: int) -> Words:
-    """The words of a split as the examples of `token_probes`, from the hidden states of `layer`. Raises UserError."""
-    X = encoder.encode_words(split.sentences, [layer])[layer]
+def train_and_test(task: TokenTask) -> tuple[TaggedSplit, TaggedSplit]:
+    """What probes are fitted on and scored on, sentences without words left out: `train`, and `test`, or else `validation`, or
+    else a fifth of `train`, chosen by the sentences' hashes, so that equal ones stay together. Raises UserError where one of
+    the two has no words."""
+    if "train" not in task.splits:
+        raise UserError(f"{task.name}: has no train.parquet to fit probes on; it has {', '.join(sorted(task.splits))}")
+    train = _select(task.splits["train"], bool)
+    other = task.splits.get("test", task.splits.get("validation"))
+    if other is not None:
+        test = _select(other, bool)
+    else:
+        train, test = (_select(train, lambda s, side=side: _is_held_out(s) is side) for side in (False, True))
+    for what, split in (("train", train), ("test", test)):
+        if not len(split):
+            raise UserError(f"{task.name}: has no {what} sentences with words in them; add some")
+    return train, test
+
+
+def as_words(split: TaggedSplit, X: np.ndarray) -> Words:
+    """The words of a split as the examples of `token_probes`; X (W, d) float32 holds their vectors in order."""
     tags = np.array([tag for sentence in split.tags for tag in sentence], dtype=np.int64)
     return Words(X, tags, np.repeat(np.arange(len(split)), [len(sentence) for sentence in split.sentences]))
+
+
+def _select(split: TaggedSplit, is_wanted: Callable[[tuple[str, ...]], bool]) -> TaggedSplit:
+    kept = [i for i, sentence in enumerate(split.sentences) if is_wanted(sentence)]
+    return TaggedSplit(tuple(split.sentences[i] for i in kept), tuple(split.tags[i] for i in kept))
+
+
+def _is_held_out(sentence: tuple[str, ...]) -> bool:
+    return int.from_bytes(hashlib.sha256(json.dumps(sentence).encode()).digest()[:8]) % HELD_OUT == 0
 
 
 def _read_split(path: Path, n_tags: int) -> TaggedSplit:

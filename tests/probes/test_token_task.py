@@ -9,11 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from encoder_conformance import needs_minilm
-from tiny_models import save_tiny_model
 
 from cluster.storage import UserError
 from probes.encoders import load_encoder
-from probes.tasks.token_task import TaggedSplit, embed_words, load_token_task
+from probes.tasks.token_task import TaggedSplit, as_words, load_token_task, train_and_test
 from probes.token_probe import token_probes
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "token_classification"
@@ -30,10 +29,37 @@ def save(folder: Path, tokens: list, tags: list, names: object = TAGS) -> Path:
 def test_words_keep_their_tags_and_sentences(tmp_path: Path) -> None:
     task = load_token_task(save(tmp_path / "made", [["Ada", "Byron", "wrote"], [], ["it"]], [[1, 2, 0], [], [0]]))
     assert task.tag_names == tuple(TAGS) and len(task.splits["train"]) == 3
-    encoder = load_encoder(f"hf:{save_tiny_model(tmp_path / 'model')}", precision="fp32")
-    words = embed_words(encoder, task.splits["train"], 2)
+    words = as_words(task.splits["train"], np.eye(4, dtype=np.float32))
     assert words.tags.tolist() == [1, 2, 0, 0] and words.sentence.tolist() == [0, 0, 0, 2]
-    np.testing.assert_allclose(words.X[3], encoder.encode_words([["it"]], [2])[2][0], atol=1e-5)
+
+
+def test_what_is_fitted_on_and_what_is_scored_on(tmp_path: Path) -> None:
+    folder = save(tmp_path / "made", [["Ada"], [], *([f"w{i % 90}"] for i in range(180))], [[1], [], *[[0]] * 180])
+    task = load_token_task(folder)
+    train, test = train_and_test(task)
+    assert len(train) + len(test) == 181 and 18 <= len(test) <= 54, "a fifth is held out, by its hash"
+    assert not {*train.sentences} & {*test.sentences}, "equal sentences are on one side"
+    pq.write_table(pa.table({"tokens": [["it"], []], "tags": [[0], []]}), folder / "validation.parquet")
+    changed = load_token_task(folder)
+    train, test = train_and_test(changed)
+    assert (len(train), test.sentences) == (181, (("it",),))
+    assert changed.fingerprint != task.fingerprint == replace(task, name="other").fingerprint
+
+
+def test_splits_without_words(tmp_path: Path) -> None:
+    folder = save(tmp_path / "made", [["a"]] * 3, [[0]] * 3)
+    pq.write_table(pa.table({"tokens": pa.array([[]], pa.list_(pa.string())), "tags": [[]]}), folder / "test.parquet")
+    with pytest.raises(UserError, match="no test sentences with words"):
+        train_and_test(load_token_task(folder))
+    (folder / "train.parquet").unlink()
+    with pytest.raises(UserError, match=r"no train\.parquet to fit probes on"):
+        train_and_test(load_token_task(folder))
+
+
+@pytest.mark.parametrize("names", [[], ["O"], "OBI", ["O", "O"], ["O", 1], {"O": 0}])
+def test_tag_names_that_are_none(tmp_path: Path, names: object) -> None:
+    with pytest.raises(UserError, match="two or more distinct names"):
+        load_token_task(save(tmp_path / "made", [["a"]], [[0]], names))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +98,8 @@ def test_real_entities_are_found_in_real_sentences() -> None:
     pytest.importorskip("seqeval", reason="the extra `tokens` is not installed")
     task = load_token_task(folder)
     whole, encoder = task.splits["train"], load_encoder("hf:all-MiniLM-L6-v2")
-    train, test = (embed_words(encoder, TaggedSplit(whole.sentences[a:b], whole.tags[a:b]), 3) for a, b in ((0, 60), (60, 100)))
+    parts = (TaggedSplit(whole.sentences[a:b], whole.tags[a:b]) for a, b in ((0, 60), (60, 100)))
+    train, test = (as_words(part, encoder.encode_words(part.sentences, [3])[3]) for part in parts)
     mixed = replace(train, X=np.random.default_rng(0).permutation(train.X))
     found, chance = (
         token_probes(words, test, task.tag_names, n_sentences=60, Cs=(0.01,))[0]["entity_f1"] for words in (train, mixed)
