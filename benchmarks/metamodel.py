@@ -1,14 +1,16 @@
 """Forecasts, intervals and choices of the metamodel on public tasks, whole task families left out.
 
-    python -m benchmarks.metamodel --study FOLDER [--workers 2]
+    python -m benchmarks.metamodel --study FOLDER [--workers 2] [--ship meta/shipped]
 
 `--study` is the folder of `python -m benchmarks.metamodel_study`; what is missing there is made first. Everything that learns
 is fitted inside the fold. One observation is one drawn sample; the truth is the mean of 10 draws on the task's test rows. Means
-weigh tasks equally; intervals of the errors are a bootstrap over task families.
+weigh tasks equally; intervals of the errors are a bootstrap over task families. `--ship` fits the metamodel of all tasks and
+puts it, with these tables, in a folder.
 """
 
 import argparse
 import json
+import shutil
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -23,7 +25,9 @@ from benchmarks.metamodel_study import DATA, INDEX_FILE, MINILM, run, task_names
 from cluster.storage import Storage
 from meta.curves import FORECASTS
 from meta.evaluation import evaluation_tables, held_out_predictions
+from meta.metamodel import Metamodel
 from meta.observations import observation_table
+from meta.view_prior import ViewPrior, short_reference, space_truths
 from probes.sweep import load_results
 
 FACTORS = (1, 2, 4, 8, 16)
@@ -175,11 +179,22 @@ def show(console: Console, title: str, table: Mapping[str, Mapping[str, float]],
     console.print(printed)
 
 
+def ship(frame: pd.DataFrame, everything: pd.DataFrame, storage: Storage, index: Mapping[str, Any], folder: Path) -> None:
+    """Fit on all observations, and on the sweep of all spaces for the prior of question 4; put both in `folder`."""
+    choice = load_results(storage, index["choice"]["probes"]).to_pandas()
+    model = Metamodel.fit(frame.drop(columns="sweep").assign(encoder=frame["encoder"].map(short_reference)))
+    model = model.with_view_prior(ViewPrior.fit(space_truths(choice, task_names(index))))
+    tables = evaluation_tables(everything[everything["sweep"] == "forecast"])
+    key = model.with_evaluation(tables).save(storage, "shipped")
+    shutil.copytree(storage.local_path(key), folder, dirs_exist_ok=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", required=True, help="folder of benchmarks.metamodel_study")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--ship", type=Path, help="folder for the metamodel of all tasks")
     options = parser.parse_args()
     console = Console(width=150)
     storage = Storage(options.study)
@@ -199,6 +214,8 @@ def main() -> None:
     result |= {f"all_views_{name}": value for name, value in json_keys(found, "all views").items()}
     result |= {f"required_n_within_2x_{k}": found["required n"][k]["metamodel"] for k in found["required n"]}
     result |= {f"not_reachable_{name}": value for name, value in found["not reachable"].items()}
+    if options.ship:
+        ship(frame, everything, storage, index, options.ship)
     print(json.dumps({name: round(value, 4) for name, value in result.items() if value is not None}))
 
 

@@ -4,8 +4,8 @@
 
 Four sweeps share one embedding cache: `forecast` (training sizes up to 4,096, some views, test rows of the same pool),
 `official` (fewer views, the official test splits), `shifted` (samples that are covariate-shifted, imbalanced or mislabelled),
-and `choice` (every view at two sizes). Samples are described for all but `choice`. Everything is keyed by content: run again,
-it does what is missing.
+and `choice` (every view at two sizes, every second task). Samples are described for all but `choice`. Everything is keyed by
+content: run again, it does what is missing.
 """
 
 import argparse
