@@ -11,11 +11,13 @@
 | Ray Data takes `max_task_retries` among the untyped arguments; never replaces a dead actor | test_data: kills_its_process |
 | `TorchTrainer._create_default_callbacks` names Train's callbacks, one asks a dashboard | test_train: no_cleaner |
 | an `external` node provider may be a function; the fake one has `_create_node_with_resources_and_labels` | test_local |
+| a driver prints what it hears of dead workers by `print_to_stdstream` | test_session: dead_worker |
 | `RAY_AIR_NEW_OUTPUT=0` and `verbose=0` silence Tune; the C++ core obeys `RAY_BACKEND_LOG_LEVEL` | test_session: quiet |
 """
 
 import contextlib
 import functools
+import logging
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -24,6 +26,7 @@ import ray._private.node
 import ray._private.parameter
 import ray._private.ray_constants
 import ray._private.utils
+import ray._private.worker
 from ray._raylet import AuthenticationTokenLoader, Config
 
 
@@ -45,6 +48,19 @@ def embedded_node() -> Iterator[None]:
         mock.patch.object(ray._private.utils, "get_dashboard_dependency_error", _no_dashboard),
     ):
         yield
+
+
+@contextlib.contextmanager
+def errors_into_log() -> Iterator[None]:
+    """Within the block what a driver hears of dead workers and retries goes to the logger `ray.errors` instead of to standard
+    output, where it would stand in the middle of a command's own lines."""
+    with mock.patch.object(ray._private.worker, "print_to_stdstream", _log_lines):
+        yield
+
+
+def _log_lines(message: dict[str, Any], *_: Any, **__: Any) -> None:
+    for line in message["lines"]:
+        logging.getLogger("ray.errors").warning("%s", line)
 
 
 def _no_api_server(node: Any, **_: Any) -> None:

@@ -85,6 +85,7 @@ def session(address: str | None = None, *, n_cpus: int | None = None, log_path: 
         dashboard_url = None
         stack.enter_context(environment(_QUIET_ENV))
         handler = stack.enter_context(_quiet(log_path))
+        stack.enter_context(compat.errors_into_log())
         take_sigterm = stack.enter_context(_sigterm_kept())
         if address is None:
             stack.enter_context(_embedded(n_cpus or local_cpus(), log_path))

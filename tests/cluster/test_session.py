@@ -146,6 +146,31 @@ def test_private_quiet_and_tidy(tmp_path: Path) -> None:
     assert "ray.tune" in log
 
 
+DEAD_WORKER = """
+with session(n_cpus=1, log_path=Path("ray.log")):
+    import os, ray
+    @ray.remote(max_retries=1)
+    def die_once(path):
+        if not os.path.exists(path):
+            open(path, "w").close()
+            os.kill(os.getpid(), 9)
+        return "alive"
+    print(ray.get(die_once.remote(os.path.abspath("died"))))
+    import time
+    deadline = time.monotonic() + 60
+    while "ray.errors" not in Path("ray.log").read_text() and time.monotonic() < deadline:
+        time.sleep(0.2)
+"""
+
+
+@pytest.mark.slow
+def test_a_dead_worker_is_in_the_log_and_not_on_the_terminal(tmp_path: Path) -> None:
+    driver = run_driver(DEAD_WORKER, tmp_path)
+    stdout, stderr = driver.communicate(timeout=240)
+    assert (driver.returncode, stdout, stderr) == (0, "alive\n", "")
+    assert "die_once" in (tmp_path / "ray.log").read_text()
+
+
 OPEN_AND_WAIT = """
 import time
 with session(n_cpus=1):
