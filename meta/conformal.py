@@ -59,14 +59,20 @@ def guaranteed_level(scores: np.ndarray, groups: np.ndarray, factor: float) -> f
     return float(n_groups / (n_groups + 1) * weights[scores <= factor].sum())
 
 
-def calibration_factors(quantiles: np.ndarray, truth: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def calibration_factors(
+    quantiles: np.ndarray, truth: np.ndarray, groups: np.ndarray, nearness: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Per level of `QUANTILES`, the factor by which its distance from the median has to be stretched, and the one-sided level
     that the stretched quantile guarantees; arrays (5,), both 1 resp. 0.5 at the median.
 
-    `quantiles` (n, 5) are cross-fitted: no row predicted by a model that has seen its group.
+    `quantiles` (n, 5) are cross-fitted: no row predicted by a model that has seen its group. `nearness` (n,) in [0, 1] says how
+    far a row counts (localised conformal prediction, Guan 2023); rows of nearness 0 are left out.
     """
     factors, guaranteed = np.ones(len(QUANTILES)), np.full(len(QUANTILES), 0.5)
-    weights = group_weights(groups)
+    if nearness is not None:
+        counts = nearness > 0
+        quantiles, truth, groups, nearness = quantiles[counts], truth[counts], groups[counts], nearness[counts]
+    weights = group_weights(groups) * (1.0 if nearness is None else nearness)
     half_width = np.maximum(quantiles[:, -1] - quantiles[:, 0], 1e-6) / 2
     n_draws = effective_groups((truth - quantiles[:, MEDIAN]) / half_width, groups)
     for column, level in enumerate(QUANTILES):

@@ -23,15 +23,19 @@ from meta.conformal import MEDIAN, QUANTILES, calibration_factors, group_weights
 from meta.curves import METRICS, RATES
 from meta.design import MIN_GROUPS_TO_STACK, anchor, chosen_inputs, log2_ratio, noise_terms, stack_inputs, tree_inputs
 from meta.observations import FEATURES_VERSION, forecasts
-from meta.stacking import Stack
+from meta.stacking import Stack, shares
 from meta.view_prior import ViewPrior
 
 SCHEMA = 2
 """Version of the stored form; raised when older cards cannot be read."""
 TREES_FILE, CARD_FILE, VIEW_PRIOR_FILE = "trees.ubj", "card.json", "view_prior.json"
-TRUSTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+TRUSTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2)
 OCTAVE_KNOTS = (0.0, 1.0, 2.0, 3.0, 4.0)
 """Octaves ahead at which trust is learnt; linear between them."""
+SIZE_KNOTS = (6.0, 9.0)
+"""log2 n at which, with each of OCTAVE_KNOTS, intervals are calibrated; linear between."""
+MIN_GROUPS_NEAR = 12
+"""A knot with rows of fewer families is calibrated on all rows."""
 MAX_FOLDS = 5
 N_STACK_FOLDS = 4
 """Parts of the families for the linear stage that the trees learn beside: they must see its errors on tasks it has not seen."""
@@ -68,8 +72,8 @@ class Metamodel:
     """Quantiles (at QUANTILES) of the standardised error of the anchor over all tasks, near each of OCTAVE_KNOTS."""
     trust: tuple[float, ...]
     """Share of the trees' word against `spread`, at OCTAVE_KNOTS."""
-    factors: tuple[float, ...]
-    """Conformal stretch at QUANTILES."""
+    factors: np.ndarray
+    """(len(OCTAVE_KNOTS), len(SIZE_KNOTS), 5) conformal stretch at QUANTILES."""
     card: dict[str, Any] = field(default_factory=dict)
     """Where it comes from: tasks, encoders, ranges, guaranteed levels, honest scores."""
     view_prior: ViewPrior | None = None
@@ -117,7 +121,7 @@ class Metamodel:
         standardised = share * held_out + (1 - share) * held_out_spread
         raw = _sorted_quantiles(data.anchor, held_out_scale, standardised, metric)
         raw = _monotone(raw, data.sample, data.octaves, metric)
-        factors, guaranteed = calibration_factors(raw, truth, names)
+        factors, guaranteed = _local_factors(raw, truth, names, data)
         noise, spread, stack, booster = _learn(data, truth, names, settings)
         card = _card(frame, names, metric, guaranteed)
         return cls(
@@ -128,7 +132,7 @@ class Metamodel:
             tuple(noise.tolist()),
             tuple(map(tuple, spread.tolist())),
             tuple(trust.tolist()),
-            tuple(factors.tolist()),
+            factors,
             card,
         )
 
@@ -150,7 +154,7 @@ class Metamodel:
         quantiles = _sorted_quantiles(data.anchor, scale, standardised, self.metric)
         quantiles = _monotone(quantiles, data.sample, data.octaves, self.metric)
         wider = 1 + WIDER_PER_OCTAVE_OUTSIDE * self._octaves_outside(features)
-        quantiles = stretch(quantiles, np.asarray(self.factors) * wider[:, None])
+        quantiles = stretch(quantiles, _factors_at(self.factors, data) * wider[:, None])
         return _monotone(_bounded(quantiles, self.metric), data.sample, data.octaves, self.metric)
 
     def curve(self, features: Mapping[str, float], horizons: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -200,7 +204,8 @@ class Metamodel:
                 booster = xgboost.Booster()
                 booster.load_model(folder / TREES_FILE)
                 _check_stored(stored, booster.num_features())
-                fitted = {name: tuple(stored[name]) for name in ("feature_names", "noise", "trust", "factors")}
+                fitted = {name: tuple(stored[name]) for name in ("feature_names", "noise", "trust")}
+                fitted["factors"] = np.array(stored["factors"], dtype=np.float64)
                 fitted["spread"] = tuple(tuple(row) for row in stored["spread"])
                 fitted["stack"] = Stack.from_json(stored["stack"])
                 prior = folder / VIEW_PRIOR_FILE
@@ -212,8 +217,9 @@ class Metamodel:
         raise UserError(f"{folder}: metamodel of version {version}, this program reads {wanted}; run `neoberta fit` again")
 
     def _to_json(self) -> dict[str, Any]:
-        names = ("metric", "feature_names", "noise", "spread", "trust", "factors", "card")
-        fitted = {"stack": self.stack.to_json(), **{name: getattr(self, name) for name in names}}
+        names = ("metric", "feature_names", "noise", "spread", "trust", "card")
+        fitted = {name: getattr(self, name) for name in names}
+        fitted |= {"stack": self.stack.to_json(), "factors": self.factors.tolist()}
         return {"schema": SCHEMA, "features_version": FEATURES_VERSION, **fitted}
 
     def _octaves_outside(self, features: pd.DataFrame) -> np.ndarray:
@@ -232,7 +238,7 @@ def _check_stored(stored: Mapping[str, Any], n_features: int) -> None:
         "noise": (3,),
         "spread": (len(OCTAVE_KNOTS), len(QUANTILES)),
         "trust": (len(OCTAVE_KNOTS),),
-        "factors": (len(QUANTILES),),
+        "factors": (len(OCTAVE_KNOTS), len(SIZE_KNOTS), len(QUANTILES)),
     }
     for name, shape in shapes.items():
         values = np.array(stored[name], dtype=np.float64)
@@ -336,6 +342,28 @@ def _certainty(errors: np.ndarray, weights: np.ndarray, names: np.ndarray) -> fl
     _, index = np.unique(names, return_inverse=True)
     means = np.bincount(index, weights * errors) / np.bincount(index, weights)
     return float(max(0.0, 1 - means.var(ddof=1) / len(means) / max(means.mean() ** 2, 1e-12))) if len(means) > 1 else 0.0
+
+
+def _local_factors(
+    quantiles: np.ndarray, truth: np.ndarray, names: np.ndarray, data: _Prepared
+) -> tuple[np.ndarray, np.ndarray]:
+    """(stretch at every knot, one-sided levels (5,) that are guaranteed at all of them): errors of small samples and of far
+    horizons are not those of others in other units."""
+    overall, guaranteed = calibration_factors(quantiles, truth, names)
+    factors = np.tile(overall, (len(OCTAVE_KNOTS), len(SIZE_KNOTS), 1))
+    of_size = shares(data.log2_n, SIZE_KNOTS)
+    for i, octave in enumerate(OCTAVE_KNOTS):
+        for j in range(len(SIZE_KNOTS)):
+            near = _nearness(data.octaves, octave) * of_size[:, j]
+            if len(np.unique(names[near > 0])) >= MIN_GROUPS_NEAR:
+                factors[i, j], here = calibration_factors(quantiles, truth, names, near)
+                guaranteed = np.minimum(guaranteed, here)
+    return factors, guaranteed
+
+
+def _factors_at(factors: np.ndarray, data: _Prepared) -> np.ndarray:
+    """(R, 5) stretch of each row."""
+    return np.einsum("ro,rs,osq->rq", shares(data.octaves, OCTAVE_KNOTS), shares(data.log2_n, SIZE_KNOTS), factors)
 
 
 def _nearness(octaves: np.ndarray, knot: float) -> np.ndarray:

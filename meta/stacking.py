@@ -6,6 +6,7 @@ trees on the same inputs while tasks are few. Its coefficients change with the h
 (octaves ahead, log2 n), rows counting by their nearness, linear between knots.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ SIZE_KNOTS = (5.0, 6.0, 7.0, 8.0, 9.0, 10.0)
 """log2 n"""
 SIZE_WIDTH, OCTAVE_WIDTH = 1.0, 0.5
 """Standard deviations, in octaves, of how far a row counts for a knot."""
-PENALTY_TASKS = 1.5
+PENALTY_TASKS = 4.0
 """Prior weight of "no correction", in task families: few of them are believed little."""
 MAX_DEVIATIONS = 4.0
 """Inputs further from their mean than so many standard deviations count as so many."""
@@ -67,8 +68,8 @@ class Stack:
             return np.zeros(len(inputs))
         design = _design(inputs[list(self.names)].to_numpy(dtype=np.float64), self.centre, self.scale)
         found = np.zeros(len(design))
-        for i, by_octave in enumerate(_shares(octaves, OCTAVE_KNOTS).T):
-            for j, by_size in enumerate(_shares(log2_n, SIZE_KNOTS).T):
+        for i, by_octave in enumerate(shares(octaves, OCTAVE_KNOTS).T):
+            for j, by_size in enumerate(shares(log2_n, SIZE_KNOTS).T):
                 found += by_octave * by_size * (design @ self.coefficients[i, j])
         return found
 
@@ -101,6 +102,6 @@ def _design(values: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.nda
     return np.column_stack([np.clip(standardised, -MAX_DEVIATIONS, MAX_DEVIATIONS), np.ones(len(values))])
 
 
-def _shares(at: np.ndarray, knots: tuple[float, ...]) -> np.ndarray:
+def shares(at: np.ndarray, knots: Sequence[float]) -> np.ndarray:
     """(R, knots) weights of linear interpolation between `knots` at each of `at` (R,), rows sum to 1."""
     return np.stack([np.interp(at, knots, np.eye(len(knots))[i]) for i in range(len(knots))], axis=1)

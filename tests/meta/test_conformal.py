@@ -97,3 +97,17 @@ def test_intervals_between_levels_are_those_of_a_normal():
         assert high[0] == pytest.approx(0.5 + 0.1 * norm.ppf(0.5 + level / 2))
     with pytest.raises(ValueError, match=r"0\.95"):
         interval(quantiles, 0.95)
+
+
+def test_factors_near_a_place_are_those_of_the_rows_there():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(30), 40)
+    is_hard = rng.random(1200) < 0.5
+    error = rng.standard_normal(1200) * np.where(is_hard, 3.0, 1.0)
+    quantiles = np.tile(norm.ppf(QUANTILES), (1200, 1))
+    hard, _ = calibration_factors(quantiles, error, groups, is_hard * 1.0)
+    easy, _ = calibration_factors(quantiles, error, groups, ~is_hard * 1.0)
+    assert hard[0] / easy[0] == pytest.approx(3.0, rel=0.2) and hard[-1] / easy[-1] == pytest.approx(3.0, rel=0.2)
+    alone, guaranteed = calibration_factors(quantiles[is_hard], error[is_hard], groups[is_hard])
+    np.testing.assert_allclose(hard, alone)
+    assert np.all(guaranteed <= 30 / 31 + 1e-9)
