@@ -138,9 +138,9 @@ def main() -> None:
             table.add_row(rule, f"{values.mean():.2f}", f"{values.quantile(0.9):.2f}", f"{(values <= 0.5).mean():.0%}")
         console.print(table)
         best, loo = (rows.loc[rows["rule"] == rule, "regret"] for rule in ("prior and sample", "leave-one-out"))
-        result |= {f"regret_at_1_points_n{n_train}": round(best.mean(), 3)}
-        result |= {f"regret_at_1_p90_points_n{n_train}": round(best.quantile(0.9), 3)}
-        result |= {f"loo_regret_at_1_points_n{n_train}": round(loo.mean(), 3)}
+        result |= {f"regret_at_1_points_n{n_train}": round(float(best.mean()), 3)}
+        result |= {f"regret_at_1_p90_points_n{n_train}": round(float(best.quantile(0.9)), 3)}
+        result |= {f"loo_regret_at_1_points_n{n_train}": round(float(loo.mean()), 3)}
     print(json.dumps(result))
 
 
