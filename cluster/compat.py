@@ -12,12 +12,14 @@
 | `TorchTrainer._create_default_callbacks` names Train's callbacks, one asks a dashboard | test_train: no_cleaner |
 | an `external` node provider may be a function; the fake one has `_create_node_with_resources_and_labels` | test_local |
 | a driver prints what it hears of dead workers by `print_to_stdstream` | test_session: dead_worker |
+| `_global_node.all_processes` holds the raylet's Popen; a raylet ends with its agent | test_session: lost_node |
 | `RAY_AIR_NEW_OUTPUT=0` and `verbose=0` silence Tune; the C++ core obeys `RAY_BACKEND_LOG_LEVEL` | test_session: quiet |
 """
 
 import contextlib
 import functools
 import logging
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -48,6 +50,13 @@ def embedded_node() -> Iterator[None]:
         mock.patch.object(ray._private.utils, "get_dashboard_dependency_error", _no_dashboard),
     ):
         yield
+
+
+def raylet_process() -> "subprocess.Popen[bytes] | None":
+    """The node process of the Ray that this process started; None if it started none."""
+    node = ray._private.worker._global_node
+    processes = node.all_processes.get(ray._private.ray_constants.PROCESS_TYPE_RAYLET, []) if node is not None else []
+    return processes[0].process if processes else None
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from ray.exceptions import AuthenticationError
 from cluster import compat
 from cluster.authentication import AUTH_MODE_ENV_VAR, TOKEN_ENV_VAR, TOKEN_REMEDY, find_token, is_jobs_url
 from cluster.environment import environment
+from cluster.node_watch import ending_with
 from cluster.resources import OBJECT_STORE_BYTES, available_cpus, local_cpus
 from cluster.storage import UserError
 
@@ -124,6 +125,7 @@ def _embedded(n_cpus: int, log_path: Path | None) -> Iterator[None]:
     try:
         with environment(_EMBEDDED_ENV | {"RAY_AUTH_TOKEN": _TOKEN, _EMBEDDED_MARK: str(os.getpid())}):
             compat.read_authentication_again()
+            stack = contextlib.ExitStack()
             try:
                 imports = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # workers import what this process can
                 with compat.embedded_node(), environment(imports), _stderr_into(log_path):
@@ -136,8 +138,12 @@ def _embedded(n_cpus: int, log_path: Path | None) -> Iterator[None]:
                         log_to_driver=False,
                         _temp_dir=str(folder),
                     )
+                stop_watching = stack.enter_context(ending_with(compat.raylet_process()))
+                stack.callback(ray.shutdown)
+                stack.callback(stop_watching.set)
                 yield
             finally:
+                stack.close()
                 ray.shutdown()
         compat.read_authentication_again()
     finally:

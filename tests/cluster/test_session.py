@@ -171,6 +171,28 @@ def test_a_dead_worker_is_in_the_log_and_not_on_the_terminal(tmp_path: Path) -> 
     assert "die_once" in (tmp_path / "ray.log").read_text()
 
 
+LOST_NODE = """
+import psutil, sys
+from cluster.tune import fan_out
+from cluster_work import sleep
+with session(n_cpus=1, log_path=Path("ray.log")):
+    victim = next(child for child in psutil.Process().children(recursive=True) if sys.argv[-1] in " ".join(child.cmdline()))
+    def kill_it(outcome):
+        victim.kill()
+    fan_out(sleep, [{"seconds": 0.1}, *[{"seconds": 600 + i} for i in range(3)]], name="n", on_done=kill_it)
+print("not reached")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["raylet/raylet", "DashboardAgent"])
+def test_a_lost_node_ends_the_command_instead_of_holding_it_for_ever(tmp_path: Path, victim: str) -> None:
+    driver = run_driver(LOST_NODE.replace("sys.argv[-1]", repr(victim)), tmp_path)
+    stdout, stderr = driver.communicate(timeout=240)
+    assert driver.returncode in (1, 128 + signal.SIGTERM) and stdout == "", stderr  # 1: Ray's core was the faster
+    assert "give the same command again" in stderr.splitlines()[0]
+
+
 OPEN_AND_WAIT = """
 import time
 with session(n_cpus=1):
