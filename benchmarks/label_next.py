@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.embeddings import task_embeddings
-from meta.label_next import label_next
+from meta.label_next import label_next, spread
 from probes.features.crossfit import RidgeFit, fit_ridge
 
 TASKS = (
@@ -53,6 +53,33 @@ class Round:
 
 def random_rows(seen: Round) -> np.ndarray:
     return seen.rng.permutation(len(seen.unlabelled))[: seen.n_rows]
+
+
+def random_again(seen: Round) -> np.ndarray:
+    """Other random rows: what it saves, and how far it falls behind, is noise."""
+    return np.random.default_rng([len(seen.y), int(seen.rng.integers(2**31))]).permutation(len(seen.unlabelled))[: seen.n_rows]
+
+
+def uncertain_spread(seen: Round) -> np.ndarray:
+    """Weighted k-means over the uncertain rows alone, ten a pick (Zhdanov 2019, arXiv 1901.05954)."""
+    unit = seen.unlabelled / np.linalg.norm(seen.unlabelled, axis=1, keepdims=True)
+    return spread(unit, 1 - seen.margin, seen.n_rows, 10 * seen.n_rows, seed=0)[0]
+
+
+def uncertain_nearest(seen: Round) -> np.ndarray:
+    """The same, each cell's row nearest to its centre however uncertain."""
+    from sklearn.cluster import KMeans
+
+    unit = seen.unlabelled / np.linalg.norm(seen.unlabelled, axis=1, keepdims=True)
+    candidates = np.argsort(seen.margin, kind="stable")[: 10 * seen.n_rows]
+    n_cells = min(seen.n_rows, len(np.unique(unit[candidates], axis=0)))
+    cells = KMeans(n_cells, n_init=1, max_iter=20, random_state=0).fit(
+        unit[candidates], sample_weight=1 - seen.margin[candidates]
+    )
+    distance = ((unit[candidates] - cells.cluster_centers_[cells.labels_]) ** 2).sum(axis=1)
+    order = np.lexsort((distance, cells.labels_))
+    _, first = np.unique(cells.labels_[order], return_index=True)
+    return candidates[order][first]
 
 
 def ours(seen: Round) -> np.ndarray:
@@ -134,6 +161,9 @@ def typical_then_margin(seen: Round) -> np.ndarray:
 
 STRATEGIES: dict[str, Callable[[Round], np.ndarray]] = {
     "random": random_rows,
+    "random again": random_again,
+    "spread uncertain": uncertain_spread,
+    "nearest uncertain": uncertain_nearest,
     "ours": ours,
     "margin": smallest_margin,
     "balanced entropy": balanced_entropy,
