@@ -34,6 +34,7 @@ PIECES_PER_SLOT = 24
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nodes", type=int, nargs="*", default=N_NODES)
     parser.add_argument("--slots-per-node", type=int, default=16)
     parser.add_argument("--piece-seconds", type=float, default=5.0)
     parser.add_argument("--no-scaling", action="store_true")
@@ -50,7 +51,7 @@ def main() -> None:
         return
     result: dict[str, Any] = {}
     if not options.no_scaling:
-        rows = [run_nodes(n, options.slots_per_node, options.piece_seconds) for n in N_NODES]
+        rows = [run_nodes(n, options.slots_per_node, options.piece_seconds) for n in options.nodes]
         print_table("Sleeping probes on local clusters", rows)
         result |= {f"efficiency_{row['slots']}": row["efficiency"] for row in rows}
         result |= {f"probes_per_second_{row['slots']}": row["probes_per_second"] for row in rows}
@@ -104,19 +105,23 @@ def drive(address: str, n_slots: int, piece_seconds: float) -> dict[str, Any]:
 
 
 def efficiency(results: list[dict[str, Any]], n_slots: int, started: float) -> dict[str, float]:
-    """Shares of the slots' time in which a piece slept, since every slot had its worker and since `started` (unix seconds)."""
+    """Shares of the slots' time in which a piece slept, since all workers were there and since `started` (unix seconds)."""
     first_piece: dict[int, float] = {}
     for result in results:
         first_piece[result["worker"]] = min(result["start"], first_piece.get(result["worker"], result["start"]))
-    beginnings = sorted(first_piece.values())
-    assert len(beginnings) >= n_slots, f"{len(beginnings)} workers for {n_slots} slots: more pieces are needed"
-    full, end = beginnings[n_slots - 1], max(result["end"] for result in results)
+    beginnings = sorted(first_piece.values())[:n_slots]  # a slot that never got a worker counts as idle
+    full, end = beginnings[-1], max(result["end"] for result in results)
 
     def share(since: float) -> float:
         slept = sum(max(0.0, result["end"] - max(result["start"], since)) for result in results)
         return slept / (n_slots * (end - since))
 
-    return {"efficiency": share(full), "efficiency_whole": share(started), "seconds_until_full": full - started}
+    return {
+        "workers": len(beginnings),
+        "efficiency": share(full),
+        "efficiency_whole": share(started),
+        "seconds_until_full": full - started,
+    }
 
 
 def in_a_process(*arguments: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
