@@ -22,6 +22,7 @@ from rich.table import Table
 
 from benchmarks.metamodel_study import INDEX_FILE, task_names
 from cluster.storage import Storage
+from meta.conformal import group_folds
 from meta.ranking import hit_correlation
 from meta.view_prior import SpaceKey, ViewPrior, space_truths
 from probes.cache import EmbeddingCache
@@ -96,10 +97,8 @@ def regrets(known: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     """One row per (task, n, seed, rule): regret in points."""
     place = ["task_fingerprint", "encoder_fingerprint", "layer", "pooling", "n_train"]
     table = known.merge(measured, on=place)
-    families = np.random.default_rng(0).permutation(sorted(table["task_family"].unique()))
     found = []
-    for fold in range(min(N_FOLDS, len(families))):
-        out = set(families[fold::N_FOLDS])
+    for out in group_folds(table["task_family"].to_numpy(dtype=str), N_FOLDS):
         rest = measured[~measured["task_family"].isin(out)]
         prior = ViewPrior.fit(rest)
         for (task, n_train, seed), sample in table[table["task_family"].isin(out)].groupby(["task", "n_train", "seed"]):

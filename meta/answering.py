@@ -241,14 +241,14 @@ def _chances(
     encoder where there is one), moved by the difference of their leave-one-outs. Where there is a posterior of the spaces, it
     gives the spread at the present n."""
     correlation = hit_correlation(np.stack([space.hits for space in spaces]).astype(np.float64))
-    draws = []
-    for horizon in (0, -1):
+
+    def by_margins(horizon: int) -> np.ndarray:
         margins = np.stack([_margin(i, spaces, forecasts, horizon) for i in range(len(spaces))])
-        draws.append(joint_draws(margins, correlation, seed=seed))
-        if comparison is not None and horizon == 0:
-            draws[0] = comparison.draws(_medians(comparison, forecasts), seed=seed)
+        return joint_draws(margins, correlation, seed=seed)
+
+    now = by_margins(0) if comparison is None else comparison.draws(_medians(comparison, forecasts), seed=seed)
     return _Chances(
-        probability_best(draws[0], metric), probability_best(draws[1], metric), probability_within(draws[0], metric, TOLERANCE)
+        probability_best(now, metric), probability_best(by_margins(-1), metric), probability_within(now, metric, TOLERANCE)
     )
 
 

@@ -24,6 +24,13 @@ def group_weights(groups: np.ndarray) -> np.ndarray:
     return 1.0 / (len(counts) * counts[index])
 
 
+def group_folds(groups: np.ndarray, n_folds: int, seed: int = 0) -> list[np.ndarray]:
+    """The names in `groups` (n,) dealt at random into at most `n_folds` parts, none of them empty."""
+    names = np.random.default_rng(seed).permutation(np.unique(groups))
+    n_folds = min(n_folds, len(names))
+    return [names[fold::n_folds] for fold in range(n_folds)]
+
+
 def weighted_quantile(values: np.ndarray, weights: np.ndarray, level: float) -> float:
     """The smallest value whose weighted share of values at or below it reaches `level` (the inverse of the distribution)."""
     order = np.argsort(values, kind="stable")

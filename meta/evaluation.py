@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from meta.conformal import interval
+from meta.conformal import group_folds, interval
 from meta.curves import FORECASTS, RATES, from_loss
 from meta.design import TRUTH_COLUMNS, anchor
 from meta.metamodel import Metamodel, TreeSettings
@@ -60,10 +60,7 @@ def held_out_predictions(
     Up to `MAX_FOLDS` values of `by` are left out one by one, more in so many groups. `fold_map` maps `predict_fold` over folds
     in any order (`map`, or a pool's), so folds can run in parallel.
     """
-    names = sorted(frame[by].astype(str).unique())
-    if len(names) > MAX_FOLDS:
-        names = np.random.default_rng(0).permutation(names).tolist()
-    folds = [frozenset(names[fold::MAX_FOLDS]) for fold in range(min(MAX_FOLDS, len(names)))]
+    folds = [frozenset(names) for names in group_folds(frame[by].to_numpy(dtype=str), MAX_FOLDS)]
     parts = []
     for part in fold_map(partial(predict_fold, frame=frame, metric=metric, by=by, settings=settings), folds):
         parts.append(part)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes.features.geometry import unit_rows
+
 SURE_ROWS_PER_CLASS = 16
 """Labelled rows per class from which the probe's hesitation counts in full."""
 CANDIDATES_PER_PICK = 10
@@ -193,5 +195,4 @@ def _rarity(y: np.ndarray, n_classes: int) -> np.ndarray:
 
 
 def _unit(X: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(X, axis=1, keepdims=True)
-    return (X / np.where(norms > 0, norms, 1.0)).astype(np.float32)
+    return unit_rows(X).astype(np.float32)

@@ -19,19 +19,17 @@ import xgboost
 from sklearn.isotonic import isotonic_regression
 
 from cluster.storage import CorruptArtefactError, Storage, UserError
-from meta.conformal import MEDIAN, QUANTILES, calibration_factors, group_weights, stretch, weighted_quantile
+from meta.conformal import MEDIAN, QUANTILES, calibration_factors, group_folds, group_weights, stretch, weighted_quantile
 from meta.curves import METRICS, RATES
 from meta.design import MIN_GROUPS_TO_STACK, anchor, chosen_inputs, log2_ratio, noise_terms, stack_inputs, tree_inputs
 from meta.observations import FEATURES_VERSION, forecasts
-from meta.stacking import Stack, shares
+from meta.stacking import OCTAVE_KNOTS, Stack, shares
 from meta.view_prior import ViewPrior
 
 SCHEMA = 2
 """Version of the stored form; raised when older cards cannot be read."""
 TREES_FILE, CARD_FILE, VIEW_PRIOR_FILE = "trees.ubj", "card.json", "view_prior.json"
 TRUSTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2)
-OCTAVE_KNOTS = (0.0, 1.0, 2.0, 3.0, 4.0)
-"""Octaves ahead at which trust is learnt; linear between them."""
 SIZE_KNOTS = (6.0, 9.0)
 """log2 n at which, with each of OCTAVE_KNOTS, intervals are calibrated; linear between."""
 MIN_GROUPS_NEAR = 12
@@ -373,7 +371,7 @@ def _nearness(octaves: np.ndarray, knot: float) -> np.ndarray:
 
 def _at_octaves(at_knots: np.ndarray, octaves: np.ndarray) -> np.ndarray:
     """(R, 5) values given at OCTAVE_KNOTS, (len(OCTAVE_KNOTS), 5), interpolated; constant beyond the last."""
-    return np.stack([np.interp(octaves, OCTAVE_KNOTS, column) for column in at_knots.T], axis=1)
+    return shares(octaves, OCTAVE_KNOTS) @ at_knots
 
 
 def _standardised_quantiles(stack: Stack, booster: xgboost.Booster, data: _Prepared, scale: np.ndarray) -> np.ndarray:
@@ -405,9 +403,7 @@ def _monotone(quantiles: np.ndarray, sample: np.ndarray, octaves: np.ndarray, me
 
 def _folds(names: np.ndarray, seed: int, n_folds: int = MAX_FOLDS) -> list[np.ndarray]:
     """Masks (R,) of held-out rows: at most `n_folds`, whole groups each."""
-    groups = np.random.default_rng(seed).permutation(np.unique(names))
-    n_folds = min(n_folds, len(groups))
-    return [np.isin(names, groups[fold::n_folds]) for fold in range(n_folds)]
+    return [np.isin(names, groups) for groups in group_folds(names, n_folds, seed)]
 
 
 def _choose_trust(error_trees: np.ndarray, error_spread: np.ndarray, octaves: np.ndarray, names: np.ndarray) -> np.ndarray:

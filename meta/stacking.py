@@ -16,6 +16,7 @@ import pandas as pd
 from meta.conformal import group_weights
 
 OCTAVE_KNOTS = (0.0, 1.0, 2.0, 3.0, 4.0)
+"""Octaves ahead at which the metamodel's parts are learnt; linear between them, constant beyond."""
 SIZE_KNOTS = (5.0, 6.0, 7.0, 8.0, 9.0, 10.0)
 """log2 n"""
 SIZE_WIDTH, OCTAVE_WIDTH = 1.0, 0.5

@@ -6,6 +6,7 @@ sqrt(a(1 − a)/n): these are features to be weighed, not answers.
 """
 
 import numpy as np
+from scipy.special import expit
 
 MAX_NEWTON_STEPS = 20
 
@@ -47,14 +48,14 @@ def regressed_accuracy(hits: np.ndarray, known: np.ndarray, of_eval: np.ndarray)
     coefficients = np.zeros(design.shape[1])
     coefficients[0] = np.log(rate / (1 - rate))
     for _ in range(MAX_NEWTON_STEPS):
-        fitted = _sigmoid(design @ coefficients)
+        fitted = expit(design @ coefficients)
         gradient = design.T @ (fitted - hits) + precision * coefficients
         hessian = (design * np.maximum(fitted * (1 - fitted), 1e-6)[:, None]).T @ design + np.diag(precision)
         step = np.linalg.solve(hessian, gradient)
         coefficients -= np.clip(step, -2.0, 2.0)
         if np.abs(step).max() < 1e-8:
             break
-    return float(_sigmoid(ahead @ coefficients).mean())
+    return float(expit(ahead @ coefficients).mean())
 
 
 def gde_accuracy(of_eval: np.ndarray, of_eval_other: np.ndarray) -> float:
@@ -91,7 +92,3 @@ def confidence_profile(probabilities: np.ndarray) -> dict[str, float]:
 def _nuclear_norm(probabilities: np.ndarray) -> float:
     squares = np.linalg.eigvalsh(probabilities.T @ probabilities)
     return float(np.sqrt(np.maximum(squares, 0.0)).sum())
-
-
-def _sigmoid(z: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(z, -40.0, 40.0)))

@@ -32,7 +32,7 @@ def knn_loo_accuracy(X: np.ndarray, y: np.ndarray, *, k: int = 5) -> float:
     k = min(k, n_rows - 1)
     if k < 1:
         return float("nan")
-    unit = _unit(X)
+    unit = unit_rows(X)
     similarity = unit @ unit.T
     np.fill_diagonal(similarity, -np.inf)
     nearest = np.argpartition(-similarity, k - 1, axis=1)[:, :k]  # (n, k)
@@ -47,8 +47,8 @@ def neighbour_votes(X: np.ndarray, y: np.ndarray, n_classes: int, rows: np.ndarr
     the similarity of the nearest; of `rows` (m, d), or of every labelled row among the others where `rows` is None. n >= 2.
     Cost mnd."""
     centre = X.mean(axis=0, dtype=np.float64)
-    labelled = _unit(X - centre)
-    similarity = (labelled if rows is None else _unit(rows - centre)) @ labelled.T
+    labelled = unit_rows(X - centre)
+    similarity = (labelled if rows is None else unit_rows(rows - centre)) @ labelled.T
     if rows is None:
         np.fill_diagonal(similarity, -np.inf)
     k = min(k, len(X) - (rows is None))
@@ -59,7 +59,8 @@ def neighbour_votes(X: np.ndarray, y: np.ndarray, n_classes: int, rows: np.ndarr
     return votes
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """`rows` (m, d) at length 1; those of length 0 as they are."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(norms > 0, norms, 1)
 
