@@ -6,7 +6,6 @@ stretched, is learnt on tasks that they have not seen; with too few tasks trust 
 an empirical spread. Stored as XGBoost UBJSON beside card.json; nothing is pickled.
 """
 
-import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,24 +15,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xgboost
-from sklearn.isotonic import isotonic_regression
 
 from cluster.storage import CorruptArtefactError, Storage, UserError
-from meta.conformal import MEDIAN, QUANTILES, calibration_factors, group_folds, group_weights, stretch, weighted_quantile
-from meta.curves import METRICS, RATES
+from meta.conformal import MEDIAN, QUANTILES, group_folds, group_weights, stretch, weighted_quantile
+from meta.curves import METRICS
 from meta.design import MIN_GROUPS_TO_STACK, anchor, chosen_inputs, log2_ratio, noise_terms, stack_inputs, tree_inputs
+from meta.near_horizon import SIZE_KNOTS, at_octaves, choose_trust, factors_at, local_factors, nearness
 from meta.observations import FEATURES_VERSION, forecasts
-from meta.stacking import OCTAVE_KNOTS, Stack, shares
+from meta.quantile_curves import bounded, monotone, sorted_quantiles
+from meta.stacking import OCTAVE_KNOTS, Stack
 from meta.view_prior import ViewPrior
 
 SCHEMA = 2
 """Version of the stored form; raised when older cards cannot be read."""
 TREES_FILE, CARD_FILE, VIEW_PRIOR_FILE = "trees.ubj", "card.json", "view_prior.json"
-TRUSTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2)
-SIZE_KNOTS = (6.0, 9.0)
-"""log2 n at which, with each of OCTAVE_KNOTS, intervals are calibrated; linear between."""
-MIN_GROUPS_NEAR = 12
-"""A knot with rows of fewer families is calibrated on all rows."""
 MAX_FOLDS = 5
 N_STACK_FOLDS = 4
 """Parts of the families for the linear stage that the trees learn beside: they must see its errors on tasks it has not seen."""
@@ -109,17 +104,17 @@ class Metamodel:
         for fold in _folds(names, settings.seed):
             noise, spread, stack, booster = _learn(data.rows(~fold), truth[~fold], names[~fold], settings)
             held_out_scale[fold] = np.sqrt(data.noise[fold] @ noise)
-            held_out_spread[fold] = _at_octaves(spread, data.octaves[fold])
+            held_out_spread[fold] = at_octaves(spread, data.octaves[fold])
             held_out[fold] = _standardised_quantiles(stack, booster, data.rows(fold), held_out_scale[fold])
         error_trees, error_spread = (
             truth - data.anchor - held_out_scale * standardised[:, MEDIAN] for standardised in (held_out, held_out_spread)
         )
-        trust = _choose_trust(error_trees, error_spread, data.octaves, names)
+        trust = choose_trust(error_trees, error_spread, data.octaves, names)
         share = np.interp(data.octaves, OCTAVE_KNOTS, trust)[:, None]
         standardised = share * held_out + (1 - share) * held_out_spread
-        raw = _sorted_quantiles(data.anchor, held_out_scale, standardised, metric)
-        raw = _monotone(raw, data.sample, data.octaves, metric)
-        factors, guaranteed = _local_factors(raw, truth, names, data)
+        raw = sorted_quantiles(data.anchor, held_out_scale, standardised, metric)
+        raw = monotone(raw, data.sample, data.octaves, metric)
+        factors, guaranteed = local_factors(raw, truth, names, data.octaves, data.log2_n)
         noise, spread, stack, booster = _learn(data, truth, names, settings)
         card = _card(frame, names, metric, guaranteed)
         return cls(
@@ -148,12 +143,12 @@ class Metamodel:
         share = np.interp(data.octaves, OCTAVE_KNOTS, self.trust)[:, None]
         scale = np.sqrt(data.noise @ np.asarray(self.noise))
         learnt = _standardised_quantiles(self.stack, self.booster, data, scale)
-        standardised = share * learnt + (1 - share) * _at_octaves(np.asarray(self.spread), data.octaves)
-        quantiles = _sorted_quantiles(data.anchor, scale, standardised, self.metric)
-        quantiles = _monotone(quantiles, data.sample, data.octaves, self.metric)
+        standardised = share * learnt + (1 - share) * at_octaves(np.asarray(self.spread), data.octaves)
+        quantiles = sorted_quantiles(data.anchor, scale, standardised, self.metric)
+        quantiles = monotone(quantiles, data.sample, data.octaves, self.metric)
         wider = 1 + WIDER_PER_OCTAVE_OUTSIDE * self._octaves_outside(features)
-        quantiles = stretch(quantiles, _factors_at(self.factors, data) * wider[:, None])
-        return _monotone(_bounded(quantiles, self.metric), data.sample, data.octaves, self.metric)
+        quantiles = stretch(quantiles, factors_at(self.factors, data.octaves, data.log2_n) * wider[:, None])
+        return monotone(bounded(quantiles, self.metric), data.sample, data.octaves, self.metric)
 
     def curve(self, features: Mapping[str, float], horizons: Sequence[int] | np.ndarray) -> np.ndarray:
         """(len(horizons), 5) quantiles of one sample's curve: `features` from `meta.observations.sample_features`, horizons in
@@ -301,7 +296,7 @@ def _learn(
     standardised = error / np.sqrt(data.noise @ noise)
     spread = np.empty((len(OCTAVE_KNOTS), len(QUANTILES)))
     for row, knot in enumerate(OCTAVE_KNOTS):
-        near = weights * np.maximum(_nearness(data.octaves, knot), 1e-3)  # all rows count a little where no row is near
+        near = weights * np.maximum(nearness(data.octaves, knot), 1e-3)  # all rows count a little where no row is near
         spread[row] = [weighted_quantile(standardised, near, level) for level in QUANTILES]
         spread[row] -= (1 - _certainty(standardised, near, names)) * spread[row, MEDIAN]
     corrected = np.empty(len(error))  # by linear stages that have not seen the row's family
@@ -342,91 +337,15 @@ def _certainty(errors: np.ndarray, weights: np.ndarray, names: np.ndarray) -> fl
     return float(max(0.0, 1 - means.var(ddof=1) / len(means) / max(means.mean() ** 2, 1e-12))) if len(means) > 1 else 0.0
 
 
-def _local_factors(
-    quantiles: np.ndarray, truth: np.ndarray, names: np.ndarray, data: _Prepared
-) -> tuple[np.ndarray, np.ndarray]:
-    """(stretch at every knot, one-sided levels (5,) that are guaranteed at all of them): errors of small samples and of far
-    horizons are not those of others in other units."""
-    overall, guaranteed = calibration_factors(quantiles, truth, names)
-    factors = np.tile(overall, (len(OCTAVE_KNOTS), len(SIZE_KNOTS), 1))
-    of_size = shares(data.log2_n, SIZE_KNOTS)
-    for i, octave in enumerate(OCTAVE_KNOTS):
-        for j in range(len(SIZE_KNOTS)):
-            near = _nearness(data.octaves, octave) * of_size[:, j]
-            if len(np.unique(names[near > 0])) >= MIN_GROUPS_NEAR:
-                factors[i, j], here = calibration_factors(quantiles, truth, names, near)
-                guaranteed = np.minimum(guaranteed, here)
-    return factors, guaranteed
-
-
-def _factors_at(factors: np.ndarray, data: _Prepared) -> np.ndarray:
-    """(R, 5) stretch of each row."""
-    return np.einsum("ro,rs,osq->rq", shares(data.octaves, OCTAVE_KNOTS), shares(data.log2_n, SIZE_KNOTS), factors)
-
-
-def _nearness(octaves: np.ndarray, knot: float) -> np.ndarray:
-    """(R,) 1 at the knot, falling to 0 at 1.5 octaves from it."""
-    return np.maximum(1 - np.abs(octaves - knot) / 1.5, 0.0)
-
-
-def _at_octaves(at_knots: np.ndarray, octaves: np.ndarray) -> np.ndarray:
-    """(R, 5) values given at OCTAVE_KNOTS, (len(OCTAVE_KNOTS), 5), interpolated; constant beyond the last."""
-    return shares(octaves, OCTAVE_KNOTS) @ at_knots
-
-
 def _standardised_quantiles(stack: Stack, booster: xgboost.Booster, data: _Prepared, scale: np.ndarray) -> np.ndarray:
     """(R, 5) quantiles of the anchor's error in units of `scale` (R,), by both stages."""
     trees = np.asarray(booster.predict(xgboost.DMatrix(data.inputs.to_numpy())), dtype=np.float64)
     return (stack.predict(*_stack_rows(data)) / scale)[:, None] + trees.reshape(len(scale), len(QUANTILES))
 
 
-def _sorted_quantiles(anchored: np.ndarray, scale: np.ndarray, standardised: np.ndarray, metric: str) -> np.ndarray:
-    return _bounded(np.sort(anchored[:, None] + scale[:, None] * standardised, axis=1), metric)
-
-
-def _bounded(quantiles: np.ndarray, metric: str) -> np.ndarray:
-    return np.clip(quantiles, 0.0, 1.0) if metric in RATES else np.maximum(quantiles, 0.0)
-
-
-def _monotone(quantiles: np.ndarray, sample: np.ndarray, octaves: np.ndarray, metric: str) -> np.ndarray:
-    """Each quantile of each sample projected (least squares) on curves that get no worse with the horizon."""
-    projected = quantiles.copy()
-    order = np.lexsort((octaves, sample))
-    starts = np.flatnonzero(np.r_[True, np.diff(sample[order]) > 0, True])
-    worsens = np.diff(quantiles[order], axis=0) * (1 if metric in RATES else -1) < 0  # (R - 1, 5)
-    for start, stop in itertools.pairwise(starts):
-        rows = order[start:stop]
-        for column in np.flatnonzero(worsens[start : stop - 1].any(axis=0)):
-            projected[rows, column] = isotonic_regression(quantiles[rows, column], increasing=metric in RATES)
-    return projected
-
-
 def _folds(names: np.ndarray, seed: int, n_folds: int = MAX_FOLDS) -> list[np.ndarray]:
     """Masks (R,) of held-out rows: at most `n_folds`, whole groups each."""
     return [np.isin(names, groups) for groups in group_folds(names, n_folds, seed)]
-
-
-def _choose_trust(error_trees: np.ndarray, error_spread: np.ndarray, octaves: np.ndarray, names: np.ndarray) -> np.ndarray:
-    """(len(OCTAVE_KNOTS),) trust near each knot: the most for which the held-out median errs less than without the trees by
-    more than half a standard error over tasks, 0 where none does.
-
-    `error_trees`, `error_spread` (R,): signed errors of the two medians, family left out; a blend's is their blend.
-    """
-    _, index = np.unique(names, return_inverse=True)
-    trust = []
-    for knot in OCTAVE_KNOTS:
-        near = _nearness(octaves, knot)
-        mass = np.bincount(index, near)
-        known = mass > 0
-        best_share, best_gain = 0.0, 0.0
-        for share in TRUSTS:
-            gain = np.abs(error_spread) - np.abs(share * error_trees + (1 - share) * error_spread)
-            of_task = np.bincount(index, near * gain)[known] / mass[known]
-            careful = of_task.mean() - 0.5 * of_task.std(ddof=1) / np.sqrt(len(of_task)) if len(of_task) > 1 else 0.0
-            if careful > best_gain:
-                best_share, best_gain = share, careful
-        trust.append(best_share)
-    return np.array(trust)
 
 
 def _card(frame: pd.DataFrame, names: np.ndarray, metric: str, guaranteed: np.ndarray) -> dict[str, Any]:

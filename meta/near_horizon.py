@@ -1,0 +1,68 @@
+"""What is learnt of held-out forecasts near a horizon and a size: how far the learnt stages are believed, and how far their
+intervals are stretched. Between knots linear, beyond the outermost as there."""
+
+import numpy as np
+
+from meta.conformal import calibration_factors
+from meta.stacking import OCTAVE_KNOTS, shares
+
+TRUSTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2)
+SIZE_KNOTS = (6.0, 9.0)
+"""log2 n at which, with each of OCTAVE_KNOTS, intervals are calibrated; linear between."""
+MIN_GROUPS_NEAR = 12
+"""A knot with rows of fewer families is calibrated on all rows."""
+
+
+def local_factors(
+    quantiles: np.ndarray, truth: np.ndarray, names: np.ndarray, octaves: np.ndarray, log2_n: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(stretch at every knot, one-sided levels (5,) that are guaranteed at all of them): errors of small samples and of far
+    horizons are not those of others in other units."""
+    overall, guaranteed = calibration_factors(quantiles, truth, names)
+    factors = np.tile(overall, (len(OCTAVE_KNOTS), len(SIZE_KNOTS), 1))
+    of_size = shares(log2_n, SIZE_KNOTS)
+    for i, octave in enumerate(OCTAVE_KNOTS):
+        for j in range(len(SIZE_KNOTS)):
+            near = nearness(octaves, octave) * of_size[:, j]
+            if len(np.unique(names[near > 0])) >= MIN_GROUPS_NEAR:
+                factors[i, j], here = calibration_factors(quantiles, truth, names, near)
+                guaranteed = np.minimum(guaranteed, here)
+    return factors, guaranteed
+
+
+def factors_at(factors: np.ndarray, octaves: np.ndarray, log2_n: np.ndarray) -> np.ndarray:
+    """(R, 5) stretch of each row."""
+    return np.einsum("ro,rs,osq->rq", shares(octaves, OCTAVE_KNOTS), shares(log2_n, SIZE_KNOTS), factors)
+
+
+def nearness(octaves: np.ndarray, knot: float) -> np.ndarray:
+    """(R,) 1 at the knot, falling to 0 at 1.5 octaves from it."""
+    return np.maximum(1 - np.abs(octaves - knot) / 1.5, 0.0)
+
+
+def at_octaves(at_knots: np.ndarray, octaves: np.ndarray) -> np.ndarray:
+    """(R, 5) values given at OCTAVE_KNOTS, (len(OCTAVE_KNOTS), 5), interpolated; constant beyond the last."""
+    return shares(octaves, OCTAVE_KNOTS) @ at_knots
+
+
+def choose_trust(error_trees: np.ndarray, error_spread: np.ndarray, octaves: np.ndarray, names: np.ndarray) -> np.ndarray:
+    """(len(OCTAVE_KNOTS),) trust near each knot: the most for which the held-out median errs less than without the trees by
+    more than half a standard error over tasks, 0 where none does.
+
+    `error_trees`, `error_spread` (R,): signed errors of the two medians, family left out; a blend's is their blend.
+    """
+    _, index = np.unique(names, return_inverse=True)
+    trust = []
+    for knot in OCTAVE_KNOTS:
+        near = nearness(octaves, knot)
+        mass = np.bincount(index, near)
+        known = mass > 0
+        best_share, best_gain = 0.0, 0.0
+        for share in TRUSTS:
+            gain = np.abs(error_spread) - np.abs(share * error_trees + (1 - share) * error_spread)
+            of_task = np.bincount(index, near * gain)[known] / mass[known]
+            careful = of_task.mean() - 0.5 * of_task.std(ddof=1) / np.sqrt(len(of_task)) if len(of_task) > 1 else 0.0
+            if careful > best_gain:
+                best_share, best_gain = share, careful
+        trust.append(best_share)
+    return np.array(trust)

@@ -1,0 +1,29 @@
+"""Quantiles of a metric along the horizon: in order, within the metric's range, and never worse with more labels."""
+
+import itertools
+
+import numpy as np
+from sklearn.isotonic import isotonic_regression
+
+from meta.curves import RATES
+
+
+def sorted_quantiles(anchored: np.ndarray, scale: np.ndarray, standardised: np.ndarray, metric: str) -> np.ndarray:
+    return bounded(np.sort(anchored[:, None] + scale[:, None] * standardised, axis=1), metric)
+
+
+def bounded(quantiles: np.ndarray, metric: str) -> np.ndarray:
+    return np.clip(quantiles, 0.0, 1.0) if metric in RATES else np.maximum(quantiles, 0.0)
+
+
+def monotone(quantiles: np.ndarray, sample: np.ndarray, octaves: np.ndarray, metric: str) -> np.ndarray:
+    """Each quantile of each sample projected (least squares) on curves that get no worse with the horizon."""
+    projected = quantiles.copy()
+    order = np.lexsort((octaves, sample))
+    starts = np.flatnonzero(np.r_[True, np.diff(sample[order]) > 0, True])
+    worsens = np.diff(quantiles[order], axis=0) * (1 if metric in RATES else -1) < 0  # (R - 1, 5)
+    for start, stop in itertools.pairwise(starts):
+        rows = order[start:stop]
+        for column in np.flatnonzero(worsens[start : stop - 1].any(axis=0)):
+            projected[rows, column] = isotonic_regression(quantiles[rows, column], increasing=metric in RATES)
+    return projected
