@@ -125,7 +125,6 @@ def _embedded(n_cpus: int, log_path: Path | None) -> Iterator[None]:
     try:
         with environment(_EMBEDDED_ENV | {"RAY_AUTH_TOKEN": _TOKEN, _EMBEDDED_MARK: str(os.getpid())}):
             compat.read_authentication_again()
-            stack = contextlib.ExitStack()
             try:
                 imports = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # workers import what this process can
                 with compat.embedded_node(), environment(imports), _stderr_into(log_path):
@@ -138,13 +137,14 @@ def _embedded(n_cpus: int, log_path: Path | None) -> Iterator[None]:
                         log_to_driver=False,
                         _temp_dir=str(folder),
                     )
-                stop_watching = stack.enter_context(ending_with(compat.raylet_process()))
-                stack.callback(ray.shutdown)
-                stack.callback(stop_watching.set)
-                yield
+                with ending_with(compat.raylet_process()) as on_purpose:
+                    try:
+                        yield
+                    finally:
+                        on_purpose.set()
+                        ray.shutdown()
             finally:
-                stack.close()
-                ray.shutdown()
+                ray.shutdown()  # what of it had started before ray.init failed
         compat.read_authentication_again()
     finally:
         _keep_worker_logs(folder, log_path)
