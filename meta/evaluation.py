@@ -5,7 +5,7 @@ Every mean weights tasks equally. Points are hundredths of the metric. Baselines
 the static choice of a view) take them from the fold's training part only.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,8 @@ import pandas as pd
 from meta.conformal import group_folds, interval
 from meta.curves import FORECASTS, RATES, from_loss
 from meta.design import TRUTH_COLUMNS, anchor
-from meta.metamodel import Metamodel, TreeSettings
+from meta.fitting import FitSettings
+from meta.metamodel import Metamodel
 from meta.observations import forecasts, with_horizons
 
 VIEW = ["encoder_fingerprint", "layer", "pooling"]
@@ -29,13 +30,15 @@ REQUIRED_AT = (4, 16)
 MAX_FOLDS = 12
 """With more families than this, several are left out together: each fold learns from nearly all tasks all the same."""
 
+Settings = FitSettings | Mapping[tuple[str, ...], FitSettings] | None
+
 
 def leave_task_out(
     frame: pd.DataFrame,
     *,
     metric: str = "accuracy",
     by: str = "task_family",
-    settings: TreeSettings | None = None,
+    settings: Settings = None,
     fold_map: Callable[..., Iterable[Any]] = map,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -49,7 +52,7 @@ def held_out_predictions(
     *,
     metric: str = "accuracy",
     by: str = "task_family",
-    settings: TreeSettings | None = None,
+    settings: Settings = None,
     fold_map: Callable[..., Iterable[Any]] = map,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
@@ -57,10 +60,10 @@ def held_out_predictions(
 
     `frame` is `meta.observations.observation_table`'s. Returns the sample's columns and `horizon`, `factor`, `q05` .. `q95`,
     each baseline, `static` (mean truth of the view at n on the other tasks) and `truth` (NaN where not measured).
-    Up to `MAX_FOLDS` values of `by` are left out one by one, more in so many groups. `fold_map` maps `predict_fold` over folds
-    in any order (`map`, or a pool's), so folds can run in parallel.
+    `settings` are those of every fit, or of each fold's, by the names left out, sorted (`meta.tuning.chosen_settings`).
+    `fold_map` maps `predict_fold` over folds in any order (`map`, or a pool's), so folds can run in parallel.
     """
-    folds = [frozenset(names) for names in group_folds(frame[by].to_numpy(dtype=str), MAX_FOLDS)]
+    folds = evaluation_folds(frame, by)
     parts = []
     for part in fold_map(partial(predict_fold, frame=frame, metric=metric, by=by, settings=settings), folds):
         parts.append(part)
@@ -69,13 +72,18 @@ def held_out_predictions(
     return pd.concat(parts, ignore_index=True).sort_values([*SAMPLE, "factor"], ignore_index=True)
 
 
+def evaluation_folds(frame: pd.DataFrame, by: str = "task_family") -> list[tuple[str, ...]]:
+    """The values of `by` that are left out together, sorted: each alone up to `MAX_FOLDS` of them, more in so many groups."""
+    return [tuple(sorted(map(str, names))) for names in group_folds(frame[by].to_numpy(dtype=str), MAX_FOLDS)]
+
+
 def predict_fold(
-    fold: Collection[str], *, frame: pd.DataFrame, metric: str, by: str, settings: TreeSettings | None = None
+    fold: tuple[str, ...], *, frame: pd.DataFrame, metric: str, by: str, settings: Settings = None
 ) -> pd.DataFrame:
     """The rows of one fold of `held_out_predictions`: fit on the rows whose `by` is not in `fold`, predict the others."""
     inside = frame[by].astype(str).isin(fold).to_numpy()
     rest, ours = frame[~inside], frame[inside]
-    model = Metamodel.fit(rest, metric=metric, settings=settings)
+    model = Metamodel.fit(rest, metric=metric, settings=settings[fold] if isinstance(settings, Mapping) else settings)
     samples = ours.drop_duplicates(SAMPLE).drop(columns=list(TRUTH_COLUMNS))
     grid = with_horizons(samples, FACTORS)
     grid["factor"] = grid["horizon"]

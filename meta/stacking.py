@@ -21,8 +21,6 @@ SIZE_KNOTS = (5.0, 6.0, 7.0, 8.0, 9.0, 10.0)
 """log2 n"""
 SIZE_WIDTH, OCTAVE_WIDTH = 1.0, 0.5
 """Standard deviations, in octaves, of how far a row counts for a knot."""
-PENALTY_TASKS = 4.0
-"""Prior weight of "no correction", in task families: few of them are believed little."""
 MAX_DEVIATIONS = 4.0
 """Inputs further from their mean than so many standard deviations count as so many."""
 
@@ -40,10 +38,17 @@ class Stack:
 
     @classmethod
     def fit(
-        cls, inputs: pd.DataFrame, octaves: np.ndarray, log2_n: np.ndarray, error: np.ndarray, groups: np.ndarray
+        cls,
+        inputs: pd.DataFrame,
+        octaves: np.ndarray,
+        log2_n: np.ndarray,
+        error: np.ndarray,
+        groups: np.ndarray,
+        *,
+        penalty_tasks: float = 4.0,
     ) -> "Stack":
         """Learn what the anchor misses, `error` (R,), from `inputs` (R, F); rows of one of `groups` (R,) count together as much
-        as those of any other."""
+        as those of any other, "no correction" as much as `penalty_tasks` of them."""
         weights = group_weights(groups)
         values = inputs.to_numpy(dtype=np.float64)
         known = np.where(np.isfinite(values), weights[:, None], 0.0)
@@ -52,7 +57,7 @@ class Stack:
         spread = np.sqrt((known * (filled - centre) ** 2).sum(axis=0) / np.maximum(known.sum(axis=0), 1e-12))
         scale = np.where(spread > 1e-9, spread, np.inf)  # what never varies says nothing
         design = _design(values, centre, scale)
-        penalty = np.full(design.shape[1], PENALTY_TASKS / len(np.unique(groups)))
+        penalty = np.full(design.shape[1], penalty_tasks / len(np.unique(groups)))
         coefficients = np.zeros((len(OCTAVE_KNOTS), len(SIZE_KNOTS), design.shape[1]))
         for i, octave in enumerate(OCTAVE_KNOTS):
             ahead = np.exp(-0.5 * ((octaves - octave) / OCTAVE_WIDTH) ** 2)

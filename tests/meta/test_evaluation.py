@@ -7,9 +7,9 @@ from synthetic_observations import observations
 
 from meta import evaluation
 from meta.evaluation import BASELINES, QUANTILE_COLUMNS, evaluation_tables, held_out_predictions, leave_task_out
-from meta.metamodel import TreeSettings
+from meta.fitting import FitSettings
 
-QUICK = TreeSettings(n_rounds=5)
+QUICK = FitSettings(n_rounds=5)
 
 
 @pytest.fixture(scope="module")
