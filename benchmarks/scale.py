@@ -29,7 +29,8 @@ PROBES_PER_SECOND = 1000
 """What a core fits (benchmarks.sweep)."""
 N_NODES = (1, 2, 4)
 N_TRIALS = (1_000, 10_000)
-PIECES_PER_SLOT = 24
+PIECES_PER_SLOT = 15
+"""A sweep is cut into no more batches than fit one wave of Tune (probes.sweep_cost); so are 64 slots' pieces."""
 
 
 def main() -> None:

@@ -30,10 +30,13 @@ BYTES_PER_ROW = 28
 """One row of the result table, compressed."""
 BYTES_PER_BLOCK = 12_000
 """A file's schema, statistics and checksums."""
-MAX_BATCH_SECONDS, MIN_BATCH_SECONDS = 10.0, 1.0
+MAX_BATCH_SECONDS = 10.0
 """A batch is one piece of work for a worker: long enough to drown the tens of milliseconds that handing it over takes."""
-MAX_BATCHES = 1000
-"""A sweep of more work than so many batches of `MAX_BATCH_SECONDS` gets longer ones: what hands them out remembers each."""
+SHORTEST_SHARE = 1 / 8
+"""The last batches are so much shorter than the first, that the workers end together."""
+MAX_FULL_BATCHES = 450
+"""A sweep of more work than so many batches of `MAX_BATCH_SECONDS` gets longer ones. With the shorter ones at the end these are
+at most a thousand: one wave of `cluster.tune`, whose workers are not started anew in the middle."""
 WORKER_SECONDS = 60.0
 """A worker is worth its start when so much is left for it: a sweep is cut for the workers that this makes, whether they are
 there or not, for a cluster grows with the batches that wait."""
@@ -48,18 +51,18 @@ def predict_cost(blocks: Sequence[Mapping[str, Any]]) -> tuple[float, int]:
 
 
 def batch_blocks(blocks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Planned blocks, in their order, as batches `{"blocks": [...]}` for `run_blocks`: each of about `MAX_BATCH_SECONDS` (of a
-    thousandth of a very large sweep), and shorter towards the end. A block is never cut."""
+    """Planned blocks, in their order, as batches `{"blocks": [...]}` for `run_blocks`: each of about `MAX_BATCH_SECONDS` (of
+    1/450 of a very large sweep), and shorter towards the end. A block is never cut."""
     seconds = [block_seconds(block) for block in blocks]
     left = sum(seconds)
-    longest = max(MAX_BATCH_SECONDS, left / MAX_BATCHES)
+    longest = max(MAX_BATCH_SECONDS, left / MAX_FULL_BATCHES)
     least = 2 * min(max(left / WORKER_SECONDS, MIN_WORKERS), MAX_WORKERS)
     batches: list[dict[str, Any]] = []
     filled = 0.0
     wanted = 0.0
     for block, cost in zip(blocks, seconds, strict=True):
         if not batches or filled + cost / 2 > wanted:
-            wanted = min(max(left / least, MIN_BATCH_SECONDS), longest)
+            wanted = min(max(left / least, SHORTEST_SHARE * longest), longest)
             batches.append({"blocks": []})
             filled = 0.0
         batches[-1]["blocks"].append(block)

@@ -311,12 +311,20 @@ def test_a_sweep_is_cut_for_the_workers_that_it_is_worth(monkeypatch):
         batches = batch_blocks([{"seconds": seconds}] * n_blocks)
         return [sum(block["seconds"] for block in batch["blocks"]) for batch in batches]
 
-    small, middle, large = batch_seconds(400, 0.5), batch_seconds(4000, 1.0), batch_seconds(100_000, 10.0)
+    small, middle, large = batch_seconds(400, 0.5), batch_seconds(4000, 1.0), batch_seconds(200_000, 10.0)
     assert max(small) == 10 and small[-1] <= 1.5
     n_workers = 4000 / 60
     assert sum(seconds <= 10 for seconds in middle) == len(middle)
     assert sum(middle[-int(n_workers) :]) / n_workers <= 3, "the last batch of each worker is short"
-    assert max(large) == 1000 and len(large) < 3000
+    assert max(large) == pytest.approx(2e6 / 450, rel=0.01)
+
+
+@pytest.mark.parametrize("total_seconds", [100, 3000, 4500, 20_000, 1e6])
+def test_a_sweep_of_any_size_fits_one_wave_of_tune(monkeypatch, total_seconds):
+    monkeypatch.setattr(sweep_cost, "block_seconds", lambda block: block["seconds"])
+    n_blocks = 20_000
+    batches = batch_blocks([{"seconds": total_seconds / n_blocks}] * n_blocks)
+    assert len(batches) <= 1000
 
 
 def test_noisy_and_shifted_subsets_are_probed(arrays, tmp_path):
