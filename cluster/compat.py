@@ -12,15 +12,15 @@
 | `TorchTrainer._create_default_callbacks` names Train's callbacks, one asks a dashboard | test_train: no_cleaner |
 | an `external` node provider may be a function; the fake one has `_create_node_with_resources_and_labels` | test_local |
 | a driver prints what it hears of dead workers by `print_to_stdstream` | test_session: dead_worker |
-| `_global_node.all_processes` holds the raylet's Popen; a raylet ends with its agent | test_session: lost_node |
+| `_global_node.all_processes` holds the raylet's Popen; a raylet ends with an agent of its | test_session: lost_node |
 | `RAY_AIR_NEW_OUTPUT=0` and `verbose=0` silence Tune; the C++ core obeys `RAY_BACKEND_LOG_LEVEL` | test_session: quiet |
 """
 
 import contextlib
 import functools
 import logging
-import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -30,6 +30,9 @@ import ray._private.ray_constants
 import ray._private.utils
 import ray._private.worker
 from ray._raylet import AuthenticationTokenLoader, Config
+
+_AGENTS = ("DashboardAgent", "dashboard/agent.py", "RuntimeEnvAgent", "runtime_env/agent/main.py")
+"""In the command lines of a raylet's agents, after and before they name themselves."""
 
 
 @contextlib.contextmanager
@@ -52,11 +55,19 @@ def embedded_node() -> Iterator[None]:
         yield
 
 
-def raylet_process() -> "subprocess.Popen[bytes] | None":
-    """The node process of the Ray that this process started; None if it started none."""
+def node_pids() -> list[int]:
+    """The processes that the Ray which this process started cannot lose: its raylet, then (on Linux) the raylet's two agents.
+    Empty if it started none."""
     node = ray._private.worker._global_node
     processes = node.all_processes.get(ray._private.ray_constants.PROCESS_TYPE_RAYLET, []) if node is not None else []
-    return processes[0].process if processes else None
+    found = [info.process.pid for info in processes]
+    for raylet in list(found):
+        with contextlib.suppress(OSError):
+            for child in Path(f"/proc/{raylet}/task/{raylet}/children").read_text().split():
+                command = Path(f"/proc/{child}/cmdline").read_text(errors="replace")
+                if any(agent in command for agent in _AGENTS):
+                    found.append(int(child))
+    return found
 
 
 @contextlib.contextmanager

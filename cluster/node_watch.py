@@ -1,16 +1,16 @@
 """A process whose embedded Ray has lost its node ends, instead of waiting for it for ever.
 
-The raylet ends when it is killed for memory, and when its agent is. Ray then waits: Tune asks for resources again and again and
-nothing ever runs. Everything that was finished is on storage, so the remedy is the same command once more.
+A raylet ends when it is killed for memory, and when one of its agents is. Ray then waits: Tune asks for resources again and
+again and nothing ever runs. Everything that was finished is on storage, so the remedy is the same command once more.
 """
 
 import contextlib
 import os
+import select
 import signal
-import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 GRACE_S = 20.0
 """For tidying up before the process is ended on the spot."""
@@ -18,14 +18,14 @@ EXIT_CODE = 128 + signal.SIGTERM
 
 
 @contextlib.contextmanager
-def ending_with(node: "subprocess.Popen[bytes] | None") -> Iterator[threading.Event]:
-    """Within the block this process gets SIGTERM when the process `node` ends, and one line on standard error says why. Yields
-    an event to set before `node` is stopped on purpose."""
+def ending_with(pids: Sequence[int]) -> Iterator[threading.Event]:
+    """Within the block this process gets SIGTERM when one of the processes `pids` ends (the first is its own child; the others
+    are watched where the system can, on Linux), and one line on standard error says why. Yields an event to set before they
+    are stopped on purpose."""
     on_purpose, left = threading.Event(), threading.Event()
 
     def watch() -> None:
-        with contextlib.suppress(ChildProcessError):  # somebody else has waited for it
-            os.waitid(os.P_PID, node.pid, os.WEXITED | os.WNOWAIT)  # at once: Ray's core may end this process soon after
+        _wait_for_any(pids)  # at once: Ray's core may end this process, without a word, soon after its raylet
         if on_purpose.is_set():
             return
         print(
@@ -37,10 +37,25 @@ def ending_with(node: "subprocess.Popen[bytes] | None") -> Iterator[threading.Ev
         if not left.wait(GRACE_S):
             os._exit(EXIT_CODE)
 
-    if node is not None:
+    if pids:
         threading.Thread(target=watch, name="node watch", daemon=True).start()
     try:
         yield on_purpose
     finally:
         on_purpose.set()
         left.set()
+
+
+def _wait_for_any(pids: Sequence[int]) -> None:
+    """Until one of them has ended."""
+    if not hasattr(os, "pidfd_open"):
+        with contextlib.suppress(ChildProcessError):  # somebody else has waited for it
+            os.waitid(os.P_PID, pids[0], os.WEXITED | os.WNOWAIT)
+        return
+    with contextlib.ExitStack() as stack, contextlib.suppress(ProcessLookupError):  # one that is gone already
+        poll = select.poll()
+        for pid in pids:
+            descriptor = os.pidfd_open(pid)
+            stack.callback(os.close, descriptor)
+            poll.register(descriptor, select.POLLIN)
+        poll.poll()

@@ -137,7 +137,7 @@ def _embedded(n_cpus: int, log_path: Path | None) -> Iterator[None]:
                         log_to_driver=False,
                         _temp_dir=str(folder),
                     )
-                with ending_with(compat.raylet_process()) as on_purpose:
+                with ending_with(compat.node_pids()) as on_purpose:
                     try:
                         yield
                     finally:

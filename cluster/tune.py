@@ -9,6 +9,7 @@ them. `ray.autoscaler.sdk.request_resources` would do it too, but a cluster has 
 overwrite each other's, and it outlives a driver that is killed, so that nodes would stay for nobody.
 """
 
+import gc
 import json
 import math
 import tempfile
@@ -34,7 +35,7 @@ _NEVER_S = 10**9
 _OUTCOME, _SCORE = "outcome", "score"  # what a trial reports to Tune: JSON, and the metric of a search
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one configuration: a result, or the error of its last try."""
 
@@ -68,6 +69,7 @@ def fan_out(
     outcomes: list[Outcome] = []
     for start in range(0, len(configs), MAX_TRIALS):
         outcomes += _wave(run, configs[start : start + MAX_TRIALS], name, cpus, max_failures, on_done)
+        gc.collect()  # Tune's trials are in cycles: the next wave would be built beside the last one's
     return outcomes
 
 

@@ -49,6 +49,8 @@ class Prepared:
     noise: np.ndarray
     octaves: np.ndarray
     log2_n: np.ndarray
+    shift: np.ndarray
+    """(R,) how well a classifier tells labelled from evaluation rows (area under the curve, 0.5 where nobody asked)."""
     sample: np.ndarray
     """(R,) int64: rows of one sample (all horizons) share a number."""
 
@@ -65,6 +67,7 @@ class Prepared:
             noise_terms(frame, anchored, metric),
             log2_ratio(frame),
             np.log2(frame["n_train"].to_numpy(dtype=np.float64)),
+            frame["shift_domain_auc"].fillna(0.5).to_numpy(dtype=np.float64),
             sample,
         )
 

@@ -22,13 +22,13 @@ from meta.conformal import QUANTILES, stretch
 from meta.curves import METRICS
 from meta.design import log2_ratio
 from meta.fitting import FitSettings, Prepared, cross_fitted, learn, learnable, standardised_quantiles
-from meta.near_horizon import SIZE_KNOTS, at_octaves, factors_at, local_factors
+from meta.near_horizon import KNOTS_SHAPE, at_octaves, factors_at, local_factors
 from meta.observations import FEATURES_VERSION
 from meta.quantile_curves import bounded, monotone, sorted_quantiles
 from meta.stacking import OCTAVE_KNOTS, Stack
 from meta.view_prior import ViewPrior
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the stored form; raised when older cards cannot be read."""
 TREES_FILE, CARD_FILE, VIEW_PRIOR_FILE = "trees.ubj", "card.json", "view_prior.json"
 WIDER_PER_OCTAVE_OUTSIDE = 0.25
@@ -52,7 +52,7 @@ class Metamodel:
     trust: tuple[float, ...]
     """Share of the trees' word against `spread`, at OCTAVE_KNOTS."""
     factors: np.ndarray
-    """(len(OCTAVE_KNOTS), len(SIZE_KNOTS), 5) conformal stretch at QUANTILES."""
+    """(*meta.near_horizon.KNOTS_SHAPE, 5) conformal stretch at QUANTILES."""
     card: dict[str, Any] = field(default_factory=dict)
     """Where it comes from: tasks, encoders, ranges, guaranteed levels, honest scores."""
     view_prior: ViewPrior | None = None
@@ -75,7 +75,7 @@ class Metamodel:
         data, truth, names = learnable(frame, metric, groups)
         settings = settings or FitSettings()
         raw, trust = cross_fitted(data, truth, names, metric, settings)
-        factors, guaranteed = local_factors(raw, truth, names, data.octaves, data.log2_n)
+        factors, guaranteed = local_factors(raw, truth, names, data.octaves, data.log2_n, data.shift)
         noise, spread, stack, booster = learn(data, truth, names, settings)
         return cls(
             metric,
@@ -107,7 +107,7 @@ class Metamodel:
         quantiles = sorted_quantiles(data.anchor, scale, standardised, self.metric)
         quantiles = monotone(quantiles, data.sample, data.octaves, self.metric)
         wider = 1 + WIDER_PER_OCTAVE_OUTSIDE * self._octaves_outside(features)
-        quantiles = stretch(quantiles, factors_at(self.factors, data.octaves, data.log2_n) * wider[:, None])
+        quantiles = stretch(quantiles, factors_at(self.factors, data.octaves, data.log2_n, data.shift) * wider[:, None])
         return monotone(bounded(quantiles, self.metric), data.sample, data.octaves, self.metric)
 
     def curve(self, features: Mapping[str, float], horizons: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -191,7 +191,7 @@ def _check_stored(stored: Mapping[str, Any], n_features: int) -> None:
         "noise": (3,),
         "spread": (len(OCTAVE_KNOTS), len(QUANTILES)),
         "trust": (len(OCTAVE_KNOTS),),
-        "factors": (len(OCTAVE_KNOTS), len(SIZE_KNOTS), len(QUANTILES)),
+        "factors": (*KNOTS_SHAPE, len(QUANTILES)),
     }
     for name, shape in shapes.items():
         values = np.array(stored[name], dtype=np.float64)

@@ -1,5 +1,5 @@
-"""What is learnt of held-out forecasts near a horizon and a size: how far the learnt stages are believed, and how far their
-intervals are stretched. Between knots linear, beyond the outermost as there."""
+"""What is learnt of held-out forecasts near a horizon, a size and a shift: how far the learnt stages are believed, and how far
+their intervals are stretched. Between knots linear, beyond the outermost as there."""
 
 import numpy as np
 
@@ -9,30 +9,39 @@ from meta.stacking import OCTAVE_KNOTS, shares
 TRUSTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2)
 SIZE_KNOTS = (6.0, 9.0)
 """log2 n at which, with each of OCTAVE_KNOTS, intervals are calibrated; linear between."""
+SHIFT_KNOTS = (0.5, 0.75)
+"""Area under the curve of the classifier that tells labelled from evaluation rows, of which the same holds: where it can, the
+truth is further from any forecast than where it cannot, and one width for both is too wide here and too narrow there."""
+KNOTS_SHAPE = (len(OCTAVE_KNOTS), len(SIZE_KNOTS), len(SHIFT_KNOTS))
 MIN_GROUPS_NEAR = 12
 """A knot with rows of fewer families is calibrated on all rows."""
 
 
 def local_factors(
-    quantiles: np.ndarray, truth: np.ndarray, names: np.ndarray, octaves: np.ndarray, log2_n: np.ndarray
+    quantiles: np.ndarray,
+    truth: np.ndarray,
+    names: np.ndarray,
+    octaves: np.ndarray,
+    log2_n: np.ndarray,
+    shift: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(stretch at every knot, one-sided levels (5,) that are guaranteed at all of them): errors of small samples and of far
-    horizons are not those of others in other units."""
+    """(stretch at every knot, one-sided levels (5,) that are guaranteed at all of them): errors of small samples, of far
+    horizons and of shifted rows are not those of others in other units."""
     overall, guaranteed = calibration_factors(quantiles, truth, names)
-    factors = np.tile(overall, (len(OCTAVE_KNOTS), len(SIZE_KNOTS), 1))
-    of_size = shares(log2_n, SIZE_KNOTS)
-    for i, octave in enumerate(OCTAVE_KNOTS):
-        for j in range(len(SIZE_KNOTS)):
-            near = nearness(octaves, octave) * of_size[:, j]
-            if len(np.unique(names[near > 0])) >= MIN_GROUPS_NEAR:
-                factors[i, j], here = calibration_factors(quantiles, truth, names, near)
-                guaranteed = np.minimum(guaranteed, here)
+    factors = np.tile(overall, (*KNOTS_SHAPE, 1))
+    of_size, of_shift = shares(log2_n, SIZE_KNOTS), shares(shift, SHIFT_KNOTS)
+    for i, j, k in np.ndindex(*KNOTS_SHAPE):
+        near = nearness(octaves, OCTAVE_KNOTS[i]) * of_size[:, j] * of_shift[:, k]
+        if len(np.unique(names[near > 0])) >= MIN_GROUPS_NEAR:
+            factors[i, j, k], here = calibration_factors(quantiles, truth, names, near)
+            guaranteed = np.minimum(guaranteed, here)
     return factors, guaranteed
 
 
-def factors_at(factors: np.ndarray, octaves: np.ndarray, log2_n: np.ndarray) -> np.ndarray:
+def factors_at(factors: np.ndarray, octaves: np.ndarray, log2_n: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """(R, 5) stretch of each row."""
-    return np.einsum("ro,rs,osq->rq", shares(octaves, OCTAVE_KNOTS), shares(log2_n, SIZE_KNOTS), factors)
+    places = shares(octaves, OCTAVE_KNOTS), shares(log2_n, SIZE_KNOTS), shares(shift, SHIFT_KNOTS)
+    return np.einsum("ro,rs,rh,oshq->rq", *places, factors)
 
 
 def nearness(octaves: np.ndarray, knot: float) -> np.ndarray:

@@ -185,12 +185,12 @@ print("not reached")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", ["raylet/raylet", "DashboardAgent"])
+@pytest.mark.parametrize("victim", ["raylet/raylet", "DashboardAgent", "RuntimeEnvAgent"])
 def test_a_lost_node_ends_the_command_instead_of_holding_it_for_ever(tmp_path: Path, victim: str) -> None:
     driver = run_driver(LOST_NODE.replace("sys.argv[-1]", repr(victim)), tmp_path)
     stdout, stderr = driver.communicate(timeout=240)
     assert driver.returncode in (1, 128 + signal.SIGTERM) and stdout == "", stderr
-    if driver.returncode == 1:  # Ray's core was the faster: it ends the process on the spot, without a word
+    if driver.returncode == 1 and victim == "raylet/raylet":  # Ray's core was the faster: it ends the process without a word
         assert "Traceback" not in stderr
     else:
         assert "give the same command again" in stderr.splitlines()[0]
