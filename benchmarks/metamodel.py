@@ -1,14 +1,16 @@
 """Forecasts, intervals and choices of the metamodel on public tasks, whole task families left out.
 
-    python -m benchmarks.metamodel --study FOLDER [--workers 2] [--ship meta/shipped]
+    python -m benchmarks.metamodel --study FOLDER [--metric accuracy] [--workers 2] [--tune] [--ship meta/shipped]
 
 `--study` is the folder of `python -m benchmarks.metamodel_study`; what is missing there is made first. Everything that learns
-is fitted inside the fold. One observation is one drawn sample; the truth is the mean of 10 draws on the task's test rows. Means
-weigh tasks equally; intervals of the errors are a bootstrap over task families. `--ship` fits the metamodel of all tasks and
-puts it, with these tables, in a folder.
+is fitted inside the fold; with `--tune` the hyperparameters are chosen there, too (`meta.tuning`, by Ray Tune). One observation
+is one drawn sample; the truth is the mean of 10 draws on the task's test rows. Means weigh tasks equally; intervals of the
+errors are a bootstrap over task families. `--ship` fits the metric's metamodel of all tasks and puts it, with these tables and
+the observations of all metrics, in a folder.
 """
 
 import argparse
+import dataclasses
 import json
 import shutil
 from collections.abc import Mapping
@@ -18,15 +20,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.metamodel_study import DATA, INDEX_FILE, MINILM, run, task_names
+from cluster.session import session
 from cluster.storage import Storage
-from meta.curves import FORECASTS
-from meta.evaluation import evaluation_tables, held_out_predictions
+from cluster.tune import fan_out
+from meta.curves import FORECASTS, METRICS
+from meta.evaluation import Settings, evaluation_folds, evaluation_tables, held_out_predictions
+from meta.fitting import FitSettings
 from meta.metamodel import Metamodel
 from meta.observations import observation_table
+from meta.shipped_observations import FILE, join_metrics, of_metric, write_observations
+from meta.tuning import chosen_settings, plan_tuning, run_tuning
 from meta.view_prior import ViewPrior, short_reference, space_truths
 from probes.sweep import load_results
 
@@ -43,13 +51,14 @@ ANCHORED, ALL = "anchor tasks, MiniLM's last layer", "all tasks and views"
 N_BOOTSTRAP = 1000
 
 
-def observations(storage: Storage, index: Mapping[str, Any]) -> pd.DataFrame:
+def observations(storage: Storage, index: Mapping[str, Any], metric: str = "accuracy") -> pd.DataFrame:
     """Observations of the sweeps `forecast`, `official` and `shifted` with their truth, the sweep's name in `sweep`."""
     names = task_names(index)
     frames = []
     for sweep in ("forecast", "official", "shifted"):
         results = load_results(storage, index[sweep]["probes"])
-        frame = observation_table(storage, results, keys=list(dict.fromkeys(index[sweep]["observations"])))
+        keys = list(dict.fromkeys(index[sweep]["observations"]))
+        frame = observation_table(storage, results, metric=metric, keys=keys)
         frame["task"] = frame["task_fingerprint"].map(lambda key: names[key][0])
         frame["task_family"] = frame["task_fingerprint"].map(lambda key: names[key][1])
         frames.append(frame[frame["subset"].isin(SUBSETS)].assign(sweep=sweep))
@@ -65,12 +74,38 @@ def observations(storage: Storage, index: Mapping[str, Any]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def held_out(frame: pd.DataFrame, n_workers: int, console: Console) -> pd.DataFrame:
+def tuned(frame: pd.DataFrame, storage: Storage, metric: str, console: Console) -> dict[tuple[str, ...], FitSettings]:
+    """The best settings for every fold, `()` being the fit on all tasks, each chosen without the fold's families."""
+    key = f"tuning/frame-{metric}.parquet"
+    storage.write_table(key, pa.Table.from_pandas(frame.drop(columns=["sweep", "anchored"]), preserve_index=False))
+    pieces = plan_tuning(storage, key, [*evaluation_folds(frame), ()], metric=metric)
+    with session():
+        outcomes = fan_out(run_tuning, pieces, name="tuning")
+    losses = [outcome.result["loss"] for outcome in outcomes if outcome.result is not None]
+    assert len(losses) == len(pieces), next(outcome.error for outcome in outcomes if outcome.error)
+    table = pd.DataFrame({"loss": losses, "candidate": [shown(piece["settings"]) for piece in pieces]})
+    table["fold"] = [", ".join(piece["fold"])[:40] or "none left out" for piece in pieces]
+    by_candidate = table.pivot(index="candidate", columns="fold", values="loss")
+    show(console, "Pinball loss within folds, points", {name: row.to_dict() for name, row in by_candidate.iterrows()}, 3)
+    return {fold: settings for fold, (settings, _) in chosen_settings(pieces, losses).items()}
+
+
+def shown(settings: Mapping[str, Any]) -> str:
+    """What of a candidate's settings is not the default."""
+    default = dataclasses.asdict(FitSettings())
+    return ", ".join(f"{name}={value}" for name, value in settings.items() if value != default[name]) or "default"
+
+
+def held_out(
+    frame: pd.DataFrame, n_workers: int, console: Console, metric: str = "accuracy", settings: Settings = None
+) -> pd.DataFrame:
     """`meta.evaluation.held_out_predictions` of all observations, folds in `n_workers` processes."""
     known = frame.groupby(["task_fingerprint", "subset"])[["sweep", "anchored"]].first()
     with ProcessPoolExecutor(n_workers) as pool:
         found = held_out_predictions(
             frame.drop(columns=["sweep", "anchored"]),
+            metric=metric,
+            settings=settings,
             fold_map=pool.map,
             progress=lambda done, total: console.print(f"fold {done} of {total}"),
         )
@@ -195,30 +230,55 @@ def show(console: Console, title: str, table: Mapping[str, Mapping[str, float]],
     console.print(printed)
 
 
-def ship(frame: pd.DataFrame, everything: pd.DataFrame, storage: Storage, index: Mapping[str, Any], folder: Path) -> None:
-    """Fit on all observations, and on the sweep of all spaces for the prior of question 4; put both in `folder`."""
-    choice = load_results(storage, index["choice"]["probes"]).to_pandas()
-    model = Metamodel.fit(frame.drop(columns=["sweep", "anchored"]).assign(encoder=frame["encoder"].map(short_reference)))
-    model = model.with_view_prior(ViewPrior.fit(space_truths(choice, task_names(index))))
-    tables = evaluation_tables(everything[everything["sweep"] == "forecast"])
-    key = model.with_evaluation(tables).save(storage, "shipped")
-    shutil.copytree(storage.local_path(key), folder, dirs_exist_ok=True)
+def ship(
+    everything: pd.DataFrame,
+    storage: Storage,
+    index: Mapping[str, Any],
+    metric: str,
+    settings: FitSettings | None,
+    folder: Path,
+) -> None:
+    """Put the observations of all metrics in `folder`, and the metamodel that is fitted on them; that of accuracy has the prior
+    of question 4, from the sweep of all spaces."""
+    frames = {name: observations(storage, index, name).drop(columns=["sweep", "anchored"]) for name in METRICS}
+    joined = join_metrics(frames)
+    joined["encoder"] = joined["encoder"].map(short_reference)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_observations(joined, folder / FILE)
+    model = Metamodel.fit(of_metric(joined, metric), metric=metric, settings=settings)
+    if metric == "accuracy":
+        choice = load_results(storage, index["choice"]["probes"]).to_pandas()
+        model = model.with_view_prior(ViewPrior.fit(space_truths(choice, task_names(index))))
+    tables = evaluation_tables(everything[everything["sweep"] == "forecast"], metric=metric)
+    key = model.with_evaluation(tables).save(storage, f"shipped-{metric}")
+    shutil.copytree(storage.local_path(key), folder / metric, dirs_exist_ok=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", required=True, help="folder of benchmarks.metamodel_study")
     parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--metric", choices=METRICS, default="accuracy")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--tune", action="store_true", help="choose the hyperparameters inside every fold")
     parser.add_argument("--ship", type=Path, help="folder for the metamodel of all tasks")
     options = parser.parse_args()
     console = Console(width=150)
     storage = Storage(options.study)
     index = storage.read_json(INDEX_FILE) if storage.exists(INDEX_FILE) else run(options.data, options.study, None)
-    frame = observations(storage, index)
+    frame = observations(storage, index, options.metric)
     console.print(f"{len(frame)} forecasts, {frame['task'].nunique()} tasks, {frame['task_family'].nunique()} families")
-    everything = held_out(frame, options.workers, console)
+    settings = tuned(frame, storage, options.metric, console) if options.tune else {}
+    everything = held_out(frame, options.workers, console, options.metric, settings or None)
     everything["factor"] = everything["factor"].astype(int)
+    if options.ship:
+        ship(everything, storage, index, options.metric, settings.get(()), options.ship)
+    if options.metric != "accuracy":
+        found = evaluation_tables(everything[everything["sweep"] == "forecast"], metric=options.metric)
+        show(console, f"Mean absolute error, points of {options.metric}", found["mae_points"])
+        show(console, "90 % intervals", found["coverage"]["90"], 3)
+        print(json.dumps({name: found[name] for name in ("mae_points", "coverage", "tasks_covered_80")}))
+        return
     found = tables(everything[everything["truth"].notna()], everything)
     for title, part in found.items():
         if "errors" in part:
@@ -230,8 +290,6 @@ def main() -> None:
     result |= {f"all_{name}": value for name, value in json_keys(found, ALL).items()}
     result |= {f"required_n_within_2x_{k}": found["required n"][k]["metamodel"] for k in found["required n"]}
     result |= {f"not_reachable_{name}": value for name, value in found["not reachable"].items()}
-    if options.ship:
-        ship(frame, everything, storage, index, options.ship)
     print(json.dumps({name: round(value, 4) for name, value in result.items() if value is not None}))
 
 

@@ -108,7 +108,7 @@ def check_and_prepare(
     check_request(metric, target)
     sample, unlabelled, notes = read_samples(train, evaluation, columns, eval_labels=eval_labels)
     prepared = prepare(sample, unlabelled)
-    model, name = load_metamodel(metamodel)
+    model, name = load_metamodel(metamodel, metric)
     check_request(metric, target, model.metric)
     refs = tuple(dict.fromkeys(encoders)) or default_encoders()
     for ref in refs:

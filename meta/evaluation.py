@@ -53,6 +53,7 @@ def held_out_predictions(
     metric: str = "accuracy",
     by: str = "task_family",
     settings: Settings = None,
+    also: pd.DataFrame | None = None,
     fold_map: Callable[..., Iterable[Any]] = map,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
@@ -61,11 +62,13 @@ def held_out_predictions(
     `frame` is `meta.observations.observation_table`'s. Returns the sample's columns and `horizon`, `factor`, `q05` .. `q95`,
     each baseline, `static` (mean truth of the view at n on the other tasks) and `truth` (NaN where not measured).
     `settings` are those of every fit, or of each fold's, by the names left out, sorted (`meta.tuning.chosen_settings`).
+    `also` are observations that every fold learns from beside `frame`'s, where they are not of what it leaves out.
     `fold_map` maps `predict_fold` over folds in any order (`map`, or a pool's), so folds can run in parallel.
     """
     folds = evaluation_folds(frame, by)
     parts = []
-    for part in fold_map(partial(predict_fold, frame=frame, metric=metric, by=by, settings=settings), folds):
+    fold_part = partial(predict_fold, frame=frame, metric=metric, by=by, settings=settings, also=also)
+    for part in fold_map(fold_part, folds):
         parts.append(part)
         if progress is not None:
             progress(len(parts), len(folds))
@@ -78,11 +81,19 @@ def evaluation_folds(frame: pd.DataFrame, by: str = "task_family") -> list[tuple
 
 
 def predict_fold(
-    fold: tuple[str, ...], *, frame: pd.DataFrame, metric: str, by: str, settings: Settings = None
+    fold: tuple[str, ...],
+    *,
+    frame: pd.DataFrame,
+    metric: str,
+    by: str,
+    settings: Settings = None,
+    also: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """The rows of one fold of `held_out_predictions`: fit on the rows whose `by` is not in `fold`, predict the others."""
     inside = frame[by].astype(str).isin(fold).to_numpy()
     rest, ours = frame[~inside], frame[inside]
+    if also is not None:
+        rest = pd.concat([rest, also[~also[by].astype(str).isin(fold)]], ignore_index=True)
     model = Metamodel.fit(rest, metric=metric, settings=settings[fold] if isinstance(settings, Mapping) else settings)
     samples = ours.drop_duplicates(SAMPLE).drop(columns=list(TRUTH_COLUMNS))
     grid = with_horizons(samples, FACTORS)

@@ -1,6 +1,5 @@
 """Which metamodel answers: the user's own, or the one that ships."""
 
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from cluster.storage import MANIFEST, CorruptArtefactError, Storage, UserError
@@ -9,18 +8,21 @@ if TYPE_CHECKING:
     from meta.metamodel import Metamodel
 
 
-def load_metamodel(folder: str | None) -> tuple["Metamodel", str]:
-    """(metamodel, its name): that in `folder` (path or URI), or the one that ships. Raises UserError: none there, of another
-    version, or corrupt."""
+def load_metamodel(folder: str | None, metric: str = "accuracy") -> tuple["Metamodel", str]:
+    """(metamodel, its name): that in `folder` (path or URI), or the one of `metric` that ships. Raises UserError: none there,
+    of another version, or corrupt."""
     from meta.metamodel import Metamodel
+    from meta.shipped_observations import shipped_folder
 
-    place = Storage(folder or str(files("meta") / "shipped")).uri.rstrip("/")  # in full: `.` has a name and a parent, too
+    place = Storage(folder or str(shipped_folder() / metric)).uri.rstrip("/")  # in full: `.` has a name and a parent, too
     parent, _, name = place.rpartition("/")
     try:
         storage = Storage("/" if place.startswith("/") and not parent else parent)
         if name in ("", ".", "..") or not storage.exists(f"{name}/card.json"):
             if folder is None:
-                raise UserError("no metamodel ships with this build; give one made by `neoberta fit` as --metamodel FOLDER")
+                raise UserError(
+                    f"no metamodel of {metric} ships with this build; give one made by `neoberta fit` as --metamodel FOLDER"
+                )
             raise UserError(f"--metamodel {place or '/'}: no metamodel there; give the folder that `neoberta fit` wrote")
         if storage.exists(f"{name}/{MANIFEST}"):
             storage.verify_folder(name)
