@@ -134,6 +134,9 @@ class EncoderNeed(AnswerPart):
     q05: int | None
     q50: int | None
     q95: int | None
+    n_if_reached: int | None = None
+    """If the target is not met now, and is within reach: the n at which it is (median). Null where more labels make it hardly
+    likelier."""
     p_reached_now: float
     p_reachable: float
     """Probability that the metric at `searched_up_to` rows is at the target or better."""

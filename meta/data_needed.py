@@ -18,6 +18,8 @@ from probes.encoders.base import View
 
 HORIZON_FACTORS = (1.0, 2**0.5, 2.0, 2**1.5, 4.0, 2**2.5, 8.0, 2**3.5, 16.0)
 """Multiples of the present n that a curve is drawn at: half octaves to 16x."""
+MIN_CHANCE = 0.02
+"""A target that more labels make so little likelier has no size of its own."""
 MIN_ROUNDS, MAX_ROUNDS = 3, 5
 """Mahmood et al. 2022: collecting in a few rounds and looking again beats one guess."""
 
@@ -44,10 +46,26 @@ def required_n(sizes: np.ndarray, values: np.ndarray, target: float, metric: str
     return int(np.ceil(n_rows - 1e-6))
 
 
+def n_if_reached(sizes: np.ndarray, reached: np.ndarray) -> float | None:
+    """The median of the required n for those of the possible curves that are below the target now and get there: the size by
+    which the chance of having reached it, `reached` (H,) at `sizes` (H,), has risen half of the way from the first size to the
+    last, linear in log n between. None where it hardly rises: nothing is gained, or all is there.
+
+    A target is asked for because it is believed to be within reach. The median over all curves, those that never get there
+    included, answers another question, and is later: infinite for every target less likely than not.
+    """
+    risen = np.maximum.accumulate(reached) - reached[0]
+    if risen[-1] < MIN_CHANCE:
+        return None
+    return float(2 ** np.interp(risen[-1] / 2, risen, np.log2(np.asarray(sizes, dtype=np.float64))))
+
+
 def encoder_need(encoder: str, view: View, sizes: np.ndarray, curve: np.ndarray, *, target: float, metric: str) -> EncoderNeed:
     """Required labels from the quantile curve (H, 5) of one space."""
     hopeful, cautious = (-1, 0) if metric in RATES else (0, -1)
     low, middle, high = (required_n(sizes, curve[:, column], target, metric) for column in (hopeful, MEDIAN, cautious))
+    reached = np.array([probability_reached(quantiles, target, metric) for quantiles in curve])
+    likely = n_if_reached(sizes, reached)
     if middle is not None:
         status = "reached" if middle == sizes[0] else "reachable"
     else:
@@ -60,8 +78,9 @@ def encoder_need(encoder: str, view: View, sizes: np.ndarray, curve: np.ndarray,
         q05=low,
         q50=middle,
         q95=high,
-        p_reached_now=probability_reached(curve[0], target, metric),
-        p_reachable=probability_reached(curve[-1], target, metric),
+        n_if_reached=None if likely is None else int(np.ceil(likely - 1e-6)),
+        p_reached_now=float(reached[0]),
+        p_reachable=float(reached[-1]),
     )
 
 

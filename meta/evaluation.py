@@ -14,10 +14,12 @@ import pandas as pd
 
 from meta.conformal import group_folds, interval
 from meta.curves import FORECASTS, RATES, from_loss
+from meta.data_needed import n_if_reached
 from meta.design import TRUTH_COLUMNS, anchor
 from meta.fitting import FitSettings
 from meta.metamodel import Metamodel
 from meta.observations import forecasts, with_horizons
+from meta.ranking import probability_reached
 
 VIEW = ["encoder_fingerprint", "layer", "pooling"]
 SAMPLE = ["task_fingerprint", *VIEW, "subset", "n_train", "seed"]
@@ -169,11 +171,14 @@ def _tasks_covered(measured: pd.DataFrame) -> float:
 
 
 def _required_n(held_out: pd.DataFrame, metric: str) -> dict[str, dict[str, float]]:
-    """Share of samples whose required n for the metric truly reached at 4x (16x), not before, is found within a factor 2."""
+    """Share of samples whose required n for the metric truly reached at 4x (16x), not before, is found within a factor 2:
+    by the curve's median, and by what it would be if the target is met at all (`meta.data_needed.n_if_reached`)."""
     sign = 1.0 if metric in RATES else -1.0
     wide = {
         name: held_out.pivot(index=SAMPLE, columns="factor", values=name) * sign for name in ("truth", "q50", "pow2", "pow3")
     }
+    by_level = [held_out.pivot(index=SAMPLE, columns="factor", values=name).to_numpy() for name in QUANTILE_COLUMNS]
+    quantiles, factors = np.stack(by_level, axis=-1), wide["q50"].columns.to_numpy()  # (samples, factors, 5)
     table: dict[str, dict[str, float]] = {}
     for factor in REQUIRED_AT:
         before = [column for column in wide["truth"].columns if column < factor]
@@ -185,11 +190,25 @@ def _required_n(held_out: pd.DataFrame, metric: str) -> dict[str, dict[str, floa
             continue
         tasks = wide["truth"].index.get_level_values("task_fingerprint")[asked]
         table[f"{factor}x"] = {"n_questions": float(asked.sum())}
-        for name, column in (("metamodel", "q50"), ("pow2", "pow2"), ("pow3", "pow3")):
-            found = _first_reached(wide[column].to_numpy()[asked], target.to_numpy()[asked])
-            right = (found >= factor / 2 - 1e-9) & (found <= factor * 2 + 1e-9)
+        goals = target.to_numpy()[asked]
+        found = {
+            name: _first_reached(wide[column].to_numpy()[asked], goals)
+            for name, column in (("metamodel", "q50"), ("pow2", "pow2"), ("pow3", "pow3"))
+        }
+        found["metamodel_if_reached"] = np.array(
+            [_if_reached(factors, curve, sign * goal, metric) for curve, goal in zip(quantiles[asked], goals, strict=True)]
+        )
+        for name, at in found.items():
+            right = (at >= factor / 2 - 1e-9) & (at <= factor * 2 + 1e-9)
             table[f"{factor}x"][name] = float(pd.Series(right * 1.0).groupby(tasks.to_numpy()).mean().mean())
     return table
+
+
+def _if_reached(factors: np.ndarray, quantiles: np.ndarray, target: float, metric: str) -> float:
+    """Factor by `n_if_reached` of the curve (F, 5) at `factors` (F,); inf where there is none."""
+    reached = np.array([probability_reached(row, target, metric) for row in quantiles])
+    found = n_if_reached(factors, reached)
+    return float("inf") if found is None else found
 
 
 def _first_reached(curves: np.ndarray, targets: np.ndarray) -> np.ndarray:

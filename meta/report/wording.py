@@ -149,9 +149,11 @@ def _need(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
     chance = f" (probability {percent(need['p_reachable'])})" if need.get("p_reachable") is not None else ""
     if status == "uncertain":
         is_open = (need.get("p_reachable") or 0) >= OPEN_CHANCE
+        likely = need.get("n_if_reached")
+        about = f" If it can be reached, then with about {count(likely)}." if likely is not None else ""
         return (
             f"{target} is {'uncertain' if is_open else 'unlikely'} with up to {count(limit)} labelled rows{chance}: "
-            f"plan on a lower target or a better encoder."
+            f"plan on a lower target or a better encoder.{about}"
         )
     return f"{target} is not reachable with these encoders and up to {count(limit)} labelled rows{chance}."
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meta.data_needed import default_target, encoder_need, fewest_labels, horizons, labelling_plan, required_n
+from meta.data_needed import default_target, encoder_need, fewest_labels, horizons, labelling_plan, n_if_reached, required_n
 from probes.encoders.base import View
 
 SIZES = horizons(100)
@@ -52,6 +52,30 @@ def test_statuses():
         return encoder_need("e", MEAN, SIZES, power_curve(), target=target, metric="accuracy").status
 
     assert [status(t) for t in (0.79, 0.9, 0.97, 0.999)] == ["reached", "reachable", "uncertain", "not_reachable"]
+
+
+def test_the_size_if_reached_is_where_half_of_the_gain_in_chance_is_made():
+    sizes = np.array([100, 200, 400, 800])
+    assert n_if_reached(sizes, np.array([0.0, 0.1, 0.2, 0.4])) == pytest.approx(400)
+    assert n_if_reached(sizes, np.array([0.2, 0.4, 0.8, 1.0])) == pytest.approx(200 * 2**0.5)
+    assert n_if_reached(sizes, np.array([0.5, 0.5, 0.5, 0.51])) is None
+
+
+def test_the_size_if_reached_is_the_median_over_curves_that_get_there():
+    rng = np.random.default_rng(0)
+    level, target = rng.normal(0, 0.03, 20_000), 0.955
+    median = power_curve()[:, 2]
+    curves = np.clip(median + level[:, None], 0, 1)
+    first = np.array([SIZES[curve >= target][0] if (curve >= target).any() else 0 for curve in curves])
+    later = first[first > SIZES[0]]
+    found = n_if_reached(SIZES, (curves >= target).mean(axis=0))
+    assert np.median(later) / 2**0.5 <= found <= np.median(later), "sizes are half octaves, the first that is there is later"
+
+
+def test_an_uncertain_target_has_a_size_all_the_same():
+    need = encoder_need("e", MEAN, SIZES, power_curve(), target=0.97, metric="accuracy")
+    assert need.q50 is None and 400 < need.n_if_reached <= 1600
+    assert encoder_need("e", MEAN, SIZES, power_curve(), target=0.3, metric="accuracy").n_if_reached is None
 
 
 def test_the_space_with_the_fewest_labels_wins_and_else_the_likeliest():
