@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from cluster.storage import UserError
+from cluster.storage import UserError, file_digest
 from meta.curves import METRICS
 from meta.evaluation import SAMPLE
 from meta.observations import FEATURES_VERSION, ID_COLUMNS
@@ -71,6 +71,11 @@ def shipped_observations(metric: str) -> pd.DataFrame:
             f"{FEATURES_VERSION}; set it to false"
         )
     return of_metric(table.to_pandas(), metric)
+
+
+def digest_of_shipped() -> str:
+    """SHA-256 of the shipped observations."""
+    return file_digest(shipped_folder() / FILE)
 
 
 def with_shipped(frame: pd.DataFrame, shipped: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -7,9 +7,12 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from cluster.storage import digest
-from meta.evaluation import evaluation_tables, held_out_predictions
+from meta.evaluation import evaluation_folds, evaluation_tables, held_out_predictions
+from meta.fitting import FitSettings
 from meta.metamodel import SCHEMA, Metamodel
 from meta.observations import ObservationSpec, observation_table, plan_observations, run_observations
+from meta.shipped_observations import digest_of_shipped, shipped_folder, shipped_observations, with_shipped
+from meta.tuning import TUNING_VERSION, chosen_settings, plan_tuning, run_tuning
 from meta.view_prior import ViewPrior, space_truths
 from probes.encoders.base import View
 from probes.sweep import is_done, load_results, plan_blocks
@@ -76,10 +79,17 @@ def fit(
     study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow], probe_keys: Sequence[str]
 ) -> FitResult:
     """Fit the metamodel on every task but those of the demonstration task's family; evaluate it leaving tasks out."""
+    config = study.config.metamodel
     keys = observe(study, report, tasks, encoders)
     frame = training_frame(study, tasks, keys, probe_keys)
+    also = None
+    if config.with_shipped:
+        frame, also = with_shipped(frame, shipped_but_left_out(study, tasks))
+    learnt = frame if also is None else pd.concat([frame, also], ignore_index=True)
     identity = {
         "versions": [SCHEMA, FIT_VERSION],
+        "with_shipped": digest_of_shipped() if config.with_shipped else None,
+        "tune": config.tune and TUNING_VERSION,
         "metric": METRIC,
         "observations": sorted(keys),
         "probes": sorted(probe_keys),
@@ -93,18 +103,42 @@ def fit(
         held_out_key=f"evaluations/{key}.parquet",
         n_observations=len(frame),
     )
+    settings = {}
+    if config.tune and not (study.storage.exists(result.held_out_key) and study.storage.exists(result.metamodel_key)):
+        settings = tuned_settings(study, report, learnt, evaluation_folds(frame), key)
     if not study.storage.exists(result.held_out_key):
-        held_out = held_out_predictions(frame, metric=METRIC, progress=report)
+        held_out = held_out_predictions(frame, metric=METRIC, settings=settings or None, also=also, progress=report)
         study.storage.write_table(result.held_out_key, pa.Table.from_pandas(held_out, preserve_index=False))
     if not study.storage.exists(result.evaluation_key):
         held_out = study.storage.read_table(result.held_out_key).to_pandas()
         study.storage.write_json(result.evaluation_key, evaluation_tables(held_out, metric=METRIC))
-    study.made(0 if study.storage.exists(result.metamodel_key) else len(frame), "observations learnt from")
+    study.made(0 if study.storage.exists(result.metamodel_key) else len(learnt), "observations learnt from")
     if not study.storage.exists(result.metamodel_key):
         tables = study.storage.read_json(result.evaluation_key)
-        model = Metamodel.fit(frame, metric=METRIC).with_view_prior(prior_of_views(study, tasks, probe_keys))
+        model = Metamodel.fit(learnt, metric=METRIC, settings=settings.get(()))
+        model = model.with_view_prior(prior_of_views(study, tasks, probe_keys) or _shipped_prior(config.with_shipped))
         model.with_evaluation(tables).save(study.storage, key)
     return result
+
+
+def shipped_but_left_out(study: Study, tasks: Sequence[TaskRow]) -> pd.DataFrame:
+    """The shipped observations without the family of the demonstration task, under whatever name it ships."""
+    shipped, left_out = shipped_observations(METRIC), left_out_families(study, tasks)
+    unseen = [task.fingerprint for task in tasks if task.family in left_out]
+    hidden = {*left_out, *shipped.loc[shipped["task_fingerprint"].isin(unseen), "task_family"]}
+    return shipped[~shipped["task_family"].isin(hidden)]
+
+
+def tuned_settings(
+    study: Study, report: ProgressCallback, learnt: pd.DataFrame, folds: Sequence[tuple[str, ...]], key: str
+) -> dict[tuple[str, ...], FitSettings]:
+    """The best settings for each of `folds` and, under `()`, for the fit on all of `learnt`; through Ray Tune."""
+    frame_key = f"tuning/{key}.parquet"
+    if not study.storage.exists(frame_key):
+        study.storage.write_table(frame_key, pa.Table.from_pandas(learnt, preserve_index=False))
+    pieces = plan_tuning(study.storage, frame_key, [*folds, ()], metric=METRIC)
+    results = fan_out_blocks(study, report, run_tuning, pieces, name="tune")
+    return {fold: settings for fold, (settings, _) in chosen_settings(pieces, [each["loss"] for each in results]).items()}
 
 
 def prior_of_views(study: Study, tasks: Sequence[TaskRow], probe_keys: Sequence[str]) -> ViewPrior | None:
@@ -115,6 +149,10 @@ def prior_of_views(study: Study, tasks: Sequence[TaskRow], probe_keys: Sequence[
     if truths["task_family"].nunique() < MIN_FAMILIES_FOR_PRIOR:
         return None
     return ViewPrior.fit(truths)
+
+
+def _shipped_prior(with_shipped: bool) -> ViewPrior | None:
+    return Metamodel.load(shipped_folder() / METRIC).view_prior if with_shipped else None
 
 
 def training_frame(study: Study, tasks: Sequence[TaskRow], keys: Sequence[str], probe_keys: Sequence[str]) -> pd.DataFrame:

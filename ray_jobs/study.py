@@ -75,6 +75,11 @@ class MetamodelConfig(StrictModel):
     observations: ObservationSpec = ObservationSpec()
     views_per_encoder: int = Field(4, ge=1)
     """Views of each encoder that are observed, spread over depth and pooling."""
+    with_shipped: bool = True
+    """Learn from the observations that ship beside the study's own, so that what public tasks have taught is not forgotten. The
+    evaluation is of the study's tasks alone."""
+    tune: bool = False
+    """Choose the metamodel's hyperparameters inside every fold of the evaluation: minutes of a core for each task family."""
 
 
 class CharacterizeConfig(StrictModel):

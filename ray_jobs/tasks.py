@@ -55,9 +55,10 @@ def check_families(config: StudyConfig, tasks: Sequence[TaskRow]) -> None:
     """Whether a metamodel can be fitted, and judged with a family left out, before anything is embedded. Raises UserError."""
     held_out = {task.family for task in tasks if task.name == config.characterize.task}
     n_families = len({task.family for task in tasks} - held_out)
-    if n_families < MIN_FAMILIES:
+    least = 1 if config.metamodel.with_shipped else MIN_FAMILIES
+    if n_families < least:
         raise UserError(
-            f"tasks: {n_families} families besides that of {config.characterize.task}; a metamodel needs {MIN_FAMILIES} "
+            f"tasks: {n_families} families besides that of {config.characterize.task}; a metamodel needs {least} "
             "(tasks of one family share texts or labels): add other tasks"
         )
 

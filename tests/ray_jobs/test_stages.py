@@ -61,6 +61,22 @@ def test_too_few_families_are_known_before_anything_is_embedded():
     with pytest.raises(UserError, match="3 families"):
         check_families(config, tasks)
     check_families(config, [*tasks, row("t9", "f9", "family9")])
+    beside_shipped = config.model_copy(update={"metamodel": config.metamodel.model_copy(update={"with_shipped": True})})
+    check_families(beside_shipped, tasks[:2])
+    with pytest.raises(UserError, match="0 families"):
+        check_families(beside_shipped, tasks[:1])
+
+
+def test_the_demonstration_family_is_hidden_in_the_shipped_observations_too(tmp_path, monkeypatch):
+    shipped = pd.DataFrame(
+        {
+            "task_fingerprint": ["s0", "s1", "f1", "s3"],
+            "task_family": ["ours", "ours", "its name with us", "its name with us"],
+        }
+    )
+    monkeypatch.setattr(fit, "shipped_observations", lambda metric: shipped)
+    tasks = [row("docs/section", "f1", "now"), row("b", "f2", "b")]
+    assert fit.shipped_but_left_out(study(tmp_path), tasks)["task_fingerprint"].tolist() == ["s0", "s1"]
 
 
 def test_observed_views_are_spread_over_depth():
