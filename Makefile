@@ -2,7 +2,7 @@
 # make test    set everything up, then run every test that CI needs
 # make test-all  make test and test-cluster, the whole grid of agreement with reference solvers, and studies killed again and again
 # make test-cluster  real clusters of many processes on this machine: job submission, autoscaling, chaos
-# make audit  ask the advisory databases about every pinned version (needs the network)
+# make audit  ask the advisory database about every pinned version (needs the network; fails where one cannot be looked up)
 # make setup   only the set-up: .venv, pinned by constraints.txt, and DeepSpeed's CPU operator (compiled once)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -51,7 +51,7 @@ format: setup
 
 audit:
 	@test -x $(VENV)/audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)/audit && $(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit; }
-	$(VENV)/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+	$(VENV)/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 bench: setup
 	@ls benchmarks/*.py 2>/dev/null | sed 's#benchmarks/\(.*\).py#  $(BIN)/python -m benchmarks.\1#'

@@ -62,7 +62,8 @@ def main() -> None:
         result["nodes"] = rows
     if not options.no_memory:
         rows = [in_a_process(f"--trials={n}") for n in N_TRIALS]
-        print_table("Memory of the driver", rows)
+        print_table("Memory of the driver", [{k: v for k, v in row.items() if k != "driver_mb_by_thousand"} for row in rows])
+        result["driver_mb_by_thousand"] = rows[-1]["driver_mb_by_thousand"]
         result |= {f"driver_mb_{row['trials']}_trials": row["driver_mb"] for row in rows}
         result["driver_mb_start"] = rows[0]["driver_mb_start"]
         result["milliseconds_per_trial"] = rows[-1]["milliseconds_per_trial"]
@@ -146,13 +147,15 @@ def driver_memory(n_trials: int) -> dict[str, Any]:
     """Memory (MB) of this process before and, at most, while it hands out pieces that do nothing to an embedded Ray."""
     from cluster.tune import fan_out
 
-    largest, n_done = 0.0, 0
+    largest, n_done, by_thousand = 0.0, 0, []
 
     def count(_: Any) -> None:
         nonlocal largest, n_done
         n_done += 1
         if n_done % 100 == 0:
             largest = max(largest, allocated_mb())
+        if n_done % 1000 == 0:
+            by_thousand.append(largest)
 
     with session():
         fan_out(nothing, [{}] * 4, name="warm-up")
@@ -163,6 +166,7 @@ def driver_memory(n_trials: int) -> dict[str, Any]:
         "trials": n_trials,
         "driver_mb_start": before,
         "driver_mb": largest,
+        "driver_mb_by_thousand": by_thousand,
         "milliseconds_per_trial": 1000 * seconds / n_trials,
     }
 

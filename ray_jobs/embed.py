@@ -15,6 +15,7 @@ from probes.cache import EmbeddingCache
 from probes.embed import ShardEncoder, embedding_inputs, in_own_order, plan_shards
 from probes.encoders.base import EncoderInfo, View
 from probes.encoders.load import describe_encoder
+from probes.encoders.reference import in_full
 from probes.tasks.store import load_saved_task
 from ray_jobs.metrics import CACHE_TEXTS, ENCODED_TEXTS, ENCODED_TOKENS
 from ray_jobs.progress import ProgressCallback
@@ -173,7 +174,7 @@ def _resolve(study: Study, ref: str, checkpoints: dict[str, str]) -> str:
         if not study.storage.exists(key):
             study.storage.write_json(key, {"encoder": save_lsa(fit_lsa(texts, int(name)), study.storage)})
         return f"lsa:{study.storage.local_path(study.storage.read_json(key)['encoder'])}"
-    return ref
+    return in_full(ref)
 
 
 def _wanted_views(config: EncoderConfig, info: EncoderInfo) -> tuple[View, ...]:

@@ -11,6 +11,7 @@ from meta.sample import EmbeddedEncoder
 from probes.cache import EmbeddingCache
 from probes.embed import ShardEncoder, in_own_order, plan_shards
 from probes.encoders.base import Encoder, View
+from probes.encoders.reference import in_full
 from probes.tasks.task import Task
 from ray_jobs.progress import ProgressCallback
 
@@ -41,7 +42,7 @@ def embed_by_ray_if_many(
         with _session(address, log_path) as opened:
             if opened.dashboard_url:
                 say(f"Ray dashboard: {opened.dashboard_url}")
-            _embed_by_ray(ref, encoder.info.precision, items, storage, report, trust_remote_code)
+            _embed_by_ray(in_full(ref), encoder.info.precision, items, storage, report, trust_remote_code)
 
     return embed_sample(ref, task, storage, report, trust_remote_code=trust_remote_code, encode_missing=encode)
 

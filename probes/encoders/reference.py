@@ -1,7 +1,9 @@
 """Encoder references as text: `hf:all-MiniLM-L6-v2#layer=6,pooling=mean` is a family, a name and, if given, one view."""
 
 import difflib
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from cluster.storage import UserError
 from probes.encoders.base import CROSS, EncoderInfo, View
@@ -60,6 +62,14 @@ def family_of(base: str) -> tuple[str, str]:
     near = difflib.get_close_matches(family, FAMILIES, n=1) if colon else []
     hint = f"did you mean {near[0]}:{name}?" if near else f"a reference starts with {', '.join(f'{f}:' for f in FAMILIES)}"
     raise UserError(f"encoder {base}: unknown family; {hint}")
+
+
+def in_full(ref: str) -> str:
+    """`ref` with the path in full where it names a file or folder that is there: a worker may have another working folder."""
+    base, mark, suffix = ref.partition("#")
+    family, name = family_of(base)
+    path = Path(os.path.expanduser(name))
+    return f"{family}:{path.absolute()}{mark}{suffix}" if path.exists() else ref
 
 
 def resolve_view(info: EncoderInfo, view: View) -> View:

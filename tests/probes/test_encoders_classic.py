@@ -107,3 +107,12 @@ def test_batches_cost_as_little_as_any_cuts(lengths: list[int], batch_tokens: in
     found = cost([[lengths[row] for row in rows] for rows in length_sorted_batches(lengths, batch_tokens, call_cost)])
     least = min(cost(tied_together(cuts)) for cuts in every)
     assert found <= least + call_cost  # how many calls a range takes is estimated from its longest text
+
+
+def test_a_path_in_a_reference_is_made_whole_where_it_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vectors.txt").write_text("a 1.0\n")
+    assert in_full("static:vectors.txt") == f"static:{tmp_path}/vectors.txt"
+    assert in_full("static:./vectors.txt#layer=last") == f"static:{tmp_path}/vectors.txt#layer=last"
+    assert in_full("hf:all-MiniLM-L6-v2") == "hf:all-MiniLM-L6-v2"
+    assert in_full("lsa:256") == "lsa:256"
