@@ -13,6 +13,7 @@ from cluster.storage import Storage
 from probes.encoders import Encoder, View, load_encoder, parse_ref
 from probes.encoders.batching import length_sorted_batches
 from probes.encoders.lsa import fit_lsa, save_lsa
+from probes.encoders.reference import in_full
 
 CORPUS = [f"Return the {noun} of the {thing}." for noun in ("index", "value", "model") for thing in ("axis", "matrix", "data")]
 VECTORS = "4 3\nthe 1 0 0\nmodel 0 2 0\nFit 0 0 4\nmatrix -1 -1 -1\n"
