@@ -19,7 +19,7 @@ from meta.conformal import MEDIAN, QUANTILES, calibration_factors, group_weights
 class ForecastSettings:
     """Hyperparameters of both stages."""
 
-    n_rounds: int = 100
+    n_rounds: int = 150
     eta: float = 0.12
     max_depth: int = 8
     leaf_rows: float = 20.0

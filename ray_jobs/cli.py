@@ -121,7 +121,7 @@ def characterize(
     train: Annotated[Path, typer.Option(help="Labelled rows: .csv, .tsv, .jsonl or .parquet.")],
     eval_path: Annotated[Path | None, typer.Option("--eval", help="Unlabelled rows the classifier will meet.")] = None,
     encoder: Annotated[list[str] | None, typer.Option(help="hf:ID, neoberta:FOLDER, lsa:256, ... Repeatable.")] = None,
-    metric: Annotated[str, typer.Option(help="What is forecast; the metamodel that ships knows accuracy.")] = "accuracy",
+    metric: Annotated[str, typer.Option(help="What is forecast: accuracy, macro_f1, auroc or log_loss.")] = "accuracy",
     target: Annotated[float | None, typer.Option(help="The metric you need, as a fraction: 0.9.")] = None,
     out: Out = "characterization",
     text_column: Annotated[str, typer.Option(help="Column of the text.")] = "text",
