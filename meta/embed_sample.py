@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from cluster.storage import Storage, UserError
+from meta.known_encoder import KnownEncoder, keep, recall
 from meta.sample import EmbeddedEncoder, Prepared
 from probes.cache import EmbeddingCache
 from probes.embed import embed_texts, embedding_inputs, task_matrix, task_texts
-from probes.encoders.base import Encoder, View
-from probes.encoders.load import load_encoder
+from probes.encoders.base import Encoder, EncoderInfo, View
+from probes.encoders.load import load_encoder, reference_fingerprint
 from probes.encoders.reference import standard_views
 from probes.tasks.task import Split, Task
 
@@ -40,34 +41,48 @@ def embed_sample(
     trust_remote_code: bool = False,
     encode_missing: EncodeMissing | None = None,
 ) -> EmbeddedEncoder:
-    """Load the encoder `ref` (`lsa:DIM` is fitted on the samples' own texts), have its standard views of `task`'s texts in the
-    cache on `storage`, and time it.
+    """Have the standard views of `task`'s texts through the encoder `ref` (`lsa:DIM` is fitted on those texts) in the cache on
+    `storage`, and time the encoder.
 
     `encode_missing` encodes elsewhere what is not in the cache (by default here, reporting to `progress` texts done and to do).
-    The time per text is measured once per encoder and sample, and kept. Raises UserError.
+    The time per text is measured once per encoder, sample and machine, and kept; where all is there, model files are only
+    hashed, not loaded. Raises UserError.
     """
+    named = reference_fingerprint(ref, trust_remote_code=trust_remote_code)
+    known = recall(storage, named, task.fingerprint) if named is not None else None
+    if known is not None:  # where all vectors are there, nothing is left to ask of the weights
+        cache, _, inputs = _wanted(known.info, task, storage)
+        if not any(cache.missing(texts, views) for texts, views in inputs):
+            return _embedded(known, task, storage)
     texts = task_texts(task)
     encoder = load_encoder(ref, fit_texts=texts, trust_remote_code=trust_remote_code)
-    cache = EmbeddingCache(storage, encoder.info.fingerprint)
-    views = standard_views(encoder.info, is_pair=task.is_pair)
+    cache, views, inputs = _wanted(encoder.info, task, storage)
     if not views:
         raise UserError(f"encoder {ref}: this view is of pairs of texts, and the rows have single ones; choose another")
-    inputs = embedding_inputs([task], views)
     n_missing = sum(len(cache.missing(inputs_of, wanted)) for inputs_of, wanted in inputs)
-    note_key = f"samples/{encoder.info.fingerprint}-{task.fingerprint}.json"
-    note = storage.read_json(note_key) if storage.exists(note_key) else {}
     if n_missing:
         encode = encode_missing or (lambda *work: encode_here(*work[:3], progress=progress))
         encode(encoder, cache, inputs, n_missing)
-    if n_missing or "milliseconds_per_text" not in note:
-        note["milliseconds_per_text"] = time_encoder(encoder, texts)
-        storage.write_json(note_key, note)
-    return EmbeddedEncoder(
-        info=encoder.info,
-        views=CachedViews(task, cache, views),
-        milliseconds_per_text=float(note["milliseconds_per_text"]),
-        n_truncated=sum(encoder.count_truncated(texts_of, are_pairs=wanted[0].is_cross) for texts_of, wanted in inputs),
-    )
+    named = named or encoder.info.fingerprint
+    known = recall(storage, named, task.fingerprint)
+    if n_missing or known is None or known.info != encoder.info:
+        n_truncated = sum(encoder.count_truncated(texts_of, are_pairs=wanted[0].is_cross) for texts_of, wanted in inputs)
+        known = KnownEncoder(encoder.info, time_encoder(encoder, texts), n_truncated)
+        keep(storage, named, task.fingerprint, known)
+    return _embedded(known, task, storage)
+
+
+def _wanted(
+    info: EncoderInfo, task: Task, storage: Storage
+) -> tuple[EmbeddingCache, tuple[View, ...], list[tuple[list[str], list[View]]]]:
+    """The encoder's cache, the views that are looked at, and what has to be read for them."""
+    views = standard_views(info, is_pair=task.is_pair)
+    return EmbeddingCache(storage, info.fingerprint), views, embedding_inputs([task], views)
+
+
+def _embedded(known: KnownEncoder, task: Task, storage: Storage) -> EmbeddedEncoder:
+    cache, views, _ = _wanted(known.info, task, storage)
+    return EmbeddedEncoder(known.info, CachedViews(task, cache, views), known.milliseconds_per_text, known.n_truncated)
 
 
 def encode_here(

@@ -59,11 +59,13 @@ def sample_features(
     view: View,
     *,
     seed: int,
+    fit: RidgeFit | None = None,
 ) -> dict[str, float]:
     """Every feature of one sample: X (n, d), y (n,) int64 in 0..n_classes-1, X_eval (m, d), all from the embedding space `view`
-    of the encoder `info`. Raises ValueError for fewer than 4 rows or one class."""
+    of the encoder `info`; `fit` is `fit_ridge(X, y, n_classes)` where the caller has it. Raises ValueError for fewer than 4
+    rows or one class."""
     check_sample(X, y)
-    fit = fit_ridge(X, y, n_classes)
+    fit = fit or fit_ridge(X, y, n_classes)
     return {
         **_size_features(y, len(X_eval), n_classes),
         **_encoder_features(info, view, X.shape[1]),

@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from cluster.storage import UserError, digest
 from neoberta.precision import Precision
 from probes.encoders.model_folder import (
+    ENCODING_VERSION,
     check_model_folder,
     configured_max_length,
     find_model_folder,
@@ -21,9 +22,6 @@ from probes.encoders.model_folder import (
 )
 from probes.encoders.sentence_head import read_sentence_head
 from probes.encoders.transformer import Identity, TransformerEncoder, precision_here
-
-ENCODING_VERSION = 1
-"""Raised when the same files would give other vectors (tokenisation, truncation, pooling): it is part of the fingerprint."""
 
 
 def load_hf(

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from cluster.storage import UserError
+from cluster.storage import UserError, digest, file_digest
 from neoberta.precision import Precision
 from probes.encoders.base import Encoder, EncoderInfo
 from probes.encoders.reference import family_of, parse_ref, resolve_view
@@ -84,6 +84,23 @@ def check_encoder(ref: str, *, trust_remote_code: bool = False) -> None:
         trusted = trust_remote_code and family == "hf"
         folder = find_model_folder(name, ref, with_code=trusted)
         check_model_folder(folder, ref, needs_weights=family != "random", trust_remote_code=trusted)
+
+
+def reference_fingerprint(ref: str, *, trust_remote_code: bool = False) -> str | None:
+    """Hash of `ref`, of the model files behind it and of how they are read here: what stays the same as long as `load_encoder`
+    gives the same encoder on this machine. Nothing is loaded; None for families whose files are not a model folder. Raises
+    UserError."""
+    family, name = family_of(parse_ref(ref)[0])
+    if family in ("lsa", "static"):
+        return None
+    from probes.encoders.model_folder import ENCODING_VERSION, find_model_folder, folder_identity, head_files, weight_files
+
+    trusted = trust_remote_code and family == "hf"
+    folder = find_model_folder(name, ref, with_code=trusted)
+    weights = [] if family == "random" else weight_files(folder, ref)
+    files = folder_identity(folder, weights, with_code=trusted)
+    files |= {str(path.relative_to(folder)): file_digest(path) for path in head_files(folder)}
+    return digest({"version": ENCODING_VERSION, "ref": ref, "files": files, "max_length": DEFAULT_MAX_LENGTH})
 
 
 def describe_encoder(ref: str, *, trust_remote_code: bool = False) -> EncoderInfo:

