@@ -5,7 +5,7 @@ of the evaluation sample is used but those that the user gives for it. Every spa
 promising get a forecast by the metamodel.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,6 +35,7 @@ from meta.label_errors import suspect_labels, unlearnt_classes
 from meta.label_next import label_next, strategy
 from meta.model_choice import Contender, choose_model
 from meta.observations import sample_features
+from meta.on_cores import on_cores, one_blas_thread
 from meta.ranking import (
     MAX_SCORED_VIEWS,
     Space,
@@ -50,6 +51,7 @@ from meta.sample import EmbeddedEncoder, EvalSample, Prepared
 from meta.scope import interval_factor, widen
 from meta.untried import untried_encoders
 from meta.view_prior import ViewPrior
+from probes.encoders.base import View
 from probes.features.crossfit import fit_ridge
 from probes.metrics import score
 
@@ -81,6 +83,7 @@ class _Forecast:
     """By labelled evaluation rows; None where there are none, or too few."""
 
 
+@one_blas_thread
 def answer_questions(
     prepared: Prepared,
     encoders: Sequence[EmbeddedEncoder],
@@ -113,8 +116,8 @@ def answer_questions(
     sizes = horizons(len(labels))
     forecast_curves: dict[int, np.ndarray] = {}
     outside: list[str] = []
-    for done, i in enumerate(chosen):
-        features = _features(owners[i], spaces[i], labels, n_classes, seed)
+    described = _describe([(owners[i], spaces[i]) for i in chosen], labels, n_classes, seed)
+    for done, (i, features) in enumerate(zip(chosen, described, strict=True)):
         outside += [phrase for phrase in metamodel.outside(features) if phrase not in outside]
         forecast_curves[i] = widen(metamodel.curve(features, sizes), factor, metric)
         report(min(n_spaces + done + 1, n_steps), n_steps)
@@ -198,26 +201,40 @@ class _Chances:
 def _fit_spaces(
     encoders: Sequence[EmbeddedEncoder], labels: np.ndarray, n_classes: int, metric: str, report: Callable[[int], None]
 ) -> tuple[list[Space], list[EmbeddedEncoder]]:
+    places = [(encoder, view) for encoder in encoders for view in encoder.views]
+
+    def fit(place: tuple[EmbeddedEncoder, View, np.ndarray]) -> Space:
+        encoder, view, X = place
+        found = fit_ridge(X, labels, n_classes)
+        value = float(score(labels, found.probabilities(found.loo_scores), np.arange(n_classes))[metric])
+        return Space(encoder.info, view, found, found.loo_scores.argmax(axis=1) == labels, value)
+
     spaces: list[Space] = []
-    owners: list[EmbeddedEncoder] = []
-    for encoder in encoders:
-        for view, (X, _) in encoder.views.items():
-            fit = fit_ridge(X, labels, n_classes)
-            probabilities = fit.probabilities(fit.loo_scores)
-            value = float(score(labels, probabilities, np.arange(n_classes))[metric])
-            hits = fit.loo_scores.argmax(axis=1) == labels
-            spaces.append(Space(encoder.info, view, fit, hits, value))
-            owners.append(encoder)
-            report(len(spaces))
-    return spaces, owners
+    for space in on_cores(fit, ((encoder, view, encoder.views[view][0]) for encoder, view in places)):
+        spaces.append(space)
+        report(len(spaces))
+    return spaces, [encoder for encoder, _ in places]
 
 
-def _features(encoder: EmbeddedEncoder, space: Space, labels: np.ndarray, n_classes: int, seed: int) -> dict[str, float]:
-    X, X_eval = encoder.views[space.view]
+def _describe(
+    spaces: Sequence[tuple[EmbeddedEncoder, Space]], labels: np.ndarray, n_classes: int, seed: int
+) -> Iterator[dict[str, float]]:
+    """The features of each space."""
+
+    def describe(place: tuple[Space, tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
+        return _features(*place, labels, n_classes, seed)
+
+    return on_cores(describe, ((space, encoder.views[space.view]) for encoder, space in spaces))
+
+
+def _features(
+    space: Space, vectors: tuple[np.ndarray, np.ndarray], labels: np.ndarray, n_classes: int, seed: int
+) -> dict[str, float]:
+    X, X_eval = vectors
     if len(X_eval):
-        return sample_features(X, labels, X_eval, n_classes, space.info, space.view, seed=seed)
+        return sample_features(X, labels, X_eval, n_classes, space.info, space.view, seed=seed, fit=space.fit)
     # no evaluation sample: the labelled rows stand in, then everything that compares the two says "no shift"
-    features = sample_features(X, labels, X, n_classes, space.info, space.view, seed=seed)
+    features = sample_features(X, labels, X, n_classes, space.info, space.view, seed=seed, fit=space.fit)
     accuracy = float(space.hits.mean())
     for name in features:
         if name.startswith(("shift_", "eval_")) or name == "log2_n_eval":

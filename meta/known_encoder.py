@@ -1,0 +1,50 @@
+"""What has been found out of an encoder on a sample: kept beside the vectors, so that a second call needs no weights.
+
+The key is the content of the encoder's files, known without loading them, the sample's texts, and the machine by name: times
+are its own, and so is the precision that `auto` stands for.
+"""
+
+import dataclasses
+import platform
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.storage import CorruptArtefactError, Storage, digest
+from probes.encoders.base import EncoderInfo, View
+
+VERSION = 1
+"""Raised when what is kept changes its meaning."""
+
+
+@dataclass(frozen=True)
+class KnownEncoder:
+    """One encoder on one sample."""
+
+    info: EncoderInfo
+    milliseconds_per_text: float
+    """On this machine."""
+    n_truncated: int
+    """Texts of the sample that are longer than the encoder reads."""
+
+
+def recall(storage: Storage, encoder: str, sample: str) -> KnownEncoder | None:
+    """What was kept of the encoder and the sample of these fingerprints on this machine; None where nothing (readable) was."""
+    try:
+        stored = storage.read_json(_key(encoder, sample))
+        return KnownEncoder(_info(stored["info"]), float(stored["milliseconds_per_text"]), int(stored["n_truncated"]))
+    except (FileNotFoundError, CorruptArtefactError, KeyError, TypeError, ValueError):
+        return None
+
+
+def keep(storage: Storage, encoder: str, sample: str, known: KnownEncoder) -> None:
+    """Write what `recall` reads."""
+    storage.write_json(_key(encoder, sample), dataclasses.asdict(known))
+
+
+def _key(encoder: str, sample: str) -> str:
+    return f"samples/{digest([VERSION, encoder, sample, platform.node()])}.json"
+
+
+def _info(stored: dict[str, Any]) -> EncoderInfo:
+    views = {name: tuple(View(*view) for view in stored[name]) for name in ("views", "standard_views")}
+    return EncoderInfo(**{**stored, **views})

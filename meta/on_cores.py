@@ -1,0 +1,32 @@
+"""The same work for many embedding spaces, one on each core.
+
+A space's matrices are small: BLAS's own threads would wait for each other longer than they work, the more so where other
+processes want the cores too. So every space gets one thread, and BLAS none of its own.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
+
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
+"""Decorator: BLAS computes with the calling thread alone while the function runs."""
+
+
+def on_cores(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """`work` of each item, in order. Items are made here, one after the other, and at most one more than there are cores is
+    waiting or at work at a time. Raises what `work` raises."""
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    running: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(n_cores) as pool:
+        for item in items:
+            running.append(pool.submit(work, item))
+            if len(running) > n_cores:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
