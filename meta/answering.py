@@ -210,7 +210,7 @@ def _fit_spaces(
         return Space(encoder.info, view, found, found.loo_scores.argmax(axis=1) == labels, value)
 
     spaces: list[Space] = []
-    for space in on_cores(fit, ((encoder, view, encoder.views[view][0]) for encoder, view in places)):
+    for space in on_cores(fit, ((encoder, view, encoder.train(view)) for encoder, view in places)):
         spaces.append(space)
         report(len(spaces))
     return spaces, [encoder for encoder, _ in places]
@@ -247,8 +247,11 @@ def _features(
 def _corrected(
     curve: np.ndarray, space: Space, encoder: EmbeddedEncoder, evaluation: EvalSample, metric: str
 ) -> tuple[np.ndarray, Correction | None]:
-    _, X_eval = encoder.views[space.view]
-    return correct_forecast(curve, evaluation.labels, lambda: space.fit.probabilities(space.fit.scores(X_eval)), metric)
+    def probabilities() -> np.ndarray:
+        _, X_eval = encoder.views[space.view]
+        return space.fit.probabilities(space.fit.scores(X_eval))
+
+    return correct_forecast(curve, evaluation.labels, probabilities, metric)
 
 
 def _chances(

@@ -81,8 +81,9 @@ def _wanted(
 
 
 def _embedded(known: KnownEncoder, task: Task, storage: Storage) -> EmbeddedEncoder:
-    cache, views, _ = _wanted(known.info, task, storage)
-    return EmbeddedEncoder(known.info, CachedViews(task, cache, views), known.milliseconds_per_text, known.n_truncated)
+    cache, wanted, _ = _wanted(known.info, task, storage)
+    views = CachedViews(task, cache, wanted)
+    return EmbeddedEncoder(known.info, views, known.milliseconds_per_text, known.n_truncated, read_train=views.train)
 
 
 def encode_here(
@@ -105,10 +106,14 @@ class CachedViews(Mapping[View, tuple[np.ndarray, np.ndarray]]):
         self._task, self._cache, self._views = task, cache, tuple(views)
 
     def __getitem__(self, view: View) -> tuple[np.ndarray, np.ndarray]:
+        X = self.train(view)
+        return X, task_matrix(self._task, "test", self._cache, view) if "test" in self._task.splits else X[:0]
+
+    def train(self, view: View) -> np.ndarray:
+        """The first of the two alone."""
         if view not in self._views:
             raise KeyError(view)
-        X = task_matrix(self._task, "train", self._cache, view)
-        return X, task_matrix(self._task, "test", self._cache, view) if "test" in self._task.splits else X[:0]
+        return task_matrix(self._task, "train", self._cache, view)
 
     def __iter__(self) -> Iterator[View]:
         return iter(self._views)
