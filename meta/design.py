@@ -38,8 +38,9 @@ MIN_GROUPS_TO_STACK = 20
 
 
 def anchor(frame: pd.DataFrame, known: pd.DataFrame, metric: str) -> np.ndarray:
-    """(R,) metric values of the anchor at each row's horizon, from `known` losses (columns of `FORECASTS`)."""
-    share = 0.5 * (1 - np.clip(log2_ratio(frame) / ANCHOR_BLEND_OCTAVES, 0.0, 1.0))
+    """(R,) metric values of the anchor at each row's horizon, from `known` losses (columns of `FORECASTS`). For log-loss pow3
+    alone: what it falls towards is far above 0 where classes overlap."""
+    share = 0.5 * (1 - np.clip(log2_ratio(frame) / ANCHOR_BLEND_OCTAVES, 0.0, 1.0)) if metric in RATES else 1.0
     return from_loss(metric, (1 - share) * known["pow2"].to_numpy() + share * known["pow3"].to_numpy())
 
 
