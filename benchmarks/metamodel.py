@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import json
 import shutil
+import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -250,8 +251,9 @@ def ship(
         choice = load_results(storage, index["choice"]["probes"]).to_pandas()
         model = model.with_view_prior(ViewPrior.fit(space_truths(choice, task_names(index))))
     tables = evaluation_tables(everything[everything["sweep"] == "forecast"], metric=metric)
-    key = model.with_evaluation(tables).save(storage, f"shipped-{metric}")
-    shutil.copytree(storage.local_path(key), folder / metric, dirs_exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:  # what is published on the study's storage is never replaced
+        key = model.with_evaluation(tables).save(Storage(scratch), metric)
+        shutil.copytree(Path(scratch) / key, folder / metric, dirs_exist_ok=True)
 
 
 def main() -> None:
