@@ -26,7 +26,7 @@ class ForecastSettings:
     spread_rounds: int = 40
     spread_eta: float = 0.1
     spread_depth: int = 4
-    n_folds: int = 2
+    n_folds: int = 3
     """Parts of the groups for cross-fitting."""
     seed: int = 0
     n_threads: int = 1
