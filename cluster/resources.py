@@ -46,6 +46,7 @@ NEEDS = {
     "embed": Request(cpus=1, gpus=0.25, memory_bytes=1024**3),  # a base-size encoder, its activations and torch
     "sweep": Request(cpus=1),
     "observe": Request(cpus=1),
+    "tune": Request(cpus=1),
     "search": Request(cpus=2),
     "pretrain": Request(cpus=1, gpus=1),
 }

@@ -298,6 +298,7 @@ def _ranked_view(forecast: _Forecast, sizes: np.ndarray, i: int, chances: _Chanc
         p_best_16x=float(chances.best_16x[i]),
         p_within_tolerance=float(chances.within[i]),
         held_out=held_out(forecast.space.hits),
+        measured=forecast.space.held_out,
         curve=[
             CurvePoint(n_train=int(n), q05=row[0], q25=row[1], q50=row[2], q75=row[3], q95=row[4])
             for n, row in zip(sizes, forecast.curve.tolist(), strict=True)
@@ -313,6 +314,7 @@ def _screened(spaces: Sequence[Space], forecasts: Mapping[int, _Forecast], chanc
             view=_view_name(spaces[i]),
             p_best=float(chances.best[i]),
             held_out=held_out(spaces[i].hits),
+            measured=spaces[i].held_out,
         )
         for i in left
     ]
@@ -366,6 +368,7 @@ def _evidence(metamodel: Forecaster, name: str, in_range: bool, factor: float) -
     return Evidence(
         metamodel=name,
         tasks=len(metamodel.card.get("tasks", [])),
+        tasks_left_out=tables.get("n_tasks"),
         held_out_mae=errors,
         held_out_coverage_90=coverage,
         in_training_range=in_range,

@@ -81,6 +81,8 @@ class RankedView(AnswerPart):
     p_within_tolerance: float
     """Probability that it is within half a point of the best at `n_train`."""
     held_out: HeldOut
+    measured: float | None = None
+    """The metric itself in leave-one-out (`held_out` is accuracy, whatever the metric)."""
     curve: list[CurvePoint]
 
 
@@ -91,6 +93,8 @@ class ScreenedView(AnswerPart):
     view: ViewName
     p_best: float
     held_out: HeldOut
+    measured: float | None = None
+    """As of those that are forecast."""
 
 
 class UntriedEncoder(AnswerPart):
@@ -221,6 +225,8 @@ class Evidence(AnswerPart):
 
     metamodel: str
     tasks: int
+    tasks_left_out: int | None = None
+    """Those that its own evaluation left out in turn, where they are fewer: a study's, beside the shipped ones."""
     held_out_mae: dict[str, float]
     """Per horizon ("1x", "4x", ...): mean absolute error, fraction."""
     held_out_coverage_90: float | None

@@ -12,7 +12,7 @@ import numpy as np
 
 from meta.conformal import MEDIAN
 from meta.ranking import N_DRAWS, Space, hit_correlation
-from meta.view_prior import SpaceKey, ViewPrior
+from meta.view_prior import SpaceKey, ViewPrior, stabilised
 
 
 @dataclass(frozen=True)
@@ -49,5 +49,9 @@ def compare_spaces(spaces: Sequence[Space], prior: ViewPrior | None, metric: str
 def aligned(curves: Mapping[int, np.ndarray], comparison: Comparison) -> dict[int, np.ndarray]:
     """`curves` (H, 5) by position of their space, moved so that their present medians differ as the posterior says."""
     level = np.mean([curve[0, MEDIAN] - comparison.accuracy[i] for i, curve in curves.items()])
-    moved = {i: comparison.accuracy[i] + level - curve[0, MEDIAN] for i, curve in curves.items()}
-    return {i: np.clip(curve + moved[i], 0.0, 1.0) for i, curve in curves.items()}
+    found = {}
+    for i, curve in curves.items():
+        angles = stabilised(curve)  # on this scale a quantile of 1 that is moved stays at 1, but for a hair
+        moved = stabilised(comparison.accuracy[i] + level) - angles[0, MEDIAN]
+        found[i] = np.sin(np.clip(angles + moved, 0.0, np.pi / 2)) ** 2
+    return found

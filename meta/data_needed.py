@@ -18,8 +18,8 @@ from probes.encoders.base import View
 
 HORIZON_FACTORS = (1.0, 2**0.5, 2.0, 2**1.5, 4.0, 2**2.5, 8.0, 2**3.5, 16.0)
 """Multiples of the present n that a curve is drawn at: half octaves to 16x."""
-MIN_CHANCE = 0.02
-"""A target that more labels make so little likelier has no size of its own."""
+MIN_CHANCE = 0.1
+"""A target that more labels make so little likelier has no size of its own: it rests on the tails of the forecasts."""
 MIN_ROUNDS, MAX_ROUNDS = 3, 5
 """Mahmood et al. 2022: collecting in a few rounds and looking again beats one guess."""
 
@@ -78,7 +78,7 @@ def encoder_need(encoder: str, view: View, sizes: np.ndarray, curve: np.ndarray,
         q05=low,
         q50=middle,
         q95=high,
-        n_if_reached=None if likely is None else int(np.ceil(likely - 1e-6)),
+        n_if_reached=None if likely is None or status == "reached" else int(np.ceil(likely - 1e-6)),
         p_reached_now=float(reached[0]),
         p_reachable=float(reached[-1]),
     )

@@ -51,10 +51,13 @@ def log2_ratio(frame: pd.DataFrame) -> np.ndarray:
 
 def noise_terms(frame: pd.DataFrame, anchored: np.ndarray, metric: str) -> np.ndarray:
     """(R, 3) variances that a forecast cannot avoid, up to factors that are fitted: sampling noise of n rows, growth unseen,
-    and a floor; in squared units of the metric."""
-    loss = 1 - anchored if metric in RATES else anchored
-    variance = np.maximum(loss * (1 - loss), 0.01) if metric in RATES else np.maximum(loss, 0.05) ** 2
-    unseen = log2_ratio(frame) ** 2 * np.maximum(loss, 0.02) ** 2
+    and a floor; in squared units of the scale that is learnt on (of a log-loss: relative)."""
+    if metric in RATES:
+        loss = 1 - anchored
+        variance, size = np.maximum(loss * (1 - loss), 0.01), np.maximum(loss, 0.02)
+    else:
+        variance, size = 1.0, 1.0
+    unseen = log2_ratio(frame) ** 2 * size**2
     n_train = frame["n_train"].to_numpy(dtype=np.float64)
     return np.stack([variance / n_train, unseen * 0.01, np.full(len(frame), 1e-4)], axis=1)
 

@@ -15,7 +15,7 @@ from meta.curves import METRICS
 from meta.design import MIN_GROUPS_TO_STACK, anchor, chosen_inputs, log2_ratio, noise_terms, stack_inputs, tree_inputs
 from meta.near_horizon import at_octaves, choose_trust, nearness
 from meta.observations import forecasts
-from meta.quantile_curves import monotone, sorted_quantiles
+from meta.quantile_curves import monotone, off_scale, on_scale, sorted_quantiles
 from meta.stacking import OCTAVE_KNOTS, Stack
 
 MAX_FOLDS = 5
@@ -40,7 +40,8 @@ class FitSettings:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A frame of observations as the arrays that fitting and predicting share."""
+    """A frame of observations as the arrays that fitting and predicting share; the metric on the scale of
+    `meta.quantile_curves.on_scale`."""
 
     inputs: pd.DataFrame
     """of the trees"""
@@ -63,7 +64,7 @@ class Prepared:
         return cls(
             inputs,
             stack_inputs(frame, known, metric),
-            anchored,
+            on_scale(anchored, metric),
             noise_terms(frame, anchored, metric),
             log2_ratio(frame),
             np.log2(frame["n_train"].to_numpy(dtype=np.float64)),
@@ -76,7 +77,7 @@ class Prepared:
 
 
 def learnable(frame: pd.DataFrame, metric: str, groups: str) -> tuple[Prepared, np.ndarray, np.ndarray]:
-    """(inputs that so many families may use, truth (R,), family names (R,)). Raises as `Metamodel.fit`."""
+    """(inputs that so many families may use, truth (R,) on its scale, family names (R,)). Raises as `Metamodel.fit`."""
     if metric not in METRICS:
         raise ValueError(f"metric {metric!r}: one of {', '.join(METRICS)}")
     names = frame[groups].to_numpy(dtype=str) if len(frame) else np.array([], dtype=str)
@@ -86,7 +87,7 @@ def learnable(frame: pd.DataFrame, metric: str, groups: str) -> tuple[Prepared, 
     data = Prepared.of(frame, metric)
     stacked = data.stack_inputs if n_groups >= MIN_GROUPS_TO_STACK else data.stack_inputs.iloc[:, :0]
     data = replace(data, inputs=data.inputs[chosen_inputs(data.inputs, n_groups)], stack_inputs=stacked)
-    return data, frame["truth"].to_numpy(dtype=np.float64), names
+    return data, on_scale(frame["truth"].to_numpy(dtype=np.float64), metric), names
 
 
 def held_out_quantiles(
@@ -95,13 +96,14 @@ def held_out_quantiles(
     """(R, 5) quantiles at QUANTILES of the rows of `frame`, each by a fit that has not seen its family, not yet calibrated.
     Arguments and errors as those of `Metamodel.fit`."""
     data, truth, names = learnable(frame, metric, groups)
-    return cross_fitted(data, truth, names, metric, settings or FitSettings())[0]
+    return off_scale(cross_fitted(data, truth, names, metric, settings or FitSettings())[0], metric)
 
 
 def cross_fitted(
     data: Prepared, truth: np.ndarray, names: np.ndarray, metric: str, settings: FitSettings
 ) -> tuple[np.ndarray, np.ndarray]:
-    """((R, 5) quantiles of every row by a fit that has not seen its family, (len(OCTAVE_KNOTS),) trust that they show)."""
+    """((R, 5) quantiles, on the scale, of every row by a fit that has not seen its family, (len(OCTAVE_KNOTS),) trust that they
+    show)."""
     held_out = np.empty((len(truth), len(QUANTILES)))  # the learnt stages' standardised quantiles
     held_out_spread, held_out_scale = np.empty_like(held_out), np.empty(len(truth))
     for fold in _folds(names, settings.seed):

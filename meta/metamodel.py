@@ -24,7 +24,7 @@ from meta.design import log2_ratio
 from meta.fitting import FitSettings, Prepared, cross_fitted, learn, learnable, standardised_quantiles
 from meta.near_horizon import KNOTS_SHAPE, at_octaves, factors_at, local_factors
 from meta.observations import FEATURES_VERSION
-from meta.quantile_curves import bounded, monotone, sorted_quantiles
+from meta.quantile_curves import bounded, monotone, off_scale, sorted_quantiles
 from meta.stacking import OCTAVE_KNOTS, Stack
 from meta.view_prior import ViewPrior
 
@@ -108,7 +108,8 @@ class Metamodel:
         quantiles = monotone(quantiles, data.sample, data.octaves, self.metric)
         wider = 1 + WIDER_PER_OCTAVE_OUTSIDE * self._octaves_outside(features)
         quantiles = stretch(quantiles, factors_at(self.factors, data.octaves, data.log2_n, data.shift) * wider[:, None])
-        return monotone(bounded(quantiles, self.metric), data.sample, data.octaves, self.metric)
+        quantiles = monotone(bounded(quantiles, self.metric), data.sample, data.octaves, self.metric)
+        return off_scale(quantiles, self.metric)
 
     def curve(self, features: Mapping[str, float], horizons: Sequence[int] | np.ndarray) -> np.ndarray:
         """(len(horizons), 5) quantiles of one sample's curve: `features` from `meta.observations.sample_features`, horizons in

@@ -1,4 +1,5 @@
-"""Quantiles of a metric along the horizon: in order, within the metric's range, and never worse with more labels."""
+"""Quantiles of a metric along the horizon: in order, within the metric's range, and never worse with more labels; and the scale
+that they are learnt on: the metric's own for rates, logarithms for log-loss, whose errors are in proportion to it."""
 
 import itertools
 
@@ -7,13 +8,27 @@ from sklearn.isotonic import isotonic_regression
 
 from meta.curves import RATES
 
+LEAST_LOSS = 0.005
+"""A log-loss (nats) below it is one of so much: its logarithm would count for more than it says."""
+
 
 def sorted_quantiles(anchored: np.ndarray, scale: np.ndarray, standardised: np.ndarray, metric: str) -> np.ndarray:
     return bounded(np.sort(anchored[:, None] + scale[:, None] * standardised, axis=1), metric)
 
 
 def bounded(quantiles: np.ndarray, metric: str) -> np.ndarray:
-    return np.clip(quantiles, 0.0, 1.0) if metric in RATES else np.maximum(quantiles, 0.0)
+    """Rates within [0, 1]; logarithms have no bounds."""
+    return np.clip(quantiles, 0.0, 1.0) if metric in RATES else quantiles
+
+
+def on_scale(values: np.ndarray, metric: str) -> np.ndarray:
+    """Values of the metric on the scale that is learnt on."""
+    return values if metric in RATES else np.log(np.maximum(values, LEAST_LOSS))
+
+
+def off_scale(values: np.ndarray, metric: str) -> np.ndarray:
+    """Values of the metric from the scale that is learnt on."""
+    return values if metric in RATES else np.exp(values)
 
 
 def monotone(quantiles: np.ndarray, sample: np.ndarray, octaves: np.ndarray, metric: str) -> np.ndarray:

@@ -10,7 +10,7 @@ def check_request(metric: str, target: float | None, metamodel_metric: str | Non
         raise UserError(f"--metric {metric}: unknown; choose {', '.join(METRICS)}")
     if target is not None:
         if metric in RATES and not 0 < target <= 1:
-            hint = f"; did you mean {target / 100:g}?" if 1 < target <= 100 else ""
+            hint = f"; did you mean {target / 100:g}?" if 1.5 < target <= 100 else ""
             raise UserError(f"--target {target:g}: {metric} is a fraction, above 0 and at most 1{hint}")
         if not 0 < target < float("inf"):
             raise UserError(f"--target {target:g}: must be a number above 0")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.storage import UserError, file_digest
@@ -42,10 +43,8 @@ def join_metrics(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def write_observations(joined: pd.DataFrame, path: Path) -> None:
     """Write what `join_metrics` returned."""
-    import pyarrow as pa
-
     table = pa.Table.from_pandas(joined, preserve_index=False).replace_schema_metadata({VERSION_KEY: str(FEATURES_VERSION)})
-    pq.write_table(table, path, compression="zstd", compression_level=19)
+    pq.write_table(table, path, compression="zstd", compression_level=19, write_page_checksum=True)
 
 
 def of_metric(joined: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -63,7 +62,13 @@ def shipped_observations(metric: str) -> pd.DataFrame:
     path = shipped_folder() / FILE
     if not path.is_file():
         raise UserError("metamodel.with_shipped: this build ships no observations; set it to false")
-    table = pq.read_table(path)
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path}: damaged ({reason:.200}); install neoberta again, or set metamodel.with_shipped to false"
+        ) from error
     version = (table.schema.metadata or {}).get(VERSION_KEY, b"").decode()
     if version != str(FEATURES_VERSION):
         raise UserError(

@@ -26,8 +26,6 @@ CANDIDATES = (
     FitSettings(stack_penalty_tasks=1.5),
     FitSettings(stack_penalty_tasks=10.0),
 )
-MIN_FAMILIES = 30
-"""With fewer, differences between candidates are the luck of the tasks: the first one is taken."""
 
 
 def plan_tuning(storage: Storage, frame_key: str, folds: Sequence[Collection[str]], *, metric: str) -> list[dict[str, Any]]:

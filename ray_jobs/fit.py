@@ -116,7 +116,8 @@ def fit(
     if not study.storage.exists(result.metamodel_key):
         tables = study.storage.read_json(result.evaluation_key)
         model = Metamodel.fit(learnt, metric=METRIC, settings=settings.get(()))
-        model = model.with_view_prior(prior_of_views(study, tasks, probe_keys) or _shipped_prior(config.with_shipped))
+        prior = shipped_prior() if config.with_shipped else prior_of_views(study, tasks, probe_keys)
+        model = model.with_view_prior(prior)
         model.with_evaluation(tables).save(study.storage, key)
     return result
 
@@ -142,17 +143,20 @@ def tuned_settings(
 
 
 def prior_of_views(study: Study, tasks: Sequence[TaskRow], probe_keys: Sequence[str]) -> ViewPrior | None:
-    """The prior of the sweep's spaces, without the demonstration task's family; None where too few tasks have them all."""
+    """The prior of the sweep's spaces, without the demonstration task's family; None where too few tasks have them all,
+    or they are one."""
     left_out = left_out_families(study, tasks)
     known = {task.fingerprint: (task.name, task.family) for task in tasks if task.family not in left_out}
     truths = space_truths(load_results(study.storage, probe_keys).to_pandas(), known)
-    if truths["task_family"].nunique() < MIN_FAMILIES_FOR_PRIOR:
+    n_spaces = len(truths[["encoder_fingerprint", "layer", "pooling"]].drop_duplicates())
+    if truths["task_family"].nunique() < MIN_FAMILIES_FOR_PRIOR or n_spaces < 2:
         return None
     return ViewPrior.fit(truths)
 
 
-def _shipped_prior(with_shipped: bool) -> ViewPrior | None:
-    return Metamodel.load(shipped_folder() / METRIC).view_prior if with_shipped else None
+def shipped_prior() -> ViewPrior | None:
+    """What the shipped study's forty tasks say of how spaces compare; few tasks of one's own would say less."""
+    return Metamodel.load(shipped_folder() / METRIC).view_prior
 
 
 def training_frame(study: Study, tasks: Sequence[TaskRow], keys: Sequence[str], probe_keys: Sequence[str]) -> pd.DataFrame:

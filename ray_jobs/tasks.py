@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from cluster.storage import UserError
+from meta.shipped_observations import shipped_observations
 from probes.tasks.docs.registry import DocsSource
 from probes.tasks.load import load_task
 from probes.tasks.store import save_task
@@ -53,6 +54,8 @@ def make_tasks(study: Study, report: ProgressCallback) -> list[TaskRow]:
 
 def check_families(config: StudyConfig, tasks: Sequence[TaskRow]) -> None:
     """Whether a metamodel can be fitted, and judged with a family left out, before anything is embedded. Raises UserError."""
+    if config.metamodel.with_shipped:
+        shipped_observations("accuracy")  # whether they are there and whole
     held_out = {task.family for task in tasks if task.name == config.characterize.task}
     n_families = len({task.family for task in tasks} - held_out)
     least = 1 if config.metamodel.with_shipped else MIN_FAMILIES
@@ -60,6 +63,7 @@ def check_families(config: StudyConfig, tasks: Sequence[TaskRow]) -> None:
         raise UserError(
             f"tasks: {n_families} families besides that of {config.characterize.task}; a metamodel needs {least} "
             "(tasks of one family share texts or labels): add other tasks"
+            + ("" if config.metamodel.with_shipped else ", or set metamodel.with_shipped to learn beside those that ship")
         )
 
 

@@ -107,7 +107,7 @@ def _space(space: Mapping[str, Any], names: dict[str, str]) -> dict[str, Any]:
         "q50": space["curve"][0]["q50"] if space.get("curve") else None,
         "p_best": space.get("p_best"),
         "p_best_16x": space.get("p_best_16x"),
-        "held_out": (space.get("held_out") or {}).get("accuracy"),
+        "held_out": space.get("measured", (space.get("held_out") or {}).get("accuracy")),
     }
 
 
@@ -168,7 +168,10 @@ def _expect_view(
     measured: Mapping[tuple[str, str], Sequence[MeasuredPoint]],
     metric: str,
 ) -> dict[str, Any]:
-    first = list({space["name"]: space for space in reversed(spaces)}.values())[::-1][:MAX_PANELS]
+    best: dict[str, dict[str, Any]] = {}
+    for space in spaces:  # the best first
+        best.setdefault(space["name"], space)
+    first = list(best.values())[:MAX_PANELS]
     if not first:
         return {"panels": [], "forecasts": [], "sizes": []}
     truths = [measured.get((space["name"], space["truth_view"]), ()) for space in first]

@@ -144,7 +144,7 @@ def _need(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
     if status == "reachable":
         span = rows_between(need.get("q05"), need.get("q95"), limit)
         about = f"About {count(need.get('q50'))} labelled rows should give {target} with {encoder}"
-        aim = " No target was given: this one is a point below the forecast at the far end." if is_default else ""
+        aim = " No target was given: this one is a point short of the forecast at the far end." if is_default else ""
         return f"{about} (90{NBSP}% interval: {span}); you have {count(n_train)}.{aim}"
     chance = f" (probability {percent(need['p_reachable'])})" if need.get("p_reachable") is not None else ""
     if status == "uncertain":
@@ -153,7 +153,7 @@ def _need(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
         about = f" If it can be reached, then with about {count(likely)}." if likely is not None else ""
         return (
             f"{target} is {'uncertain' if is_open else 'unlikely'} with up to {count(limit)} labelled rows{chance}: "
-            f"plan on a lower target or a better encoder.{about}"
+            f"plan on a less demanding target or a better encoder.{about}"
         )
     return f"{target} is not reachable with these encoders and up to {count(limit)} labelled rows{chance}."
 

@@ -38,6 +38,25 @@ def test_observations_of_another_version_and_none_at_all_are_said(frame, tmp_pat
         shipped_observations("accuracy")
 
 
+@pytest.mark.parametrize("damage", [lambda raw: raw[: len(raw) // 2], lambda raw: b"", lambda raw: b"a pointer to a file"])
+def test_damaged_observations_are_one_line(frame, tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(module, "shipped_folder", lambda: tmp_path)
+    write_observations(join_metrics({"accuracy": frame}), tmp_path / FILE)
+    (tmp_path / FILE).write_bytes(damage((tmp_path / FILE).read_bytes()))
+    with pytest.raises(UserError, match="damaged .*install neoberta again"):
+        shipped_observations("accuracy")
+
+
+def test_a_flipped_bit_in_the_numbers_is_found(frame, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "shipped_folder", lambda: tmp_path)
+    write_observations(join_metrics({"accuracy": frame}), tmp_path / FILE)
+    raw = bytearray((tmp_path / FILE).read_bytes())
+    raw[len(raw) // 3] ^= 4
+    (tmp_path / FILE).write_bytes(bytes(raw))
+    with pytest.raises(UserError, match="damaged"):
+        shipped_observations("accuracy")
+
+
 def test_a_task_in_both_counts_once_and_is_of_the_family_that_ships(frame):
     shipped = observations(n_tasks=2)  # the same fingerprints as two of the own tasks
     own = frame.assign(task_family="mine/" + frame["task_family"])

@@ -4,6 +4,7 @@ import pytest
 from scipy.stats import norm
 
 from meta.ranking import hit_correlation
+from meta.comparison import Comparison, aligned
 from meta.view_prior import LEVEL_VARIANCE, SpaceKey, ViewPrior, smoothed, space_truths, stabilised
 
 SPACES = [SpaceKey("A", layer, 6, pooling) for layer in range(7) for pooling in ("cls", "mean", "max")]
@@ -135,3 +136,19 @@ def test_too_few_families_or_spaces_are_refused():
         ViewPrior.fit(as_table(tasks(2)))
     with pytest.raises(ValueError, match="1 spaces"):
         ViewPrior.fit(as_table(tasks(5)[:, :1], SPACES[:1]))
+
+
+def test_forecasts_that_are_moved_together_differ_as_the_posterior_says_and_keep_their_ends():
+    means = np.arcsin(np.sqrt(np.array([0.9, 0.8])))
+    comparison = Comparison(means, 1e-4 * np.eye(2))
+    curves = {
+        0: np.array([[0.80, 0.84, 0.86, 0.90, 0.95], [0.90, 0.95, 1.0, 1.0, 1.0]]),
+        1: np.array([[0.80, 0.82, 0.84, 0.86, 0.90], [0.85, 0.90, 0.92, 0.95, 0.99]]),
+    }
+    moved = aligned(curves, comparison)
+    assert moved[0][0, 2] - moved[1][0, 2] == pytest.approx(0.1)
+    assert np.mean([moved[i][0, 2] for i in moved]) == pytest.approx(0.85), "their common level stays"
+    for curve in moved.values():
+        assert (np.diff(curve, axis=1) >= 0).all() and (np.diff(curve, axis=0) >= 0).all() and curve.max() <= 1
+    lowered = aligned(curves, Comparison(means[::-1], 1e-4 * np.eye(2)))
+    assert lowered[0][1, 4] > 0.995, "certainty at the far end is not capped where the present is moved down"

@@ -86,3 +86,39 @@ def test_observed_views_are_spread_over_depth():
     chosen = observed_views(every, 4)
     assert len(chosen) == 4 and chosen[0].layer == 0 and chosen[-1].layer == 6
     assert observed_views(every[:2], 4) == tuple(sorted(every[:2]))
+
+
+def test_tuning_asks_for_what_its_stage_needs_and_takes_the_best_of_every_fold(tmp_path, monkeypatch):
+    from cluster import tune
+    from cluster.tune import Outcome
+    from meta import tuning
+    from meta.fitting import FitSettings
+
+    inside = study(tmp_path)
+    monkeypatch.setattr(inside, "need_ray", lambda: None)
+    monkeypatch.setattr(tuning, "CANDIDATES", (FitSettings(n_rounds=1), FitSettings(n_rounds=2)))
+    monkeypatch.setattr(fit, "run_tuning", lambda piece: {"loss": abs(piece["settings"]["n_rounds"] - 1 - len(piece["fold"]))})
+
+    def in_turn(run, configs, *, name, cpus, on_done):
+        assert (name, cpus) == ("tune", 1)
+        return [Outcome(config, run(config), None) for config in configs]
+
+    monkeypatch.setattr(tune, "fan_out", in_turn)
+    learnt = pd.DataFrame({"task_family": ["a", "b"], "truth": [0.5, 0.6]})
+    found = fit.tuned_settings(inside, lambda *_: None, learnt, [("a",)], "key")
+    assert {fold: settings.n_rounds for fold, settings in found.items()} == {("a",): 2, (): 1}
+    assert inside.storage.exists("tuning/key.parquet")
+
+
+def test_one_space_alone_has_no_prior(tmp_path, monkeypatch):
+    tasks = [row(f"t{i}", f"f{i}", f"family{i}") for i in range(5)]
+    truths = pd.DataFrame(
+        {
+            "task_fingerprint": [f"f{i}" for i in range(5)],
+            "task_family": [f"family{i}" for i in range(5)],
+            **{"encoder_fingerprint": "e", "layer": 0, "pooling": "mean"},
+        }
+    )
+    monkeypatch.setattr(fit, "load_results", lambda *_: type("Table", (), {"to_pandas": lambda self: None})())
+    monkeypatch.setattr(fit, "space_truths", lambda *_: truths)
+    assert fit.prior_of_views(study(tmp_path), tasks, ["p"]) is None
