@@ -43,7 +43,7 @@ def test_damaged_observations_are_one_line(frame, tmp_path, monkeypatch, damage)
     monkeypatch.setattr(module, "shipped_folder", lambda: tmp_path)
     write_observations(join_metrics({"accuracy": frame}), tmp_path / FILE)
     (tmp_path / FILE).write_bytes(damage((tmp_path / FILE).read_bytes()))
-    with pytest.raises(UserError, match="damaged .*install neoberta again"):
+    with pytest.raises(UserError, match=r"damaged .*install neoberta again"):
         shipped_observations("accuracy")
 
 
