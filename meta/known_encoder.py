@@ -5,12 +5,14 @@ are its own, and so is the precision that `auto` stands for.
 """
 
 import dataclasses
+import math
 import platform
 from dataclasses import dataclass
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from cluster.storage import CorruptArtefactError, Storage, digest
-from probes.encoders.base import EncoderInfo, View
+from probes.encoders.base import EncoderInfo
 
 VERSION = 1
 """Raised when what is kept changes its meaning."""
@@ -27,13 +29,16 @@ class KnownEncoder:
     """Texts of the sample that are longer than the encoder reads."""
 
 
+_STORED = TypeAdapter(KnownEncoder)
+
+
 def recall(storage: Storage, encoder: str, sample: str) -> KnownEncoder | None:
     """What was kept of the encoder and the sample of these fingerprints on this machine; None where nothing (readable) was."""
     try:
-        stored = storage.read_json(_key(encoder, sample))
-        return KnownEncoder(_info(stored["info"]), float(stored["milliseconds_per_text"]), int(stored["n_truncated"]))
-    except (FileNotFoundError, CorruptArtefactError, KeyError, TypeError, ValueError):
+        known = _STORED.validate_python(storage.read_json(_key(encoder, sample)))
+    except (FileNotFoundError, CorruptArtefactError, ValueError):
         return None
+    return known if math.isfinite(known.milliseconds_per_text) else None
 
 
 def keep(storage: Storage, encoder: str, sample: str, known: KnownEncoder) -> None:
@@ -43,8 +48,3 @@ def keep(storage: Storage, encoder: str, sample: str, known: KnownEncoder) -> No
 
 def _key(encoder: str, sample: str) -> str:
     return f"samples/{digest([VERSION, encoder, sample, platform.node()])}.json"
-
-
-def _info(stored: dict[str, Any]) -> EncoderInfo:
-    views = {name: tuple(View(*view) for view in stored[name]) for name in ("views", "standard_views")}
-    return EncoderInfo(**{**stored, **views})

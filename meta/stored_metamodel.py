@@ -28,6 +28,8 @@ def load_metamodel(folder: str | None, metric: str = "accuracy") -> tuple["Metam
             storage.verify_folder(name)
         model = Metamodel.load(storage.local_path(name))
     except CorruptArtefactError as error:
+        if folder is None:
+            raise UserError(f"{error}; it ships with neoberta: install that again") from error
         raise UserError(f"--metamodel {error}; make it again with `neoberta fit`") from error
     except OSError as error:
         reason = (error.strerror or str(error) or type(error).__name__).splitlines()[0]

@@ -80,6 +80,16 @@ def test_a_damaged_note_counts_as_none(task, model, tmp_path, loads, damage):
     assert json.loads(note.read_text())["n_truncated"] == 0
 
 
+@pytest.mark.parametrize("change", [{"milliseconds_per_text": float("nan")}, {"n_truncated": "some"}])
+def test_a_note_that_holds_what_cannot_be_counts_as_none(task, model, tmp_path, loads, change):
+    storage, ref = Storage(tmp_path / "out"), f"hf:{model}"
+    embed_sample(ref, task, storage)
+    (note,) = (tmp_path / "out" / "samples").iterdir()
+    note.write_text(json.dumps(json.loads(note.read_text()) | change))
+    again = embed_sample(ref, task, storage)
+    assert loads == [ref, ref] and np.isfinite(again.milliseconds_per_text) and again.n_truncated == 0
+
+
 def test_another_machine_takes_its_own_times(task, model, tmp_path, loads, monkeypatch):
     storage, ref = Storage(tmp_path / "out"), f"hf:{model}"
     embed_sample(ref, task, storage)
