@@ -12,7 +12,16 @@ import xgboost
 from cluster.storage import UserError
 from meta.conformal import MEDIAN, QUANTILES, group_folds, group_weights, weighted_quantile
 from meta.curves import METRICS
-from meta.design import MIN_GROUPS_TO_STACK, anchor, chosen_inputs, log2_ratio, noise_terms, stack_inputs, tree_inputs
+from meta.design import (
+    MIN_GROUPS_TO_STACK,
+    TRUTH_COLUMNS,
+    anchor,
+    chosen_inputs,
+    log2_ratio,
+    noise_terms,
+    stack_inputs,
+    tree_inputs,
+)
 from meta.near_horizon import at_octaves, choose_trust, nearness
 from meta.observations import forecasts
 from meta.quantile_curves import monotone, off_scale, on_scale, sorted_quantiles
@@ -59,7 +68,7 @@ class Prepared:
     def of(cls, frame: pd.DataFrame, metric: str) -> "Prepared":
         known = forecasts(frame, metric)
         inputs, anchored = tree_inputs(frame, known, metric), anchor(frame, known, metric)
-        same = frame.drop(columns=[name for name in ("horizon", "truth", "truth_std", "n_truth") if name in frame])
+        same = frame.drop(columns=[name for name in TRUTH_COLUMNS if name in frame])
         sample = np.unique(pd.util.hash_pandas_object(same, index=False).to_numpy(), return_inverse=True)[1]
         return cls(
             inputs,
