@@ -27,7 +27,7 @@ from rich.table import Table
 
 from benchmarks.metamodel_study import DATA, INDEX_FILE, MINILM, run, task_names
 from cluster.session import session
-from cluster.storage import Storage
+from cluster.storage import Storage, digest
 from cluster.tune import fan_out
 from meta.curves import FORECASTS, METRICS
 from meta.evaluation import Settings, evaluation_folds, evaluation_tables, held_out_predictions
@@ -77,7 +77,8 @@ def observations(storage: Storage, index: Mapping[str, Any], metric: str = "accu
 
 def tuned(frame: pd.DataFrame, storage: Storage, metric: str, console: Console) -> dict[tuple[str, ...], FitSettings]:
     """The best settings for every fold, `()` being the fit on all tasks, each chosen without the fold's families."""
-    key = f"tuning/frame-{metric}.parquet"
+    rows = pd.util.hash_pandas_object(frame, index=False).tolist()  # another study's losses must not be taken for this one's
+    key = f"tuning/{digest([metric, rows])}.parquet"
     storage.write_table(key, pa.Table.from_pandas(frame.drop(columns=["sweep", "anchored"]), preserve_index=False))
     pieces = plan_tuning(storage, key, [*evaluation_folds(frame), ()], metric=metric)
     with session():
