@@ -5,24 +5,33 @@ from collections.abc import Sequence
 import numpy as np
 
 from meta.conformal import MEDIAN
+from meta.constant_answer import constant_score, constant_words
+from meta.curves import RATES
 from meta.sample import EmbeddedEncoder, Prepared
 
 TRUNCATED_SHARE = 0.05
 """Share of cut texts above which it is said."""
 
 
-def level_warnings(name: str, majority: float, curve: np.ndarray, metric: str, target: float | None) -> list[str]:
-    """An accuracy, forecast (H, 5) or wished for, that always answering the most frequent class `name` has as well."""
-    if metric != "accuracy":
-        return []
-    always = f"always answering '{name}' ({majority:.1%} of the labelled rows)"
+def level_warnings(
+    counts: np.ndarray, names: tuple[str, ...], curve: np.ndarray, metric: str, target: float | None
+) -> list[str]:
+    """A level, forecast (H, 5) or wished for, that an answer which never looks at a text has as well; `counts` (K,) labelled
+    rows of the classes `names`."""
+    sign = 1 if metric in RATES else -1
+    constant, always = sign * constant_score(counts, metric), constant_words(counts, names, metric)
+    now = np.sort(sign * curve[0])  # worst first
     warnings = []
-    if curve[0, MEDIAN] <= majority + 0.01:
+    if now[MEDIAN] <= constant + 0.01:
         warnings.append(f"the forecast at the present size is no better than {always}")
-    elif curve[0, 0] <= majority:
-        warnings.append(f"the forecast at the present size is not surely better than {always}: its interval reaches below that")
-    if target is not None and target <= majority:
-        warnings.append(f"the target of {target:.1%} is met by {always}: aim higher")
+    elif now[0] <= constant:
+        beyond = "below" if metric in RATES else "above"
+        warnings.append(
+            f"the forecast at the present size is not surely better than {always}: its interval reaches {beyond} that"
+        )
+    if target is not None and sign * target <= constant:
+        shown, further = (f"{target:.1%}", "higher") if metric in RATES else (f"{target:g}", "lower")
+        warnings.append(f"the target of {shown} is met by {always}: aim {further}")
     return warnings
 
 

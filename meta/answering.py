@@ -27,6 +27,7 @@ from meta.answers import (
 )
 from meta.comparison import Comparison, aligned, compare_spaces
 from meta.conformal import MEDIAN
+from meta.constant_answer import constant_score
 from meta.curves import RATES
 from meta.data_needed import default_target, encoder_need, fewest_labels, horizons, labelling_plan
 from meta.eval_labels import Correction, correct_forecast, eval_labels_answer
@@ -112,7 +113,9 @@ def answer_questions(
     spaces, owners = _fit_spaces(encoders, labels, n_classes, metric, lambda done: report(done, n_steps))
     comparison = compare_spaces(spaces, metamodel.view_prior, metric)
     chosen = choose_scored(spaces, metric, max_scored_views, comparison.accuracy if comparison is not None else None)
-    factor, warnings = interval_factor(labels, prepared.train.label_names, (*prepared.train.texts, *prepared.evaluation.texts))
+    factor, warnings = interval_factor(
+        labels, prepared.train.label_names, (*prepared.train.texts, *prepared.evaluation.texts), metric
+    )
     sizes = horizons(len(labels))
     forecast_curves: dict[int, np.ndarray] = {}
     outside: list[str] = []
@@ -131,8 +134,8 @@ def answer_questions(
     chances = _chances(spaces, forecasts, comparison, metric, seed)
     curves = [forecasts[i].curve for i in ranked]
     counts = np.bincount(labels, minlength=n_classes)
-    majority = float(counts.max() / len(labels))
-    aim = target if target is not None else default_target(curves, metric, majority)
+    constant = constant_score(counts, metric)
+    aim = target if target is not None else default_target(curves, metric, constant)
     best = forecasts[ranked[0]]
     picks, batch = _label_next(prepared, best, sizes, n_label_next, seed)
     contenders = [
@@ -149,7 +152,7 @@ def answer_questions(
         )
     agreed = np.mean([_held_out_probabilities(spaces[i]) for i in ranked[:N_SUSPECT_SPACES]], axis=0)
     doubted = suspect_labels(agreed, prepared.train, prepared.conflicts)
-    warnings += level_warnings(prepared.train.label_names[int(counts.argmax())], majority, best.curve, metric, target)
+    warnings += level_warnings(counts, prepared.train.label_names, best.curve, metric, target)
     warnings += unlearnt_classes(doubted, prepared.train)
     warnings += truncation_warnings(prepared, encoders)
     eval_labels, unused = eval_labels_answer(best.correction, prepared.evaluation.labels, metric)
@@ -162,7 +165,8 @@ def answer_questions(
         n_eval=len(prepared.evaluation),
         n_classes=n_classes,
         class_counts={name: int(count) for name, count in zip(prepared.train.label_names, counts, strict=True)},
-        majority_share=majority,
+        majority_share=float(counts.max() / len(labels)),
+        constant_score=constant,
         target=aim,
         target_source="default" if target is None else "user",
         encoders=[_ranked_view(forecasts[i], sizes, i, chances) for i in ranked],

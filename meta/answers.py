@@ -248,7 +248,9 @@ class Answers(AnswerPart):
     n_classes: int
     class_counts: dict[str, int]
     majority_share: float
-    """Accuracy of always answering the most frequent class."""
+    """Of the labelled rows: those of the most frequent class."""
+    constant_score: float
+    """The metric of an answer that never looks at the text (`meta.constant_answer`)."""
     target: float
     target_source: Literal["user", "default"]
     """`default`: a point less than the best median forecast at 16 times the labels."""

@@ -84,16 +84,15 @@ def encoder_need(encoder: str, view: View, sizes: np.ndarray, curve: np.ndarray,
     )
 
 
-def default_target(curves: Sequence[np.ndarray], metric: str, majority_share: float = 0.0) -> float:
-    """A target for a user who names none: a point short of the best median at the far end of the curves, in whole points.
-
-    An accuracy is never one that always answering the most frequent class would have (`majority_share`): that is no aim.
-    """
+def default_target(curves: Sequence[np.ndarray], metric: str, constant: float) -> float:
+    """A target for a user who names none: a point short of the best median at the far end of the curves, in whole points;
+    better than what an answer that never looks at a text has (`constant`), which is no aim."""
     ends = [float(curve[-1, MEDIAN]) for curve in curves]
     if metric in RATES:
-        floor = np.floor(round(100 * majority_share, 6)) + 1 if metric == "accuracy" else 1.0
-        return min(max(float(np.floor(round(100 * max(ends) - 1, 6))), float(floor)), 100.0) / 100
-    return float(np.ceil(round(100 * min(ends) + 1, 6))) / 100
+        least = float(np.floor(round(100 * constant, 6))) + 1
+        return min(max(float(np.floor(round(100 * max(ends) - 1, 6))), least), 100.0) / 100
+    most = float(np.ceil(round(100 * constant, 6))) - 1
+    return max(min(float(np.ceil(round(100 * min(ends) + 1, 6))), most), 0.0) / 100
 
 
 def fewest_labels(needs: Sequence[EncoderNeed]) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 
 from meta.conformal import MEDIAN, stretch
 from meta.curves import RATES
+from meta.prediction_powered import POWERED_METRICS
 
 LANGUAGE_FACTOR = 1.5
 """Stretch for text in a language that no task of the metamodel was written in."""
@@ -40,7 +41,9 @@ def looks_english(texts: Sequence[str]) -> bool:
     return foreign <= MAX_FOREIGN_LETTERS and sum(word in _FUNCTION_WORDS for word in words) / len(words) >= MIN_FUNCTION_WORDS
 
 
-def interval_factor(labels: np.ndarray, label_names: Sequence[str], texts: Sequence[str]) -> tuple[float, list[str]]:
+def interval_factor(
+    labels: np.ndarray, label_names: Sequence[str], texts: Sequence[str], metric: str
+) -> tuple[float, list[str]]:
     """(factor >= 1, warnings): how much the intervals of this sample are stretched beyond the metamodel's own, and why.
 
     `labels` (n,) int64. One factor for all: 1 + the share of classes with a single row, times `LANGUAGE_FACTOR` for other
@@ -59,10 +62,10 @@ def interval_factor(labels: np.ndarray, label_names: Sequence[str], texts: Seque
     if not looks_english(texts):
         total = "" if factor == 1.0 else f" ({factor * LANGUAGE_FACTOR:.2f} times with the factor of {factor:.2f} above)"
         factor *= LANGUAGE_FACTOR
+        check = ", and label some evaluation rows for --eval-labels" if metric in POWERED_METRICS else ""
         warnings.append(
             f"the texts do not look like English, all that the metamodel has seen, so all intervals are made "
-            f"{LANGUAGE_FACTOR:g} times as wide{total}; compare multilingual encoders, and label some evaluation rows for "
-            "--eval-labels"
+            f"{LANGUAGE_FACTOR:g} times as wide{total}; compare multilingual encoders{check}"
         )
     return factor, warnings
 

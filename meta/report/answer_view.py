@@ -75,7 +75,7 @@ def answer_view(
         "is_rate": metric in RATES,
         "n_train": answers.get("n_train"),
         "n_eval": answers.get("n_eval", 1),
-        "majority": answers.get("majority_share"),
+        "constant": answers.get("constant_score"),
         "target": answers.get("target"),
         "target_given": answers.get("target_source", "user") == "user",
         "truth": bool(measured),

@@ -168,13 +168,14 @@ def _reached(answers: Mapping[str, Any], encoder: str) -> str:
             f"More of the same would hardly help: up to {count(limit)} labelled rows, {encoder} is forecast to gain no more "
             f"than about a point over your {count(n_train)}. Name the {name} that you need with --target."
         )
-    target, majority = answers.get("target") or 1.0, answers.get("majority_share") or 0.0
+    target, constant = answers["target"], answers["constant_score"]
     chance = f" (probability {percent(need['p_reached_now'])})" if need.get("p_reached_now") is not None else ""
     enough = (
         f"with your {count(n_train)} labelled rows and {encoder}, {rate(target, metric)} {name} is more likely than not{chance}"
     )
-    if metric == "accuracy" and target <= majority:
-        return f"Aim higher: {enough}, but always answering the commonest class has {rate(majority, metric)} as well."
+    if target <= constant if metric in RATES else target >= constant:
+        aim = f"Aim {'higher' if metric in RATES else 'lower'}"
+        return f"{aim}: {enough}, but an answer that never looks at a text has {rate(constant, metric)} as well."
     return f"You have enough: {enough}."
 
 

@@ -167,6 +167,7 @@ def answers() -> dict:
         "n_classes": 4,
         "class_counts": {"array": 96, "scalar": 61, "mapping": 39, "iterator": 4},
         "majority_share": 0.48,
+        "constant_score": 0.48,
         "target": 0.88,
         "target_source": "user",
         "encoders": spaces,

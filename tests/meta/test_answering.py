@@ -187,11 +187,11 @@ def test_a_class_with_one_row_is_answered_with_a_warning_and_wider_intervals():
 
 def test_each_reason_for_wider_intervals_names_its_factor_and_the_last_one_their_product():
     texts = ["hinta nousi taas huomattavasti viime kuussa koko maassa"] * 20
-    factor, (single, language) = interval_factor(np.array([0, 0, 1, 1, 2, 2, 3]), tuple("abcd"), texts)
+    factor, (single, language) = interval_factor(np.array([0, 0, 1, 1, 2, 2, 3]), tuple("abcd"), texts, "accuracy")
     assert factor == pytest.approx(1.25 * 1.5)
     assert "made 1.25 times as wide; label a second row" in single
     assert "made 1.5 times as wide (1.88 times with the factor of 1.25 above); compare multilingual encoders" in language
-    _, (language,) = interval_factor(np.array([0, 0, 1, 1]), ("a", "b"), texts)
+    _, (language,) = interval_factor(np.array([0, 0, 1, 1]), ("a", "b"), texts, "accuracy")
     assert "made 1.5 times as wide; compare" in language
 
 

@@ -42,6 +42,7 @@ def example() -> Answers:
         n_classes=2,
         class_counts={"ham": 150, "spam": 50},
         majority_share=0.75,
+        constant_score=0.75,
         target=0.9,
         target_source="user",
         encoders=[{**space, **chances, "held_out": held_out, "curve": curve}],

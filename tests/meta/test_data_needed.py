@@ -91,15 +91,16 @@ def test_the_space_with_the_fewest_labels_wins_and_else_the_likeliest():
 
 
 def test_the_default_target_is_a_point_below_the_far_end():
-    assert default_target([power_curve()], "accuracy") == pytest.approx(0.94)
-    assert default_target([1 - power_curve()[:, ::-1]], "log_loss") == pytest.approx(0.06)
+    assert default_target([power_curve()], "accuracy", 0.5) == pytest.approx(0.94)
+    assert default_target([1 - power_curve()[:, ::-1]], "log_loss", 0.69) == pytest.approx(0.06)
 
 
 def test_the_default_target_is_above_what_a_constant_answer_has():
     assert default_target([power_curve()], "accuracy", 0.97) == pytest.approx(0.98)
     assert default_target([power_curve()], "accuracy", 0.3) == pytest.approx(0.94)
     assert default_target([power_curve()], "accuracy", 0.998) == 1.0
-    assert default_target([power_curve()], "macro_f1", 0.97) == pytest.approx(0.94)
+    assert default_target([power_curve()], "macro_f1", 0.97) == pytest.approx(0.98)
+    assert default_target([1 - power_curve()[:, ::-1]], "log_loss", 0.03) == pytest.approx(0.02)
 
 
 def test_the_plan_ends_at_the_requirement_in_three_to_five_growing_rounds():

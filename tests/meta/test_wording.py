@@ -18,9 +18,11 @@ def test_many_suspects_are_called_a_weak_probe():
 
 def test_a_target_below_the_commonest_class_is_not_called_enough():
     reached = {**answers()["data_needed"], "status": "reached", "p_reached_now": 0.99}
-    assert said("need", data_needed=reached, target=0.88, majority_share=0.48).startswith("You have enough")
-    cheap = said("need", data_needed=reached, target=0.88, majority_share=0.95)
+    assert said("need", data_needed=reached, target=0.88, constant_score=0.48).startswith("You have enough")
+    cheap = said("need", data_needed=reached, target=0.88, constant_score=0.95)
     assert cheap.startswith("Aim higher") and "95.0" in cheap
+    loss = said("need", data_needed=reached, metric="log_loss", target=0.7, constant_score=0.69)
+    assert loss.startswith("Aim lower") and "has 0.690 as well" in loss
 
 
 def test_a_single_space_without_layers_is_not_called_the_cheapest():
