@@ -89,7 +89,7 @@ def tuned(frame: pd.DataFrame, storage: Storage, metric: str, console: Console) 
     table["fold"] = [", ".join(piece["fold"])[:40] or "none left out" for piece in pieces]
     by_candidate = table.pivot(index="candidate", columns="fold", values="loss")
     show(console, "Pinball loss within folds, points", {name: row.to_dict() for name, row in by_candidate.iterrows()}, 3)
-    return {fold: settings for fold, (settings, _) in chosen_settings(pieces, losses).items()}
+    return chosen_settings(pieces, losses)
 
 
 def shown(settings: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The study that the metamodel is fitted and judged on: public tasks, six encoders, hundreds of thousands of probes.
+"""The study that the metamodel is fitted and judged on: public tasks, eight encoders, hundreds of thousands of probes.
 
     python -m benchmarks.metamodel_study --out FOLDER [--data FOLDER] [--tasks sst2,banking77]
 
@@ -67,6 +67,9 @@ MINILM = "hf:all-MiniLM-L6-v2"
 OBSERVED = {
     MINILM: ((3, "mean"), (6, "mean")),
     "neoberta-2x128": ((1, "mean"),),
+    "neoberta-4x128": ((2, "mean"), (4, "mean")),
+    "neoberta-6x128": ((6, "mean"),),
+    "random:neoberta-2x128": ((1, "mean"),),
     "lsa:256": ((0, "mean"),),
     "static": ((0, "mean"),),
 }
@@ -103,7 +106,7 @@ def task_names(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def study_config(tasks: Sequence[str], vectors: Path) -> StudyConfig:
-    """The study of `tasks` with all six encoders; `vectors` are static word vectors in GloVe's text format."""
+    """The study of `tasks` with all eight encoders; `vectors` are static word vectors in GloVe's text format."""
 
     def neoberta(n_layers: int, n_tokens: int) -> PretrainConfig:
         model = ModelConfig(n_layers=n_layers, hidden_size=128, max_length=128)
@@ -116,10 +119,14 @@ def study_config(tasks: Sequence[str], vectors: Path) -> StudyConfig:
         tokenizer=TokenizerConfig(vocab_size=8192, max_texts=40_000),
         neobertas={
             "neoberta-2x128": neoberta(2, 300_000),
+            "neoberta-4x128": neoberta(4, 300_000),
+            "neoberta-6x128": neoberta(6, 1_000_000),
         },
         encoders=(
             EncoderConfig(ref=MINILM),
             EncoderConfig(ref="neoberta:neoberta-2x128"),
+            EncoderConfig(ref="neoberta:neoberta-4x128"),
+            EncoderConfig(ref="neoberta:neoberta-6x128"),
             EncoderConfig(ref="random:neoberta-2x128"),
             EncoderConfig(ref="lsa:256"),
             EncoderConfig(ref="lsa:64"),

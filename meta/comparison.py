@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from meta.conformal import MEDIAN
+from meta.curves import stabilised
 from meta.ranking import N_DRAWS, Space, hit_correlation
-from meta.view_prior import SpaceKey, ViewPrior, stabilised
+from meta.view_prior import SpaceKey, ViewPrior
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,11 @@ def from_loss(metric: str, losses: np.ndarray) -> np.ndarray:
     return np.clip(1.0 - losses, 0.0, 1.0) if metric in RATES else np.maximum(losses, 0.0)
 
 
+def stabilised(rates: np.ndarray) -> np.ndarray:
+    """arcsin √rate, the scale on which the noise of a rate of n rows has the variance 1/(4n) whatever the rate."""
+    return np.arcsin(np.sqrt(np.clip(rates, 0.0, 1.0)))
+
+
 def forecast(sizes: np.ndarray, losses: np.ndarray, horizons: np.ndarray) -> dict[str, np.ndarray]:
     """What each of `FORECASTS` says of the loss at `horizons` (R,), one a curve.
 

@@ -7,8 +7,9 @@ formulas, so that with few tasks to learn from the forecast falls back on someth
 import numpy as np
 import pandas as pd
 
-from meta.curves import FORECASTS, METRICS, RATES, from_loss
+from meta.curves import FORECASTS, METRICS, RATES, from_loss, stabilised
 from meta.observations import FRACTIONS, ID_COLUMNS
+from meta.quantile_curves import on_scale
 
 TRUTH_COLUMNS = ("truth", "truth_std", "n_truth", "horizon")
 ANCHOR_BLEND_OCTAVES = 2.0
@@ -31,6 +32,8 @@ STACK_FEATURES = (
     *("effective_rank", "log_twonn_dimension", "ridge_log10_penalty", "ridge_log2_temperature", "log2_n_classes"),
     *("shift_domain_auc", "shift_mmd2", "class_entropy", "share_classes_seen"),
 )
+PRESENT_ACCURACIES = ("ridge_loo_accuracy", "eval_doc_accuracy", "eval_atc_accuracy")
+N_NOISE_TERMS = 6
 MIN_GROUPS_FOR_ALL = 30
 """With 15 tasks the wider set cost 0.4 points of held-out error."""
 MIN_GROUPS_TO_STACK = 20
@@ -49,17 +52,28 @@ def log2_ratio(frame: pd.DataFrame) -> np.ndarray:
     return np.log2(frame["horizon"].to_numpy(dtype=np.float64) / frame["n_train"].to_numpy(dtype=np.float64))
 
 
-def noise_terms(frame: pd.DataFrame, anchored: np.ndarray, metric: str) -> np.ndarray:
-    """(R, 3) variances that a forecast cannot avoid, up to factors that are fitted: sampling noise of n rows, growth unseen,
-    and a floor; in squared units of the scale that is learnt on (of a log-loss: relative)."""
-    if metric in RATES:
-        loss = 1 - anchored
-        variance, size = np.maximum(loss * (1 - loss), 0.01), np.maximum(loss, 0.02)
-    else:
-        variance, size = 1.0, 1.0
-    unseen = log2_ratio(frame) ** 2 * size**2
-    n_train = frame["n_train"].to_numpy(dtype=np.float64)
-    return np.stack([variance / n_train, unseen * 0.01, np.full(len(frame), 1e-4)], axis=1)
+def noise_terms(frame: pd.DataFrame, known: pd.DataFrame, anchored: np.ndarray, metric: str) -> np.ndarray:
+    """(R, N_NOISE_TERMS) variances that a forecast cannot avoid, up to factors that are fitted; in squared units of the scale
+    that is learnt on (`meta.quantile_curves.on_scale`), `anchored` (R,) in the metric's own.
+
+    In order: the noise of n rows; growth unseen; a floor; few rows of each class; how far apart the power laws are; how far
+    leave-one-out is from what confidences on the evaluation rows say.
+    """
+    n_train, n_classes = (frame[name].to_numpy(dtype=np.float64) for name in ("n_train", "n_classes"))
+    of_a_row, size2 = (0.25, np.maximum(1 - anchored, 0.01)) if metric in RATES else (1.0, np.ones(len(frame)))
+    laws = [on_scale(from_loss(metric, known[law].to_numpy()), metric) for law in ("pow2", "pow3", "pow4")]
+    told = [stabilised(frame[name].to_numpy(dtype=np.float64)) for name in PRESENT_ACCURACIES]
+    return np.stack(
+        [
+            of_a_row / n_train,
+            0.01 * log2_ratio(frame) ** 2 * size2,
+            np.full(len(frame), 1e-4),
+            0.1 * of_a_row * n_classes / n_train,
+            np.var(laws, axis=0),
+            np.nan_to_num(np.var(told, axis=0)),  # nothing is told without an evaluation sample
+        ],
+        axis=1,
+    )
 
 
 def tree_inputs(frame: pd.DataFrame, known: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -97,6 +111,12 @@ def stack_inputs(frame: pd.DataFrame, known: pd.DataFrame, metric: str) -> pd.Da
     found |= {"error": 1 - now, "error_squared": (1 - now) ** 2, "above_chance": now - chance}
     found |= {"error_by_class_rows": (1 - now) * per_class, "error_by_classes": (1 - now) * classes}
     found |= {"error_by_penalty": (1 - now) * frame["ridge_log10_penalty"].to_numpy()}
+    single = frame["share_single_rows"].to_numpy(dtype=np.float64)  # no leave-one-out finds the only row of its class
+    found |= {
+        "single_rows": single,
+        "not_single_gap": now / np.maximum(1 - single, 0.1) - now,
+        "error_by_single": (1 - now) * single,
+    }
     found |= {"rows_per_class": per_class, "noise": (1 - now) * now / np.sqrt(frame["n_train"].to_numpy(dtype=np.float64))}
     return pd.DataFrame(found, index=frame.index).astype(np.float64)
 

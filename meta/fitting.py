@@ -74,7 +74,7 @@ class Prepared:
             inputs,
             stack_inputs(frame, known, metric),
             on_scale(anchored, metric),
-            noise_terms(frame, anchored, metric),
+            noise_terms(frame, known, anchored, metric),
             log2_ratio(frame),
             np.log2(frame["n_train"].to_numpy(dtype=np.float64)),
             frame["shift_domain_auc"].fillna(0.5).to_numpy(dtype=np.float64),
@@ -132,7 +132,7 @@ def cross_fitted(
 def learn(
     data: Prepared, truth: np.ndarray, names: np.ndarray, settings: FitSettings
 ) -> tuple[np.ndarray, np.ndarray, Stack, xgboost.Booster]:
-    """(noise factors (3,), spread (len(OCTAVE_KNOTS), 5), linear stage, trees) from rows whose groups are `names`."""
+    """(noise factors (N_NOISE_TERMS,), spread (len(OCTAVE_KNOTS), 5), linear stage, trees) from rows of groups `names`."""
     from scipy.optimize import nnls
 
     weights = group_weights(names)

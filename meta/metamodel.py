@@ -20,7 +20,7 @@ import xgboost
 from cluster.storage import CorruptArtefactError, Storage, UserError
 from meta.conformal import QUANTILES, stretch
 from meta.curves import METRICS
-from meta.design import log2_ratio
+from meta.design import N_NOISE_TERMS, log2_ratio
 from meta.fitting import FitSettings, Prepared, cross_fitted, learn, learnable, standardised_quantiles
 from meta.near_horizon import KNOTS_SHAPE, at_octaves, factors_at, local_factors
 from meta.observations import FEATURES_VERSION
@@ -28,7 +28,7 @@ from meta.quantile_curves import bounded, monotone, off_scale, sorted_quantiles
 from meta.stacking import OCTAVE_KNOTS, Stack
 from meta.view_prior import ViewPrior
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of the stored form; raised when older cards cannot be read."""
 TREES_FILE, CARD_FILE, VIEW_PRIOR_FILE = "trees.ubj", "card.json", "view_prior.json"
 WIDER_PER_OCTAVE_OUTSIDE = 0.25
@@ -45,8 +45,8 @@ class Metamodel:
     feature_names: tuple[str, ...]
     stack: Stack
     booster: xgboost.Booster
-    noise: tuple[float, float, float]
-    """Factors of `meta.design.noise_terms`."""
+    noise: tuple[float, ...]
+    """(N_NOISE_TERMS,) factors of `meta.design.noise_terms`."""
     spread: tuple[tuple[float, ...], ...]
     """Quantiles (at QUANTILES) of the standardised error of the anchor over all tasks, near each of OCTAVE_KNOTS."""
     trust: tuple[float, ...]
@@ -189,7 +189,7 @@ class Metamodel:
 def _check_stored(stored: Mapping[str, Any], n_features: int) -> None:
     """Raises ValueError, KeyError, TypeError or AttributeError for a stored form that `predict` would stumble over."""
     shapes = {
-        "noise": (3,),
+        "noise": (N_NOISE_TERMS,),
         "spread": (len(OCTAVE_KNOTS), len(QUANTILES)),
         "trust": (len(OCTAVE_KNOTS),),
         "factors": (*KNOTS_SHAPE, len(QUANTILES)),

@@ -22,7 +22,7 @@ from probes.features.battery import check_sample, sample_rows
 from probes.features.crossfit import RidgeFit, curve_so_far, fit_ridge
 from probes.metrics import score
 
-FEATURES_VERSION = 3
+FEATURES_VERSION = 4
 """Part of every observation's key: raised when a feature changes its meaning."""
 FRACTIONS = (8, 4, 2, 1)
 """Points of the curve seen so far, as n / fraction; 1 is leave-one-out at n."""
@@ -84,6 +84,7 @@ def _size_features(y: np.ndarray, n_eval: int, n_classes: int) -> dict[str, floa
         "n_classes": float(n_classes),
         "log2_n_classes": float(np.log2(n_classes)),
         "share_classes_seen": float(len(shares) / n_classes),
+        "share_single_rows": float(np.sum(counts == 1) / len(y)),
         "log2_rows_per_class": float(np.log2(len(y) / n_classes)),
         "class_entropy": float(-np.sum(shares * np.log(shares)) / np.log(n_classes)) if n_classes > 1 else 0.0,
         "majority_share": float(shares.max()),
@@ -192,8 +193,8 @@ def run_observations(block: dict) -> dict:
             drawn = {"task_fingerprint": task.fingerprint, "kind": spec.subset, "seed": seed}
             subset = subset_rows(pool_labels, n=size, clusters=clusters, **drawn)
             labels = subset_labels(pool_labels, n_classes=task.n_classes, **drawn)
-            if len(np.unique(labels[subset])) < 2:
-                continue
+            if not 2 <= len(np.unique(labels[subset])) < len(subset):
+                continue  # `characterize` refuses rows of one class, and such that have each a class of its own
             X_eval = sample_rows(X_test, spec.max_eval_rows, seed)
             features = sample_features(X[subset], labels[subset], X_eval, task.n_classes, block["encoder"], view, seed=seed)
             rows.append({**_identity(block), "subset": spec.subset, "seed": seed, **features})

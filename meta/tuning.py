@@ -15,7 +15,7 @@ from cluster.storage import Storage, digest
 from meta.conformal import QUANTILES, group_weights
 from meta.fitting import FitSettings, held_out_quantiles
 
-TUNING_VERSION = 1
+TUNING_VERSION = 2
 """Raised when the same candidate would be judged otherwise."""
 CANDIDATES = (
     FitSettings(),
@@ -60,13 +60,11 @@ def pinball_points(quantiles: np.ndarray, truth: np.ndarray, groups: np.ndarray)
     return float(100 * np.sum(group_weights(groups) * loss))
 
 
-def chosen_settings(
-    pieces: Sequence[Mapping[str, Any]], losses: Sequence[float]
-) -> dict[tuple[str, ...], tuple[FitSettings, float]]:
-    """The best candidate of every fold (its families, sorted) and its loss; the earlier one of two that are equal."""
-    best: dict[tuple[str, ...], tuple[FitSettings, float]] = {}
+def chosen_settings(pieces: Sequence[Mapping[str, Any]], losses: Sequence[float]) -> dict[tuple[str, ...], FitSettings]:
+    """The best candidate of every fold (its families, sorted); the earlier one of two that are equal."""
+    best: dict[tuple[str, ...], tuple[float, FitSettings]] = {}
     for piece, loss in zip(pieces, losses, strict=True):
         fold = tuple(piece["fold"])
-        if fold not in best or loss < best[fold][1]:
-            best[fold] = (FitSettings(**piece["settings"]), loss)
-    return best
+        if fold not in best or loss < best[fold][0]:
+            best[fold] = loss, FitSettings(**piece["settings"])
+    return {fold: settings for fold, (_, settings) in best.items()}

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from meta.conformal import group_weights
+from meta.curves import stabilised
 
 SCALES = tuple(2.0**power for power in np.arange(-2.0, 2.01, 0.5))
 """Factors on the standard deviation of contrasts that are averaged over."""
@@ -181,11 +182,6 @@ def short_reference(encoder: str) -> str:
     """An encoder's reference without the folders of files on somebody's disk."""
     family, colon, name = encoder.partition(":")
     return f"{family}{colon}{name.rpartition('/')[2]}" if name.startswith(("/", "./", "../")) else encoder
-
-
-def stabilised(accuracy: np.ndarray) -> np.ndarray:
-    """arcsin √a."""
-    return np.arcsin(np.sqrt(np.clip(accuracy, 0.0, 1.0)))
 
 
 def smoothed(accuracy: np.ndarray, n_rows: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from ray_jobs.study import Study
 from ray_jobs.sweep import fan_out_blocks
 from ray_jobs.tasks import TaskRow
 
-FIT_VERSION = 2
+FIT_VERSION = 3
 """Raised when the same observations would give another metamodel or another evaluation."""
 MIN_FAMILIES_FOR_PRIOR = 4
 METRIC = "accuracy"
@@ -139,7 +139,7 @@ def tuned_settings(
         study.storage.write_table(frame_key, pa.Table.from_pandas(learnt, preserve_index=False))
     pieces = plan_tuning(study.storage, frame_key, [*folds, ()], metric=METRIC)
     results = fan_out_blocks(study, report, run_tuning, pieces, name="tune")
-    return {fold: settings for fold, (settings, _) in chosen_settings(pieces, [each["loss"] for each in results]).items()}
+    return chosen_settings(pieces, [each["loss"] for each in results])
 
 
 def prior_of_views(study: Study, tasks: Sequence[TaskRow], probe_keys: Sequence[str]) -> ViewPrior | None:

@@ -53,6 +53,14 @@ def test_a_small_sample_lacks_early_points_and_still_has_every_forecast():
     assert np.isfinite(known.to_numpy()).all()
 
 
+def test_the_share_of_rows_that_are_the_only_one_of_their_class_is_known():
+    X, y = classes(24, 0)
+    y[:2] = 3, 4  # two classes of one row
+    features = sample_features(X, y, classes(40, 1)[0], 6, INFO, VIEW, seed=0)
+    assert features["share_single_rows"] == pytest.approx(2 / 24)
+    assert features["share_classes_seen"] == pytest.approx(5 / 6)
+
+
 @pytest.fixture
 def block(tmp_path):
     """A saved task with cached vectors, and the sweep's block for it."""
@@ -98,6 +106,12 @@ def test_planning_skips_what_is_done_and_keys_depend_on_the_spec(block):
     assert plan_observations(spec, [block], {planned["key"]}) == []
     [other] = plan_observations(ObservationSpec(sizes=(64,), n_seeds=1), [block], set())
     assert other["key"] != planned["key"]
+
+
+def test_samples_whose_rows_have_each_a_class_of_their_own_are_left_out(block):
+    [planned] = plan_observations(ObservationSpec(sizes=(3, 16), n_seeds=2), [block], set())
+    assert run_observations(planned)["n_observations"] == 2  # three rows of three classes teach nothing
+    assert set(Storage(block["storage"]).read_table(f"observations/{planned['key']}.parquet")["n_train"].to_pylist()) == {16.0}
 
 
 def test_observations_are_published_once_and_joined_with_the_mean_truth(block):

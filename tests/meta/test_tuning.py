@@ -66,7 +66,7 @@ def test_every_fold_gets_its_own_best_and_the_evaluation_takes_it(monkeypatch, f
     assert sorted(name for fold in folds for name in fold) == sorted(frame["task_family"].unique())
     pieces = [{"fold": list(fold), "settings": {"n_rounds": n}} for fold in folds for n in (1, 2)]
     losses = [float((i + n) % 2) for i in range(len(folds)) for n in (1, 2)]
-    chosen = {fold: settings for fold, (settings, _) in chosen_settings(pieces, losses).items()}
+    chosen = chosen_settings(pieces, losses)
     assert [chosen[fold].n_rounds for fold in folds] == [2 if i % 2 == 0 else 1 for i in range(len(folds))]
     tuned = held_out_predictions(frame, settings=chosen)
     plain = held_out_predictions(frame, settings=FitSettings(n_rounds=1))

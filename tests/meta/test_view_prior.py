@@ -4,8 +4,9 @@ import pytest
 from scipy.stats import norm
 
 from meta.comparison import Comparison, aligned
+from meta.curves import stabilised
 from meta.ranking import hit_correlation
-from meta.view_prior import LEVEL_VARIANCE, SpaceKey, ViewPrior, smoothed, space_truths, stabilised
+from meta.view_prior import LEVEL_VARIANCE, SpaceKey, ViewPrior, smoothed, space_truths
 
 SPACES = [SpaceKey("A", layer, 6, pooling) for layer in range(7) for pooling in ("cls", "mean", "max")]
 
