@@ -124,9 +124,17 @@ def cross_fitted(
         truth - data.anchor - held_out_scale * standardised[:, MEDIAN] for standardised in (held_out, held_out_spread)
     )
     trust = choose_trust(error_trees, error_spread, data.octaves, names)
+    return believed_quantiles(data, held_out_scale, held_out, held_out_spread, trust, metric), trust
+
+
+def believed_quantiles(
+    data: Prepared, scale: np.ndarray, learnt: np.ndarray, spread: np.ndarray, trust: np.ndarray, metric: str
+) -> np.ndarray:
+    """(R, 5) quantiles on the scale, not yet calibrated: what both stages have `learnt` (R, 5) and the anchor's own `spread`
+    (R, 5), in units of `scale` (R,), by the trust in the former at OCTAVE_KNOTS."""
     share = np.interp(data.octaves, OCTAVE_KNOTS, trust)[:, None]
-    quantiles = sorted_quantiles(data.anchor, held_out_scale, share * held_out + (1 - share) * held_out_spread, metric)
-    return monotone(quantiles, data.sample, data.octaves, metric), trust
+    quantiles = sorted_quantiles(data.anchor, scale, share * learnt + (1 - share) * spread, metric)
+    return monotone(quantiles, data.sample, data.octaves, metric)
 
 
 def learn(

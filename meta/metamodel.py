@@ -21,10 +21,18 @@ from cluster.storage import CorruptArtefactError, Storage, UserError
 from meta.conformal import QUANTILES, stretch
 from meta.curves import METRICS
 from meta.design import N_NOISE_TERMS, log2_ratio
-from meta.fitting import FitSettings, Prepared, cross_fitted, learn, learnable, standardised_quantiles
+from meta.fitting import (
+    FitSettings,
+    Prepared,
+    believed_quantiles,
+    cross_fitted,
+    learn,
+    learnable,
+    standardised_quantiles,
+)
 from meta.near_horizon import KNOTS_SHAPE, at_octaves, factors_at, local_factors
 from meta.observations import FEATURES_VERSION
-from meta.quantile_curves import bounded, monotone, off_scale, sorted_quantiles
+from meta.quantile_curves import bounded, monotone, off_scale
 from meta.stacking import OCTAVE_KNOTS, Stack
 from meta.view_prior import ViewPrior
 
@@ -100,12 +108,10 @@ class Metamodel:
         if missing:
             raise ValueError(f"features lack {', '.join(missing[:5])}")
         data = replace(data, inputs=data.inputs[list(self.feature_names)])
-        share = np.interp(data.octaves, OCTAVE_KNOTS, self.trust)[:, None]
         scale = np.sqrt(data.noise @ np.asarray(self.noise))
         learnt = standardised_quantiles(self.stack, self.booster, data, scale)
-        standardised = share * learnt + (1 - share) * at_octaves(np.asarray(self.spread), data.octaves)
-        quantiles = sorted_quantiles(data.anchor, scale, standardised, self.metric)
-        quantiles = monotone(quantiles, data.sample, data.octaves, self.metric)
+        spread = at_octaves(np.asarray(self.spread), data.octaves)
+        quantiles = believed_quantiles(data, scale, learnt, spread, np.asarray(self.trust), self.metric)
         wider = 1 + WIDER_PER_OCTAVE_OUTSIDE * self._octaves_outside(features)
         quantiles = stretch(quantiles, factors_at(self.factors, data.octaves, data.log2_n, data.shift) * wider[:, None])
         quantiles = monotone(bounded(quantiles, self.metric), data.sample, data.octaves, self.metric)
