@@ -253,7 +253,7 @@ class Answers(AnswerPart):
     """The metric of an answer that never looks at the text (`meta.constant_answer`)."""
     target: float
     target_source: Literal["user", "default"]
-    """`default`: a point less than the best median forecast at 16 times the labels."""
+    """`default`: a point less than the best median forecast at 16 times the labels, and better than `constant_score`."""
     encoders: list[RankedView]
     screened: list[ScreenedView]
     eval_labels: EvalLabels | None = None

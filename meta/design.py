@@ -56,11 +56,13 @@ def noise_terms(frame: pd.DataFrame, known: pd.DataFrame, anchored: np.ndarray, 
     """(R, N_NOISE_TERMS) variances that a forecast cannot avoid, up to factors that are fitted; in squared units of the scale
     that is learnt on (`meta.quantile_curves.on_scale`), `anchored` (R,) in the metric's own.
 
-    In order: the noise of n rows; growth unseen; a floor; few rows of each class; how far apart the power laws are; how far
-    leave-one-out is from what confidences on the evaluation rows say.
+    In order: the noise of n rows; growth unseen; a floor; few rows of each class; how far apart the power laws are (of a rate:
+    on the logarithmic scale a law that falls to nothing is far from any other, which says little); how far leave-one-out is
+    from what confidences on the evaluation rows say, beyond the noise of those rows themselves.
     """
     n_train, n_classes = (frame[name].to_numpy(dtype=np.float64) for name in ("n_train", "n_classes"))
     of_a_row, size2 = (0.25, np.maximum(1 - anchored, 0.01)) if metric in RATES else (1.0, np.ones(len(frame)))
+    n_eval = 2.0 ** frame["log2_n_eval"].to_numpy(dtype=np.float64)  # NaN without an evaluation sample: no doubt is told
     laws = [on_scale(from_loss(metric, known[law].to_numpy()), metric) for law in ("pow2", "pow3", "pow4")]
     told = [stabilised(frame[name].to_numpy(dtype=np.float64)) for name in PRESENT_ACCURACIES]
     return np.stack(
@@ -69,8 +71,8 @@ def noise_terms(frame: pd.DataFrame, known: pd.DataFrame, anchored: np.ndarray, 
             0.01 * log2_ratio(frame) ** 2 * size2,
             np.full(len(frame), 1e-4),
             0.1 * of_a_row * n_classes / n_train,
-            np.var(laws, axis=0),
-            np.nan_to_num(np.var(told, axis=0)),  # nothing is told without an evaluation sample
+            np.var(laws, axis=0) if metric in RATES else np.zeros(len(frame)),
+            np.nan_to_num(np.maximum(np.var(told, axis=0) - 0.25 / n_eval, 0.0)),
         ],
         axis=1,
     )

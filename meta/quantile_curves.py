@@ -9,6 +9,8 @@ from sklearn.isotonic import isotonic_regression
 
 from meta.curves import RATES, stabilised
 
+MOST_LOSS = 16.0
+"""Nats: what a class costs whose probability is 0 in single precision (`probes.metrics`)."""
 LEAST_LOSS = 0.005
 """A log-loss (nats) below it is one of so much: its logarithm would count for more than it says."""
 
@@ -18,8 +20,8 @@ def sorted_quantiles(anchored: np.ndarray, scale: np.ndarray, standardised: np.n
 
 
 def bounded(quantiles: np.ndarray, metric: str) -> np.ndarray:
-    """Angles of rates within [0, π/2]; logarithms have no bounds."""
-    return np.clip(quantiles, 0.0, np.pi / 2) if metric in RATES else quantiles
+    """Angles of rates within [0, π/2], logarithms of losses at most that of MOST_LOSS."""
+    return np.clip(quantiles, 0.0, np.pi / 2) if metric in RATES else np.minimum(quantiles, np.log(MOST_LOSS))
 
 
 def on_scale(values: np.ndarray, metric: str) -> np.ndarray:

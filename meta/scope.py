@@ -12,6 +12,7 @@ import numpy as np
 from meta.conformal import MEDIAN, stretch
 from meta.curves import RATES
 from meta.prediction_powered import POWERED_METRICS
+from meta.quantile_curves import bounded, off_scale, on_scale
 
 LANGUAGE_FACTOR = 1.5
 """Stretch for text in a language that no task of the metamodel was written in."""
@@ -75,8 +76,11 @@ def widen(curve: np.ndarray, factor: float, metric: str) -> np.ndarray:
     side where the two disagree."""
     if factor == 1.0:
         return curve
-    wide = stretch(curve, np.full(curve.shape[1], factor))
-    wide = np.clip(wide, 0.0, 1.0) if metric in RATES else np.maximum(wide, 0.0)
+    stretched = stretch(on_scale(curve, metric), np.full(curve.shape[1], factor))  # where it was learnt
+    wide = off_scale(bounded(stretched, metric), metric)
+    wide[:, :MEDIAN] = np.minimum(wide[:, :MEDIAN], curve[:, :MEDIAN])
+    wide[:, MEDIAN:] = np.maximum(wide[:, MEDIAN:], curve[:, MEDIAN:])
+    wide[:, MEDIAN] = curve[:, MEDIAN]
     for column in range(wide.shape[1]):
         rising = metric in RATES
         if column == MEDIAN:

@@ -144,8 +144,7 @@ def _need(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
     if status == "reachable":
         span = rows_between(need.get("q05"), need.get("q95"), limit)
         about = f"About {count(need.get('q50'))} labelled rows should give {target} with {encoder}"
-        aim = " No target was given: this one is a point short of the forecast at the far end." if is_default else ""
-        return f"{about} (90{NBSP}% interval: {span}); you have {count(n_train)}.{aim}"
+        return f"{about} (90{NBSP}% interval: {span}); you have {count(n_train)}.{_default_aim(answers, metric)}"
     chance = f" (probability {percent(need['p_reachable'])})" if need.get("p_reachable") is not None else ""
     if status == "uncertain":
         is_open = (need.get("p_reachable") or 0) >= OPEN_CHANCE
@@ -153,9 +152,24 @@ def _need(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
         about = f" If it can be reached, then with about {count(likely)}." if likely is not None else ""
         return (
             f"{target} is {'uncertain' if is_open else 'unlikely'} with up to {count(limit)} labelled rows{chance}: "
-            f"plan on a less demanding target or a better encoder.{about}"
+            f"plan on {'' if is_default else 'a less demanding target or '}a better encoder.{about}"
+            f"{_default_aim(answers, metric)}"
         )
-    return f"{target} is not reachable with these encoders and up to {count(limit)} labelled rows{chance}."
+    away = f"{target} is not reachable with these encoders and up to {count(limit)} labelled rows{chance}."
+    return f"{away}{_default_aim(answers, metric)}"
+
+
+def _default_aim(answers: Mapping[str, Any], metric: str) -> str:
+    """Where a target that nobody named comes from; empty for one that was named."""
+    target, constant = answers.get("target"), answers.get("constant_score")
+    if answers.get("target_source") != "default" or target is None:
+        return ""
+    if constant is not None and abs(target - constant) <= 0.01 + 1e-9:
+        return (
+            f" No target was given: this one is just better than an answer that never looks at a text "
+            f"({rate(constant, metric)}), and so, hardly more, is the best forecast at the far end."
+        )
+    return " No target was given: this one is a point short of the forecast at the far end."
 
 
 def _reached(answers: Mapping[str, Any], encoder: str) -> str:
@@ -168,14 +182,14 @@ def _reached(answers: Mapping[str, Any], encoder: str) -> str:
             f"More of the same would hardly help: up to {count(limit)} labelled rows, {encoder} is forecast to gain no more "
             f"than about a point over your {count(n_train)}. Name the {name} that you need with --target."
         )
-    target, constant = answers["target"], answers["constant_score"]
+    target, constant = answers.get("target"), answers.get("constant_score")
     chance = f" (probability {percent(need['p_reached_now'])})" if need.get("p_reached_now") is not None else ""
     enough = (
         f"with your {count(n_train)} labelled rows and {encoder}, {rate(target, metric)} {name} is more likely than not{chance}"
     )
-    if target <= constant if metric in RATES else target >= constant:
+    if None not in (target, constant) and (target <= constant if metric in RATES else target >= constant):
         aim = f"Aim {'higher' if metric in RATES else 'lower'}"
-        return f"{aim}: {enough}, but an answer that never looks at a text has {rate(constant, metric)} as well."
+        return f"{aim}: {enough}, but an answer that never looks at a text has {rate(constant, metric)}."
     return f"You have enough: {enough}."
 
 

@@ -56,6 +56,7 @@ def _sample(rng: np.random.Generator, a: float, b: float, n_train: int, chance: 
         "log2_n_columns": 8.0,
         "majority_share": chance,
         "share_single_rows": 0.0,
+        "log2_n_eval": 9.0,
         "ridge_loo_accuracy": accuracy,
         "logme": accuracy - 1 + rng.normal() * 0.01,
     }

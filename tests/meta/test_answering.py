@@ -317,6 +317,14 @@ def test_wider_intervals_stay_sorted_and_monotone():
     assert widen(curve, 1.0, "accuracy") is curve
 
 
+def test_wider_intervals_do_not_end_at_the_ends_of_the_scale():
+    rates = np.array([[0.02, 0.05, 0.10, 0.15, 0.22], [0.05, 0.1, 0.2, 0.3, 0.4]])
+    losses = np.array([[1.0, 1.3, 1.6, 2.0, 2.6], [0.2, 0.3, 0.4, 0.5, 0.7]])
+    assert (widen(rates, 1.8, "accuracy")[:, 1:] > 0).all() and widen(1 - rates[:, ::-1], 1.8, "auroc")[:, :4].max() < 1
+    assert (widen(losses, 1.8, "log_loss") > 0.05).all()
+    assert np.array_equal(widen(losses, 1.8, "log_loss")[:, 2], losses[:, 2])
+
+
 def test_joint_draws_keep_margins_and_dependence():
     margins = np.array([[0.60, 0.66, 0.70, 0.74, 0.80], [0.61, 0.67, 0.71, 0.75, 0.81]])
     together = joint_draws(margins, np.array([[1.0, 0.99], [0.99, 1.0]]), seed=0, n_draws=20_000)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from synthetic_observations import observations
 
-from meta.curves import METRICS
 from meta.design import N_NOISE_TERMS, anchor, noise_terms, stack_inputs
 from meta.observations import forecasts
 
@@ -17,10 +16,26 @@ def terms(metric="accuracy", **changes):
 
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
 def test_noise_terms_are_finite_variances(metric):
-    assert metric in METRICS
     found = terms(metric)
     assert found.shape == (len(observations(n_tasks=2)), N_NOISE_TERMS)
-    assert np.isfinite(found).all() and (found >= 0).all() and (found.sum(axis=1) > 0).all()
+    assert np.isfinite(found).all() and (found >= 0).all()
+    assert found[:, 2] == pytest.approx(1e-4), "a floor of a hundredth"
+
+
+def test_growth_unseen_counts_with_the_square_of_the_octaves_ahead_and_what_is_left_to_learn():
+    frame = observations(n_tasks=2)
+    known = forecasts(frame, "accuracy")
+    octaves = np.log2(frame["horizon"] / frame["n_train"]).to_numpy()
+    left = np.maximum(1 - anchor(frame, known, "accuracy"), 0.01)
+    assert octaves.max() >= 2 and terms()[:, 1] == pytest.approx(0.01 * octaves**2 * left)
+
+
+def test_power_laws_that_differ_mean_more_noise_in_rates_only():
+    frame = observations(n_tasks=2)
+    known = forecasts(frame, "accuracy")
+    laws = np.arcsin(np.sqrt(1 - known[["pow2", "pow3", "pow4"]].to_numpy()))
+    assert terms()[:, 4] == pytest.approx(laws.var(axis=1)) and laws.var(axis=1).max() > 1e-5
+    assert (terms("log_loss")[:, 4] == 0).all()
 
 
 def test_the_noise_of_a_rate_on_its_scale_is_that_of_n_rows_whatever_the_rate():
@@ -32,13 +47,20 @@ def test_the_noise_of_a_rate_on_its_scale_is_that_of_n_rows_whatever_the_rate():
         assert drawn.var() == pytest.approx(1 / 1600, rel=0.05)
 
 
-def test_more_classes_and_estimates_that_differ_mean_more_noise():
-    few, many = terms(n_classes=4.0), terms(n_classes=40.0)
-    assert many[:, 3] == pytest.approx(10 * few[:, 3])
-    agree = {"ridge_loo_accuracy": 0.8, "eval_doc_accuracy": 0.8, "eval_atc_accuracy": 0.8}
-    assert terms(**agree)[:, 5] == pytest.approx(0.0, abs=1e-15)
-    assert (terms(**{**agree, "eval_doc_accuracy": 0.6})[:, 5] > 0.001).all()
-    assert (terms(**{**agree, "eval_doc_accuracy": np.nan})[:, 5] == 0.0).all(), "nothing told is no doubt told"
+def test_few_rows_of_each_class_mean_more_noise():
+    per_class = 40 / observations(n_tasks=2)["n_train"].to_numpy()
+    assert terms(n_classes=40.0)[:, 3] == pytest.approx(0.1 * 0.25 * per_class)
+
+
+def test_estimates_that_differ_beyond_the_noise_of_the_evaluation_rows_mean_more_noise():
+    told = {"ridge_loo_accuracy": 0.8, "eval_doc_accuracy": 0.8, "eval_atc_accuracy": 0.8}
+    assert terms(**told)[:, 5] == pytest.approx(0.0, abs=1e-15)
+    apart = terms(**{**told, "eval_doc_accuracy": 0.6})[:, 5]
+    angles = np.arcsin(np.sqrt([0.8, 0.6, 0.8]))
+    n_eval = 2.0 ** observations(n_tasks=2)["log2_n_eval"].to_numpy()
+    assert apart == pytest.approx(np.maximum(angles.var() - 0.25 / n_eval, 0.0)) and apart.max() > 0.001
+    for few in ({"log2_n_eval": 0.0}, {"log2_n_eval": 3.0}, {"log2_n_eval": np.nan}):  # 1 row, 8 rows, no evaluation sample
+        assert (terms(**{**told, "eval_doc_accuracy": 0.6}, **few)[:, 5] == 0.0).all()
 
 
 def test_the_linear_stage_is_told_the_accuracy_of_rows_that_are_not_single():

@@ -22,7 +22,19 @@ def test_a_target_below_the_commonest_class_is_not_called_enough():
     cheap = said("need", data_needed=reached, target=0.88, constant_score=0.95)
     assert cheap.startswith("Aim higher") and "95.0" in cheap
     loss = said("need", data_needed=reached, metric="log_loss", target=0.7, constant_score=0.69)
-    assert loss.startswith("Aim lower") and "has 0.690 as well" in loss
+    same = said("need", data_needed=reached, metric="log_loss", target=0.69, constant_score=0.69)
+    assert same.startswith("Aim lower"), "as good is not better"
+    assert loss.startswith("Aim lower") and "has 0.690" in loss
+
+
+def test_a_target_that_nobody_named_is_not_called_too_demanding():
+    need = {**answers()["data_needed"], "status": "uncertain", "p_reachable": 0.1}
+    default = {"data_needed": need, "target": 0.97, "target_source": "default"}
+    raised = said("need", **default, constant_score=0.96)
+    assert "less demanding" not in raised and "just better than an answer that never looks at a text" in raised
+    assert "a point short of the forecast at the far end" in said("need", **default, constant_score=0.5)
+    named = said("need", **{**default, "target_source": "user"}, constant_score=0.96)
+    assert "less demanding" in named and "No target" not in named
 
 
 def test_a_single_space_without_layers_is_not_called_the_cheapest():
