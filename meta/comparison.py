@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from meta.conformal import MEDIAN
-from meta.curves import stabilised
+from meta.curves import from_stabilised, stabilised
 from meta.ranking import N_DRAWS, Space, hit_correlation
 from meta.view_prior import SpaceKey, ViewPrior
 
@@ -28,14 +28,14 @@ class Comparison:
     @property
     def accuracy(self) -> np.ndarray:
         """(V,) at the posterior mean."""
-        return np.sin(np.clip(self.mean, 0.0, np.pi / 2)) ** 2
+        return from_stabilised(self.mean)
 
     def draws(self, medians: np.ndarray, *, seed: int, n_draws: int = N_DRAWS) -> np.ndarray:
         """(n_draws, V) accuracies with the posterior's spread about `medians` (V,)."""
         values, vectors = np.linalg.eigh(self.covariance - self.covariance.mean())  # a level shared by all decides nothing
         noise = np.random.default_rng(seed).standard_normal((n_draws, len(values)))
         angles = self.mean + noise @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
-        return np.sin(np.clip(angles, 0.0, np.pi / 2)) ** 2 - self.accuracy + medians
+        return from_stabilised(angles) - self.accuracy + medians
 
 
 def compare_spaces(spaces: Sequence[Space], prior: ViewPrior | None, metric: str) -> Comparison | None:
@@ -54,5 +54,5 @@ def aligned(curves: Mapping[int, np.ndarray], comparison: Comparison) -> dict[in
     for i, curve in curves.items():
         angles = stabilised(curve)  # on this scale a quantile of 1 that is moved stays at 1, but for a hair
         moved = stabilised(comparison.accuracy[i] + level) - angles[0, MEDIAN]
-        found[i] = np.sin(np.clip(angles + moved, 0.0, np.pi / 2)) ** 2
+        found[i] = from_stabilised(angles + moved)
     return found

@@ -1,6 +1,7 @@
 """What an answer that never looks at a text has: a forecast, or a target, that is no better is worth nothing."""
 
 import numpy as np
+from scipy.stats import entropy
 
 
 def constant_score(counts: np.ndarray, metric: str) -> float:
@@ -14,8 +15,7 @@ def constant_score(counts: np.ndarray, metric: str) -> float:
         return 2 * most / (1 + most) / len(shares)  # recall 1 and precision `most` on one class, 0 on the others
     if metric == "auroc":
         return 0.5
-    seen = shares[shares > 0]
-    return float(-np.sum(seen * np.log(seen)))
+    return float(entropy(counts))
 
 
 def constant_words(counts: np.ndarray, names: tuple[str, ...], metric: str) -> str:

@@ -35,6 +35,11 @@ def stabilised(rates: np.ndarray) -> np.ndarray:
     return np.arcsin(np.sqrt(np.clip(rates, 0.0, 1.0)))
 
 
+def from_stabilised(angles: np.ndarray) -> np.ndarray:
+    """Rates of what `stabilised` returned; angles beyond those of 0 and 1 count as these."""
+    return np.sin(np.clip(angles, 0.0, np.pi / 2)) ** 2
+
+
 def forecast(sizes: np.ndarray, losses: np.ndarray, horizons: np.ndarray) -> dict[str, np.ndarray]:
     """What each of `FORECASTS` says of the loss at `horizons` (R,), one a curve.
 

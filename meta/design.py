@@ -9,7 +9,6 @@ import pandas as pd
 
 from meta.curves import FORECASTS, METRICS, RATES, from_loss, stabilised
 from meta.observations import FRACTIONS, ID_COLUMNS
-from meta.quantile_curves import on_scale
 
 TRUTH_COLUMNS = ("truth", "truth_std", "n_truth", "horizon")
 ANCHOR_BLEND_OCTAVES = 2.0
@@ -61,9 +60,11 @@ def noise_terms(frame: pd.DataFrame, known: pd.DataFrame, anchored: np.ndarray, 
     from what confidences on the evaluation rows say, beyond the noise of those rows themselves.
     """
     n_train, n_classes = (frame[name].to_numpy(dtype=np.float64) for name in ("n_train", "n_classes"))
-    of_a_row, size2 = (0.25, np.maximum(1 - anchored, 0.01)) if metric in RATES else (1.0, np.ones(len(frame)))
     n_eval = 2.0 ** frame["log2_n_eval"].to_numpy(dtype=np.float64)  # NaN without an evaluation sample: no doubt is told
-    laws = [on_scale(from_loss(metric, known[law].to_numpy()), metric) for law in ("pow2", "pow3", "pow4")]
+    of_a_row, size2 = (0.25, np.maximum(1 - anchored, 0.01)) if metric in RATES else (1.0, np.ones(len(frame)))
+    apart = np.zeros(len(frame))
+    if metric in RATES:
+        apart = np.var([stabilised(from_loss(metric, known[law].to_numpy())) for law in ("pow2", "pow3", "pow4")], axis=0)
     told = [stabilised(frame[name].to_numpy(dtype=np.float64)) for name in PRESENT_ACCURACIES]
     return np.stack(
         [
@@ -71,7 +72,7 @@ def noise_terms(frame: pd.DataFrame, known: pd.DataFrame, anchored: np.ndarray, 
             0.01 * log2_ratio(frame) ** 2 * size2,
             np.full(len(frame), 1e-4),
             0.1 * of_a_row * n_classes / n_train,
-            np.var(laws, axis=0) if metric in RATES else np.zeros(len(frame)),
+            apart,
             np.nan_to_num(np.maximum(np.var(told, axis=0) - 0.25 / n_eval, 0.0)),
         ],
         axis=1,

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 from sklearn.isotonic import isotonic_regression
 
-from meta.curves import RATES, stabilised
+from meta.curves import RATES, from_stabilised, stabilised
 
 MOST_LOSS = 16.0
 """Nats: what a class costs whose probability is 0 in single precision (`probes.metrics`)."""
@@ -31,7 +31,7 @@ def on_scale(values: np.ndarray, metric: str) -> np.ndarray:
 
 def off_scale(values: np.ndarray, metric: str) -> np.ndarray:
     """Values of the metric from the scale that is learnt on."""
-    return np.sin(values) ** 2 if metric in RATES else np.exp(values)
+    return from_stabilised(values) if metric in RATES else np.exp(values)
 
 
 def monotone(quantiles: np.ndarray, sample: np.ndarray, octaves: np.ndarray, metric: str) -> np.ndarray:

@@ -135,7 +135,7 @@ def _need(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
     metric, n_train = answers.get("metric", "accuracy"), answers.get("n_train")
     name = METRIC_NAMES.get(metric, metric)
     target = f"{rate(answers.get('target'), metric)} {name}"
-    is_default = answers.get("target_source") == "default"
+    aim = _default_aim(answers, metric)
     limit = need.get("searched_up_to") or 16 * (n_train or 0)
     status = need.get("status") or ("reachable" if need.get("reachable") else "not_reachable")
     encoder = display_name(str(need.get("encoder", "")), dict(names))
@@ -144,7 +144,7 @@ def _need(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
     if status == "reachable":
         span = rows_between(need.get("q05"), need.get("q95"), limit)
         about = f"About {count(need.get('q50'))} labelled rows should give {target} with {encoder}"
-        return f"{about} (90{NBSP}% interval: {span}); you have {count(n_train)}.{_default_aim(answers, metric)}"
+        return f"{about} (90{NBSP}% interval: {span}); you have {count(n_train)}.{aim}"
     chance = f" (probability {percent(need['p_reachable'])})" if need.get("p_reachable") is not None else ""
     if status == "uncertain":
         is_open = (need.get("p_reachable") or 0) >= OPEN_CHANCE
@@ -152,11 +152,9 @@ def _need(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
         about = f" If it can be reached, then with about {count(likely)}." if likely is not None else ""
         return (
             f"{target} is {'uncertain' if is_open else 'unlikely'} with up to {count(limit)} labelled rows{chance}: "
-            f"plan on {'' if is_default else 'a less demanding target or '}a better encoder.{about}"
-            f"{_default_aim(answers, metric)}"
+            f"plan on {'' if aim else 'a less demanding target or '}a better encoder.{about}{aim}"
         )
-    away = f"{target} is not reachable with these encoders and up to {count(limit)} labelled rows{chance}."
-    return f"{away}{_default_aim(answers, metric)}"
+    return f"{target} is not reachable with these encoders and up to {count(limit)} labelled rows{chance}.{aim}"
 
 
 def _default_aim(answers: Mapping[str, Any], metric: str) -> str:
