@@ -4,7 +4,7 @@
 
 Four sweeps share one embedding cache: `forecast` (training sizes up to 4,096, some views, test rows of the same pool),
 `official` (fewer views, the official test splits), `shifted` (samples that are covariate-shifted, imbalanced or mislabelled),
-and `choice` (every view at two sizes, every second task). Samples are described for all but `choice`. Everything is keyed by
+and `choice` (every view at two sizes). Samples are described for all but `choice`. Everything is keyed by
 content: run again, it does what is missing.
 """
 
@@ -167,7 +167,7 @@ def run(data: Path, out: str, names: Sequence[str] | None) -> dict[str, object]:
             "forecast": (of_pool, some_views(encoders, OBSERVED)),
             "official": (of_official, some_views(encoders, FEW)),
             "shifted": (single, some_views(encoders, FEW)),
-            "choice": (single[::2], encoders),
+            "choice": (single, encoders),
         }
         for name, (own_tasks, own_encoders) in plans.items():
             study.config = config.model_copy(update={"sweep": SWEEPS[name]})

@@ -2,7 +2,7 @@
 
     python -m benchmarks.view_choice --study FOLDER [--workers 2]
 
-All spaces (layers and poolings) of the study's encoders on every second public task; `--study` is the folder of
+All spaces (layers and poolings) of the study's encoders on the study's public tasks; `--study` is the folder of
 `benchmarks.metamodel_study`. A choice is made from one stratified sample of n rows; its regret is the accuracy of the best
 space less that of the chosen one, both the mean of ten probes of n rows on the task's test rows. The prior and the static list
 are learnt on other task families. The last line is one JSON object.
