@@ -13,6 +13,7 @@ from scipy.stats import norm, t
 
 from meta.conformal import MEDIAN, QUANTILES
 from meta.curves import RATES
+from meta.quantile_curves import bounded, off_scale, on_scale
 
 MIN_LABELLED_ROWS = 20
 """Fewer labelled evaluation rows than this correct nothing: their variance is not known well enough."""
@@ -45,14 +46,14 @@ def outcomes(metric: str, probabilities: np.ndarray, labels: np.ndarray) -> tupl
         raise ValueError(f"metric {metric!r}: one of {', '.join(POWERED_METRICS)}")
     known = labels >= 0
     seen = known & (labels < probabilities.shape[1])
-    bounded = np.clip(probabilities, 0.01 if metric == "log_loss" else 0.0, 1.0)
-    own = np.where(seen, bounded[np.arange(len(labels)), np.where(seen, labels, 0)], 0.01)
+    clipped = np.clip(probabilities, 0.01 if metric == "log_loss" else 0.0, 1.0)
+    own = np.where(seen, clipped[np.arange(len(labels)), np.where(seen, labels, 0)], 0.01)
     if metric == "accuracy":
         outcome = (probabilities.argmax(axis=1) == labels).astype(np.float64)
         expected = probabilities.max(axis=1)
     else:
         outcome = -np.log(own)
-        expected = -(probabilities * np.log(bounded)).sum(axis=1)
+        expected = -(probabilities * np.log(clipped)).sum(axis=1)
     return np.where(known, outcome, np.nan), expected
 
 
@@ -87,20 +88,23 @@ def measure(outcome: np.ndarray, expected: np.ndarray) -> Measured:
 def correct_curve(curve: np.ndarray, measured: Measured, metric: str) -> np.ndarray:
     """Forecast quantiles (H, 5) over ascending horizons, the first at the present n, after `measured` there.
 
-    The first is the normal product of forecast and measurement. What a later forecast errs beyond the first's error is taken to
-    be independent of it, so all medians move with the first, and lose its variance: less than the first gained, by share.
+    The first is the normal product of forecast and measurement, on the scale that forecasts are learnt on
+    (`meta.quantile_curves`). What a later forecast errs beyond the first's error is taken to be independent of it, so all
+    medians move with the first, and lose its variance: less than the first gained, by share.
     """
-    spread = (curve[:, -1] - curve[:, 0]) / (norm.ppf(QUANTILES[-1]) - norm.ppf(QUANTILES[0]))  # (H,) standard deviations
+    forecast = on_scale(curve, metric)
+    spread = np.abs(forecast[:, -1] - forecast[:, 0]) / (norm.ppf(QUANTILES[-1]) - norm.ppf(QUANTILES[0]))  # (H,) deviations
     prior = max(float(spread[0]) ** 2, 1e-12)
-    gain = prior / (prior + measured.standard_error**2)
-    shift = gain * (measured.estimate - float(curve[0, MEDIAN]))
+    ends = measured.estimate + measured.standard_error * np.array([-1.0, 0.0, 1.0])
+    below, middle, above = on_scale(ends, metric)
+    gain = prior / (prior + max(middle - below, above - middle) ** 2)  # near an end of the range one side is cut off
+    shift = gain * (middle - float(forecast[0, MEDIAN]))
     shared = np.minimum(prior, spread**2)  # covariance of the error at each horizon with that at the first
     left = np.sqrt(np.maximum(1 - gain * shared**2 / (prior * np.maximum(spread**2, 1e-12)), 0.0))
-    median = curve[:, MEDIAN] + shift * shared / prior
-    corrected = median[:, None] + left[:, None] * (curve - curve[:, [MEDIAN]])
+    median = forecast[:, MEDIAN] + shift * shared / prior
+    corrected = off_scale(bounded(median[:, None] + left[:, None] * (forecast - forecast[:, [MEDIAN]]), metric), metric)
     order = np.maximum.accumulate if metric in RATES else np.minimum.accumulate
-    bounded = np.clip(corrected, 0.0, 1.0) if metric in RATES else np.maximum(corrected, 0.0)
-    return order(bounded, axis=0)
+    return order(corrected, axis=0)
 
 
 def _weight(y: np.ndarray, f: np.ndarray, n_rest: int) -> float:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from meta.curves import stabilised
 from meta.prediction_powered import MIN_LABELLED_ROWS, Measured, can_measure, correct_curve, measure, outcomes
 
 FORECAST = np.array([0.70, 0.74, 0.77, 0.80, 0.84]) + np.array([0.0, 0.03, 0.05])[:, None]  # (3, 5)
@@ -85,9 +86,28 @@ def test_a_vague_measurement_changes_little():
 def test_intervals_get_narrower_at_every_horizon_but_keep_what_lies_ahead():
     later = np.stack([FORECAST[0], FORECAST[1] + np.array([0.02, 0.05, 0.07, 0.09, 0.12])])
     corrected = correct_curve(later, Measured(0.77, 0.02, 300, 0.3), "accuracy")
-    width, before = corrected[:, 4] - corrected[:, 0], later[:, 4] - later[:, 0]
+    width, before = (np.diff(stabilised(curve)[:, [0, 4]], axis=1)[:, 0] for curve in (corrected, later))  # where they add
     assert (width < before).all() and width[1] > width[0]
     assert width[1] ** 2 - width[0] ** 2 == pytest.approx(before[1] ** 2 - before[0] ** 2, rel=0.02)
+
+
+def test_a_loss_is_corrected_in_proportion():
+    losses = np.array([0.40, 0.60, 0.80, 1.1, 1.6]) * np.array([1.0, 0.5, 0.1])[:, None]  # ten times less, far ahead
+    corrected = correct_curve(losses, Measured(0.4, 0.004, 5000, 0.0), "log_loss")
+    assert corrected[:, 2] == pytest.approx(losses[:, 2] / 2, rel=0.02)  # in nats the last would fall below zero
+    assert corrected[-1, 4] / corrected[-1, 0] > 1.0 and corrected[-1, 0] > 0.02
+
+
+@pytest.mark.parametrize("estimate", [0.0, 0.002, 1.0])
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_a_measurement_at_an_end_of_the_range_moves_forecasts_towards_it_and_leaves_them_uncertain(
+    metric: str, estimate: float
+):
+    curve = FORECAST if metric == "accuracy" else (1.2 - FORECAST)[:, ::-1]
+    corrected = correct_curve(curve, Measured(estimate, 0.05, 60, 0.0), metric)
+    assert np.isfinite(corrected).all() and (np.diff(corrected, axis=1) > 0).all()
+    assert abs(corrected[0, 2] - estimate) < abs(curve[0, 2] - estimate)
+    assert corrected[0, 4] - corrected[0, 0] > 0.01
 
 
 def test_a_loss_is_corrected_downwards_too():
