@@ -56,13 +56,14 @@ def embedding_features(
         raise ValueError("X_eval has no rows; without an evaluation sample give the labelled rows, and ignore shift_ and eval_")
     X_eval = sample_rows(X_eval, MAX_EVAL_ROWS, seed)
     fit = fit or fit_ridge(X, y, n_classes)
+    held_out, eval_scores = fit.probabilities(fit.loo_scores), fit.scores(X_eval)
     return {
         **_label_features(X, y, n_classes, fit, seed),
         **_pair_features(X, y, seed),
-        **_head_features(X, fit),
+        **_head_features(X, held_out),
         **_shift_features(X, X_eval, seed),
-        **_confidence_features(fit, X, y, X_eval),
-        **_prefix_features(X, y, n_classes, X_eval, fit, seed),
+        **_confidence_features(held_out, fit.probabilities(eval_scores), X, y, X_eval),
+        **_prefix_features(X, y, n_classes, X_eval, eval_scores, seed),
     }
 
 
@@ -108,9 +109,9 @@ def _pair_features(X: np.ndarray, y: np.ndarray, seed: int) -> dict[str, float]:
     }
 
 
-def _head_features(X: np.ndarray, fit: RidgeFit) -> dict[str, float]:
+def _head_features(X: np.ndarray, held_out: np.ndarray) -> dict[str, float]:
     row_norm = float(np.mean(np.linalg.norm(X, axis=1))) or 1.0
-    diagonal = task2vec_diagonal(centred_rows(X), fit.probabilities(fit.loo_scores)) / row_norm**2  # its trace: a mean column
+    diagonal = task2vec_diagonal(centred_rows(X), held_out) / row_norm**2  # its trace: a mean column
     trace = float(diagonal.sum())
     n_columns = effective_rank(diagonal) if trace > ROUND_OFF else 1.0
     return {"log_task2vec_trace": _log(trace), "log_task2vec_columns": float(np.log(max(n_columns, 1.0)))}
@@ -139,9 +140,9 @@ def _shift_features(X: np.ndarray, X_eval: np.ndarray, seed: int) -> dict[str, f
     }
 
 
-def _confidence_features(fit: RidgeFit, X: np.ndarray, y: np.ndarray, X_eval: np.ndarray) -> dict[str, float]:
-    held_out = fit.probabilities(fit.loo_scores)
-    of_eval = fit.probabilities(fit.scores(X_eval))
+def _confidence_features(
+    held_out: np.ndarray, of_eval: np.ndarray, X: np.ndarray, y: np.ndarray, X_eval: np.ndarray
+) -> dict[str, float]:
     n_classes = held_out.shape[1]
     known = _known_of_rows(held_out, neighbour_votes(X, y, n_classes, None))
     ahead = _known_of_rows(of_eval, neighbour_votes(X, y, n_classes, X_eval))
@@ -162,7 +163,7 @@ def _known_of_rows(probabilities: np.ndarray, votes: np.ndarray) -> np.ndarray:
 
 
 def _prefix_features(
-    X: np.ndarray, y: np.ndarray, n_classes: int, X_eval: np.ndarray, fit: RidgeFit, seed: int
+    X: np.ndarray, y: np.ndarray, n_classes: int, X_eval: np.ndarray, eval_scores: np.ndarray, seed: int
 ) -> dict[str, float]:
     """What probes of nested parts say: code length, agreement of probes of disjoint parts of n/2, n/4 and n/8 rows, and the
     share of evaluation rows that doubling the sample still moved to another class. With thousands of unlabelled rows these
@@ -170,7 +171,7 @@ def _prefix_features(
     order = nested_order(y, seed=seed)
     prefixes = fit_prefixes(X, y, n_classes, order)
     features = {"mdl_bits_per_row": online_code_length(prefixes, X, y, n_classes, order)}
-    scores = {size: prefix.scores(X_eval) for size, prefix in prefixes[-len(PARTS) :]} | {len(y): fit.scores(X_eval)}
+    scores = {size: prefix.scores(X_eval) for size, prefix in prefixes[-len(PARTS) :]} | {len(y): eval_scores}
     for part in PARTS:
         size = len(y) // part
         agreement = churn = float("nan")
