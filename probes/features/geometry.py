@@ -28,18 +28,11 @@ def knn_loo_accuracy(X: np.ndarray, y: np.ndarray, *, k: int = 5) -> float:
     X (n, d), y (n,) int64. Range [0, 1], NaN for one row. Cost n²d. Ties go to the class whose neighbours are nearer (votes
     weighted by 1 + 1e-3·similarity). Source: Cover and Hart, 1967.
     """
-    n_rows = len(X)
-    k = min(k, n_rows - 1)
-    if k < 1:
+    if len(X) < 2:
         return float("nan")
-    unit = unit_rows(X)
-    similarity = unit @ unit.T
-    np.fill_diagonal(similarity, -np.inf)
-    nearest = np.argpartition(-similarity, k - 1, axis=1)[:, :k]  # (n, k)
+    similarity, nearest = _nearest(unit_rows(X), None, k)
     weights = 1.0 + 1e-3 * np.take_along_axis(similarity, nearest, axis=1)
-    votes = np.zeros((n_rows, int(y.max()) + 1))
-    np.add.at(votes, (np.arange(n_rows)[:, None], y[nearest]), weights)
-    return float(np.mean(votes.argmax(axis=1) == y))
+    return float(np.mean(_votes(y[nearest], weights, int(y.max()) + 1).argmax(axis=1) == y))
 
 
 def neighbour_votes(X: np.ndarray, y: np.ndarray, n_classes: int, rows: np.ndarray | None, *, k: int = 5) -> np.ndarray:
@@ -47,15 +40,25 @@ def neighbour_votes(X: np.ndarray, y: np.ndarray, n_classes: int, rows: np.ndarr
     the similarity of the nearest; of `rows` (m, d), or of every labelled row among the others where `rows` is None. n >= 2.
     Cost mnd."""
     centre = X.mean(axis=0, dtype=np.float64)
-    labelled = unit_rows(X - centre)
-    similarity = (labelled if rows is None else unit_rows(rows - centre)) @ labelled.T
+    similarity, nearest = _nearest(unit_rows(X - centre), None if rows is None else unit_rows(rows - centre), k)
+    shares = _votes(y[nearest], 1.0 / nearest.shape[1], n_classes)
+    return np.column_stack([shares, similarity.max(axis=1)])
+
+
+def _nearest(labelled: np.ndarray, rows: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """((m, n) products of `rows` (m, d) with the `labelled` (n, d), (m, min(k, n)) the nearest in no order); of every labelled
+    row with the others, itself at -inf, where `rows` is None."""
+    similarity = (labelled if rows is None else rows) @ labelled.T
     if rows is None:
         np.fill_diagonal(similarity, -np.inf)
-    k = min(k, len(X) - (rows is None))
-    nearest = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
-    votes = np.zeros((len(similarity), n_classes + 1))
-    np.add.at(votes, (np.arange(len(votes))[:, None], y[nearest]), 1.0 / k)
-    votes[:, -1] = similarity.max(axis=1)
+    k = min(k, len(labelled) - (rows is None))
+    return similarity, np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+
+
+def _votes(classes: np.ndarray, weights: np.ndarray | float, n_classes: int) -> np.ndarray:
+    """(m, n_classes) sums of the `weights` of each row's neighbours, by their `classes` (m, k)."""
+    votes = np.zeros((len(classes), n_classes))
+    np.add.at(votes, (np.arange(len(votes))[:, None], classes), weights)
     return votes
 
 
