@@ -79,9 +79,9 @@ def noise_terms(frame: pd.DataFrame, known: pd.DataFrame, anchored: np.ndarray, 
     )
 
 
-def tree_inputs(frame: pd.DataFrame, known: pd.DataFrame, metric: str) -> pd.DataFrame:
+def tree_inputs(frame: pd.DataFrame, known: pd.DataFrame, anchored: np.ndarray, metric: str) -> pd.DataFrame:
     """(R, features) float32 that trees may use: every number known of the sample, the horizon, and each forecast's distance
-    from the anchor. NaN where a feature is missing."""
+    from the anchor, `anchored` (R,) in the metric's own units. NaN where a feature is missing."""
     others = {f"curve_{name}_{fraction}" for name in METRICS for fraction in FRACTIONS}
     left_out = {
         *ID_COLUMNS,
@@ -92,7 +92,6 @@ def tree_inputs(frame: pd.DataFrame, known: pd.DataFrame, metric: str) -> pd.Dat
         "n_classes",
     }
     inputs = frame[[name for name in frame.columns if name not in left_out]].astype(np.float32)
-    anchored = anchor(frame, known, metric)
     chance = frame["majority_share"].to_numpy(dtype=np.float64)
     skill = (frame["ridge_loo_accuracy"].to_numpy(dtype=np.float64) - chance) / np.maximum(1 - chance, 0.02)
     extra = {"skill": skill, "log2_ratio": log2_ratio(frame), "log2_horizon": np.log2(frame["horizon"]), "anchor": anchored}

@@ -67,11 +67,11 @@ class Prepared:
     @classmethod
     def of(cls, frame: pd.DataFrame, metric: str) -> "Prepared":
         known = forecasts(frame, metric)
-        inputs, anchored = tree_inputs(frame, known, metric), anchor(frame, known, metric)
+        anchored = anchor(frame, known, metric)
         same = frame.drop(columns=[name for name in TRUTH_COLUMNS if name in frame])
         sample = np.unique(pd.util.hash_pandas_object(same, index=False).to_numpy(), return_inverse=True)[1]
         return cls(
-            inputs,
+            tree_inputs(frame, known, anchored, metric),
             stack_inputs(frame, known, metric),
             on_scale(anchored, metric),
             noise_terms(frame, known, anchored, metric),
