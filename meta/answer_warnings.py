@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from meta.conformal import MEDIAN
-from meta.constant_answer import constant_score, constant_words
 from meta.curves import RATES
 from meta.sample import EmbeddedEncoder, Prepared
 
@@ -13,23 +12,20 @@ TRUNCATED_SHARE = 0.05
 """Share of cut texts above which it is said."""
 
 
-def level_warnings(
-    counts: np.ndarray, names: tuple[str, ...], curve: np.ndarray, metric: str, target: float | None
-) -> list[str]:
-    """A level, forecast (H, 5) or wished for, that an answer which never looks at a text has as well; `counts` (K,) labelled
-    rows of the classes `names`."""
+def level_warnings(constant: float, always: str, curve: np.ndarray, metric: str, target: float | None) -> list[str]:
+    """A level, forecast (H, 5) or wished for, that an answer which never looks at a text has as well; `constant` is its score,
+    `always` what it does in words (`meta.constant_answer`)."""
     sign = 1 if metric in RATES else -1
-    constant, always = sign * constant_score(counts, metric), constant_words(counts, names, metric)
-    now = np.sort(sign * curve[0])  # worst first
+    floor, now = sign * constant, np.sort(sign * curve[0])  # worst first
     warnings = []
-    if now[MEDIAN] <= constant + 0.01:
+    if now[MEDIAN] <= floor + 0.01:
         warnings.append(f"the forecast at the present size is no better than {always}")
-    elif now[0] <= constant:
+    elif now[0] <= floor:
         beyond = "below" if metric in RATES else "above"
         warnings.append(
             f"the forecast at the present size is not surely better than {always}: its interval reaches {beyond} that"
         )
-    if target is not None and sign * target <= constant:
+    if target is not None and sign * target <= floor:
         shown, further = (f"{target:.1%}", "higher") if metric in RATES else (f"{target:g}", "lower")
         warnings.append(f"the target of {shown} is met by {always}: aim {further}")
     return warnings

@@ -27,7 +27,7 @@ from meta.answers import (
 )
 from meta.comparison import Comparison, aligned, compare_spaces
 from meta.conformal import MEDIAN
-from meta.constant_answer import constant_score
+from meta.constant_answer import constant_score, constant_words
 from meta.curves import RATES
 from meta.data_needed import default_target, encoder_need, fewest_labels, horizons, labelling_plan
 from meta.eval_labels import Correction, correct_forecast, eval_labels_answer
@@ -152,7 +152,8 @@ def answer_questions(
         )
     agreed = np.mean([_held_out_probabilities(spaces[i]) for i in ranked[:N_SUSPECT_SPACES]], axis=0)
     doubted = suspect_labels(agreed, prepared.train, prepared.conflicts)
-    warnings += level_warnings(counts, prepared.train.label_names, best.curve, metric, target)
+    always = constant_words(counts, prepared.train.label_names, metric)
+    warnings += level_warnings(constant, always, best.curve, metric, target)
     warnings += unlearnt_classes(doubted, prepared.train)
     warnings += truncation_warnings(prepared, encoders)
     eval_labels, unused = eval_labels_answer(best.correction, prepared.evaluation.labels, metric)

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, roc_auc_score
 
 from meta.answer_warnings import level_warnings
-from meta.constant_answer import constant_score
+from meta.constant_answer import constant_score, constant_words
 
 COUNTS = np.array([60, 30, 10])
 LABELS = np.repeat(np.arange(3), COUNTS)
@@ -47,5 +47,6 @@ def test_a_class_without_rows_costs_no_log_loss():
     ],
 )
 def test_a_level_that_it_has_as_well_is_said(metric, curve, target, said):
-    warnings = level_warnings(COUNTS, ("a", "b", "c"), np.array([curve, curve]), metric, target)
+    constant, always = constant_score(COUNTS, metric), constant_words(COUNTS, ("a", "b", "c"), metric)
+    warnings = level_warnings(constant, always, np.array([curve, curve]), metric, target)
     assert len(warnings) == len(said) and all(part in line for part, line in zip(said, warnings, strict=True)), warnings
