@@ -30,7 +30,15 @@ from cluster.session import session
 from cluster.storage import Storage, digest
 from cluster.tune import fan_out
 from meta.curves import FORECASTS, METRICS
-from meta.evaluation import Settings, evaluation_folds, evaluation_tables, held_out_predictions
+from meta.evaluation import (
+    Settings,
+    coverage,
+    evaluation_folds,
+    evaluation_tables,
+    held_out_predictions,
+    mae_points,
+    tasks_covered,
+)
 from meta.fitting import FitSettings
 from meta.metamodel import Metamodel
 from meta.observations import observation_table
@@ -115,13 +123,8 @@ def held_out(
 
 
 def errors(rows: pd.DataFrame, forecasters: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """Mean absolute error in points per forecaster and horizon, tasks equal."""
-    table: dict[str, dict[str, float]] = {}
-    for name, column in forecasters.items():
-        error = 100 * (rows[column] - rows["truth"]).abs()
-        by_task = error.groupby([rows["factor"], rows["task"]]).mean()
-        table[name] = {f"{factor}x": float(by_task[factor].mean()) for factor in FACTORS if factor in by_task.index}
-    return table
+    """Mean absolute error in points per forecaster and horizon."""
+    return pd.DataFrame(mae_points(rows, forecasters)).to_dict("index")
 
 
 def bootstrap(rows: pd.DataFrame, seed: int = 0) -> tuple[float, float]:
@@ -135,24 +138,11 @@ def bootstrap(rows: pd.DataFrame, seed: int = 0) -> tuple[float, float]:
     return float(np.quantile(means, 0.05)), float(np.quantile(means, 0.95))
 
 
-def coverage(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Per horizon: share of rows within the 90 % interval, tasks equal, and its mean width in points."""
-    inside = ((rows["truth"] >= rows["q05"]) & (rows["truth"] <= rows["q95"])) * 1.0
-    width = 100 * (rows["q95"] - rows["q05"])
-    table = {}
-    for factor in FACTORS:
-        here = rows["factor"] == factor
-        if here.any():
-            table[f"{factor}x"] = {
-                "coverage": float(inside[here].groupby(rows["task"][here]).mean().mean()),
-                "width_points": float(width[here].groupby(rows["task"][here]).mean().mean()),
-            }
-    table["all"] = {
-        "coverage": float(inside.groupby(rows["task"]).mean().mean()),
-        "width_points": float(width.groupby(rows["task"]).mean().mean()),
-        "tasks_covered_80": float((inside.groupby(rows["task"]).mean() >= 0.8).mean()),
-    }
-    return table
+def intervals(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Coverage and width in points of the 90 % intervals per horizon and, last, of all with the share of tasks covered."""
+    by_horizon = coverage(rows)["90"]
+    whole = by_horizon.pop("all") | {"tasks_covered_80": tasks_covered(rows)}
+    return by_horizon | {"all": whole}
 
 
 def not_reachable(rows: pd.DataFrame) -> dict[str, float]:
@@ -189,7 +179,7 @@ def tables(measured: pd.DataFrame, everything: pd.DataFrame) -> dict[str, Any]:
                         "interval": {
                             f"{k}x": bootstrap(here[here["factor"] == k]) for k in FACTORS if (here["factor"] == k).any()
                         },
-                        "coverage": coverage(here),
+                        "coverage": intervals(here),
                     }
     pool = everything[(everything["sweep"] == "forecast") & everything["n_train"].isin(LARGE)]
     found["required n"] = evaluation_tables(pool)["required_n_within_2x"]

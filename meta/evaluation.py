@@ -135,9 +135,9 @@ def evaluation_tables(held_out: pd.DataFrame, *, metric: str = "accuracy") -> di
         "n_tasks": int(measured["task_fingerprint"].nunique()),
         "n_views": len(measured.drop_duplicates(VIEW)),
         "n_rows": len(measured),
-        "mae_points": _errors(measured),
-        "coverage": _coverage(measured),
-        "tasks_covered_80": _tasks_covered(measured),
+        "mae_points": mae_points(measured, {"metamodel": "q50", **{name: name for name in BASELINES}}),
+        "coverage": coverage(measured),
+        "tasks_covered_80": tasks_covered(measured),
         "required_n_within_2x": _required_n(held_out, metric),
         "regret_at_1_points": _regret(measured, metric),
         "mae_points_by_task": _errors_by_task(measured),
@@ -145,15 +145,17 @@ def evaluation_tables(held_out: pd.DataFrame, *, metric: str = "accuracy") -> di
     return tables
 
 
-def _errors(measured: pd.DataFrame) -> dict[str, dict[str, float]]:
-    names = {"metamodel": "q50", **{name: name for name in BASELINES}}
+def mae_points(measured: pd.DataFrame, forecasters: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """Per horizon and name in `forecasters`: mean absolute error of its column in points. All of `measured` have a truth."""
     table = {}
     for factor, rows in _by_factor(measured):
-        table[factor] = {name: 100 * _task_mean((rows[column] - rows["truth"]).abs(), rows) for name, column in names.items()}
+        errors = {name: _task_mean((rows[column] - rows["truth"]).abs(), rows) for name, column in forecasters.items()}
+        table[factor] = {name: 100 * error for name, error in errors.items()}
     return table
 
 
-def _coverage(measured: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
+def coverage(measured: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
+    """Per level of `LEVELS` (50, 80, 90) and horizon, or `all`: `coverage` and `width_points` of the central intervals."""
     table: dict[str, dict[str, dict[str, float]]] = {}
     for level in LEVELS:
         low, high = interval(measured[QUANTILE_COLUMNS].to_numpy(), level)
@@ -165,7 +167,8 @@ def _coverage(measured: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
     return table
 
 
-def _tasks_covered(measured: pd.DataFrame) -> float:
+def tasks_covered(measured: pd.DataFrame) -> float:
+    """Share of tasks whose 90 % intervals hold at least 80 % of their rows."""
     inside = (measured["truth"] >= measured["q05"]) & (measured["truth"] <= measured["q95"])
     return float((inside.groupby(measured["task_fingerprint"]).mean() >= 0.8).mean())
 
