@@ -174,11 +174,13 @@ def tables(measured: pd.DataFrame, everything: pd.DataFrame) -> dict[str, Any]:
             for size, sizes in (("n >= 256", LARGE), ("n = 64, 128", SMALL)):
                 here = rows[rows["n_train"].isin(sizes)]
                 if len(here):
+                    ends = {f"{k}x": bootstrap(here[here["factor"] == k]) for k in FACTORS if (here["factor"] == k).any()}
+                    drawn_again = {
+                        f"metamodel, tasks drawn again, {end}": {k: values[i] for k, values in ends.items()}
+                        for i, end in enumerate(("5 %", "95 %"))
+                    }
                     found[f"{label}; {sweep}; {size}"] = {
-                        "errors": errors(here, forecasters),
-                        "interval": {
-                            f"{k}x": bootstrap(here[here["factor"] == k]) for k in FACTORS if (here["factor"] == k).any()
-                        },
+                        "errors": errors(here, forecasters) | drawn_again,
                         "coverage": intervals(here),
                     }
     pool = everything[(everything["sweep"] == "forecast") & everything["n_train"].isin(LARGE)]
