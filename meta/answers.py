@@ -296,7 +296,7 @@ class Answers(AnswerPart):
 
     def __str__(self) -> str:
         """The six questions, each with its answer in one line."""
-        from meta.report.wording import six_answers
+        from meta.report.six_answers import six_answers
 
         return "\n".join(f"{i}. {each.question} {each.sentence}" for i, each in enumerate(six_answers(self.to_json(), {}), 1))
 

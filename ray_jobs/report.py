@@ -6,15 +6,18 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel
 
 from cluster.resources import local_cpus
+from meta.constant_answer import constant_score
 from meta.report import tables
 from meta.report.data import EncoderSummary, PilotReportData, PretrainedModel, TaskSummary
 from meta.report.page import pilot_report
 from neoberta.checkpoint import INFO
 from probes.sweep import load_results
 from probes.tasks.docs.registry import DOCS_TASKS
+from probes.tasks.store import load_saved_task
 from ray_jobs.embed import EncoderRow
 from ray_jobs.fit import METRIC
 from ray_jobs.progress import ProgressCallback
@@ -24,7 +27,6 @@ from ray_jobs.tasks import TaskRow
 REPORT_KEY = "reports/report.html"
 ENCODER_NOTES = {
     "neoberta": "pretrained by this study",
-    "random": "the same shape, untrained: the control",
     "lsa": "TF-IDF and truncated SVD, fitted on the pretraining text",
 }
 THIN = (
@@ -33,8 +35,9 @@ THIN = (
     "With fewer than 19 task families no 90 % interval can be guaranteed for a new task; the intervals are widened as "
     "Student's are, and the coverage table says what they reached.",
     "The NeoBERTas are small and see little text: they show the machinery, not what an encoder can be.",
-    "Fine-tuning hyperparameters are rules of thumb, marked as such; nothing was fine-tuned.",
-    "A study forecasts accuracy; `characterize` also knows macro-F1, AUROC and log-loss, by the metamodels that ship.",
+    "Fine-tuning hyperparameters come from published runs on other data, or are rules of thumb, and say which; nothing was "
+    "fine-tuned.",
+    "A study forecasts accuracy; neoberta characterize also knows macro-F1, AUROC and log-loss, by the metamodels that ship.",
 )
 
 
@@ -72,8 +75,8 @@ def gather(study: Study, done: dict[str, Any]) -> PilotReportData:
         environment=environment(),
         stages=tables.stage_times(study.ledger(), _notes(len(probes), done)),
         n_probes=len(probes),
-        tasks=tuple(_task_summary(task, held_out_task) for task in tasks),
-        encoders=tuple(_encoder_summary(encoder) for encoder in encoders),
+        tasks=tuple(task_summary(study, task, held_out_task) for task in tasks),
+        encoders=tuple(encoder_summary(encoder) for encoder in encoders),
         pretrained=tuple(_pretrained(study, name, key) for name, key in done["pretrain"].items()),
         learning_curves=tables.learning_curves(probes),
         depth_curves=tables.depth_curves(probes),
@@ -115,15 +118,22 @@ def _notes(n_probes: int, done: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _task_summary(task: TaskRow, held_out_task: str) -> TaskSummary:
+def task_summary(study: Study, task: TaskRow, held_out_task: str) -> TaskSummary:
+    """A row of the page's table of tasks."""
     facts = task.model_dump(include={"name", "n_train", "n_test", "n_classes", "is_pair"})
     recipe = DOCS_TASKS.get(task.name.removeprefix("docs/"))
     description = recipe.description if recipe else ""
-    return TaskSummary(**facts, description=description, left_out=task.name == held_out_task)
+    labels = load_saved_task(study.storage, task.fingerprint).splits["test"].labels
+    constant = constant_score(np.bincount(labels[labels >= 0]), METRIC)
+    return TaskSummary(**facts, description=description, constant_score=constant, left_out=task.name == held_out_task)
 
 
-def _encoder_summary(encoder: EncoderRow) -> EncoderSummary:
+def encoder_summary(encoder: EncoderRow) -> EncoderSummary:
+    """A row of the page's table of encoders."""
     info = encoder.info
+    note = ENCODER_NOTES.get(info.family, "")
+    if info.family == "random":
+        note = f"the shape of {encoder.name.removeprefix('random:')}, untrained: the control"
     return EncoderSummary(
         name=encoder.name,
         family=info.family,
@@ -131,7 +141,7 @@ def _encoder_summary(encoder: EncoderRow) -> EncoderSummary:
         hidden_size=info.hidden_size,
         n_parameters=info.n_parameters,
         n_views=len(encoder.views),
-        note=ENCODER_NOTES.get(info.family, ""),
+        note=note,
     )
 
 

@@ -37,6 +37,8 @@ class TaskSummary(ReportPart):
     n_classes: int
     is_pair: bool = False
     description: str = ""
+    constant_score: float | None = None
+    """What an answer that never looks at a text has on the test rows."""
     left_out: bool = False
     """The task of the example, which the metamodel has never seen."""
 

@@ -3,6 +3,7 @@
 Jinja's autoescape is on for all templates, so every text of a user is escaped; only our own SVG and CSS pass as they are.
 """
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -25,7 +26,16 @@ MAX_EXCERPT = 400
 def pilot_report(data: PilotReportData) -> str:
     """The study's report as an HTML document."""
     study = study_view(data)
-    answers = answer_view(data.answers, data.names, data.answers_truth, study["colours"]) if data.answers else None
+    answers = None
+    if data.answers:
+        answers = answer_view(
+            data.answers,
+            data.names,
+            data.answers_truth,
+            colours=study["colours"],
+            evaluation=data.evaluation,
+            pretrained={model.name: model.n_tokens for model in data.pretrained},
+        )
     return _render("pilot.html.j2", title=data.title, d=data, s=study, a=answers, sections=PILOT_SECTIONS)
 
 
@@ -66,9 +76,18 @@ def excerpt(text: Any) -> str:
     return clean if len(clean) <= MAX_EXCERPT else clean[:MAX_EXCERPT].rstrip() + " …"
 
 
+def whole_names(sentence: Any) -> Markup:
+    """A sentence in which names and numbers with a hyphen or a slash (`hf:all-MiniLM-L6-v2`, `3e-5`) do not end a line."""
+    words = wording.printable(sentence).split(" ")
+    return Markup(" ").join(
+        Markup('<span class="whole">{}</span>').format(word) if re.search(r"[-/]", word) and re.search(r"[\d:]", word) else word
+        for word in words
+    )
+
+
 def _render(template: str, **context: Any) -> str:
     css = Markup((FOLDER / "report.css").read_text())  # ours: nothing of a user is in it
-    return _environment().get_template(template).render(css=css, **context).lstrip()
+    return _environment().get_template(template).render(css=css, max_excerpt=MAX_EXCERPT, **context).lstrip()
 
 
 @cache
@@ -84,6 +103,6 @@ def _environment() -> Environment:
     environment.filters |= {
         name: getattr(wording, name) for name in ("rate", "percent", "count", "points", "parameters", "duration", "number")
     }
-    environment.filters["excerpt"] = excerpt
+    environment.filters |= {"excerpt": excerpt, "whole_names": whole_names}
     environment.filters["span"] = lambda point, metric: wording.between(point["q05"], point["q95"], metric)
     return environment

@@ -17,9 +17,15 @@ OUTSIDE = SERIES[5]
 
 
 def learning_panel(
-    task: str, curves: Sequence[LearningCurve], colours: Mapping[str, int], metric: str, y_range: tuple[float, float]
+    task: str,
+    curves: Sequence[LearningCurve],
+    colours: Mapping[str, int],
+    metric: str,
+    y_range: tuple[float, float],
+    constant: float | None = None,
 ) -> Markup:
-    """One task: every encoder's measured learning curve, mean with a band of one standard deviation over seeds."""
+    """One task: every encoder's measured learning curve, mean with a band of one standard deviation over seeds, and what an
+    answer has that never looks at a text as a dashed line."""
     best = max(curves, key=lambda curve: curve.points[-1].mean)
     end = best.points[-1]
     alt = f"{task}: {best.encoder} reaches {rate(end.mean, metric)} with {count(end.n_train)} labelled rows."
@@ -31,6 +37,8 @@ def learning_panel(
             picture.axes.fill_between(sizes, low, high, color=hue, alpha=0.14, linewidth=0)
             style = {"marker": MARKERS[colour % len(MARKERS)], "linestyle": DASHES[colour // len(SERIES) % len(DASHES)]}
             picture.axes.plot(sizes, [point.mean for point in curve.points], color=hue, markeredgecolor=SURFACE, **style)
+        if constant is not None:
+            picture.axes.axhline(constant, color=INK, linewidth=1.1, linestyle=(0, (4, 3)), zorder=4)
         size_axis(picture.axes, sorted({point.n_train for curve in curves for point in curve.points}), max_ticks=5)
         picture.axes.set_ylim(*y_range)
         metric_axis(picture, metric, label=False)
@@ -133,7 +141,7 @@ def coverage(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Markup:
     words = ", ".join(
         f"{level} % promised, {100 * row['all']['coverage']:.0f} % held" for level, row in table.items() if "all" in row
     )
-    with canvas(f"Coverage of the intervals: {words}.", 400, 250, left=30, right=66, top=30, bottom=38) as picture:
+    with canvas(f"Coverage of the intervals: {words}.", 400, 250, left=30, right=40, top=30, bottom=38) as picture:
         axes = picture.axes
         factors = [float(name.rstrip("x")) for name in horizons]
         for position, (level, row) in enumerate(sorted(table.items(), reverse=True)):
@@ -142,7 +150,7 @@ def coverage(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Markup:
             axes.axhline(float(level), color=hue, linewidth=1.2, linestyle=(0, (4, 3)))
             axes.plot(*zip(*pairs, strict=True), color=hue, marker=MARKERS[position], markeredgecolor=SURFACE, markersize=6.5)
             axes.annotate(
-                f"{level} % interval",
+                f"{level} %",
                 (1, float(level)),
                 (4, 0),
                 xycoords=("axes fraction", "data"),
@@ -160,26 +168,17 @@ def coverage(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Markup:
     return picture.html
 
 
-def pretraining(models: Sequence[PretrainedModel]) -> Markup:
-    """Training loss by tokens seen, a line for each model, and the loss of guessing by word frequency."""
-    shown = [model for model in models if model.losses]
-    alt = "; ".join(f"{model.name} ends at {model.losses[-1][1]:.2f} nats" for model in shown)
+def pretraining(models: Sequence[PretrainedModel], colours: Mapping[str, int]) -> Markup:
+    """Training loss by tokens seen, a line for each model (all have losses), and as a dashed line that of guessing by word
+    frequency."""
+    alt = "; ".join(f"{model.name} ends at {model.losses[-1][1]:.2f} nats" for model in models)
     with canvas(f"Pretraining loss: {alt}.", 400, 240, left=34, right=12, top=30, bottom=38) as picture:
         axes = picture.axes
-        for position, model in enumerate(shown):
-            axes.plot(*zip(*model.losses, strict=True), color=SERIES[position % len(SERIES)], linewidth=1.8)
-        unigram = next((model.unigram_loss for model in shown if model.unigram_loss), None)
+        for model in models:
+            axes.plot(*zip(*model.losses, strict=True), color=SERIES[colours[model.name] % len(SERIES)], linewidth=1.8)
+        unigram = next((model.unigram_loss for model in models if model.unigram_loss), None)
         if unigram is not None:
-            axes.axhline(unigram, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-            axes.annotate(
-                "guessing by word frequency",
-                (1, unigram),
-                (-3, 4),
-                xycoords=("axes fraction", "data"),
-                textcoords="offset points",
-                ha="right",
-                fontsize=8.5,
-            )
+            axes.axhline(unigram, color=INK, linewidth=1.1, linestyle=(0, (4, 3)), zorder=4)  # named in the caption
         axes.xaxis.set_major_locator(_few_ticks())
         axes.xaxis.set_major_formatter(lambda value, _: short_count(value))
         axes.set_xlabel("tokens seen")

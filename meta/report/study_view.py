@@ -5,22 +5,12 @@ from typing import Any
 
 from meta.curves import RATES
 from meta.report import plots, study_plots
-from meta.report.answer_view import key_entry
-from meta.report.data import LearningCurve, PilotReportData, total_seconds
+from meta.report.data import DepthCurve, EncoderSummary, LearningCurve, PilotReportData, total_seconds
+from meta.report.evidence_words import FORECASTERS, coverage_words, error_rows, error_words
+from meta.report.svg import key_entry
 from meta.report.wording import METRIC_NAMES
 
-FORECASTERS = {
-    "metamodel": "metamodel",
-    "anchor": "mean of the 2- and 3-parameter laws",
-    "loo": "leave-one-out, carried forward",
-    "last": "last held-out point, carried forward",
-    "pow2": "power law, 2 parameters",
-    "pow3": "power law, 3 parameters",
-    "pow4": "power law, 4 parameters",
-    "octaves": "power law on the last two octaves",
-    "encoder_mean": "mean of the encoder on other tasks",
-}
-DRAWN = ("metamodel", "loo", "pow2", "pow3", "octaves", "encoder_mean")
+DRAWN = ("metamodel", "loo", "last", "pow2", "pow3", "octaves", "encoder_mean")
 """Forecasters in the picture; the table has all."""
 CHOOSERS = {
     "metamodel": "metamodel",
@@ -42,8 +32,6 @@ REASONS = {
     "tasks": "No task has been loaded.",
     "encoders": "No encoder has been loaded.",
 }
-LEVEL = 0.05
-"""Points: forecasters closer than this are level."""
 MIN_SHARED = 0.5
 """An encoder's mean at a size is shown when at least this share of the tasks has it."""
 
@@ -51,7 +39,7 @@ MIN_SHARED = 0.5
 def study_view(data: PilotReportData) -> dict[str, Any]:
     """The template's variable `s`."""
     names = [encoder.name for encoder in data.encoders] + [curve.encoder for curve in data.learning_curves]
-    names += [curve.encoder for curve in data.depth_curves]
+    names += [curve.encoder for curve in data.depth_curves] + [model.name for model in data.pretrained]
     colours = {name: position for position, name in enumerate(dict.fromkeys(names))}
     return {
         "colours": colours,
@@ -72,8 +60,12 @@ def _measured_view(data: PilotReportData, colours: Mapping[str, int]) -> dict[st
     for curve in curves:
         by_task.setdefault(curve.task, []).append(curve)
     values = [value for curve in curves for p in curve.points for value in (p.mean - p.sd, p.mean + p.sd)]
+    constants = {task.name: task.constant_score for task in data.tasks}
+    drawn = [constants[task] for task in by_task if constants.get(task) is not None]
+    values += drawn
     y_range = (min(values) - 0.01, max(values) + 0.01) if values else (0.0, 1.0)
-    depth = None
+    encoders = {encoder.name: encoder for encoder in data.encoders}
+    trained, depth = [model for model in data.pretrained if model.losses], None
     if data.depth_curves:
         series = [(c.encoder, list(zip(c.layers, c.values, strict=True)), colours[c.encoder]) for c in data.depth_curves]
         sign = 1 if data.metric in RATES else -1
@@ -82,19 +74,29 @@ def _measured_view(data: PilotReportData, colours: Mapping[str, int]) -> dict[st
         depth = plots.depth(series, data.metric, good_enough=best - sign * 0.005, alt=alt)
     return {
         "learning_panels": [
-            study_plots.learning_panel(task, rows, colours, data.metric, y_range) for task, rows in by_task.items()
+            study_plots.learning_panel(task, rows, colours, data.metric, y_range, constants.get(task))
+            for task, rows in by_task.items()
         ],
         "learning_key": [key_entry(colours[name], name) for name in dict.fromkeys(curve.encoder for curve in curves)],
+        "has_constants": bool(drawn),
         "encoder_means": encoder_means(curves, data.metric),
         "depth_plot": depth,
         "depth_key": [key_entry(colours[curve.encoder], curve.encoder) for curve in data.depth_curves],
+        "depth_words": [words for curve in data.depth_curves if (words := depth_words(curve, encoders.get(curve.encoder)))],
         "depth_n": data.depth_curves[0].n_train if data.depth_curves else None,
         "regularisation_plot": study_plots.regularisation(data.regularisation, data.metric) if data.regularisation else None,
-        "pretraining_plot": study_plots.pretraining(data.pretrained) if any(m.losses for m in data.pretrained) else None,
-        "pretraining_key": [
-            key_entry(position, model.name, "━") for position, model in enumerate(m for m in data.pretrained if m.losses)
-        ],
+        "pretraining_plot": study_plots.pretraining(trained, colours) if trained else None,
+        "pretraining_key": [key_entry(colours[model.name], model.name, "━") for model in trained],
     }
+
+
+def depth_words(curve: DepthCurve, encoder: EncoderSummary | None) -> str:
+    """Which layers of an encoder were read, where they were not all of them; else empty."""
+    if encoder is None or encoder.n_layers is None or len(curve.layers) > encoder.n_layers:
+        return ""
+    layers = " and ".join(", ".join(map(str, curve.layers)).rsplit(", ", 1))
+    were = "was" if len(curve.layers) == 1 else "were"
+    return f"Of {encoder.name}, which has {encoder.n_layers} layers, only {layers} {were} read."
 
 
 def encoder_means(curves: Sequence[LearningCurve], metric: str = "accuracy") -> dict[str, Any]:
@@ -140,11 +142,12 @@ def _evidence_view(data: PilotReportData) -> dict[str, Any]:
         "horizon_names": list(errors),
         "mae_plot": study_plots.error_by_horizon(errors, drawn) if errors else None,
         "mae_key": [key_entry(position, label) for position, label in enumerate(drawn.values())],
-        "mae_rows": _error_rows(errors),
-        "mae_words": _error_words(errors),
+        "mae_rows": error_rows(errors),
+        "mae_words": error_words(errors),
         "scatter_panels": [study_plots.scatter_panel(horizon, data.metric, limits) for horizon in data.horizons],
         "coverage": coverage,
         "coverage_plot": study_plots.coverage(coverage) if coverage and errors else None,
+        "coverage_words": coverage_words(coverage),
         "tasks_covered": tables.get("tasks_covered_80"),
         "required": tables.get("required_n_within_2x") or {},
         "regret": [
@@ -155,44 +158,6 @@ def _evidence_view(data: PilotReportData) -> dict[str, Any]:
         "n_forecasts": tables.get("n_rows"),
         "n_left_out": tables.get("n_tasks"),
     }
-
-
-def _error_rows(errors: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """A row per forecaster: label, cells (value, whether it is the lowest of its horizon)."""
-    lowest = {horizon: min(row.values()) for horizon, row in errors.items() if row}
-    order = [name for name in FORECASTERS if any(name in row for row in errors.values())]
-    order += sorted({name for row in errors.values() for name in row} - set(FORECASTERS))
-    return [
-        {
-            "label": FORECASTERS.get(name, name),
-            "own": name == "metamodel",
-            "cells": [(row.get(name), name in row and row[name] <= lowest[horizon]) for horizon, row in errors.items()],
-        }
-        for name in order
-    ]
-
-
-def _error_words(errors: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """In sentences, for better or worse, how the metamodel compares with the best baseline of each horizon."""
-    verdicts: dict[str, dict[str, str]] = {"lower": {}, "level": {}, "higher": {}}
-    for horizon, row in errors.items():
-        others = {name: value for name, value in row.items() if name != "metamodel"}
-        if "metamodel" not in row or not others:
-            continue
-        rival, value = min(others.items(), key=lambda item: item[1])
-        own, label = row["metamodel"], FORECASTERS.get(rival, rival)
-        verdict = "lower" if own < value - LEVEL else "higher" if own > value + LEVEL else "level"
-        verdicts[verdict][f"{horizon} ({own:.1f} points against {value:.1f})"] = label
-    openings = {
-        "lower": "The metamodel errs less than every baseline at",
-        "level": "It is level with the best baseline at",
-        "higher": "The best baseline errs less than the metamodel at",
-    }
-    return [
-        f"{openings[verdict]} {', '.join(cases)}. The best baseline there: {'; '.join(dict.fromkeys(cases.values()))}."
-        for verdict, cases in verdicts.items()
-        if cases
-    ]
 
 
 def _search_view(data: PilotReportData) -> dict[str, Any]:

@@ -28,6 +28,8 @@ SERIES = tuple(f"#00fe{position:02x}" for position in range(1, 9))
 WIDE = 390
 """Pictures at least this wide get larger letters on a phone."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MARKS = ("●", "■", "▲", "◆", "▼", "✚", "✖", "★")
+"""The markers as letters, for keys outside the pictures."""
 DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)))
 
 _VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", SURFACE: "--paper", GOOD: "--measured"} | {
@@ -66,6 +68,13 @@ _STYLE = {
     "lines.markersize": 4.5,
     "lines.solid_capstyle": "round",
 }
+
+
+def key_entry(position: int, label: str, mark: str | None = None) -> dict[str, str]:
+    """An entry of a key: series colour and marker by number, or a given mark in the same colour. Untrained encoders are said
+    to be so."""
+    untrained = " (untrained)" if label.startswith("random:") else ""
+    return {"css": f"c{position % 8 + 1}", "mark": mark or MARKS[position % 8], "label": label + untrained}
 
 
 class Picture:

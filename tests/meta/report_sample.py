@@ -75,7 +75,9 @@ def evaluation() -> dict:
         "mae_points": mae,
         "coverage": cover,
         "tasks_covered_80": 0.875,
-        "required_n_within_2x": {"4x": {"n_questions": 410.0, "metamodel": 0.71, "pow2": 0.55, "pow3": 0.52}},
+        "required_n_within_2x": {
+            "4x": {"n_questions": 410.0, "metamodel": 0.71, "metamodel_if_reached": 0.75, "pow2": 0.55, "pow3": 0.52}
+        },
         "regret_at_1_points": {
             name: {"mean": m, "p90": 3 * m, "n_choices": 96.0} for name, m in (("metamodel", 0.4), ("logme", 1.6))
         },
@@ -265,7 +267,12 @@ def pilot_data() -> PilotReportData:
         n_probes=len(results),
         tasks=tuple(
             TaskSummary(
-                name=f"docs/{task}", n_train=3000, n_test=1000, n_classes=4, description="", left_out=f"docs/{task}" == EXAMPLE
+                name=f"docs/{task}",
+                n_train=3000,
+                n_test=1000,
+                n_classes=4,
+                constant_score=0.3,
+                left_out=f"docs/{task}" == EXAMPLE,
             )
             for task in TASKS
         ),

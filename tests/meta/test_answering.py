@@ -11,7 +11,7 @@ from cluster.storage import UserError
 from meta.answering import answer_questions
 from meta.answers import Answers
 from meta.ranking import hit_correlation, joint_draws, probability_best, probability_reached
-from meta.report.wording import six_answers
+from meta.report.six_answers import six_answers
 from meta.sample import NOT_LABELLED, EmbeddedEncoder, EvalSample, LabelledSample, Prepared, prepare
 from meta.scope import interval_factor, looks_english, widen
 from meta.view_prior import SpaceKey, ViewPrior

@@ -1,54 +1,16 @@
 """The two pages: self-contained, escaped, complete, and honest about what is missing."""
 
 import re
-from html.parser import HTMLParser
 
 import pytest
+from html_page import Page
 from report_sample import answers, pilot_data
 
 from meta.report.data import PilotReportData
 from meta.report.page import characterize_report, pilot_report
 
 NASTY = "<script>alert('x')</script><img src=\"http://evil.example/p.png\" onerror=x> & $\\alpha$ \x00\x1b[31m {{ 7*7 }}"
-VOID = {"meta", "link", "br", "img", "input", "hr"}
 REQUESTING = {"src", "href", "srcset", "data", "poster", "action", "background", "xlink:href"}
-
-
-class Page(HTMLParser):
-    """Collects what a browser would act on, and checks that tags nest."""
-
-    def __init__(self, html: str):
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str]] = []
-        self.ids: list[str] = []
-        self.text: list[str] = []
-        self._open: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-        self.ids += [value for name, value in attrs if name == "id"]
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self._open.pop()
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-    @property
-    def words(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.text))
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,14 @@
 """Sentences that must not mislead: what is said when a probe is weak, a target cheap, or there is nothing to compare."""
 
-from report_sample import answers
+import pytest
+from report_sample import answers, curve
 
-from meta.report.wording import six_answers
+from meta.report.data import DepthCurve, EncoderSummary, MeasuredPoint
+from meta.report.evidence_words import bias_words, coverage_words, error_rows, error_words, held_words, row_count_words
+from meta.report.model_view import neoberta_words, settings_rows
+from meta.report.page import whole_names
+from meta.report.six_answers import plan_words, six_answers
+from meta.report.study_view import depth_words
 
 
 def said(question: str, **changes) -> str:
@@ -52,3 +58,111 @@ def test_fine_tuning_that_should_not_help_is_not_advised():
     assert "do not expect it to beat the probe" in said("settings", hyperparameters={"probe": probe, "finetune": worse})
     assert "do not expect" not in said("settings", hyperparameters={"probe": probe, "finetune": better})
     assert "end of the grid" in said("settings", hyperparameters={"probe": probe | {"C_is_at_end": True}, "finetune": better})
+
+
+def test_the_gain_of_fine_tuning_is_said_of_fine_tuning_and_not_of_c():
+    gain = {"ordinary": {"q05": -0.1, "q50": 0.02, "q95": 0.1}}
+    finetune = {"learning_rate": 2e-5, "epochs": 20, "source": "published runs", "gain": gain}
+    sentence = said("settings", hyperparameters={"probe": {"C": 0.1}, "finetune": finetune})
+    assert "fine-tuning gains +2.0 points" in sentence and sentence.endswith("over the probe.")
+
+
+def test_truth_values_among_the_settings_are_yes_or_no():
+    rows = settings_rows({"probe": {"C": 1.0, "C_is_at_end": False, "source": "leave-one-out"}})
+    assert [value for _, _, value, _ in rows] == ["1", "no"]
+
+
+def test_a_row_count_is_followed_by_how_often_such_counts_were_right():
+    tables = {"required_n_within_2x": {"4x": {"metamodel": 0.22, "metamodel_if_reached": 0.49}, "16x": {"metamodel": 0.08}}}
+    reachable = row_count_words(tables, {"status": "reachable", "q50": 578})
+    assert "a factor of two in 22\u00a0% of the cases where 4x the rows were truly needed, in 8\u00a0% where 16x." in reachable
+    uncertain = row_count_words(tables, {"status": "uncertain", "q50": None, "n_if_reached": 900})
+    assert "in 49\u00a0% of" in uncertain and "16x" not in uncertain, "of the estimator that made this count"
+    for need in ({"status": "reached", "q50": 200}, {"status": "uncertain", "n_if_reached": None}, {}):
+        assert row_count_words(tables, need) == "", "no row count is named"
+    assert row_count_words({}, {"status": "reachable", "q50": 578}) == ""
+
+
+def test_a_plan_that_ends_at_an_even_chance_says_so():
+    plan = [{"round": 1, "p_reached": 0.2}, {"round": 2, "p_reached": 0.5}]
+    assert "as likely missed as met; the cautious end of the interval lies at 3,177 rows" in plan_words(
+        {"plan": plan, "q50": 578, "q95": 3177}, 3200
+    )
+    assert "beyond the 3,200 rows looked at" in plan_words({"plan": plan, "q50": 578, "q95": None}, 3200)
+    assert "short of the target" in plan_words({"plan": [{"p_reached": 0.0}], "q50": None}, 3200)
+    assert plan_words({"plan": [{"p_reached": 0.95}], "q50": 578}, 3200) == plan_words({"plan": []}, 3200) == ""
+
+
+def test_what_looks_equal_is_called_level_and_is_bold_twice():
+    errors = {"4x": {"metamodel": 4.76, "loo": 4.82, "pow2": 7.4}, "16x": {"metamodel": 7.39, "loo": 7.26, "pow2": 9.0}}
+    assert error_words(errors) == [
+        "The metamodel is level with the best baseline at 4x (4.8 points each). The best baseline there: "
+        "leave-one-out, carried forward.",
+        "The best baseline errs less than the metamodel at 16x (7.4 points against 7.3). The best baseline there: "
+        "leave-one-out, carried forward.",
+    ]
+    bold = {row["label"]: [is_lowest for _, is_lowest in row["cells"]] for row in error_rows(errors)}
+    assert bold == {
+        "metamodel": [True, False],
+        "leave-one-out, carried forward": [True, True],
+        "power law, 2 parameters": [False, False],
+    }
+    assert error_words({"1x": {"metamodel": 1.96, "loo": 2.04}})[0].startswith("The metamodel is level")
+    assert error_words({"1x": {"metamodel": 1.94, "loo": 2.04}})[0].startswith("The metamodel errs less")
+
+
+def test_narrow_bands_are_called_so_at_every_level():
+    coverage = {level: {"all": {"coverage": held}} for level, held in (("50", 0.447), ("80", 0.81), ("90", 0.928))}
+    assert coverage_words(coverage) == (
+        "Too narrow: the 50\u00a0% intervals (held 45\u00a0%); about right: the 80\u00a0% intervals (held 81\u00a0%); "
+        "wider than needed: the 90\u00a0% intervals (held 93\u00a0%)."
+    )
+    assert held_words({"coverage": coverage}) == "45\u00a0% and 93\u00a0%"
+    assert coverage_words({}) == held_words({}) == ""
+
+
+def test_forecasts_that_err_to_one_side_are_said_to():
+    forecast = curve(0.1, 4, 4)
+    at = {point["n_train"]: point for point in forecast}
+
+    def measured(shift: float) -> list[MeasuredPoint]:
+        return [MeasuredPoint(n_train=size, mean=at[size]["q50"] + shift) for size in (200, 400, 800)]
+
+    low = bias_words([(forecast, measured(0.05)), (forecast, measured(0.01))])
+    assert "too low, by 3.0 points on average (6 of 6 measured values lie above)" in low and "bands hold 3 of 6" in low
+    assert "too high, by 2.0 points" in bias_words([(forecast, measured(-0.02))])
+    beyond = [MeasuredPoint(n_train=100, mean=0.1), MeasuredPoint(n_train=100_000, mean=0.1)]
+    assert bias_words([(forecast, measured(0.05)), (forecast, measured(-0.05))]) == bias_words([(forecast, beyond)]) == ""
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "verdict"), [(0.61, 0.80, "is not worth it here"), (0.798, 0.80, "may be worth it here")]
+)
+def test_pretraining_a_neoberta_is_judged_by_the_forecasts(own, other, verdict):
+    def space(name: str, value: float) -> dict:
+        return {"name": name, "curve": [{"n_train": 200, "q50": value}, {"n_train": 3200, "q50": value + 0.1}]}
+
+    spaces = [space("hf:x", other), space("lsa:256", 0.5), space("random:deep", 0.9 * own), space("deep", own)]
+    judged = neoberta_words(spaces, [], {"deep": 200_000}, n_tokens=177_000_000, metric="accuracy")
+    assert verdict in judged and f"{100 * own:.1f}\u00a0% with 200" in judged and f"{100 * other:.1f}\u00a0% and" in judged
+    assert "saw 200 thousand tokens of text; this configuration asks for 177 million" in judged
+    by_reference = neoberta_words([*spaces[:3], space("neoberta:3f", own)], [], {}, n_tokens=None, metric="accuracy")
+    assert verdict in by_reference and "tokens" not in by_reference
+    without = {"n_tokens": 1000, "metric": "accuracy"}
+    assert "No NeoBERTa was compared here" in neoberta_words(spaces[:3], [], {}, **without)
+    assert "got no forecast" in neoberta_words(spaces[:3], [{"name": "deep"}], {"deep": 1}, **without)
+    assert "Only NeoBERTas" in neoberta_words(spaces[3:], [], {"deep": 1}, **without)
+
+
+def test_layers_that_were_left_out_are_named():
+    control = EncoderSummary(name="random:deep", n_layers=4)
+    some = DepthCurve(encoder="random:deep", n_train=512, layers=(2, 4), values=(0.4, 0.5))
+    assert depth_words(some, control) == "Of random:deep, which has 4 layers, only 2 and 4 were read."
+    every = DepthCurve(encoder="random:deep", n_train=512, layers=(0, 1, 2, 3, 4), values=(0.4,) * 5)
+    assert depth_words(every, control) == depth_words(some, None) == ""
+
+
+def test_names_do_not_end_a_line_and_stay_text():
+    html = whole_names("About 578\u00a0rows with hf:all-MiniLM-L6-v2, at 3e-5, one-off <b>a/1</b>")
+    assert '<span class="whole">hf:all-MiniLM-L6-v2,</span> at <span class="whole">3e-5,</span> one-off' in html
+    assert html.endswith('<span class="whole">&lt;b&gt;a/1&lt;/b&gt;</span>') and html.startswith("About 578\u00a0rows with ")

@@ -71,7 +71,12 @@ DOCS_TASKS: dict[str, DocsTask] = {
         "natural",
     ),
     "section": DocsTask("which section a piece of a docstring is from", "docs-section", _SECTIONS, structure.section_examples),
-    "material": DocsTask("summary, parameter, error message or code", "docs-section", _MATERIAL, structure.material_examples),
+    "material": DocsTask(
+        "summary, parameter, error message or code (snippets, cut at 60 characters)",
+        "docs-section",
+        _MATERIAL,
+        structure.material_examples,
+    ),
     "parameter_type": DocsTask("type of a parameter", "docs-parameter", _TYPES, structure.parameter_type_examples),
     "parameter_optional": DocsTask(
         "may a parameter be left out", "docs-parameter", ("optional", "required"), structure.optional_examples, "packages"

@@ -1,0 +1,134 @@
+"""How far to trust a forecast, in sentences made of the evaluation's own numbers (`meta.evaluation.evaluation_tables`).
+
+Each is empty where the numbers are missing: nothing is said that was not measured.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from meta.report.data import MeasuredPoint
+from meta.report.wording import percent, points
+
+FORECASTERS = {
+    "metamodel": "metamodel",
+    "anchor": "mean of the 2- and 3-parameter laws",
+    "loo": "leave-one-out, carried forward",
+    "last": "last held-out point, carried forward",
+    "pow2": "power law, 2 parameters",
+    "pow3": "power law, 3 parameters",
+    "pow4": "power law, 4 parameters",
+    "octaves": "power law on the last two octaves",
+    "encoder_mean": "mean of the encoder on other tasks",
+}
+KEPT = 2
+"""Per cent: coverage this near to what was promised counts as kept."""
+NOTABLE_BIAS = 1.0
+"""Points: a smaller mean signed error is not spoken of."""
+
+
+def row_count_words(evaluation: Mapping[str, Any], need: Mapping[str, Any]) -> str:
+    """How often row counts like that of the first answer were right, by horizon; empty where the answer names no row count."""
+    status = need.get("status") or ("reachable" if need.get("reachable") else "")
+    of_status = {"reachable": ("q50", "metamodel"), "uncertain": ("n_if_reached", "metamodel_if_reached")}
+    name, forecaster = of_status.get(status, ("", ""))
+    tables = evaluation.get("required_n_within_2x") or {}
+    right = [(percent(row[forecaster]), horizon) for horizon, row in tables.items() if forecaster in row]
+    if need.get(name) is None or not right:
+        return ""
+    first, *others = right
+    return (
+        f"On tasks left out, such a row count was right within a factor of two in {first[0]} of the cases where {first[1]} "
+        f"the rows were truly needed{''.join(f', in {share} where {horizon}' for share, horizon in others)}."
+    )
+
+
+def held_words(evaluation: Mapping[str, Any]) -> str:
+    """What the 50 % and the 90 % intervals held: `45 % and 93 %`."""
+    held = [_held(evaluation.get("coverage") or {}, level) for level in ("50", "90")]
+    return " and ".join(percent(value) for value in held if value is not None) if None not in held else ""
+
+
+def coverage_words(coverage: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """Which intervals were too narrow, which wider than needed, with what they held."""
+    verdicts: dict[str, list[str]] = {"too narrow": [], "about right": [], "wider than needed": []}
+    for level in coverage:
+        held = _held(coverage, level)
+        if held is not None:
+            excess = round(100 * held) - float(level)
+            verdict = "too narrow" if excess < -KEPT else "wider than needed" if excess > KEPT else "about right"
+            verdicts[verdict].append(f"the {level}\u00a0% intervals (held {percent(held)})")
+    said = "; ".join(f"{verdict}: {' and '.join(intervals)}" for verdict, intervals in verdicts.items() if intervals)
+    return f"{said[0].upper()}{said[1:]}." if said else ""
+
+
+def _held(coverage: Mapping[str, Any], level: str) -> float | None:
+    return ((coverage.get(level) or {}).get("all") or {}).get("coverage")
+
+
+def bias_words(forecasts: Sequence[tuple[Sequence[Mapping[str, Any]], Sequence[MeasuredPoint]]]) -> str:
+    """Whether forecasts err to one side: pairs of a forecast's curve and what was measured afterwards, compared where the curve
+    reaches. Empty where the mean signed error is below `NOTABLE_BIAS` points."""
+    errors, n_inside = [], 0
+    for curve, measured in forecasts:
+        octaves = np.log2([point["n_train"] for point in curve])
+        for point in measured:
+            at = np.log2(point.n_train)
+            if octaves[0] <= at <= octaves[-1]:
+                low, middle, high = (
+                    float(np.interp(at, octaves, [each[name] for each in curve])) for name in ("q05", "q50", "q95")
+                )
+                errors.append(100 * (middle - point.mean))
+                n_inside += low <= point.mean <= high
+    mean = sum(errors) / len(errors) if errors else 0.0
+    if abs(mean) < NOTABLE_BIAS:
+        return ""
+    n_same = sum(error * mean > 0 for error in errors)
+    return (
+        f"On this task the median forecasts are too {'high' if mean > 0 else 'low'}, by {points(abs(mean))} points on average "
+        f"({n_same} of {len(errors)} measured values lie {'below' if mean > 0 else 'above'}); "
+        f"the 90\u00a0% bands hold {n_inside} of {len(errors)}."
+    )
+
+
+def error_rows(errors: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
+    """A row per forecaster: label, cells (value, whether it is the lowest of its horizon, to the tenth that is shown)."""
+    lowest = {horizon: points(min(row.values())) for horizon, row in errors.items() if row}
+    order = [name for name in FORECASTERS if any(name in row for row in errors.values())]
+    order += sorted({name for row in errors.values() for name in row} - set(FORECASTERS))
+    return [
+        {
+            "label": FORECASTERS.get(name, name),
+            "own": name == "metamodel",
+            "cells": [(row.get(name), name in row and points(row[name]) == lowest[horizon]) for horizon, row in errors.items()],
+        }
+        for name in order
+    ]
+
+
+def error_words(errors: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """In sentences, for better or worse, how the metamodel compares with the best baseline of each horizon. Errors that are
+    equal as the page shows them, to the tenth of a point, are level."""
+    verdicts: dict[str, dict[str, str]] = {"lower": {}, "level": {}, "higher": {}}
+    for horizon, row in errors.items():
+        others = {name: value for name, value in row.items() if name != "metamodel"}
+        if "metamodel" not in row or not others:
+            continue
+        rival, value = min(others.items(), key=lambda item: item[1])
+        own, theirs, label = points(row["metamodel"]), points(value), FORECASTERS.get(rival, rival)
+        if own == theirs:
+            verdicts["level"][f"{horizon} ({own} points each)"] = label
+        else:
+            verdict = "lower" if row["metamodel"] < value else "higher"
+            verdicts[verdict][f"{horizon} ({own} points against {theirs})"] = label
+    openings = {
+        "lower": "The metamodel errs less than every baseline at",
+        "level": "The metamodel is level with the best baseline at",
+        "higher": "The best baseline errs less than the metamodel at",
+    }
+    return [
+        f"{openings[verdict]} {', '.join(cases)}. The best baseline there: {'; '.join(dict.fromkeys(cases.values()))}."
+        for verdict, cases in verdicts.items()
+        if cases
+    ]

@@ -1,0 +1,81 @@
+"""What a first-time reader must not have to guess: chance, ties, coverage, which rows are meant, what is drawn."""
+
+import re
+
+import pytest
+from html_page import Page
+from report_sample import answers, pilot_data
+
+from meta.report.page import characterize_report, pilot_report
+from meta.report.study_view import study_view
+
+
+@pytest.fixture(scope="module")
+def pilot_html() -> str:
+    data = pilot_data()
+    few = tuple(curve for curve in data.learning_curves if curve.task in ("docs/kind", "docs/library"))
+    return pilot_report(data.model_copy(update={"learning_curves": few}))
+
+
+def test_pilot_page_says_how_far_each_answer_goes(pilot_html):
+    words = Page(pilot_html).words
+    right = "right within a factor of two in 71 % of the cases where 4x the rows were truly needed."
+    assert words.count(right) == 2, "on the first card and in its section"
+    assert "in 5 and in 9 of 10 cases (on tasks left out they held 53 % and 91 %)" in words
+    assert "wider than needed: the 50 % intervals (held 53 %)" in words
+    assert "the target is as likely missed as met; the cautious end of the interval lies at 1,750 rows" in words
+    assert "By these forecasts it may be worth it here" in words or "By these forecasts it is not worth it here" in words
+    assert "random:deep (untrained)" in words
+    assert "Spaces without a forecast are not drawn." in words
+
+
+def test_pilot_page_says_which_rows_are_meant_and_what_becomes_of_them(pilot_html):
+    words = Page(pilot_html).words
+    assert "evaluation row 3 " in words and "Labelled row Text" in words
+    assert "counted from 0 in the evaluation file (the task’s test rows)" in words
+    assert "rows of the labelled file (the task’s training rows), counted from 0" in words
+    assert "the next run leaves them out of the evaluation sample" in words
+    assert "the task’s" not in Page(characterize_report(answers())).words
+
+
+def test_a_study_without_an_evaluation_claims_nothing_of_it():
+    data = pilot_data().model_copy(update={"evaluation": {}, "learning_curves": ()})
+    words = Page(pilot_report(data)).words
+    assert "About 520 labelled rows" in words
+    assert "within a factor of two" not in words and "they held" not in words
+
+
+def test_learning_curves_show_what_chance_is():
+    data = pilot_data()
+    few = tuple(curve for curve in data.learning_curves if curve.task == "docs/kind")
+    alone = data.model_copy(update={"learning_curves": few})
+    unknown = alone.model_copy(update={"tasks": tuple(task.model_copy(update={"constant_score": None}) for task in data.tasks)})
+    dashes, dashes_unknown = (study_view(each)["learning_panels"][0].count("stroke-dasharray") for each in (alone, unknown))
+    assert dashes == dashes_unknown + 1
+    sentence = "Dashed: an answer that never looks at a text (always the commonest class)"
+    assert sentence in Page(pilot_report(alone)).words and sentence not in Page(pilot_report(unknown)).words
+
+
+def test_an_encoder_keeps_its_colour_in_every_key(pilot_html):
+    names = r"(neoberta:deep|random:deep \(untrained\)|lsa:256)"
+    keys = re.findall(rf'<b class="(c\d)" aria-hidden="true">[^<]*</b> {names}</li>', pilot_html)
+    assert len(keys) >= 9 and len(set(keys)) == 3
+
+
+def test_a_picture_of_some_spaces_says_of_how_many():
+    content = answers()
+    space = content["encoders"][-1]
+    content["encoders"] = [space | {"view": {"layer": layer, "pooling": "mean"}} for layer in range(12)]
+    assert "The picture shows the first 10 of the 12 with a forecast." in Page(characterize_report(content)).words
+    content["encoders"] = content["encoders"][:10]
+    assert "The picture shows" not in Page(characterize_report(content)).words
+
+
+def test_long_texts_end_in_an_ellipsis():
+    content = answers()
+    content["encoders"] = content["encoders"][:1]
+    content["label_next"] = [content["label_next"][0] | {"text": "word " * 100}]
+    content["suspect_labels"] = [content["suspect_labels"][0] | {"text": "other " * 100}]
+    words = Page(characterize_report(content)).words
+    assert "word …" in words and "othe …" in words
+    assert "shown whole, up to 400 characters (then …)" in words
