@@ -12,6 +12,12 @@ from meta.report.wording import METRIC_NAMES
 
 DRAWN = ("metamodel", "loo", "last", "pow2", "pow3", "octaves", "encoder_mean")
 """Forecasters in the picture; the table has all."""
+COUNTERS = {
+    "metamodel": "metamodel",
+    "metamodel_if_reached": "metamodel, for a target that is unlikely",
+    "pow2": "power law, 2 parameters",
+    "pow3": "power law, 3 parameters",
+}
 CHOOSERS = {
     "metamodel": "metamodel",
     "loo": "leave-one-out",
@@ -150,6 +156,7 @@ def _evidence_view(data: PilotReportData) -> dict[str, Any]:
         "coverage_words": coverage_words(coverage),
         "tasks_covered": tables.get("tasks_covered_80"),
         "required": tables.get("required_n_within_2x") or {},
+        "counters": COUNTERS,
         "regret": [
             (CHOOSERS.get(name, name), row, name == "metamodel")
             for name, row in (tables.get("regret_at_1_points") or {}).items()

@@ -21,6 +21,7 @@ def test_pilot_page_says_how_far_each_answer_goes(pilot_html):
     words = Page(pilot_html).words
     right = "right within a factor of two in 71 % of the cases where 4x the rows were truly needed."
     assert words.count(right) == 2, "on the first card and in its section"
+    assert "metamodel, for a target that is unlikely 75 % power law, 2 parameters 55 %" in words
     assert "in 5 and in 9 of 10 cases (on tasks left out they held 53 % and 91 %)" in words
     assert "wider than needed: the 50 % intervals (held 53 %)" in words
     assert "the target is as likely missed as met; the cautious end of the interval lies at 1,750 rows" in words
@@ -54,6 +55,36 @@ def test_learning_curves_show_what_chance_is():
     assert dashes == dashes_unknown + 1
     sentence = "Dashed: an answer that never looks at a text (always the commonest class)"
     assert sentence in Page(pilot_report(alone)).words and sentence not in Page(pilot_report(unknown)).words
+
+
+def test_forecasts_that_missed_to_one_side_say_so_under_their_pictures():
+    data = pilot_data()
+    truth = tuple(
+        curve.model_copy(
+            update={"points": tuple(point.model_copy(update={"mean": point.mean - 0.1}) for point in curve.points)}
+        )
+        for curve in data.answers_truth
+    )
+    data = data.model_copy(update={"answers_truth": truth, "learning_curves": ()})
+    assert "On this task the median forecasts are too high, by" in Page(pilot_report(data)).words
+
+
+def test_depth_and_pretraining_pictures_name_what_they_leave_out_and_their_dashed_line():
+    data = pilot_data()
+    encoder = data.encoders[0].model_copy(update={"n_layers": 12})
+    data = data.model_copy(update={"encoders": (encoder, *data.encoders[1:]), "learning_curves": ()})
+    words = Page(pilot_report(data)).words
+    assert f"Of {encoder.name}, which has 12 layers, only 0, 1, 2, 3, 4, 5 and 6 were read." in words
+    assert "Dashed: guessing by word frequency." in words
+    trained = data.pretrained[0].model_copy(update={"name": encoder.name})
+    view = study_view(data.model_copy(update={"pretrained": (trained,)}))
+    assert view["pretraining_key"][0]["css"] == next(key["css"] for key in view["depth_key"] if key["label"] == encoder.name)
+
+
+def test_bands_are_keyed_one_by_one_and_names_stay_whole(pilot_html):
+    assert len(re.findall(r'<b class="\w+ core" aria-hidden="true">■</b> 50&nbsp;% band', pilot_html)) == 2
+    assert len(re.findall(r'<b class="\w+ outer" aria-hidden="true">■</b> 90&nbsp;% band', pilot_html)) == 2
+    assert pilot_html.count('<span class="whole">hf:all-MiniLM-L6-v2') >= 6, "three answers name it, on a card and in a section"
 
 
 def test_an_encoder_keeps_its_colour_in_every_key(pilot_html):
