@@ -35,6 +35,9 @@ DEPTH_LENGTH = 0.35
 """Correlation length along relative depth."""
 COMMON_SHARE = 0.7
 """Share of the (task, size) that must have a space for it to be in the table."""
+CORRELATION_ROWS = 64
+"""Correlations of hits are believed n / (n + CORRELATION_ROWS), else none. Those of dozens of spaces on few rows have directions in
+which all noise seems to cancel, and a gap along such a one, which is luck, would overrule the prior."""
 COMPONENTS = ("encoder", "depth", "pooling", "depth and pooling", "own")
 
 
@@ -113,7 +116,8 @@ class ViewPrior:
         `accuracies` (V,) on `n_train` rows whose hits correlate as `hit_correlation` (V, V)."""
         prior_mean, prior_covariance = self._prior(spaces, n_train)
         observed = stabilised(smoothed(accuracies, n_train)) - prior_mean
-        noise = hit_correlation / (4 * n_train)
+        believed = n_train / (n_train + CORRELATION_ROWS)
+        noise = (believed * hit_correlation + (1 - believed) * np.eye(len(accuracies))) / (4 * n_train)
         level = LEVEL_VARIANCE * np.ones_like(noise)
         logs, means, covariances = [], [], []
         for scale in SCALES:

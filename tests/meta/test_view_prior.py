@@ -55,6 +55,25 @@ def test_the_posterior_chooses_better_than_leave_one_out_and_than_the_prior(prio
     assert np.mean(regrets["posterior"]) < 0.8 * np.mean(regrets["loo"]) < 0.8 * np.mean(regrets["static"])
 
 
+def test_correlations_of_few_rows_are_believed_less(monkeypatch):
+    spaces = [SpaceKey(encoder, *key) for encoder in "ABC" for key in ((s.layer, s.n_layers, s.pooling) for s in SPACES)]
+    prior = ViewPrior.fit(as_table(tasks(60, spaces=spaces), spaces))
+
+    def regret() -> float:
+        rng = np.random.default_rng(7)
+        found = []
+        for truth in tasks(20, seed=5, spaces=spaces):
+            for _ in range(5):
+                hits = sample_hits(truth, 40, rng)
+                mean, _ = prior.posterior(spaces, hits.mean(axis=1), hit_correlation(hits), 40)
+                found.append(truth.max() - truth[mean.argmax()])
+        return float(np.mean(found))
+
+    believed_less = regret()
+    monkeypatch.setattr("meta.view_prior.CORRELATION_ROWS", 0)
+    assert believed_less < 0.9 * regret()
+
+
 def test_differences_lie_within_the_posterior_as_often_as_it_says(prior):
     rng = np.random.default_rng(6)
     within = []
@@ -70,6 +89,7 @@ def test_differences_lie_within_the_posterior_as_often_as_it_says(prior):
 
 def test_with_one_factor_it_is_the_formula_of_the_conditional_normal(prior, monkeypatch):
     monkeypatch.setattr("meta.view_prior.SCALES", (1.0,))
+    monkeypatch.setattr("meta.view_prior.CORRELATION_ROWS", 0)
     rng = np.random.default_rng(0)
     correlation = hit_correlation(sample_hits(tasks(1)[0], 100, rng))
     accuracies = tasks(1, seed=4)[0]
