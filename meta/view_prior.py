@@ -36,8 +36,8 @@ DEPTH_LENGTH = 0.35
 COMMON_SHARE = 0.7
 """Share of the (task, size) that must have a space for it to be in the table."""
 CORRELATION_ROWS = 64
-"""Correlations of hits are believed n / (n + CORRELATION_ROWS), else none. Those of dozens of spaces on few rows have directions in
-which all noise seems to cancel, and a gap along such a one, which is luck, would overrule the prior."""
+"""Correlations of hits on n rows are believed n / (n + CORRELATION_ROWS), else none. Those of dozens of spaces on few rows have
+directions in which all noise seems to cancel, and a gap along such a one, which is luck, would overrule the prior."""
 COMPONENTS = ("encoder", "depth", "pooling", "depth and pooling", "own")
 
 
