@@ -376,6 +376,11 @@ def _evidence(metamodel: Forecaster, name: str, in_range: bool, factor: float) -
         tasks_left_out=tables.get("n_tasks"),
         held_out_mae=errors,
         held_out_coverage_90=coverage,
+        held_out_required_n_within_2x={
+            horizon: {"q50": row["metamodel"], "n_if_reached": row["metamodel_if_reached"]}
+            for horizon, row in tables.get("required_n_within_2x", {}).items()
+            if "metamodel_if_reached" in row  # evaluations of older studies do not have it
+        },
         in_training_range=in_range,
         interval_factor=factor,
     )

@@ -230,6 +230,9 @@ class Evidence(AnswerPart):
     held_out_mae: dict[str, float]
     """Per horizon ("1x", "4x", ...): mean absolute error, fraction."""
     held_out_coverage_90: float | None
+    held_out_required_n_within_2x: dict[str, dict[str, float]] = {}
+    """By the horizon at which the target was truly reached ("4x", "16x"): share of cases in which `q50` (`n_if_reached`) of
+    `DataNeeded` was right within a factor of two."""
     in_training_range: bool
     interval_factor: float
     """Intervals were stretched by this about the median (1 inside the training range)."""

@@ -40,7 +40,7 @@ def answer_view(
     colours = {name: position for position, name in enumerate(everyone)}
     measured = {(display_name(curve.encoder, known), curve.view): curve.points for curve in truth}
     view = {
-        "six": _six(answers, known, evaluation or {}),
+        "six": _six(answers, known),
         "metric": metric,
         "metric_name": METRIC_NAMES.get(metric, metric),
         "is_rate": metric in RATES,
@@ -68,10 +68,10 @@ def answer_view(
     return view
 
 
-def _six(answers: Mapping[str, Any], names: Mapping[str, str], evaluation: Mapping[str, Any]) -> list[SixAnswer]:
+def _six(answers: Mapping[str, Any], names: Mapping[str, str]) -> list[SixAnswer]:
     """The six answers; the first with how often such row counts were right, where that was evaluated."""
     need, *others = six_answers(answers, names)
-    right = row_count_words(evaluation, answers.get("data_needed") or {})
+    right = row_count_words(answers.get("evidence") or {}, answers.get("data_needed") or {})
     return [need._replace(sentence=f"{need.sentence} {right}".rstrip()), *others]
 
 

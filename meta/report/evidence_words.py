@@ -28,13 +28,12 @@ NOTABLE_BIAS = 1.0
 """Points: a smaller mean signed error is not spoken of."""
 
 
-def row_count_words(evaluation: Mapping[str, Any], need: Mapping[str, Any]) -> str:
+def row_count_words(evidence: Mapping[str, Any], need: Mapping[str, Any]) -> str:
     """How often row counts like that of the first answer were right, by horizon; empty where the answer names no row count."""
     status = need.get("status") or ("reachable" if need.get("reachable") else "")
-    of_status = {"reachable": ("q50", "metamodel"), "uncertain": ("n_if_reached", "metamodel_if_reached")}
-    name, forecaster = of_status.get(status, ("", ""))
-    tables = evaluation.get("required_n_within_2x") or {}
-    right = [(percent(row[forecaster]), horizon) for horizon, row in tables.items() if forecaster in row]
+    name = {"reachable": "q50", "uncertain": "n_if_reached"}.get(status, "")
+    shares = evidence.get("held_out_required_n_within_2x") or {}
+    right = [(percent(row[name]), horizon) for horizon, row in shares.items() if name in row]
     if need.get(name) is None or not right:
         return ""
     first, *others = right

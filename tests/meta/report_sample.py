@@ -191,6 +191,7 @@ def answers() -> dict:
             "tasks": 8,
             "held_out_mae": {"1x": 0.016, "4x": 0.031, "16x": 0.056},
             "held_out_coverage_90": 0.91,
+            "held_out_required_n_within_2x": {"4x": {"q50": 0.71, "n_if_reached": 0.75}},
             "in_training_range": True,
             "interval_factor": 1.0,
         },

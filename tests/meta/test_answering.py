@@ -257,8 +257,10 @@ def test_truncation_is_said():
 def test_honest_scores_come_from_the_metamodels_card():
     tables = {"mae_points": {"1x": {"metamodel": 2.5, "loo": 3}}, "coverage": {"90": {"all": {"coverage": 0.91}}}}
     forecaster = LawForecaster()
-    forecaster.card = {**forecaster.card, "evaluation": tables}
+    right = {"4x": {"n_questions": 9.0, "metamodel": 0.3, "pow3": 0.2, "metamodel_if_reached": 0.5}, "16x": {"metamodel": 0.1}}
+    forecaster.card = {**forecaster.card, "evaluation": tables | {"required_n_within_2x": right}}
     evidence = answer_questions(*make_problem(), forecaster).evidence
+    assert evidence.held_out_required_n_within_2x == {"4x": {"q50": 0.3, "n_if_reached": 0.5}}
     assert evidence.held_out_mae == {"1x": 0.025} and evidence.held_out_coverage_90 == 0.91 and evidence.tasks == 3
 
 

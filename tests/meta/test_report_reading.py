@@ -40,7 +40,9 @@ def test_pilot_page_says_which_rows_are_meant_and_what_becomes_of_them(pilot_htm
 
 
 def test_a_study_without_an_evaluation_claims_nothing_of_it():
-    data = pilot_data().model_copy(update={"evaluation": {}, "learning_curves": ()})
+    data = pilot_data()
+    unknown = {**data.answers, "evidence": {**data.answers["evidence"], "held_out_required_n_within_2x": {}}}
+    data = data.model_copy(update={"evaluation": {}, "learning_curves": (), "answers": unknown})
     words = Page(pilot_report(data)).words
     assert "About 520 labelled rows" in words
     assert "within a factor of two" not in words and "they held" not in words

@@ -73,7 +73,7 @@ def test_truth_values_among_the_settings_are_yes_or_no():
 
 
 def test_a_row_count_is_followed_by_how_often_such_counts_were_right():
-    tables = {"required_n_within_2x": {"4x": {"metamodel": 0.22, "metamodel_if_reached": 0.49}, "16x": {"metamodel": 0.08}}}
+    tables = {"held_out_required_n_within_2x": {"4x": {"q50": 0.22, "n_if_reached": 0.49}, "16x": {"q50": 0.08}}}
     reachable = row_count_words(tables, {"status": "reachable", "q50": 578})
     assert "a factor of two in 22\u00a0% of the cases where 4x the rows were truly needed, in 8\u00a0% where 16x." in reachable
     uncertain = row_count_words(tables, {"status": "uncertain", "q50": None, "n_if_reached": 900})
