@@ -100,9 +100,7 @@ def test_a_loss_is_corrected_in_proportion():
 
 @pytest.mark.parametrize("estimate", [0.0, 0.002, 1.0])
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
-def test_a_measurement_at_an_end_of_the_range_leaves_forecasts_uncertain(
-    metric: str, estimate: float
-):
+def test_a_measurement_at_an_end_of_the_range_leaves_forecasts_uncertain(metric: str, estimate: float):
     curve = FORECAST if metric == "accuracy" else (1.2 - FORECAST)[:, ::-1]
     corrected = correct_curve(curve, Measured(estimate, 0.05, 60, 0.0), metric)
     assert np.isfinite(corrected).all() and (np.diff(corrected, axis=1) > 0).all()
