@@ -9,6 +9,7 @@ import pandas as pd
 
 from meta.curves import FORECASTS, METRICS, RATES, from_loss, stabilised
 from meta.observations import FRACTIONS, ID_COLUMNS
+from meta.quantile_curves import LEAST_LOSS
 
 TRUTH_COLUMNS = ("truth", "truth_std", "n_truth", "horizon")
 ANCHOR_BLEND_OCTAVES = 2.0
@@ -56,13 +57,14 @@ def noise_terms(frame: pd.DataFrame, known: pd.DataFrame, anchored: np.ndarray, 
     that is learnt on (`meta.quantile_curves.on_scale`), `anchored` (R,) in the metric's own.
 
     In order: the noise of n rows; growth unseen; a floor; few rows of each class; how far apart the power laws are (of a rate:
-    on the logarithmic scale a law that falls to nothing is far from any other, which says little); how far leave-one-out is
-    from what confidences on the evaluation rows say, beyond the noise of those rows themselves.
+    on the logarithmic scale a law that falls to nothing is far from any other, which says little), for log-loss instead how
+    few nats the n rows have lost in all, as a small loss is that of one or two rows; how far leave-one-out is from what
+    confidences on the evaluation rows say, beyond the noise of those rows themselves.
     """
     n_train, n_classes = (frame[name].to_numpy(dtype=np.float64) for name in ("n_train", "n_classes"))
     n_eval = 2.0 ** frame["log2_n_eval"].to_numpy(dtype=np.float64)  # NaN without an evaluation sample: no doubt is told
     of_a_row, size2 = (0.25, np.maximum(1 - anchored, 0.01)) if metric in RATES else (1.0, np.ones(len(frame)))
-    apart = np.zeros(len(frame))
+    apart = 0.1 / (n_train * np.maximum(anchored, LEAST_LOSS))
     if metric in RATES:
         apart = np.var([stabilised(from_loss(metric, known[law].to_numpy())) for law in ("pow2", "pow3", "pow4")], axis=0)
     told = [stabilised(frame[name].to_numpy(dtype=np.float64)) for name in PRESENT_ACCURACIES]

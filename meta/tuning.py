@@ -15,7 +15,7 @@ from cluster.storage import Storage, digest
 from meta.conformal import QUANTILES, group_weights
 from meta.fitting import FitSettings, held_out_quantiles
 
-TUNING_VERSION = 3
+TUNING_VERSION = 4
 """Raised when the same candidate would be judged otherwise."""
 CANDIDATES = (
     FitSettings(),

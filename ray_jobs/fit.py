@@ -22,7 +22,7 @@ from ray_jobs.study import Study
 from ray_jobs.sweep import fan_out_blocks
 from ray_jobs.tasks import TaskRow
 
-FIT_VERSION = 4
+FIT_VERSION = 5
 """Raised when the same observations would give another metamodel or another evaluation."""
 MIN_FAMILIES_FOR_PRIOR = 4
 METRIC = "accuracy"

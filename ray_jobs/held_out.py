@@ -23,7 +23,7 @@ from ray_jobs.embed import EncoderRow
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study
 
-ANSWERS_VERSION = 3
+ANSWERS_VERSION = 4
 """Raised when the same sample would be answered otherwise."""
 
 

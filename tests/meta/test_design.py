@@ -30,12 +30,20 @@ def test_growth_unseen_counts_with_the_square_of_the_octaves_ahead_and_what_is_l
     assert octaves.max() >= 2 and terms()[:, 1] == pytest.approx(0.01 * octaves**2 * left)
 
 
-def test_power_laws_that_differ_mean_more_noise_in_rates_only():
+def test_power_laws_that_differ_mean_more_noise_in_rates():
     frame = observations(n_tasks=2)
     known = forecasts(frame, "accuracy")
     laws = np.arcsin(np.sqrt(1 - known[["pow2", "pow3", "pow4"]].to_numpy()))
     assert terms()[:, 4] == pytest.approx(laws.var(axis=1)) and laws.var(axis=1).max() > 1e-5
-    assert (terms("log_loss")[:, 4] == 0).all()
+
+
+def test_a_loss_of_few_nats_in_all_is_a_noisy_one():
+    frame = observations(n_tasks=2)
+    known = forecasts(frame, "log_loss")
+    loss = anchor(frame, known, "log_loss")
+    assert terms("log_loss")[:, 4] == pytest.approx(0.1 / (frame["n_train"].to_numpy() * np.maximum(loss, 0.005)))
+    nothing = noise_terms(frame, known, np.zeros(len(frame)), "log_loss")
+    assert np.isfinite(nothing).all() and (nothing[:, 4] >= terms("log_loss")[:, 4]).all()
 
 
 def test_the_noise_of_a_rate_on_its_scale_is_that_of_n_rows_whatever_the_rate():
