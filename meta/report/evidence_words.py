@@ -33,13 +33,13 @@ def row_count_words(evidence: Mapping[str, Any], need: Mapping[str, Any]) -> str
     status = need.get("status") or ("reachable" if need.get("reachable") else "")
     name = {"reachable": "q50", "uncertain": "n_if_reached"}.get(status, "")
     shares = evidence.get("held_out_required_n_within_2x") or {}
-    right = [(percent(row[name]), horizon) for horizon, row in shares.items() if name in row]
+    right = [(percent(row[name]), f"{horizon.removesuffix('x')} times") for horizon, row in shares.items() if name in row]
     if need.get(name) is None or not right:
         return ""
     first, *others = right
     return (
-        f"On tasks left out, such a row count was right within a factor of two in {first[0]} of the cases where {first[1]} "
-        f"the rows were truly needed{''.join(f', in {share} where {horizon}' for share, horizon in others)}."
+        f"On tasks left out, row counts like this were within a factor of two of the truth in {first[0]} of the cases that "
+        f"needed {first[1]} the rows{''.join(f', in {share} of those that needed {much}' for share, much in others)}."
     )
 
 

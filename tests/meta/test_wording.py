@@ -75,9 +75,12 @@ def test_truth_values_among_the_settings_are_yes_or_no():
 def test_a_row_count_is_followed_by_how_often_such_counts_were_right():
     tables = {"held_out_required_n_within_2x": {"4x": {"q50": 0.22, "n_if_reached": 0.49}, "16x": {"q50": 0.08}}}
     reachable = row_count_words(tables, {"status": "reachable", "q50": 578})
-    assert "a factor of two in 22\u00a0% of the cases where 4x the rows were truly needed, in 8\u00a0% where 16x." in reachable
+    assert (
+        "a factor of two of the truth in 22\u00a0% of the cases that needed 4 times the rows, "
+        "in 8\u00a0% of those that needed 16 times."
+    ) in reachable
     uncertain = row_count_words(tables, {"status": "uncertain", "q50": None, "n_if_reached": 900})
-    assert "in 49\u00a0% of" in uncertain and "16x" not in uncertain, "of the estimator that made this count"
+    assert "in 49\u00a0% of" in uncertain and "16" not in uncertain, "of the estimator that made this count"
     for need in ({"status": "reached", "q50": 200}, {"status": "uncertain", "n_if_reached": None}, {}):
         assert row_count_words(tables, need) == "", "no row count is named"
     assert row_count_words({}, {"status": "reachable", "q50": 578}) == ""
