@@ -58,14 +58,14 @@ def eval_labels_answer(
         few = f"{n_labelled} distinct evaluation rows with a label; at least {MIN_LABELLED_ROWS} are needed"
         return None, [f"--eval-labels: not used ({few})"]
     low, middle, high = correction.before[0, [0, MEDIAN, -1]].tolist()
-    quantiles = correction.measured.quantiles
-    if metric in RATES:
-        quantiles = np.clip(quantiles, 0.0, 1.0)
+    measured = correction.measured
+    at = [measured.quantiles[0], measured.estimate, measured.quantiles[-1]]
+    q05, estimate, q95 = np.clip(at, 0.0, 1.0 if metric in RATES else np.inf).tolist()  # unbiased: it may be beyond the range
     return EvalLabels(
         n_labelled=n_labelled,
-        estimate=correction.measured.estimate,
-        q05=float(quantiles[0]),
-        q95=float(quantiles[-1]),
-        weight=correction.measured.weight,
+        estimate=estimate,
+        q05=q05,
+        q95=q95,
+        weight=measured.weight,
         before=Interval(q05=low, q50=middle, q95=high),
     ), []

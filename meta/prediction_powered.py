@@ -13,12 +13,15 @@ from scipy.stats import norm, t
 
 from meta.conformal import MEDIAN, QUANTILES
 from meta.curves import RATES
-from meta.quantile_curves import bounded, off_scale, on_scale
+from meta.quantile_curves import LEAST_LOSS, bounded, off_scale, on_scale
 
 MIN_LABELLED_ROWS = 20
 """Fewer labelled evaluation rows than this correct nothing: their variance is not known well enough."""
 POWERED_METRICS = ("accuracy", "log_loss")
 """Means over rows; macro-F1 and AUROC are not."""
+MOST_DEVIATIONS = 3.0
+"""A forecast so many standard deviations off, of its own error and the measurement's together, is refuted: it cannot have been
+as certain as it said, and is stretched about its median until it lies just so far off."""
 
 
 @dataclass(frozen=True)
@@ -89,20 +92,29 @@ def correct_curve(curve: np.ndarray, measured: Measured, metric: str) -> np.ndar
     """Forecast quantiles (H, 5) over ascending horizons, the first at the present n, after `measured` there.
 
     The first is the normal product of forecast and measurement, on the scale that forecasts are learnt on
-    (`meta.quantile_curves`). What a later forecast errs beyond the first's error is taken to be independent of it, so all
-    medians move with the first, and lose its variance: less than the first gained, by share.
+    (`meta.quantile_curves`); a forecast that the measurement refutes is stretched first (`MOST_DEVIATIONS`). What a later
+    forecast errs beyond the first's error is taken to be independent of it, so all medians move with the first, and lose its
+    variance: less than the first gained, by share.
     """
-    forecast = on_scale(curve, metric)
+    forecast = on_scale(curve, metric) if metric in RATES else np.log(np.maximum(curve, 1e-9))  # below LEAST_LOSS, too
     spread = np.abs(forecast[:, -1] - forecast[:, 0]) / (norm.ppf(QUANTILES[-1]) - norm.ppf(QUANTILES[0]))  # (H,) deviations
     prior = max(float(spread[0]) ** 2, 1e-12)
-    ends = measured.estimate + measured.standard_error * np.array([-1.0, 0.0, 1.0])
-    below, middle, above = on_scale(ends, metric)
-    gain = prior / (prior + max(middle - below, above - middle) ** 2)  # near an end of the range one side is cut off
-    shift = gain * (middle - float(forecast[0, MEDIAN]))
+    middle = float(on_scale(np.array(measured.estimate), metric))
+    within = float(off_scale(np.array(middle), metric))  # an estimate may lie beyond an end of the range
+    below, above = on_scale(within + measured.standard_error * np.array([-1.0, 1.0]), metric)
+    noise = max(middle - below, above - middle) ** 2  # at an end of the range one side is cut off
+    off = middle - float(forecast[0, MEDIAN])
+    if metric not in RATES and measured.estimate <= LEAST_LOSS:
+        off = min(off, 0.0)  # the least that a measurement tells apart: a forecast of less agrees with it
+    stretch = np.sqrt(max(((off / MOST_DEVIATIONS) ** 2 - noise) / prior, 1.0))
+    prior, spread = prior * stretch**2, spread * stretch
+    gain = prior / (prior + noise)
+    shift = gain * off
     shared = np.minimum(prior, spread**2)  # covariance of the error at each horizon with that at the first
     left = np.sqrt(np.maximum(1 - gain * shared**2 / (prior * np.maximum(spread**2, 1e-12)), 0.0))
     median = forecast[:, MEDIAN] + shift * shared / prior
-    corrected = off_scale(bounded(median[:, None] + left[:, None] * (forecast - forecast[:, [MEDIAN]]), metric), metric)
+    about = stretch * left[:, None] * (forecast - forecast[:, [MEDIAN]])
+    corrected = off_scale(bounded(median[:, None] + about, metric), metric)
     order = np.maximum.accumulate if metric in RATES else np.minimum.accumulate
     return order(corrected, axis=0)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from meta.curves import stabilised
+from meta.eval_labels import Correction, eval_labels_answer
 from meta.prediction_powered import MIN_LABELLED_ROWS, Measured, can_measure, correct_curve, measure, outcomes
 
 FORECAST = np.array([0.70, 0.74, 0.77, 0.80, 0.84]) + np.array([0.0, 0.03, 0.05])[:, None]  # (3, 5)
@@ -112,3 +113,33 @@ def test_a_loss_is_corrected_downwards_too():
     losses = (1.2 - FORECAST)[:, ::-1]
     corrected = correct_curve(losses, Measured(0.3, 0.01, 200, 0.0), "log_loss")
     assert (corrected[:, 2] < losses[:, 2]).all() and (np.diff(corrected, axis=0) <= 0).all()
+
+
+def test_a_loss_too_small_to_tell_from_nothing_leaves_the_forecast_its_interval():
+    losses = np.array([0.002, 0.004, 0.005, 0.010, 0.042]) * np.array([1.0, 0.9, 0.6])[:, None]
+    for estimate in (0.0, -0.004):  # of 300 rows without a miss
+        corrected = correct_curve(losses, Measured(estimate, 0.0033, 300, 0.0), "log_loss")
+        assert (np.diff(corrected, axis=1) > 0).all() and (np.diff(corrected, axis=0) < 0).all()
+        assert corrected[:, 2] == pytest.approx(losses[:, 2]), "both are what counts as the least loss"
+        assert 0.2 < np.log(corrected[0, 4] / corrected[0, 0]) / np.log(losses[0, 4] / losses[0, 0]) < 0.6
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_a_forecast_that_the_measurement_refutes_gives_way(metric: str):
+    rates = np.array([0.991, 0.997, 0.998, 0.9990, 0.9995]) + np.array([0.0, 2e-4, 3e-4])[:, None]
+    curve = rates if metric == "accuracy" else -np.log(rates)[:, ::-1]
+    measured = Measured(0.7, 0.025, 300, 0.0) if metric == "accuracy" else Measured(1.2, 0.09, 300, 0.0)
+    corrected = correct_curve(curve, measured, metric)
+    assert abs(corrected[0, 2] - measured.estimate) < 2 * measured.standard_error
+    now, later = corrected[[0, -1], 4] - corrected[[0, -1], 0]
+    assert 1.5 * measured.standard_error < now < 6 * measured.standard_error and later > now
+    near = correct_curve(FORECAST, Measured(0.90, 0.02, 300, 0.0), "accuracy")  # unlikely, but no refutation
+    assert near[0, 4] - near[0, 0] < 0.8 * (FORECAST[0, 4] - FORECAST[0, 0])
+
+
+@pytest.mark.parametrize(("metric", "estimate", "ends"), [("log_loss", -0.001, (0.0, 0.0)), ("accuracy", 1.003, (1.0, 1.0))])
+def test_what_labelled_rows_measure_is_shown_within_the_range(metric: str, estimate: float, ends: tuple[float, float]):
+    correction = Correction(FORECAST, Measured(estimate, 0.01, 40, 0.9))
+    shown, _ = eval_labels_answer(correction, np.zeros(40, dtype=np.int64), metric)
+    assert (shown.estimate, shown.q05 if metric == "log_loss" else shown.q95) == ends
+    assert shown.q05 < shown.q95
