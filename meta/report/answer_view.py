@@ -12,7 +12,7 @@ from meta.report.data import LearningCurve, MeasuredPoint, display_name
 from meta.report.evidence_words import bias_words, held_words, row_count_words
 from meta.report.model_view import model_view, settings_rows
 from meta.report.six_answers import SixAnswer, plan_words, six_answers
-from meta.report.wording import METRIC_NAMES, rows_between, view_words
+from meta.report.wording import METRIC_NAMES, hundredths, rows_between, view_words
 
 MAX_PANELS = 6
 """Encoders drawn side by side in question 2."""
@@ -44,8 +44,11 @@ def answer_view(
         "metric": metric,
         "metric_name": METRIC_NAMES.get(metric, metric),
         "is_rate": metric in RATES,
+        "hundredth": hundredths(metric)[0],
+        "half": hundredths(metric)[1],
         "n_train": answers.get("n_train"),
         "n_eval": answers.get("n_eval", 1),
+        "n_eval_labelled": (answers.get("eval_labels") or {}).get("n_labelled"),
         "constant": answers.get("constant_score"),
         "target": answers.get("target"),
         "target_given": answers.get("target_source", "user") == "user",

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from meta.curves import RATES
 from meta.report.data import MeasuredPoint
 from meta.report.svg import GOOD, GRID, INK, MARKERS, MUTED, SERIES, SURFACE, Picture, canvas, percent_axis, size_axis
-from meta.report.wording import METRIC_NAMES, count, percent, rate, rows_between
+from meta.report.wording import METRIC_NAMES, count, hundredths, percent, rate, rows_between
 
 BAND, CORE = 0.16, 0.26
 """Opacity of the 90 % band, and of the 50 % band on top of it."""
@@ -158,7 +158,7 @@ def depth(
             edge = high if metric in RATES else low
             axes.axhspan(good_enough, edge + (edge - good_enough) * 0.02, color=MUTED, alpha=0.15, linewidth=0)
             axes.annotate(
-                "grey: within half a point of the best",
+                f"grey: within {hundredths(metric)[1]} of the best",
                 (1, 1),
                 (0, 8),  # above the picture, where no mark lies
                 xycoords="axes fraction",

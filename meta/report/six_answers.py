@@ -13,6 +13,7 @@ from meta.report.wording import (
     between,
     count,
     gain_words,
+    hundredths,
     number,
     parameters,
     percent,
@@ -101,11 +102,13 @@ def _default_aim(answers: Mapping[str, Any], metric: str) -> str:
     if answers.get("target_source") != "default" or target is None:
         return ""
     if constant is not None and abs(target - constant) <= 0.01 + 1e-9:
+        is_met = (answers.get("data_needed") or {}).get("q50") is not None
+        forecast = "so, hardly more, is" if is_met else "better than"
         return (
             f" No target was given: this one is just better than an answer that never looks at a text "
-            f"({rate(constant, metric)}), and so, hardly more, is the best forecast at the far end."
+            f"({rate(constant, metric)}), and {forecast} the best forecast at the far end."
         )
-    return " No target was given: this one is a point short of the forecast at the far end."
+    return f" No target was given: this one is {hundredths(metric)[0]} short of the forecast at the far end."
 
 
 def _reached(answers: Mapping[str, Any], encoder: str) -> str:
@@ -116,7 +119,7 @@ def _reached(answers: Mapping[str, Any], encoder: str) -> str:
         limit = need.get("searched_up_to") or 16 * (n_train or 0)
         return (
             f"More of the same would hardly help: up to {count(limit)} labelled rows, {encoder} is forecast to gain no more "
-            f"than about a point over your {count(n_train)}. Name the {name} that you need with --target."
+            f"than about {hundredths(metric)[0]} over your {count(n_train)}. Name the {name} that you need with --target."
         )
     target, constant = answers.get("target"), answers.get("constant_score")
     chance = f" (probability {percent(need['p_reached_now'])})" if need.get("p_reached_now") is not None else ""
@@ -213,7 +216,8 @@ def _model(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
     chance = ""
     if model.get("p_within_tolerance") is not None:
         chance = f" (probability that it truly is so close: {percent(model['p_within_tolerance'])})"
-    cheapest = f"is the cheapest whose median forecast is within half a point of the best{chance}"
+    near = hundredths(answers.get("metric", "accuracy"))[1]
+    cheapest = f"is the cheapest whose median forecast is within {near} of the best{chance}"
     if not model.get("layers"):
         if len(spaces) == 1:
             return f"{name} ({cost}) was the only space given, and has no layers to cut: name more encoders to compare."

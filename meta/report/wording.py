@@ -7,7 +7,7 @@ from typing import Any
 
 from meta.curves import RATES
 
-METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "auroc": "AUROC", "log_loss": "log loss"}
+METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "auroc": "AUROC", "log_loss": "log loss (nats)"}
 BLANK = "–"
 NBSP = "\u00a0"
 """Keeps a number and its sign on one line."""
@@ -44,6 +44,11 @@ def count(value: Any) -> str:
 def points(value: Any) -> str:
     """Points, hundredths of the metric: `1.3`."""
     return f"{value:.1f}" if _is_number(value) else BLANK
+
+
+def hundredths(metric: str) -> tuple[str, str]:
+    """One and half a hundredth of the metric, in its unit: points are those of a rate."""
+    return ("a point", "half a point") if metric in RATES else ("0.01 nats", "0.005 nats")
 
 
 def gain_words(gain: Mapping[str, Any]) -> str:

@@ -157,7 +157,7 @@ def test_the_first_schema_without_later_fields_still_makes_a_page():
     }
     html = characterize_report(minimal)
     assert_self_contained(html)
-    assert "Expect 0.500 log loss" in Page(html).words
+    assert "Expect 0.500 log loss (nats)" in Page(html).words
 
 
 def test_labels_of_evaluation_rows_encoders_not_tried_and_the_gain_of_fine_tuning_are_shown():

@@ -1,12 +1,15 @@
 """Sentences that must not mislead: what is said when a probe is weak, a target cheap, or there is nothing to compare."""
 
+import re
+
 import pytest
+from html_page import Page
 from report_sample import answers, curve
 
 from meta.report.data import DepthCurve, EncoderSummary, MeasuredPoint
 from meta.report.evidence_words import bias_words, coverage_words, error_rows, error_words, held_words, row_count_words
 from meta.report.model_view import neoberta_words, settings_rows
-from meta.report.page import whole_names
+from meta.report.page import characterize_report, whole_names
 from meta.report.six_answers import plan_words, six_answers
 from meta.report.study_view import depth_words
 
@@ -169,3 +172,41 @@ def test_names_do_not_end_a_line_and_stay_text():
     html = whole_names("About 578\u00a0rows with hf:all-MiniLM-L6-v2, at 3e-5, one-off <b>a/1</b>")
     assert '<span class="whole">hf:all-MiniLM-L6-v2,</span> at <span class="whole">3e-5,</span> one-off' in html
     assert html.endswith('<span class="whole">&lt;b&gt;a/1&lt;/b&gt;</span>') and html.startswith("About 578\u00a0rows with ")
+
+
+@pytest.mark.parametrize(("metric", "constant", "target"), [("accuracy", 0.53, 0.54), ("log_loss", 0.69, 0.68)])
+def test_a_default_target_that_no_forecast_meets_is_not_said_to_be_forecast(metric, constant, target):
+    need = {"encoder": "lsa:64", "q05": 400, "q95": None, "searched_up_to": 1600, "p_reachable": 0.37}
+    given = {"metric": metric, "target": target, "target_source": "default", "constant_score": constant}
+    beyond = said("need", data_needed=need | {"status": "uncertain", "q50": None}, **given)
+    assert "and better than the best forecast at the far end." in beyond and "hardly more" not in beyond
+    within = said("need", data_needed=need | {"status": "reachable", "q50": 900}, **given)
+    assert "and so, hardly more, is the best forecast at the far end." in within
+
+
+def test_of_a_loss_nats_are_said_and_of_a_rate_points():
+    content = answers()
+    for space in content["encoders"]:
+        space["curve"] = [
+            point | {name: 2 * (1 - point[name]) for name in ("q05", "q25", "q50", "q75", "q95")} for point in space["curve"]
+        ]
+    content |= {"metric": "log_loss", "target": 0.4, "target_source": "default", "label_batch": {"n_rows": 20, "gain": 0.012}}
+    content["label_batch"]["strategy"] = "typical rows"
+    for status in ("reached", "reachable"):
+        content["data_needed"]["status"] = status
+        words = Page(characterize_report(content)).words
+        assert not re.findall(r".{50}\bpoints?\b", words, re.IGNORECASE)
+        assert "0.01 nats" in words and "within 0.005 nats of the best" in words and "bring about 0.012 nats" in words
+        assert "Error, nats 0.016 0.031 0.056" in words and "one nat less is" in words
+    words = Page(characterize_report(answers())).words
+    assert "nat" not in re.findall(r"\w+", words.lower()) and "within half a point of the best" in words
+
+
+def test_evaluation_rows_with_labels_are_not_called_unlabelled():
+    content = answers()
+    content["encoders"] = content["encoders"][:1]
+    interval = {"q05": 0.7, "q50": 0.8, "q95": 0.9}
+    assert "unlabelled rows of the kind the classifier will meet." in Page(characterize_report(content)).words
+    content["eval_labels"] = {"n_labelled": 60, "estimate": 0.8, "q05": 0.7, "q95": 0.9, "weight": 0.1, "before": interval}
+    words = Page(characterize_report(content)).words
+    assert "rows of the kind the classifier will meet, 60 of them labelled." in words and "unlabelled rows of the" not in words
