@@ -84,6 +84,15 @@ def test_a_perfect_forecast_scores_perfectly(held_out):
     assert tables["regret_at_1_points"]["metamodel"]["mean"] == 0.0
 
 
+def test_a_task_is_covered_from_four_fifths_of_its_rows(held_out):
+    rows = perfect(held_out)
+    for missed, covered in ((0.15, 1.0), (0.25, 0.8)):  # of one task's rows, of five tasks
+        mine = rows.index[(rows["task"] == "task0") & rows["truth"].notna()]
+        off = rows.copy()
+        off.loc[mine[: round(missed * len(mine))], "q05"] += 0.01
+        assert evaluation_tables(off)["tasks_covered_80"] == pytest.approx(covered)
+
+
 def test_errors_are_points_and_tasks_weigh_alike(held_out):
     off = perfect(held_out)
     off.loc[off["task"] == "task0", "q50"] += 0.05

@@ -92,6 +92,13 @@ def test_intervals_get_narrower_at_every_horizon_but_keep_what_lies_ahead():
     assert width[1] ** 2 - width[0] ** 2 == pytest.approx(before[1] ** 2 - before[0] ** 2, rel=0.02)
 
 
+def test_a_later_forecast_that_is_surer_than_the_first_moves_less():
+    surer = np.stack([FORECAST[0], 0.95 + 0.1 * (FORECAST[0] - 0.77)])
+    corrected = correct_curve(surer, Measured(0.85, 0.03, 300, 0.0), "accuracy")
+    moved = stabilised(corrected[:, 2]) - stabilised(surer[:, 2])
+    assert 0 < moved[1] < 0.2 * moved[0]
+
+
 def test_a_loss_is_corrected_in_proportion():
     losses = np.array([0.40, 0.60, 0.80, 1.1, 1.6]) * np.array([1.0, 0.5, 0.1])[:, None]  # ten times less, far ahead
     corrected = correct_curve(losses, Measured(0.4, 0.004, 5000, 0.0), "log_loss")
@@ -116,11 +123,11 @@ def test_a_loss_is_corrected_downwards_too():
 
 
 def test_a_loss_too_small_to_tell_from_nothing_leaves_the_forecast_its_interval():
-    losses = np.array([0.002, 0.004, 0.005, 0.010, 0.042]) * np.array([1.0, 0.9, 0.6])[:, None]
+    losses = np.array([0.002, 0.003, 0.004, 0.010, 0.042]) * np.array([1.0, 0.9, 0.6])[:, None]
     for estimate in (0.0, -0.004):  # of 300 rows without a miss
         corrected = correct_curve(losses, Measured(estimate, 0.0033, 300, 0.0), "log_loss")
         assert (np.diff(corrected, axis=1) > 0).all() and (np.diff(corrected, axis=0) < 0).all()
-        assert corrected[:, 2] == pytest.approx(losses[:, 2]), "both are what counts as the least loss"
+        assert corrected[:, 2] == pytest.approx(losses[:, 2]), "no measurement tells it from the least loss"
         assert 0.2 < np.log(corrected[0, 4] / corrected[0, 0]) / np.log(losses[0, 4] / losses[0, 0]) < 0.6
 
 

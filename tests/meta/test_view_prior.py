@@ -160,7 +160,7 @@ def test_too_few_families_or_spaces_are_refused():
 
 
 def test_forecasts_that_are_moved_together_differ_as_the_posterior_says_and_keep_their_ends():
-    means = np.arcsin(np.sqrt(np.array([0.9, 0.8])))
+    means = np.arcsin(np.sqrt(np.array([0.85, 0.75])))  # five points below the forecasts
     comparison = Comparison(means, 1e-4 * np.eye(2))
     curves = {
         0: np.array([[0.80, 0.84, 0.86, 0.90, 0.95], [0.90, 0.95, 1.0, 1.0, 1.0]]),

@@ -152,6 +152,11 @@ def test_pretraining_a_neoberta_is_judged_by_the_forecasts(own, other, verdict):
     judged = neoberta_words(spaces, [], {"deep": 200_000}, n_tokens=177_000_000, metric="accuracy")
     assert verdict in judged and f"{100 * own:.1f}\u00a0% with 200" in judged and f"{100 * other:.1f}\u00a0% and" in judged
     assert "saw 200 thousand tokens of text; this configuration asks for 177 million" in judged
+    loss = [space("hf:x", 0.3), space("lsa:256", 0.9), space("deep", 0.8)]
+    assert "is not worth it here: the best NeoBERTa" in neoberta_words(loss, [], {"deep": 1}, n_tokens=None, metric="log_loss")
+    assert "may be worth it here" in neoberta_words(loss[1:], [], {"deep": 1}, n_tokens=None, metric="log_loss")
+    loss[2]["curve"][-1]["q50"] = 0.2  # behind now, ahead with more labels
+    assert "may be worth it here" in neoberta_words(loss, [], {"deep": 1}, n_tokens=None, metric="log_loss")
     by_reference = neoberta_words([*spaces[:3], space("neoberta:3f", own)], [], {}, n_tokens=None, metric="accuracy")
     assert verdict in by_reference and "tokens" not in by_reference
     without = {"n_tokens": 1000, "metric": "accuracy"}
@@ -169,8 +174,11 @@ def test_layers_that_were_left_out_are_named():
 
 
 def test_names_do_not_end_a_line_and_stay_text():
-    html = whole_names("About 578\u00a0rows with hf:all-MiniLM-L6-v2, at 3e-5, one-off <b>a/1</b>")
-    assert '<span class="whole">hf:all-MiniLM-L6-v2,</span> at <span class="whole">3e-5,</span> one-off' in html
+    html = whole_names("About 578\u00a0rows with hf:all-MiniLM-L6-v2, at 3e-5, one-off <i>&</i> <b>a/1</b>")
+    assert (
+        '<span class="whole">hf:all-MiniLM-L6-v2,</span> at <span class="whole">3e-5,</span> one-off &lt;i&gt;&amp;&lt;/i&gt; <'
+        in html
+    )
     assert html.endswith('<span class="whole">&lt;b&gt;a/1&lt;/b&gt;</span>') and html.startswith("About 578\u00a0rows with ")
 
 

@@ -8,6 +8,7 @@ from scipy.spatial.distance import cdist
 
 from probes.features import embedding_features
 from probes.features.battery import sample_rows
+from probes.features.confidence import confidence_profile
 from probes.features.crossfit import fit_ridge, nested_order
 from probes.features.divergence import gaussian_kl, knn_kl
 from probes.features.geometry import twonn_dimension
@@ -176,6 +177,19 @@ def test_samples_that_cannot_be_described_are_refused(y, complaint):
     X = np.random.default_rng(0).standard_normal((len(y), 5))
     with pytest.raises(ValueError, match=complaint):
         embedding_features(X, np.array(y), X, 2, seed=0)
+
+
+def test_what_is_said_of_evaluation_rows_is_said_of_the_probes_probabilities():
+    X, y = gaussian_classes(60, 12)
+    X_eval = gaussian_classes(100, 12, seed=1)[0]
+    fit = fit_ridge(X, y, 3)
+    features = described(X, y, X_eval, 3)
+    for sample, probabilities in (
+        ("train", fit.probabilities(fit.loo_scores)),
+        ("eval", fit.probabilities(fit.scores(X_eval))),
+    ):
+        for name, value in confidence_profile(probabilities).items():
+            assert features[f"{sample}_{name}"] == pytest.approx(value), (sample, name)
 
 
 def test_an_empty_evaluation_sample_is_refused():
