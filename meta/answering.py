@@ -48,7 +48,7 @@ from meta.ranking import (
     probability_within,
 )
 from meta.request import check_request
-from meta.sample import EmbeddedEncoder, EvalSample, Prepared
+from meta.sample import NOT_LABELLED, EmbeddedEncoder, EvalSample, Prepared
 from meta.scope import interval_factor, widen
 from meta.untried import untried_encoders
 from meta.view_prior import ViewPrior
@@ -343,23 +343,26 @@ def _data_needed(forecasts: Sequence[_Forecast], sizes: np.ndarray, target: floa
 def _label_next(
     prepared: Prepared, best: _Forecast, sizes: np.ndarray, n_rows: int, seed: int
 ) -> tuple[list[LabelNext], LabelBatch | None]:
-    X, X_eval = best.encoder.views[best.space.view]
-    if not len(X_eval):
-        return [], None
     train, evaluation = prepared.train, prepared.evaluation
+    given = evaluation.labels
+    to_label = np.flatnonzero(given == NOT_LABELLED) if given is not None else np.arange(len(evaluation))
+    if not len(to_label):
+        return [], None
+    X, X_eval = best.encoder.views[best.space.view]
+    X_eval = X_eval[to_label]
     fit = best.space.fit
     probabilities = fit.probabilities(fit.scores(X_eval))
     picks = label_next(X, train.labels, X_eval, probabilities, train.label_names, n_rows=n_rows, seed=seed)
     rows = [
         LabelNext(
-            row=int(evaluation.positions[pick.row_idx]),
-            text=evaluation.texts[pick.row_idx],
-            text_pair=evaluation.text_pair[pick.row_idx] if evaluation.text_pair is not None else None,
+            row=int(evaluation.positions[at]),
+            text=evaluation.texts[at],
+            text_pair=evaluation.text_pair[at] if evaluation.text_pair is not None else None,
             score=pick.score,
             reason=pick.reason,
             why=pick.why,
         )
-        for pick in picks
+        for pick, at in ((pick, int(to_label[pick.row_idx])) for pick in picks)
     ]
     after = np.interp(np.log2(len(train) + len(rows)), np.log2(sizes), best.curve[:, MEDIAN])
     gain = abs(float(after - best.curve[0, MEDIAN]))  # curves only get better

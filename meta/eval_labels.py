@@ -1,7 +1,7 @@
 """What labelled evaluation rows do to a space's forecast, and what is said of it (`meta.prediction_powered` has the estimator).
 
 Pure: a curve, the probe's probabilities and labels in, a curve and a line for the user out. No other part of the answers ever
-sees a label of an evaluation row.
+sees a label of an evaluation row; that there is one keeps the row from being proposed for labelling.
 """
 
 from collections.abc import Callable

@@ -166,6 +166,20 @@ def test_few_labelled_evaluation_rows_change_nothing_and_it_is_said():
     assert any("--eval-labels: not used (12 distinct" in warning for warning in few.warnings)
 
 
+def test_rows_that_have_a_label_are_not_proposed_for_labelling():
+    prepared, encoders = make_problem()
+    texts = dict(zip(prepared.evaluation.positions.tolist(), prepared.evaluation.texts, strict=True))
+    best, *others = (pick.row for pick in answer_questions(prepared, encoders, LawForecaster()).label_next)
+    labels = np.where(prepared.evaluation.positions == best, 0, NOT_LABELLED)
+    labelled = replace(prepared, evaluation=replace(prepared.evaluation, labels=labels))
+    then = {pick.row: pick.text for pick in answer_questions(labelled, encoders, LawForecaster()).label_next}
+    assert then and then.keys() <= set(others), "the probe is sure of all rows but these"
+    assert all(texts[row] == text for row, text in then.items())
+    every = answer_questions(*with_eval_labels(150), LawForecaster())
+    assert every.label_next == [] and every.label_batch is None
+    assert "none can be proposed for labelling" in six_answers(every.to_json(), {})[2].sentence
+
+
 def test_a_default_target_is_named_as_such():
     answers = answer_questions(*make_problem(), LawForecaster())
     assert answers.target_source == "default"
