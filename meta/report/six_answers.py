@@ -171,6 +171,8 @@ def _label(answers: Mapping[str, Any]) -> str:
         }
         rows = f"{len(picks)} rows" if len(picks) > 1 else "row"
         first = f"Label the {rows} listed below next ({', '.join(f'{n} {kinds.get(r, r)}' for r, n in reasons)})"
+    elif answers.get("label_batch"):
+        first = "The probe hesitates over none of the unlabelled rows, so none is proposed for labelling"
     else:
         first = "No unlabelled rows were given, so none can be proposed for labelling"
     look = "1 label may" if len(suspects) == 1 else f"{len(suspects)} labels may"

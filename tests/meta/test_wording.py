@@ -210,6 +210,17 @@ def test_of_a_loss_nats_are_said_and_of_a_rate_points():
     assert "nat" not in re.findall(r"\w+", words.lower()) and "within half a point of the best" in words
 
 
+def test_unlabelled_rows_that_were_given_are_not_said_to_be_missing():
+    batch = {"n_rows": 0, "gain": 0.0, "strategy": "rows that the probe cannot decide"}
+    sure, without = {"label_next": [], "label_batch": batch}, {"label_next": [], "label_batch": None}
+    assert said("label", **sure).startswith("The probe hesitates over none of the unlabelled rows")
+    assert said("label", **without).startswith("No unlabelled rows were given")
+    content = answers()
+    content["encoders"] = content["encoders"][:1]
+    assert "none were given" not in Page(characterize_report(content | sure)).words
+    assert "none were given" in Page(characterize_report(content | without)).words
+
+
 def test_evaluation_rows_with_labels_are_not_called_unlabelled():
     content = answers()
     content["encoders"] = content["encoders"][:1]
