@@ -217,8 +217,8 @@ def test_unlabelled_rows_that_were_given_are_not_said_to_be_missing():
     assert said("label", **without).startswith("No unlabelled rows were given")
     content = answers()
     content["encoders"] = content["encoders"][:1]
-    assert "none were given" not in Page(characterize_report(content | sure)).words
-    assert "none were given" in Page(characterize_report(content | without)).words
+    assert "none was given" not in Page(characterize_report(content | sure)).words
+    assert "none was given" in Page(characterize_report(content | without)).words
 
 
 def test_evaluation_rows_with_labels_are_not_called_unlabelled():
