@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from synthetic_observations import observations
 
+from meta.curves import FORECASTS, from_loss
 from meta.design import N_NOISE_TERMS, anchor, noise_terms, stack_inputs
+from meta.fitting import Prepared
 from meta.observations import forecasts
 
 
@@ -77,3 +79,13 @@ def test_the_linear_stage_is_told_the_accuracy_of_rows_that_are_not_single():
     now = frame["ridge_loo_accuracy"].to_numpy()
     assert found["not_single_gap"].to_numpy() == pytest.approx(now / 0.8 - now)
     assert found["error_by_single"].to_numpy() == pytest.approx(0.2 * (1 - now))
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_trees_get_the_anchor_and_the_distances_from_it_in_the_metrics_own_units(metric):
+    frame = observations(n_tasks=2)
+    known, inputs = forecasts(frame, metric), Prepared.of(frame, metric).inputs
+    anchored = anchor(frame, known, metric)
+    assert inputs["anchor"].to_numpy() == pytest.approx(anchored, rel=1e-6)
+    for law in FORECASTS:
+        assert inputs[f"{law}_gap"].to_numpy() == pytest.approx(from_loss(metric, known[law].to_numpy()) - anchored, abs=1e-6)
