@@ -57,10 +57,10 @@ def sample_scores(storage_uri: str, spaces: list[tuple[str, int, str]], fingerpr
     storage = Storage(storage_uri)
     task = load_saved_task(storage, fingerprint)
     labels, test_labels = task.splits["train"].labels, task.splits["test"].labels
+    caches = {encoder: EmbeddingCache(storage, encoder) for encoder, _, _ in spaces}  # each reads all its segments' headers
     found = []
     for encoder, layer, pooling in spaces:
-        cache = EmbeddingCache(storage, encoder)
-        X, X_test = (task_matrix(task, split, cache, View(layer, pooling)) for split in ("train", "test"))
+        X, X_test = (task_matrix(task, split, caches[encoder], View(layer, pooling)) for split in ("train", "test"))
         for n_train in SIZES:
             if n_train > np.sum(labels >= 0):
                 continue
