@@ -9,9 +9,9 @@ from typing import Any
 from meta.curves import RATES
 from meta.report import plots
 from meta.report.data import LearningCurve, MeasuredPoint, display_name
-from meta.report.evidence_words import bias_words, held_words, row_count_words
+from meta.report.evidence_words import bias_words, held_words
 from meta.report.model_view import model_view, settings_rows
-from meta.report.six_answers import SixAnswer, plan_words, six_answers
+from meta.report.six_answers import plan_words, six_answers
 from meta.report.wording import METRIC_NAMES, hundredths, rows_between, view_words
 
 MAX_PANELS = 6
@@ -40,7 +40,7 @@ def answer_view(
     colours = {name: position for position, name in enumerate(everyone)}
     measured = {(display_name(curve.encoder, known), curve.view): curve.points for curve in truth}
     view = {
-        "six": _six(answers, known),
+        "six": six_answers(answers, known),
         "metric": metric,
         "metric_name": METRIC_NAMES.get(metric, metric),
         "is_rate": metric in RATES,
@@ -69,13 +69,6 @@ def answer_view(
     screened = view["screened"]
     view |= model_view(answers, spaces, screened, colours=colours, names=known, pretrained=pretrained or {})
     return view
-
-
-def _six(answers: Mapping[str, Any], names: Mapping[str, str]) -> list[SixAnswer]:
-    """The six answers; the first with how often such row counts were right, where that was evaluated."""
-    need, *others = six_answers(answers, names)
-    right = row_count_words(answers.get("evidence") or {}, answers.get("data_needed") or {})
-    return [need._replace(sentence=f"{need.sentence} {right}".rstrip()), *others]
 
 
 def _space(space: Mapping[str, Any], names: dict[str, str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from meta.curves import RATES
 from meta.report.data import display_name
+from meta.report.evidence_words import row_count_words
 from meta.report.wording import (
     BLANK,
     METRIC_NAMES,
@@ -40,10 +41,12 @@ class SixAnswer(NamedTuple):
 
 
 def six_answers(answers: Mapping[str, Any], names: Mapping[str, str]) -> list[SixAnswer]:
-    """The six questions, each with its answer in one plain sentence. A part that `answers` lacks is said to be missing."""
+    """The six questions, each with its answer in a plain sentence, the first with how often such row counts were right. A part
+    that `answers` lacks is said to be missing."""
     missing = "This part is missing from the answers."
+    right = row_count_words(answers.get("evidence") or {}, answers.get("data_needed") or {})
     return [
-        SixAnswer("need", "How much data do I need?", _need(answers, names) or missing),
+        SixAnswer("need", "How much data do I need?", f"{_need(answers, names) or missing} {right}".rstrip()),
         SixAnswer("expect", "How well can I expect to do?", _expect(answers) or missing),
         SixAnswer("label", "What type of data do I need?", _label(answers)),
         SixAnswer("spaces", "Which embedding space is best?", _space(answers, names) or missing),

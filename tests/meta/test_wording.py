@@ -87,6 +87,7 @@ def test_a_row_count_is_followed_by_how_often_such_counts_were_right():
     for need in ({"status": "reached", "q50": 200}, {"status": "uncertain", "n_if_reached": None}, {}):
         assert row_count_words(tables, need) == "", "no row count is named"
     assert row_count_words({}, {"status": "reachable", "q50": 578}) == ""
+    assert said("need").endswith("in 71\u00a0% of the cases that needed 4 times the rows."), "in the terminal, too"
 
 
 def test_a_plan_that_ends_at_an_even_chance_says_so():
