@@ -48,7 +48,7 @@ from meta.ranking import (
     probability_within,
 )
 from meta.request import check_request
-from meta.sample import NOT_LABELLED, EmbeddedEncoder, EvalSample, Prepared
+from meta.sample import MIN_EVAL_ROWS, NOT_LABELLED, EmbeddedEncoder, EvalSample, Prepared
 from meta.scope import interval_factor, widen
 from meta.untried import untried_encoders
 from meta.view_prior import ViewPrior
@@ -236,9 +236,9 @@ def _features(
     space: Space, vectors: tuple[np.ndarray, np.ndarray], labels: np.ndarray, n_classes: int, seed: int
 ) -> dict[str, float]:
     X, X_eval = vectors
-    if len(X_eval):
+    if len(X_eval) >= MIN_EVAL_ROWS:
         return sample_features(X, labels, X_eval, n_classes, space.info, space.view, seed=seed, fit=space.fit)
-    # no evaluation sample: the labelled rows stand in, then everything that compares the two says "no shift"
+    # no evaluation sample, or too small: the labelled rows stand in, then everything that compares the two says "no shift"
     features = sample_features(X, labels, X, n_classes, space.info, space.view, seed=seed, fit=space.fit)
     accuracy = float(space.hits.mean())
     for name in features:

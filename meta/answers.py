@@ -198,6 +198,8 @@ class ModelAnswer(AnswerPart):
     encoder: str
     view: ViewName
     layers: int
+    encoder_layers: int | None = None
+    """Layers that the whole encoder has; None in answers of earlier builds."""
     hidden_size: int
     parameters: int
     """Of the encoder cut off above `view.layer`."""

@@ -155,7 +155,10 @@ def strategy(n_train: int, n_classes: int) -> str:
         return (
             f"{rows} the probe is believed {trust:.0%}: rows that are typical of many count beside those that it cannot decide"
         )
-    return f"{rows}, rows that the probe cannot decide, spread over the evaluation sample so that each stands for others"
+    return (
+        f"{rows} on average, rows that the probe cannot decide or that may be of a rare class, spread over the evaluation "
+        "sample so that each stands for others; typical ones where it is sure of the rest"
+    )
 
 
 def _why_uncovered(regions: Regions, cell: int) -> str:

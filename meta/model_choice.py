@@ -80,6 +80,7 @@ def choose_model(contenders: Sequence[Contender], metric: str) -> tuple[int, Mod
         encoder=contender.info.ref,
         view=ViewName(layer=contender.view.layer, pooling=contender.view.pooling),
         layers=layers,
+        encoder_layers=contender.info.n_layers,
         hidden_size=contender.info.hidden_size,
         parameters=n_parameters,
         memory_mb=n_parameters * BYTES_PER_PARAMETER / 1e6,

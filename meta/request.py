@@ -1,5 +1,7 @@
 """What may be asked for: a known metric, a target that it can have, a metamodel that forecasts it."""
 
+from numbers import Real
+
 from cluster.storage import UserError
 from meta.curves import METRICS, RATES
 
@@ -9,6 +11,8 @@ def check_request(metric: str, target: float | None, metamodel_metric: str | Non
     if metric not in METRICS:
         raise UserError(f"--metric {metric}: unknown; choose {', '.join(METRICS)}")
     if target is not None:
+        if isinstance(target, bool) or not isinstance(target, Real):
+            raise UserError(f"target {target!r}: must be a number")
         if metric in RATES and not 0 < target <= 1:
             hint = f"; did you mean {target / 100:g}?" if 1.5 < target <= 100 else ""
             raise UserError(f"--target {target:g}: {metric} is a fraction, above 0 and at most 1{hint}")

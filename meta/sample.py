@@ -22,6 +22,8 @@ MIN_IDENTIFIER_CLASSES, MAX_CLASS_SHARE = 5, 0.4
 LEAK_SHARE = 0.8
 """The label is written in the text when so many rows hold their own, and at most the rest another."""
 MAX_EVAL_ROWS = 4096
+MIN_EVAL_ROWS = 50
+"""Fewer evaluation rows say nothing of the forecast: what a probe thinks of a dozen would move it by ten points."""
 """Evaluation rows looked at: more are sampled."""
 
 
@@ -158,8 +160,8 @@ def prepare(train: LabelledSample, evaluation: EvalSample | None, *, seed: int =
     n_classes = len(np.unique(train.labels))
     if n_classes >= MIN_IDENTIFIER_CLASSES and n_classes > MAX_CLASS_SHARE * len(train):
         warnings.append(
-            f"{n_classes} different labels in {len(train)} rows: is the label column an identifier or a number? "
-            "choose another with --label-column"
+            f"{n_classes} different labels in {len(train)} rows: most classes have a row or two, and those that the sample "
+            "lacks are never found; if the label column is an identifier or a number, choose another with --label-column"
         )
     if evaluation is None:
         warnings.append("no evaluation sample: forecasts assume rows like the labelled ones; there is nothing to label next")
@@ -197,9 +199,9 @@ def _clean_evaluation(train: LabelledSample, evaluation: EvalSample, warnings: l
         warnings.append(f"{len(evaluation)} evaluation rows: answered from a random sample of {MAX_EVAL_ROWS} of them")
         chosen = np.random.default_rng(seed).choice(len(evaluation), MAX_EVAL_ROWS, replace=False)
         evaluation = evaluation.take(np.sort(chosen))
-    if len(evaluation) < 30:
+    if len(evaluation) < MIN_EVAL_ROWS:
         rows = "1 evaluation row" if len(evaluation) == 1 else f"{len(evaluation)} evaluation rows"
-        warnings.append(f"only {rows}: a shift between the samples can hardly be seen")
+        warnings.append(f"only {rows}: forecasts assume rows like the labelled ones; give {MIN_EVAL_ROWS} or more")
     return evaluation
 
 

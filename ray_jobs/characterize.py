@@ -88,8 +88,8 @@ def _check_writable(storage: Storage) -> None:
 
 
 def answer_lines(answers: Answers) -> list[str]:
-    """The six answers, one line a question, in the words of the report, whose lists are not at hand here."""
-    return str(answers).replace("listed below", "listed in the report").splitlines()
+    """The six answers, one line a question."""
+    return str(answers).splitlines()
 
 
 def _say(answers: Answers, storage: Storage) -> None:

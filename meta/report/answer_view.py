@@ -19,6 +19,8 @@ MAX_PANELS = 6
 MAX_RANKED = 10
 """Spaces drawn in question 4; the table has all."""
 MAX_CLASSES = 12
+NAMED_CHANCE = 0.4
+"""A space with less chance to be the best one far ahead is not called the favourite there."""
 
 
 def answer_view(
@@ -44,7 +46,7 @@ def answer_view(
         "metric": metric,
         "metric_name": METRIC_NAMES.get(metric, metric),
         "is_rate": metric in RATES,
-        "hundredth": hundredths(metric)[0],
+        "short": hundredths(metric)[2],
         "half": hundredths(metric)[1],
         "n_train": answers.get("n_train"),
         "n_eval": answers.get("n_eval", 1),
@@ -176,6 +178,6 @@ def _ranking_view(
     view["ranking_plot"] = plots.ranking(rows, metric, [colours[space["name"]] for space in shown])
     now = max(spaces, key=lambda space: space["p_best"] or 0)
     later = max(spaces, key=lambda space: space["p_best_16x"] or 0)
-    if later is not now and later["p_best_16x"] and later["p_best_16x"] > (now["p_best_16x"] or 0):
+    if later is not now and (later["p_best_16x"] or 0) >= NAMED_CHANCE:
         view["crossing"] = {"name": f"{later['name']}, {later['view']}", "p": later["p_best_16x"]}
     return view

@@ -53,7 +53,8 @@ def model_view(
     model, metric = answers.get("model"), answers.get("metric", "accuracy")
     view: dict[str, Any] = {"model": None, "depth_plot": None, "depth_key": []}
     if model:
-        optional = ("memory_mb", "metric_q50", "best_q50", "hidden_size", "parameters", "layers", "neoberta", "neoberta_source")
+        optional = ("memory_mb", "metric_q50", "best_q50", "hidden_size", "parameters", "layers", "encoder_layers")
+        optional += ("neoberta", "neoberta_source")
         view["model"] = {name: model.get(name) for name in optional} | {
             "configuration": yaml.safe_dump(dict(model.get("neoberta") or {}), sort_keys=False, allow_unicode=True),
             "name": display_name(str(model.get("encoder", "")), names),

@@ -111,7 +111,7 @@ def _default_aim(answers: Mapping[str, Any], metric: str) -> str:
             f" No target was given: this one is just better than an answer that never looks at a text "
             f"({rate(constant, metric)}), and {forecast} the best forecast at the far end."
         )
-    return f" No target was given: this one is {hundredths(metric)[0]} short of the forecast at the far end."
+    return f" No target was given: this one is {hundredths(metric)[2]} short of the forecast at the far end."
 
 
 def _reached(answers: Mapping[str, Any], encoder: str) -> str:
@@ -172,10 +172,12 @@ def _label(answers: Mapping[str, Any]) -> str:
             "rare class": "likely of a rare class",
             "typical": "typical of many",
         }
-        rows = f"{len(picks)} rows" if len(picks) > 1 else "row"
-        first = f"Label the {rows} listed below next ({', '.join(f'{n} {kinds.get(r, r)}' for r, n in reasons)})"
+        rows = f"{len(picks)} proposed rows" if len(picks) > 1 else "proposed row"
+        first = f"Label the {rows} next ({', '.join(f'{n} {kinds.get(r, r)}' for r, n in reasons)})"
     elif answers.get("label_batch"):
         first = "The probe hesitates over none of the unlabelled rows, so none is proposed for labelling"
+    elif answers.get("n_eval"):
+        first = "All evaluation rows have a label already, so none can be proposed for labelling"
     else:
         first = "No unlabelled rows were given, so none can be proposed for labelling"
     look = "1 label may" if len(suspects) == 1 else f"{len(suspects)} labels may"
@@ -224,8 +226,12 @@ def _model(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
     near = hundredths(answers.get("metric", "accuracy"))[1]
     cheapest = f"is the cheapest whose median forecast is within {near} of the best{chance}"
     if not model.get("layers"):
-        if len(spaces) == 1:
+        if len(spaces) == 1 and not model.get("encoder_layers"):
             return f"{name} ({cost}) was the only space given, and has no layers to cut: name more encoders to compare."
+        if model.get("encoder_layers"):
+            pooling = (model.get("view") or {}).get("pooling", BLANK)
+            alone = f"its input embeddings alone ({pooling} pooling, none of its {model['encoder_layers']} layers; {cost})"
+            return f"{name}, {alone}, {cheapest}."
         return f"{name} ({cost}) {cheapest}; it has no layers to cut."
     return f"{name} cut off after layer {model['layers']} ({cost}) {cheapest}."
 
@@ -238,7 +244,7 @@ def _settings(answers: Mapping[str, Any]) -> str:
     end = " (the end of the grid: try beyond it)" if probe.get("C_is_at_end") else ""
     sentence = f"Use C = {number(probe.get('C', BLANK))} for a linear probe{end}"
     if "learning_rate" not in finetune:
-        return f"{sentence}; fine-tuning does not apply to the chosen space."
+        return f"{sentence}; fine-tuning does not apply to the space of answer 5, which has no layers to train."
     lr, epochs = number(finetune["learning_rate"]), finetune.get("epochs", BLANK)
     sentence += f"; to fine-tune, start with learning rate {lr} and {epochs} epochs"
     if finetune.get("source") == "rule":

@@ -46,9 +46,11 @@ def points(value: Any) -> str:
     return f"{value:.1f}" if _is_number(value) else BLANK
 
 
-def hundredths(metric: str) -> tuple[str, str]:
-    """One and half a hundredth of the metric, in its unit: points are those of a rate."""
-    return ("a point", "half a point") if metric in RATES else ("0.01 nats", "0.005 nats")
+def hundredths(metric: str) -> tuple[str, str, str]:
+    """One and half a hundredth of the metric, and one to two, in its unit: points are those of a rate."""
+    if metric in RATES:
+        return "a point", "half a point", "one to two points"
+    return "0.01 nats", "0.005 nats", "0.01 to 0.02 nats"
 
 
 def gain_words(gain: Mapping[str, Any]) -> str:

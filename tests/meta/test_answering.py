@@ -12,7 +12,7 @@ from meta.answering import answer_questions
 from meta.answers import Answers
 from meta.ranking import hit_correlation, joint_draws, probability_best, probability_reached
 from meta.report.six_answers import six_answers
-from meta.sample import NOT_LABELLED, EmbeddedEncoder, EvalSample, LabelledSample, Prepared, prepare
+from meta.sample import MIN_EVAL_ROWS, NOT_LABELLED, EmbeddedEncoder, EvalSample, LabelledSample, Prepared, prepare
 from meta.scope import interval_factor, looks_english, widen
 from meta.view_prior import SpaceKey, ViewPrior
 from probes.encoders.base import EncoderInfo, View
@@ -120,6 +120,25 @@ def test_nothing_depends_on_evaluation_labels_but_shift_is_seen():
     answer_questions(prepared, encoders[:1], forecaster)
     assert np.isfinite(forecaster.seen[0]["shift_mmd2"])
     assert forecaster.seen[0]["log2_n_eval"] == pytest.approx(np.log2(150))
+
+
+def test_a_handful_of_evaluation_rows_does_not_move_the_forecast():
+    few, none = (LawForecaster() for _ in range(2))
+    prepared, encoders = make_problem(n_eval=MIN_EVAL_ROWS - 1)
+    answers = answer_questions(prepared, encoders, few)
+    assert any(f"only {MIN_EVAL_ROWS - 1} evaluation rows: forecasts assume" in warning for warning in answers.warnings)
+    assert answers.label_next, "they can be labelled all the same"
+    without = [EmbeddedEncoder(each.info, {view: (X, X[:0]) for view, (X, _) in each.views.items()}) for each in encoders]
+    answer_questions(replace(prepared, evaluation=EvalSample(())), without, none)
+    np.testing.assert_equal(few.seen, none.seen)
+    enough = LawForecaster()
+    answer_questions(*make_problem(n_eval=MIN_EVAL_ROWS), enough)
+    assert np.isfinite(enough.seen[0]["shift_mmd2"])
+
+
+def test_a_target_that_is_no_number_is_refused():
+    with pytest.raises(UserError, match=r"target '0\.9': must be a number"):
+        answer_questions(*make_problem(), LawForecaster(), target="0.9")
 
 
 def test_without_an_evaluation_sample_it_says_so_and_claims_no_shift():
@@ -258,7 +277,7 @@ def test_labels_that_are_all_different_are_taken_for_an_identifier():
     with pytest.raises(UserError, match=r"a label of its own.*--label-column"):
         prepare(LabelledSample(texts, np.arange(10), tuple("abcdefghij")), None)
     prepared = prepare(LabelledSample(texts, np.arange(10) // 2, tuple("abcde")), None)
-    assert any("5 different labels in 10 rows: is the label column an identifier" in line for line in prepared.warnings)
+    assert any(line.startswith("5 different labels in 10 rows") and "is an identifier" in line for line in prepared.warnings)
 
 
 def test_truncation_is_said():

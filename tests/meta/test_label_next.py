@@ -60,7 +60,7 @@ def test_copies_of_a_picked_row_are_not_picked(problem):
 def test_typical_gives_way_to_uncertain_as_labels_grow(problem):
     trust = [probe_trust(n, 2) for n in (4, SURE_ROWS_PER_CLASS, 4000)]
     assert trust == [2 / SURE_ROWS_PER_CLASS, 0.5, 1.0]
-    assert "believed 50%" in strategy(SURE_ROWS_PER_CLASS, 2) and "cannot decide, spread over" in strategy(1000, 2)
+    assert "believed 50%" in strategy(SURE_ROWS_PER_CLASS, 2) and "spread over the evaluation" in strategy(1000, 2)
     few = label_next(problem["X"][::7], problem["y"][::7], problem["X_eval"], problem["probabilities"], NAMES, n_rows=12)
     assert any(pick.reason == "typical" and "of the evaluation rows" in pick.why for pick in few)
 

@@ -41,7 +41,7 @@ def test_a_target_that_nobody_named_is_not_called_too_demanding():
     default = {"data_needed": need, "target": 0.97, "target_source": "default"}
     raised = said("need", **default, constant_score=0.96)
     assert "less demanding" not in raised and "just better than an answer that never looks at a text" in raised
-    assert "a point short of the forecast at the far end" in said("need", **default, constant_score=0.5)
+    assert "one to two points short of the forecast at the far end" in said("need", **default, constant_score=0.5)
     named = said("need", **{**default, "target_source": "user"}, constant_score=0.96)
     assert "less demanding" in named and "No target" not in named
 
@@ -205,7 +205,11 @@ def test_of_a_loss_nats_are_said_and_of_a_rate_points():
         content["data_needed"]["status"] = status
         words = Page(characterize_report(content)).words
         assert not re.findall(r".{50}\bpoints?\b", words, re.IGNORECASE)
-        assert "0.01 nats" in words and "within 0.005 nats of the best" in words and "bring about 0.012 nats" in words
+        assert (
+            "0.01 to 0.02 nats short" in words
+            and "within 0.005 nats of the best" in words
+            and "bring about 0.012 nats" in words
+        )
         assert "Error, nats 0.016 0.031 0.056" in words and "one nat less is" in words
     words = Page(characterize_report(answers())).words
     assert "nat" not in re.findall(r"\w+", words.lower()) and "within half a point of the best" in words
@@ -215,11 +219,41 @@ def test_unlabelled_rows_that_were_given_are_not_said_to_be_missing():
     batch = {"n_rows": 0, "gain": 0.0, "strategy": "rows that the probe cannot decide"}
     sure, without = {"label_next": [], "label_batch": batch}, {"label_next": [], "label_batch": None}
     assert said("label", **sure).startswith("The probe hesitates over none of the unlabelled rows")
-    assert said("label", **without).startswith("No unlabelled rows were given")
+    assert said("label", **without).startswith("All evaluation rows have a label already")
+    assert said("label", n_eval=0, **without).startswith("No unlabelled rows were given")
     content = answers()
     content["encoders"] = content["encoders"][:1]
     assert "none was given" not in Page(characterize_report(content | sure)).words
-    assert "none was given" in Page(characterize_report(content | without)).words
+    assert "none was given" in Page(characterize_report(content | without | {"n_eval": 0})).words
+    given = {
+        "n_labelled": 300,
+        "estimate": 0.8,
+        "q05": 0.7,
+        "q95": 0.9,
+        "weight": 0.0,
+        "before": answers()["encoders"][0]["curve"][0],
+    }
+    assert (
+        "All evaluation rows have a label already."
+        in Page(characterize_report(content | without | {"eval_labels": given})).words
+    )
+
+
+def test_input_embeddings_alone_are_not_called_an_encoder_without_layers():
+    model = answers()["model"] | {"layers": 0, "encoder_layers": 6, "view": {"layer": 0, "pooling": "max"}}
+    assert "its input embeddings alone (max pooling, none of its 6 layers; " in said("model", model=model)
+    assert "none of 6: the input embeddings, with max pooling" in Page(characterize_report(answers() | {"model": model})).words
+    assert "it has no layers to cut" in said("model", model=model | {"encoder_layers": 0})
+
+
+def test_a_space_that_is_hardly_likelier_than_others_is_not_called_the_favourite():
+    def words(p_best_16x: float) -> str:
+        first, second, *rest = answers()["encoders"]
+        spaces = [first | {"p_best": 0.6, "p_best_16x": 0.2}, second | {"p_best": 0.1, "p_best_16x": p_best_16x}, *rest]
+        return Page(characterize_report(answers() | {"encoders": spaces})).words
+
+    assert "With 16 times the labels the favourite is" in words(0.45)
+    assert "With 16 times the labels the favourite is" not in words(0.35)
 
 
 def test_evaluation_rows_with_labels_are_not_called_unlabelled():
