@@ -155,7 +155,7 @@ def prior_of_views(study: Study, tasks: Sequence[TaskRow], probe_keys: Sequence[
 
 
 def shipped_prior() -> ViewPrior | None:
-    """What the shipped study's forty tasks say of how spaces compare; few tasks of one's own would say less."""
+    """What the shipped study's tasks say of how spaces compare; few tasks of one's own would say less."""
     return Metamodel.load(shipped_folder() / METRIC).view_prior
 
 
