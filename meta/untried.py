@@ -7,7 +7,7 @@ show on this task. Only encoders with open weights, published on several tasks, 
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import truncnorm
 
 from meta.answers import UntriedEncoder
 from meta.prior import EncoderPrior, Evidence, load_prior
@@ -27,19 +27,23 @@ def untried_encoders(spaces: Sequence[Space], texts: Sequence[str], prior: Encod
     found = prior.suggestions(
         evidence(spaces, prior), n_best=MAX_UNTRIED, max_parameters=MAX_PARAMETERS, min_probability=MIN_PROBABILITY
     )
-    z = float(norm.ppf(0.95))
     return [
         UntriedEncoder(
             encoder=f"hf:{row.encoder}",
             p_beats_best_tried=float(row.p_beats_best_tried),
-            q05=float(np.clip(row.mean - z * row.sd, 0.0, 1.0)),
-            q50=float(np.clip(row.mean, 0.0, 1.0)),
-            q95=float(np.clip(row.mean + z * row.sd, 0.0, 1.0)),
+            **dict(zip(("q05", "q50", "q95"), accuracy_quantiles(row.mean, row.sd), strict=True)),
             parameters=int(row.n_parameters) if np.isfinite(row.n_parameters) else None,
             n_tasks=int(row.n_tasks),
         )
         for row in found.itertuples(index=False)
     ]
+
+
+def accuracy_quantiles(mean: float, sd: float) -> list[float]:
+    """The 5, 50 and 95 % quantiles of an accuracy with this mean and standard deviation before it is known to lie within 0 and
+    1: a normal distribution cut off there, so that no median is 100 %."""
+    spread = max(sd, 1e-6)
+    return truncnorm.ppf((0.05, 0.5, 0.95), (0.0 - mean) / spread, (1.0 - mean) / spread, mean, spread).tolist()
 
 
 def evidence(spaces: Sequence[Space], prior: EncoderPrior) -> dict[str, Evidence]:

@@ -5,7 +5,7 @@ import pytest
 
 from meta.prior import load_prior
 from meta.ranking import Space
-from meta.untried import MAX_PARAMETERS, MAX_UNTRIED, evidence, untried_encoders
+from meta.untried import MAX_PARAMETERS, MAX_UNTRIED, accuracy_quantiles, evidence, untried_encoders
 from probes.encoders.base import EncoderInfo, View
 from probes.features.crossfit import fit_ridge
 
@@ -54,3 +54,10 @@ def test_another_language_has_another_prior():
     tried = [space("hf:all-MiniLM-L6-v2", 0.6)]
     assert untried_encoders(tried, russian) != untried_encoders(tried, ENGLISH)
     assert untried_encoders(tried, russian) == untried_encoders(tried, ENGLISH, load_prior("other"))
+
+
+def test_an_accuracy_that_cannot_pass_100_percent_has_no_such_median():
+    low, middle, high = accuracy_quantiles(1.0, 0.1)
+    assert 0.75 < low < middle < high < 1.0 and middle == pytest.approx(1 - 0.1 * 0.6745, abs=1e-3)  # half a normal
+    assert accuracy_quantiles(0.5, 0.05) == pytest.approx([0.5 - 1.645 * 0.05, 0.5, 0.5 + 1.645 * 0.05], abs=1e-4)
+    assert accuracy_quantiles(0.8, 0.0) == pytest.approx([0.8] * 3, abs=1e-4)
