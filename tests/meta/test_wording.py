@@ -239,6 +239,22 @@ def test_unlabelled_rows_that_were_given_are_not_said_to_be_missing():
     )
 
 
+def test_encoders_not_tried_are_of_accuracy_whatever_the_metric():
+    untried = {
+        "encoder": "hf:a/b",
+        "p_beats_best_tried": 0.8,
+        "q05": 0.7,
+        "q50": 0.8,
+        "q95": 0.9,
+        "parameters": 10**8,
+        "n_tasks": 9,
+    }
+    words = [
+        Page(characterize_report(answers() | {"untried": [untried], "metric": name})).words for name in ("auroc", "accuracy")
+    ]
+    assert "This table is of accuracy" in words[0] and "This table is of accuracy" not in words[1]
+
+
 def test_input_embeddings_alone_are_not_called_an_encoder_without_layers():
     model = answers()["model"] | {"layers": 0, "encoder_layers": 6, "view": {"layer": 0, "pooling": "max"}}
     assert "its input embeddings alone (max pooling, none of its 6 layers; " in said("model", model=model)
