@@ -21,6 +21,8 @@ HORIZON_FACTORS = (1.0, 2**0.5, 2.0, 2**1.5, 4.0, 2**2.5, 8.0, 2**3.5, 16.0)
 MIN_CHANCE = 0.1
 """A target that more labels make so little likelier has no size of its own: it rests on the tails of the forecasts."""
 MIN_ROUNDS, MAX_ROUNDS = 3, 5
+MIN_ROUND_ROWS = 20
+"""A look again after fewer labels would tell nothing new."""
 """Mahmood et al. 2022: collecting in a few rounds and looking again beats one guess."""
 
 
@@ -107,13 +109,14 @@ def labelling_plan(
     need: EncoderNeed, sizes: np.ndarray, curve: np.ndarray, *, target: float, metric: str
 ) -> list[LabellingRound]:
     """3 to 5 rounds of growing size up to the median requirement (to the far end where only an optimistic quantile gets there),
-    each with the forecast after it; fewer rounds for fewer than 3 rows. Empty where the target is reached now, and where it is
-    not reachable: no number of labels would do. Each round's look can correct the next."""
+    each with the forecast after it; fewer where they would be of less than `MIN_ROUND_ROWS` rows. Empty where the target is
+    reached now, and where it is not reachable: no number of labels would do. Each round's look can correct the next."""
     if need.status in ("reached", "not_reachable"):
         return []
     goal = need.q50 if need.q50 is not None else int(sizes[-1])
     octaves = np.log2(goal / sizes[0])
     n_rounds = int(np.clip(np.ceil(octaves), MIN_ROUNDS, MAX_ROUNDS))
+    n_rounds = max(min(n_rounds, (goal - int(sizes[0])) // MIN_ROUND_ROWS), 1)
     totals = np.unique(np.round(sizes[0] * 2 ** (octaves * np.arange(1, n_rounds + 1) / n_rounds)).astype(np.int64))
     rounds: list[dict[str, Any]] = []
     before = int(sizes[0])

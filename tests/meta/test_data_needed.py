@@ -117,6 +117,13 @@ def test_the_plan_ends_at_the_requirement_in_three_to_five_growing_rounds():
     assert chances == sorted(chances) and chances[-1] == pytest.approx(0.5, abs=0.01)
 
 
+@pytest.mark.parametrize(("more", "n_rounds"), [(1, 1), (13, 1), (45, 2), (61, 3)])
+def test_few_labels_are_not_dealt_into_rounds_of_a_handful(more: int, n_rounds: int):
+    need = encoder_need("e", MEAN, SIZES, power_curve(), target=0.9, metric="accuracy").model_copy(update={"q50": 100 + more})
+    plan = labelling_plan(need, SIZES, power_curve(), target=0.9, metric="accuracy")
+    assert len(plan) == n_rounds and plan[-1].n_train == 100 + more and sum(each.label for each in plan) == more
+
+
 def test_no_plan_for_what_no_number_of_labels_would_reach_and_one_to_the_far_end_for_a_slim_chance():
     out_of_reach = encoder_need("e", MEAN, SIZES, power_curve(), target=0.999, metric="accuracy")
     assert labelling_plan(out_of_reach, SIZES, power_curve(), target=0.999, metric="accuracy") == []
