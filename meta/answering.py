@@ -5,7 +5,7 @@ of the evaluation sample is used but those that the user gives for it. Every spa
 promising get a forecast by the metamodel.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +14,6 @@ import numpy as np
 from cluster.storage import UserError
 from meta.answer_warnings import level_warnings, truncation_warnings
 from meta.answers import (
-    TOLERANCE,
     Answers,
     CurvePoint,
     DataNeeded,
@@ -25,7 +24,8 @@ from meta.answers import (
     ScreenedView,
     ViewName,
 )
-from meta.comparison import Comparison, aligned, compare_spaces
+from meta.chances import Chances, chances_of
+from meta.comparison import aligned, compare_spaces
 from meta.conformal import MEDIAN
 from meta.constant_answer import constant_score, constant_words
 from meta.curves import RATES
@@ -35,26 +35,19 @@ from meta.hyperparameters import hyperparameters
 from meta.label_errors import suspect_labels, unlearnt_classes
 from meta.label_next import label_next, strategy
 from meta.model_choice import Contender, choose_model
-from meta.observations import sample_features
-from meta.on_cores import on_cores, one_blas_thread
+from meta.on_cores import one_blas_thread
 from meta.ranking import (
     MAX_SCORED_VIEWS,
     Space,
     choose_scored,
     held_out,
-    hit_correlation,
-    joint_draws,
-    probability_best,
-    probability_within,
 )
 from meta.request import check_request
-from meta.sample import MIN_EVAL_ROWS, NOT_LABELLED, EmbeddedEncoder, EvalSample, Prepared
+from meta.sample import NOT_LABELLED, EmbeddedEncoder, EvalSample, Prepared
 from meta.scope import interval_factor, widen
+from meta.space_fits import describe_spaces, fit_spaces
 from meta.untried import untried_encoders
 from meta.view_prior import ViewPrior
-from probes.encoders.base import View
-from probes.features.crossfit import fit_ridge
-from probes.metrics import score
 
 N_SUSPECT_SPACES = 3
 """Suspect labels are judged by the mean probabilities of this many of the best spaces."""
@@ -110,7 +103,7 @@ def answer_questions(
     n_spaces = sum(len(encoder.views) for encoder in encoders)
     n_steps = n_spaces + min(max_scored_views, n_spaces)
     report = progress or (lambda done, total: None)
-    spaces, owners = _fit_spaces(encoders, labels, n_classes, metric, lambda done: report(done, n_steps))
+    spaces, owners = fit_spaces(encoders, labels, n_classes, metric, lambda done: report(done, n_steps))
     comparison = compare_spaces(spaces, metamodel.view_prior, metric)
     chosen = choose_scored(spaces, metric, max_scored_views, comparison.accuracy if comparison is not None else None)
     factor, warnings = interval_factor(
@@ -119,7 +112,7 @@ def answer_questions(
     sizes = horizons(len(labels))
     forecast_curves: dict[int, np.ndarray] = {}
     outside: list[str] = []
-    described = _describe([(owners[i], spaces[i]) for i in chosen], labels, n_classes, seed)
+    described = describe_spaces([(owners[i], spaces[i]) for i in chosen], labels, n_classes, seed)
     for done, (i, features) in enumerate(zip(chosen, described, strict=True)):
         outside += [phrase for phrase in metamodel.outside(features) if phrase not in outside]
         forecast_curves[i] = widen(metamodel.curve(features, sizes), factor, metric)
@@ -131,7 +124,7 @@ def answer_questions(
         for i, curve in forecast_curves.items()
     }
     ranked = sorted(chosen, key=lambda i: _worse(forecasts[i].curve[0, MEDIAN], metric))
-    chances = _chances(spaces, forecasts, comparison, metric, seed)
+    chances = chances_of(spaces, {i: f.curve for i, f in forecasts.items()}, comparison, metric, seed)
     curves = [forecasts[i].curve for i in ranked]
     counts = np.bincount(labels, minlength=n_classes)
     constant = constant_score(counts, metric)
@@ -194,61 +187,6 @@ def answer_questions(
 # --- inside -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Chances:
-    """Per space (V,): probability of being the best now and with 16 times the labels, and of being within half a point now."""
-
-    best: np.ndarray
-    best_16x: np.ndarray
-    within: np.ndarray
-
-
-def _fit_spaces(
-    encoders: Sequence[EmbeddedEncoder], labels: np.ndarray, n_classes: int, metric: str, report: Callable[[int], None]
-) -> tuple[list[Space], list[EmbeddedEncoder]]:
-    places = [(encoder, view) for encoder in encoders for view in encoder.views]
-
-    def fit(place: tuple[EmbeddedEncoder, View, np.ndarray]) -> Space:
-        encoder, view, X = place
-        found = fit_ridge(X, labels, n_classes)
-        value = float(score(labels, found.probabilities(found.loo_scores), np.arange(n_classes))[metric])
-        return Space(encoder.info, view, found, found.loo_scores.argmax(axis=1) == labels, value)
-
-    spaces: list[Space] = []
-    for space in on_cores(fit, ((encoder, view, encoder.train(view)) for encoder, view in places)):
-        spaces.append(space)
-        report(len(spaces))
-    return spaces, [encoder for encoder, _ in places]
-
-
-def _describe(
-    spaces: Sequence[tuple[EmbeddedEncoder, Space]], labels: np.ndarray, n_classes: int, seed: int
-) -> Iterator[dict[str, float]]:
-    """The features of each space."""
-
-    def describe(place: tuple[Space, tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-        return _features(*place, labels, n_classes, seed)
-
-    return on_cores(describe, ((space, encoder.views[space.view]) for encoder, space in spaces))
-
-
-def _features(
-    space: Space, vectors: tuple[np.ndarray, np.ndarray], labels: np.ndarray, n_classes: int, seed: int
-) -> dict[str, float]:
-    X, X_eval = vectors
-    if len(X_eval) >= MIN_EVAL_ROWS:
-        return sample_features(X, labels, X_eval, n_classes, space.info, space.view, seed=seed, fit=space.fit)
-    # no evaluation sample, or too small: the labelled rows stand in, then everything that compares the two says "no shift"
-    features = sample_features(X, labels, X, n_classes, space.info, space.view, seed=seed, fit=space.fit)
-    accuracy = float(space.hits.mean())
-    for name in features:
-        if name.startswith(("shift_", "eval_")) or name == "log2_n_eval":
-            features[name] = float("nan")
-    estimates = ("eval_regressed_accuracy", "eval_atc_accuracy", "eval_doc_accuracy")
-    features.update({"shift_domain_auc": 0.5, **dict.fromkeys(estimates, accuracy)})
-    return features
-
-
 def _corrected(
     curve: np.ndarray, space: Space, encoder: EmbeddedEncoder, evaluation: EvalSample, metric: str
 ) -> tuple[np.ndarray, Correction | None]:
@@ -259,43 +197,7 @@ def _corrected(
     return correct_forecast(curve, evaluation.labels, probabilities, metric)
 
 
-def _chances(
-    spaces: Sequence[Space], forecasts: Mapping[int, _Forecast], comparison: Comparison | None, metric: str, seed: int
-) -> _Chances:
-    """Joint draws over all spaces; a screened one's margin is that of the forecast space nearest by leave-one-out (of its own
-    encoder where there is one), moved by the difference of their leave-one-outs. Where there is a posterior of the spaces, it
-    gives the spread at the present n."""
-    correlation = hit_correlation(np.stack([space.hits for space in spaces]).astype(np.float64))
-
-    def by_margins(horizon: int) -> np.ndarray:
-        margins = np.stack([_margin(i, spaces, forecasts, horizon) for i in range(len(spaces))])
-        return joint_draws(margins, correlation, seed=seed)
-
-    now = by_margins(0) if comparison is None else comparison.draws(_medians(comparison, forecasts), seed=seed)
-    return _Chances(
-        probability_best(now, metric), probability_best(by_margins(-1), metric), probability_within(now, metric, TOLERANCE)
-    )
-
-
-def _medians(comparison: Comparison, forecasts: Mapping[int, _Forecast]) -> np.ndarray:
-    """(V,) present medians: the forecasts', the posterior's at their level for spaces that were screened."""
-    now = {i: forecast.curve[0, MEDIAN] for i, forecast in forecasts.items()}
-    medians = comparison.accuracy + np.mean([value - comparison.accuracy[i] for i, value in now.items()])
-    medians[list(now)] = list(now.values())
-    return medians
-
-
-def _margin(i: int, spaces: Sequence[Space], forecasts: Mapping[int, _Forecast], horizon: int) -> np.ndarray:
-    if i in forecasts:
-        return forecasts[i].curve[horizon]
-    near = min(
-        forecasts,
-        key=lambda j: (spaces[j].info.fingerprint != spaces[i].info.fingerprint, abs(spaces[j].held_out - spaces[i].held_out)),
-    )
-    return forecasts[near].curve[horizon] + spaces[i].held_out - spaces[near].held_out
-
-
-def _ranked_view(forecast: _Forecast, sizes: np.ndarray, i: int, chances: _Chances) -> RankedView:
+def _ranked_view(forecast: _Forecast, sizes: np.ndarray, i: int, chances: Chances) -> RankedView:
     return RankedView(
         encoder=forecast.space.info.ref,
         view=_view_name(forecast.space),
@@ -311,7 +213,7 @@ def _ranked_view(forecast: _Forecast, sizes: np.ndarray, i: int, chances: _Chanc
     )
 
 
-def _screened(spaces: Sequence[Space], forecasts: Mapping[int, _Forecast], chances: _Chances) -> list[ScreenedView]:
+def _screened(spaces: Sequence[Space], forecasts: Mapping[int, _Forecast], chances: Chances) -> list[ScreenedView]:
     left = sorted((i for i in range(len(spaces)) if i not in forecasts), key=lambda i: -chances.best[i])
     return [
         ScreenedView(

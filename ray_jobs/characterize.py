@@ -87,14 +87,9 @@ def _check_writable(storage: Storage) -> None:
         raise UserError(f"{storage.uri}: cannot write there ({error.strerror or error}); choose another --out") from error
 
 
-def answer_lines(answers: Answers) -> list[str]:
-    """The six answers, one line a question."""
-    return str(answers).splitlines()
-
-
 def _say(answers: Answers, storage: Storage) -> None:
     console = Console(soft_wrap=True, markup=False, highlight=False)
-    for line in answer_lines(answers):
+    for line in str(answers).splitlines():
         console.print(line)
     for warning in answers.warnings:
         console.print(f"note: {warning}")

@@ -18,7 +18,6 @@ from probes.encoders.reference import applicable_views
 from probes.subsets import subset_rows
 from probes.tasks.store import load_saved_task
 from probes.tasks.task import Task
-from ray_jobs.characterize import answer_lines
 from ray_jobs.embed import EncoderRow
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study
@@ -68,7 +67,7 @@ def characterize_held_out(study: Study, report: ProgressCallback, done: dict[str
             progress=report,
         )
         study.storage.write_json(key, answers.to_json())
-    return HeldOutResult(task=config.task, answers_key=key, six_answers=answer_lines(answers))
+    return HeldOutResult(task=config.task, answers_key=key, six_answers=str(answers).splitlines())
 
 
 def draw_samples(task: Task, n_train: int, n_eval: int, seed: int) -> Prepared:
