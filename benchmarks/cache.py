@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.storage import Storage
-from probes.cache import EmbeddingCache
-from probes.embed import TEXTS_PER_SHARD, embed_texts
+from probes.embeddings.cache import EmbeddingCache
+from probes.embeddings.encode import TEXTS_PER_SHARD, embed_texts
+from probes.embeddings.segment import text_keys
 from probes.encoders.base import View
 from probes.encoders.load import load_encoder
-from probes.segment import text_keys
 
 N_COLUMNS = 384
 VIEW = View(6, "mean")

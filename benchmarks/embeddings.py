@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from cluster.storage import Storage
-from probes.cache import EmbeddingCache
-from probes.embed import embed_texts
+from probes.embeddings.cache import EmbeddingCache
+from probes.embeddings.encode import embed_texts
 from probes.encoders.base import View
 from probes.encoders.load import load_encoder
 from probes.tasks.load import load_task

@@ -1,4 +1,4 @@
-"""Where the fine-tuning rules of question 6 come from (`meta.hyperparameters`): published runs, and probes of ours beside them.
+"""Where the fine-tuning rules of question 6 come from (`meta.answering.q6_hyperparameters`): published runs, and probes of ours beside them.
 
 Learning rate and steps: SciBERT's runs (Beltagy, Lo and Cohan 2019), four learning rates x 2 to 5 epochs, in points of test
 macro-F1 below the best cell of the same task. Gain over a probe: SetFit's runs (Tunstall et al. 2022), where a probe,
@@ -109,7 +109,7 @@ def seed_noise() -> float:
 
 
 def rule(*, with_probes: bool) -> dict:
-    """Every constant that `meta.hyperparameters` has from these runs. Raises FileNotFoundError."""
+    """Every constant that `meta.answering.q6_hyperparameters` has from these runs. Raises FileNotFoundError."""
     table = shortfalls(scibert_runs("average_F1"))
     longest = table[table["epochs"] >= 4].groupby(["learning_rate", "task"])["shortfall"].min().unstack("task")
     by_rate = longest.mean(axis=1)

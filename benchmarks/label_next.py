@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.embeddings import task_embeddings
-from meta.label_next import label_next, spread
+from meta.answering.q3_label_next import label_next, spread
 from probes.features.crossfit import RidgeFit, fit_ridge
 
 TASKS = (

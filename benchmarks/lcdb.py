@@ -19,10 +19,11 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from meta.conformal import MEDIAN, QUANTILES, interval
-from meta.curve_features import ANCHOR, curve_features, fit_law, tree_columns
-from meta.curve_forecast import CurveForecaster, ForecastSettings
-from meta.curves import EXPONENTS, OFFSETS
+from meta.dense_curves.features import ANCHOR, curve_features, fit_law, tree_columns
+from meta.dense_curves.forecast import CurveForecaster, ForecastSettings
+from meta.metamodel.conformal import interval
+from meta.metamodel.power_laws import EXPONENTS, OFFSETS
+from meta.metric import MEDIAN, QUANTILES
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "results" / "lcdb11_curves"
 CONSTANT_LEARNER = "DummyClassifier"
@@ -70,7 +71,7 @@ def protocol_rows(test: pd.DataFrame, train: pd.DataFrame) -> pd.DataFrame:
 
 
 def _baselines(sizes: np.ndarray, losses: np.ndarray) -> dict[str, np.ndarray]:
-    """(R * H,) each; the laws of `meta.curves.power_law`, with the same shapes, through the faster fit."""
+    """(R * H,) each; the laws of `meta.metamodel.power_laws.power_law`, with the same shapes, through the faster fit."""
     even, power = np.ones(len(sizes)), [("power", c, 0.0) for c in EXPONENTS]
     shifted = [("power", c, offset * sizes[0] / sizes[-1]) for offset in OFFSETS for c in EXPONENTS]
     fit = partial(fit_law, sizes, losses, ratios=np.array(RATIOS))

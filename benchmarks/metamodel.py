@@ -3,7 +3,7 @@
     python -m benchmarks.metamodel --study FOLDER [--metric accuracy] [--workers 2] [--tune] [--ship meta/shipped]
 
 `--study` is the folder of `python -m benchmarks.metamodel_study`; what is missing there is made first. Everything that learns
-is fitted inside the fold; with `--tune` the hyperparameters are chosen there, too (`meta.tuning`, by Ray Tune). One observation
+is fitted inside the fold; with `--tune` the hyperparameters are chosen there, too (`meta.metamodel.tuning`, by Ray Tune). One observation
 is one drawn sample; the truth is the mean of 10 draws on the task's test rows. Means weigh tasks equally; intervals of the
 errors are a bootstrap over task families. `--ship` fits the metric's metamodel of all tasks and puts it, with these tables and
 the observations of all metrics, in a folder.
@@ -29,8 +29,7 @@ from benchmarks.metamodel_study import DATA, INDEX_FILE, MINILM, run, task_names
 from cluster.session import session
 from cluster.storage import Storage, digest
 from cluster.tune import fan_out
-from meta.curves import FORECASTS, METRICS
-from meta.evaluation import (
+from meta.metamodel.evaluation import (
     Settings,
     coverage,
     evaluation_folds,
@@ -39,13 +38,15 @@ from meta.evaluation import (
     mae_points,
     tasks_covered,
 )
-from meta.fitting import FitSettings
-from meta.metamodel import Metamodel
-from meta.observations import observation_table
-from meta.shipped_observations import FILE, join_metrics, of_metric, write_observations
-from meta.tuning import chosen_settings, plan_tuning, run_tuning
-from meta.view_prior import ViewPrior, short_reference, space_truths
-from probes.sweep import load_results
+from meta.metamodel.fitting import FitSettings
+from meta.metamodel.model import Metamodel
+from meta.metamodel.observations import observation_table
+from meta.metamodel.power_laws import FORECASTS
+from meta.metamodel.shipped_observations import FILE, join_metrics, of_metric, write_observations
+from meta.metamodel.tuning import chosen_settings, plan_tuning, run_tuning
+from meta.metric import METRICS
+from meta.priors.spaces import ViewPrior, short_reference, space_truths
+from probes.sweep.sweep import load_results
 
 FACTORS = (1, 2, 4, 8, 16)
 SUBSETS = ("stratified", "shifted:0.05")
@@ -109,7 +110,7 @@ def shown(settings: Mapping[str, Any]) -> str:
 def held_out(
     frame: pd.DataFrame, n_workers: int, console: Console, metric: str = "accuracy", settings: Settings = None
 ) -> pd.DataFrame:
-    """`meta.evaluation.held_out_predictions` of all observations, folds in `n_workers` processes."""
+    """`meta.metamodel.evaluation.held_out_predictions` of all observations, folds in `n_workers` processes."""
     known = frame.groupby(["task_fingerprint", "subset"])[["sweep", "anchored"]].first()
     with ProcessPoolExecutor(n_workers) as pool:
         found = held_out_predictions(

@@ -17,17 +17,17 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from meta.observations import ObservationSpec
+from meta.metamodel.observations import ObservationSpec
 from neoberta.config import ModelConfig, PretrainConfig
 from probes.encoders.base import View
-from probes.sweep_spec import SweepSpec
-from ray_jobs.embed import EncoderRow, embed, make_encoders
-from ray_jobs.fit import observe_blocks
-from ray_jobs.pretrain import pretrain_neobertas
+from probes.sweep.spec import SweepSpec
+from ray_jobs.stages.embed import EncoderRow, embed, make_encoders
+from ray_jobs.stages.observe import observe_blocks
+from ray_jobs.stages.pretrain import pretrain_neobertas
+from ray_jobs.stages.sweep import sweep
+from ray_jobs.stages.tasks import TaskRow, make_tasks
+from ray_jobs.stages.tokenizer import make_tokenizer
 from ray_jobs.study import CharacterizeConfig, DocsConfig, EncoderConfig, Study, StudyConfig, TokenizerConfig
-from ray_jobs.sweep import sweep
-from ray_jobs.tasks import TaskRow, make_tasks
-from ray_jobs.tokenizer import make_tokenizer
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FAMILIES = {

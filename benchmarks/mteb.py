@@ -1,7 +1,7 @@
 """Choosing encoders on published results (MTEB, few-shot logistic regression on frozen embeddings), tasks held out.
 
-A two-way model of encoders and tasks (`meta.prior_fit`) is fitted on other task families; on a held-out task encoders are then
-chosen by it alone (nothing tried), or by it and a few encoders that were tried there (`meta.prior`). Beside it: chance, the
+A two-way model of encoders and tasks (`meta.priors.fit_encoders`) is fitted on other task families; on a held-out task encoders are then
+chosen by it alone (nothing tried), or by it and a few encoders that were tried there (`meta.priors.encoders`). Beside it: chance, the
 largest encoder, the mean accuracy over the encoder's other tasks, and the best of the tried ones. `--write` makes the table
 that ships, from all tasks.
 """
@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import norm, spearmanr
 
-from meta.prior import ABOUT, FILE, LANGUAGES, SCHEMA, EncoderPrior, Evidence
-from meta.prior_fit import TwoWayFit, fit_two_way
+from meta.priors.encoders import ABOUT, FILE, LANGUAGES, SCHEMA, EncoderPrior, Evidence
+from meta.priors.fit_encoders import TwoWayFit, fit_two_way
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "results" / "mteb"
 TABLE = Path(__file__).resolve().parents[1] / "meta" / FILE
@@ -93,7 +93,7 @@ def read_cells(folder: Path) -> pd.DataFrame:
 
 
 def read_encoders(folder: Path) -> pd.DataFrame:
-    """Index encoder: `meta.prior.ABOUT`, NaN where nobody says."""
+    """Index encoder: `meta.priors.encoders.ABOUT`, NaN where nobody says."""
     models = pd.read_csv(folder / "models.csv").drop_duplicates("model")
     numbers = ["n_parameters", "embed_dim", "max_tokens"]
     models[numbers] = models[numbers].replace([np.inf, 0.0], np.nan)
@@ -115,7 +115,7 @@ def family_of(task: str) -> str:
 
 
 def as_prior(fit: TwoWayFit, encoders: pd.DataFrame) -> EncoderPrior:
-    """The fit in the form that `meta.prior` answers from: tasks by their sensitivity in `N_KINDS` equal parts."""
+    """The fit in the form that `meta.priors.encoders` answers from: tasks by their sensitivity in `N_KINDS` equal parts."""
     tasks = fit.tasks.sort_values("sensitivity")
     kind = np.arange(len(tasks)) * N_KINDS // len(tasks)
     sensitivities = tasks["sensitivity"].groupby(kind).mean().to_numpy()

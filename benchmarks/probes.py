@@ -66,7 +66,7 @@ def _cell(parallel: Any, n_cores: int, n_classes: int, n: int, n_seeds: int, n_p
 
     from benchmarks.embeddings import labelled_embeddings
     from probes.solvers.rowspace import feature_scale
-    from probes.subsets import subset_rows
+    from probes.sweep.subsets import subset_rows
 
     X, y, source = labelled_embeddings(n_classes, 2500)
     X = X * np.float32(feature_scale(X))

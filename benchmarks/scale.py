@@ -33,7 +33,7 @@ PROBES_PER_SECOND = 1000
 N_NODES = (1, 2, 4)
 N_TRIALS = (1_000, 10_000)
 PIECES_PER_SLOT = 15
-"""A sweep is cut into no more batches than fit one wave of Tune (probes.sweep_cost); so are 64 slots' pieces."""
+"""A sweep is cut into no more batches than fit one wave of Tune (probes.sweep.cost); so are 64 slots' pieces."""
 
 
 def main() -> None:

@@ -26,12 +26,12 @@ import pandas as pd
 from benchmarks.embeddings import CACHE, DATA
 from cluster.resources import local_cpus
 from cluster.session import session
-from probes.sweep import plan_blocks
+from probes.sweep.sweep import plan_blocks
 from ray_jobs.config import validate
-from ray_jobs.embed import embed, make_encoders
+from ray_jobs.stages.embed import embed, make_encoders
+from ray_jobs.stages.sweep import sweep
+from ray_jobs.stages.tasks import make_tasks
 from ray_jobs.study import Study, StudyConfig
-from ray_jobs.sweep import sweep
-from ray_jobs.tasks import make_tasks
 
 N_TRAIN, N_TEST = 700, 300
 MAX_CLASSES = 30

@@ -24,17 +24,17 @@ from rich.table import Table
 
 from benchmarks.metamodel_study import INDEX_FILE, task_names
 from cluster.storage import Storage
-from meta.conformal import group_folds
-from meta.ranking import hit_correlation
-from meta.view_prior import SpaceKey, ViewPrior, space_truths
-from probes.cache import EmbeddingCache
-from probes.embed import task_matrix
+from meta.answering.q4_ranking import hit_correlation
+from meta.groups import group_folds
+from meta.priors.spaces import SpaceKey, ViewPrior, space_truths
+from probes.embeddings.cache import EmbeddingCache
+from probes.embeddings.encode import task_matrix
 from probes.encoders.base import View
 from probes.features.crossfit import fit_ridge
 from probes.features.evidence import logme
 from probes.features.separability import h_score
-from probes.subsets import subset_rows
-from probes.sweep import load_results
+from probes.sweep.subsets import subset_rows
+from probes.sweep.sweep import load_results
 from probes.tasks.store import load_saved_task
 
 SIZES, N_SEEDS, N_FOLDS = (64, 256), 2, 12

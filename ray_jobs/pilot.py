@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from cluster.storage import UserError
-from ray_jobs.embed import check_encoders
 from ray_jobs.progress import ProgressCallback
+from ray_jobs.stages.embed import check_encoders
+from ray_jobs.stages.tasks import check_families
 from ray_jobs.study import Study, StudyConfig
-from ray_jobs.tasks import check_families
 
 Results = dict[str, Any]
 Step = Callable[[Study, ProgressCallback, Results], Any]
@@ -18,15 +18,15 @@ Step = Callable[[Study, ProgressCallback, Results], Any]
 
 def steps() -> dict[str, tuple[str, Step]]:
     """Every stage in its order: name -> (what the user sees, what runs). A stage stands on the ones before it."""
-    from ray_jobs.embed import embed, make_encoders
-    from ray_jobs.fit import fit
-    from ray_jobs.held_out import characterize_held_out
-    from ray_jobs.pretrain import pretrain_neobertas
-    from ray_jobs.report import write_report
-    from ray_jobs.search import search
-    from ray_jobs.sweep import sweep
-    from ray_jobs.tasks import make_tasks
-    from ray_jobs.tokenizer import make_tokenizer
+    from ray_jobs.stages.embed import embed, make_encoders
+    from ray_jobs.stages.fit import fit
+    from ray_jobs.stages.held_out import characterize_held_out
+    from ray_jobs.stages.pretrain import pretrain_neobertas
+    from ray_jobs.stages.report import write_report
+    from ray_jobs.stages.search import search
+    from ray_jobs.stages.sweep import sweep
+    from ray_jobs.stages.tasks import make_tasks
+    from ray_jobs.stages.tokenizer import make_tokenizer
 
     return {
         "tasks": ("tasks", lambda study, report, _: make_tasks(study, report)),

@@ -6,11 +6,11 @@ from rich.console import Console
 from rich.table import Table
 
 from neoberta.config import PretrainConfig
+from probes.embeddings.segment import segment_bytes
 from probes.encoders.load import check_encoder
 from probes.encoders.reference import is_last_layers_only
-from probes.segment import segment_bytes
-from probes.sweep import PAIR_FACTOR
-from probes.sweep_cost import n_probes, predict_cost
+from probes.sweep.cost import n_probes, predict_cost
+from probes.sweep.sweep import PAIR_FACTOR
 from probes.tasks.load import check_task
 from ray_jobs.study import EncoderConfig, StudyConfig
 

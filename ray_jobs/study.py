@@ -12,14 +12,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
 from cluster.storage import Storage, UserError, digest
-from meta.observations import ObservationSpec
+from meta.metamodel.observations import ObservationSpec
 from meta.search import SearchSpace
 from neoberta.config import PretrainConfig
 from probes.encoders.reference import check_pooling
-from probes.sweep_spec import SweepSpec
+from probes.sweep.spec import SweepSpec
 from probes.tasks.docs.registry import docs_task
 from ray_jobs.config import StrictModel, apply_overrides, read_yaml, validate
-from ray_jobs.metrics import STAGE_SECONDS
+from ray_jobs.counters import STAGE_SECONDS
 from ray_jobs.progress import ProgressCallback, StageProgress
 
 ALREADY_THERE = "already there"

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from cluster.storage import Storage
-from probes.sweep_cost import n_probes
-from ray_jobs.metrics import PROBES
+from probes.sweep.cost import n_probes
+from ray_jobs.counters import PROBES
 from ray_jobs.tensorboard import SweepBoard
 
 STATUS_KEY = "status/sweep.json"

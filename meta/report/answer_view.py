@@ -6,7 +6,7 @@ Reads the mapping tolerantly: answers of the first schema without its later fiel
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from meta.curves import RATES
+from meta.metric import RATES
 from meta.report import plots
 from meta.report.data import LearningCurve, MeasuredPoint, display_name
 from meta.report.evidence_words import bias_words, held_words
@@ -34,7 +34,7 @@ def answer_view(
 ) -> dict[str, Any]:
     """The template's variable `a`. `truth` are curves measured later, matched by encoder and view (`layer=6,pooling=mean`);
     `colours` number the encoders that the page shows elsewhere too, so that each keeps its colour; `evaluation` has the tables
-    of `meta.evaluation.evaluation_tables`; `pretrained` are the study's own NeoBERTas with their tokens of pretraining."""
+    of `meta.metamodel.evaluation.evaluation_tables`; `pretrained` are the study's own NeoBERTas with their tokens of pretraining."""
     known = dict(names or {})
     metric = answers.get("metric", "accuracy")
     spaces = [_space(space, known) for space in answers.get("encoders") or [] if space.get("curve")]

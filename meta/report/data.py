@@ -156,7 +156,7 @@ class PilotReportData(ReportPart):
     answers_truth: tuple[LearningCurve, ...] = ()
     """What the probes measured on that task; `encoder` and `view` as in `answers` (view `layer=6,pooling=mean`)."""
     evaluation: dict[str, Any] = {}
-    """The tables of `meta.evaluation.leave_task_out`."""
+    """The tables of `meta.metamodel.evaluation.leave_task_out`."""
     horizons: tuple[Horizon, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     """The meta-search's table."""

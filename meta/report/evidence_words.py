@@ -1,4 +1,4 @@
-"""How far to trust a forecast, in sentences made of the evaluation's own numbers (`meta.evaluation.evaluation_tables`).
+"""How far to trust a forecast, in sentences made of the evaluation's own numbers (`meta.metamodel.evaluation.evaluation_tables`).
 
 Each is empty where the numbers are missing: nothing is said that was not measured.
 """

@@ -5,8 +5,7 @@ from typing import Any
 
 import yaml
 
-from meta.answers import TOLERANCE
-from meta.curves import RATES
+from meta.metric import RATES, TOLERANCE
 from meta.report import plots
 from meta.report.data import display_name
 from meta.report.svg import key_entry

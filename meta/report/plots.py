@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from meta.curves import RATES
+from meta.metric import RATES
 from meta.report.data import MeasuredPoint
 from meta.report.svg import GOOD, GRID, INK, MARKERS, MUTED, SERIES, SURFACE, Picture, canvas, percent_axis, size_axis
 from meta.report.wording import METRIC_NAMES, count, hundredths, percent, rate, rows_between

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from meta.curves import RATES
+from meta.metric import RATES
 from meta.report.data import display_name
 from meta.report.evidence_words import row_count_words
 from meta.report.wording import (

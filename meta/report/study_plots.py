@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from meta.curves import RATES
+from meta.metric import RATES
 from meta.report.data import Horizon, LearningCurve, PretrainedModel, RegularisationCurve
 from meta.report.plots import metric_axis
 from meta.report.svg import DASHES, GOOD, INK, MARKERS, MUTED, SERIES, SURFACE, canvas, percent_axis, short_count, size_axis

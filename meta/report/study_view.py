@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from meta.curves import RATES
+from meta.metric import RATES
 from meta.report import plots, study_plots
 from meta.report.data import DepthCurve, EncoderSummary, LearningCurve, PilotReportData, total_seconds
 from meta.report.evidence_words import FORECASTERS, coverage_words, error_rows, error_words

@@ -32,7 +32,7 @@ def learning_curves(
     results: pd.DataFrame, *, metric: str = "accuracy", names: Mapping[str, str] | None = None
 ) -> tuple[LearningCurve, ...]:
     """One curve for each (task, encoder), at the encoder's space with the best leave-one-out accuracy at the task's largest
-    size: chosen without test rows. `results` has the columns of `probes.results`."""
+    size: chosen without test rows. `results` has the columns of `probes.sweep.results`."""
     probes = chosen_probes(results, metric)
     curves = []
     for (task, encoder), rows in probes.groupby(["task", "encoder"], sort=True):
@@ -98,7 +98,7 @@ def regularisation_curves(
 
 
 def horizons(held_out: pd.DataFrame, *, factors: Sequence[int] = (1, 4, 16), seed: int = 0) -> tuple[Horizon, ...]:
-    """Predicted and actual at some factors of `meta.evaluation.held_out_predictions`; at most `MAX_POINTS` forecasts of each,
+    """Predicted and actual at some factors of `meta.metamodel.evaluation.held_out_predictions`; at most `MAX_POINTS` forecasts of each,
     drawn equally from the tasks."""
     shown = []
     for factor in factors:

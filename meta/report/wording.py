@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from meta.curves import RATES
+from meta.metric import RATES
 
 METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "auroc": "AUROC", "log_loss": "log loss (nats)"}
 BLANK = "–"

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.storage import UserError, digest
-from probes.token_probe import Words
+from probes.sweep.tokens import Words
 
 SPLIT_NAMES = ("train", "validation", "test")
 HELD_OUT = 5

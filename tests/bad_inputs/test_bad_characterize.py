@@ -8,9 +8,9 @@ import pytest
 
 from cluster.storage import Storage, UserError
 from meta.answers import Answers, load_answers
-from meta.metamodel import Metamodel
-from meta.stored_metamodel import load_metamodel
-from ray_jobs.characterize import run_characterize
+from meta.metamodel.model import Metamodel
+from meta.metamodel.stored import load_metamodel
+from ray_jobs.commands.characterize import run_characterize
 
 ROWS = "text,label\n" + "".join(
     f"row number {i} about {'cats' if i % 2 else 'dogs'},{'cat' if i % 2 else 'dog'}\n" for i in range(12)

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 from manifest_files import KUBERNETES, built, pod_templates
 
-from ray_jobs.metrics import COUNTERS
+from ray_jobs.counters import COUNTERS
 
 POD_MONITOR_SPEC = {
     "type": "object",

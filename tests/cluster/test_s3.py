@@ -16,7 +16,7 @@ from s3_server import SECRET_KEY, Faults, S3Server, pointed_at, s3_environment
 from cluster import remote_storage
 from cluster.deepspeed_engine import is_operator_built
 from cluster.storage import CorruptArtefactError, Storage
-from probes.sweep import is_done
+from probes.sweep.sweep import is_done
 
 pytestmark = pytest.mark.cluster
 
@@ -124,7 +124,7 @@ def test_a_sweep_on_s3_that_fails_gives_the_table_of_one_on_a_folder(
     import sweep_runs
     from pilot_runs import IDENTITY_COLUMNS, UNSTABLE_COLUMNS, probe_table
 
-    from probes.sweep import load_results
+    from probes.sweep.sweep import load_results
 
     inputs, undisturbed = undisturbed_sweep
     with s3.failing(Faults(error_share=0.05, lost_share=0.02, seed=4)) as proxy:

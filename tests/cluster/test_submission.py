@@ -80,7 +80,7 @@ def test_the_source_travels_and_runs_and_nothing_else_does(tmp_path: Path) -> No
     assert "__pycache__" not in names and not [name for name in names if name.startswith(".") or name.endswith(".pyc")]
     assert (tmp_path / "meta" / "shipped").is_dir() and (tmp_path / "ray_jobs" / "configs" / "smoke.yaml").is_file()
     assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 20e6
-    code = "import ray_jobs.cli, meta.answers, probes.block, cluster.storage, neoberta.config, sys; print(ray_jobs.__file__)"
+    code = "import ray_jobs.cli, meta.answers, probes.sweep.block, cluster.storage, neoberta.config, sys; print(ray_jobs.__file__)"
     child = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, text=True, capture_output=True, check=True)
     assert Path(child.stdout.strip()).is_relative_to(tmp_path.resolve())
 

@@ -23,8 +23,8 @@ def write_inputs(folder: Path) -> None:
 def run(inputs: Path, out: Path) -> None:
     """Embed the texts."""
     from cluster.storage import Storage
-    from probes.cache import EmbeddingCache
-    from probes.embed import embed_texts
+    from probes.embeddings.cache import EmbeddingCache
+    from probes.embeddings.encode import embed_texts
     from probes.encoders.load import load_encoder
 
     encoder = load_encoder(f"static:{inputs / 'vectors.txt'}")

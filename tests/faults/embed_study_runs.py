@@ -24,10 +24,10 @@ def write_inputs(folder: Path) -> None:
 def run(inputs: Path, out: Path) -> None:
     """The stages up to the embeddings."""
     from ray_jobs.config import validate
-    from ray_jobs.embed import embed, make_encoders
     from ray_jobs.progress import ProgressCallback
+    from ray_jobs.stages.embed import embed, make_encoders
+    from ray_jobs.stages.tasks import make_tasks
     from ray_jobs.study import Study, StudyConfig
-    from ray_jobs.tasks import make_tasks
 
     task = str(inputs / "task.csv")
     value = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from probes.results import IDENTITY_COLUMNS
+from probes.sweep.results import IDENTITY_COLUMNS
 
 TIMEOUT_S = 1500
 UNSTABLE_COLUMNS = ["fit_seconds", "run_id", "created_at"]

@@ -24,8 +24,8 @@ CONFIG = PretrainConfig(
 
 def run(out: str, address: str | None = None) -> None:
     from cluster.session import session
-    from ray_jobs.pretrain import run_pretrain
-    from ray_jobs.tokenizer import run_tokenizer
+    from ray_jobs.stages.pretrain import run_pretrain
+    from ray_jobs.stages.tokenizer import run_tokenizer
 
     storage = Storage(out)
     tokenizer_key = run_tokenizer(TEXTS, VOCAB_SIZE, storage)

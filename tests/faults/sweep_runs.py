@@ -33,10 +33,10 @@ def write_inputs(folder: Path) -> None:
 def run(inputs: Path, out: str, address: str | None = None) -> None:
     """The sweep, from its tasks to its last probe."""
     from ray_jobs.config import validate
-    from ray_jobs.embed import embed, make_encoders
+    from ray_jobs.stages.embed import embed, make_encoders
+    from ray_jobs.stages.sweep import sweep
+    from ray_jobs.stages.tasks import make_tasks
     from ray_jobs.study import Study, StudyConfig
-    from ray_jobs.sweep import sweep
-    from ray_jobs.tasks import make_tasks
 
     tasks = [str(inputs / f"task{i}.csv") for i in range(N_TASKS)]
     value = {

@@ -15,7 +15,7 @@ from embed_study_runs import N_TEXTS, N_VIEWS, TEXTS_PER_SHARD, write_inputs
 from safetensors.numpy import load_file
 
 from cluster.storage import Storage
-from probes.cache_upkeep import verify_caches
+from probes.embeddings.upkeep import verify_caches
 
 pytestmark = pytest.mark.slow
 

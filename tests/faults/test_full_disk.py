@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from cluster.storage import Storage
-from probes.cache_upkeep import verify_caches
+from probes.embeddings.upkeep import verify_caches
 
 PUBLISH = """
 import resource, sys
 import numpy as np
 from cluster.storage import Storage, UserError
-from probes.cache import EmbeddingCache
+from probes.embeddings.cache import EmbeddingCache
 from probes.encoders import View
 
 out, limit_bytes = sys.argv[1], int(sys.argv[2])

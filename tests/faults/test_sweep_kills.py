@@ -15,7 +15,7 @@ from chaos import make_more_work
 from pilot_runs import probe_table
 from sweep_runs import write_inputs
 
-from probes.partial import PART_SECONDS
+from probes.sweep.partial import PART_SECONDS
 
 pytestmark = pytest.mark.slow
 

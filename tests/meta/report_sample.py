@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from meta.label_next import strategy
+from meta.answering.q3_label_next import strategy
 from meta.report.data import EncoderSummary, PilotReportData, PretrainedModel, StageTime, TaskSummary
 from meta.report.tables import depth_curves, horizons, learning_curves, measured_spaces, regularisation_curves
 from meta.search import Candidate
@@ -22,7 +22,7 @@ def loss(task: int, floor: float, layer: int, n_layers: int, n_train: float) -> 
 
 
 def probe_results(seed: int = 0) -> pd.DataFrame:
-    """Rows with the columns of `probes.results` that the report reads."""
+    """Rows with the columns of `probes.sweep.results` that the report reads."""
     rng, rows = np.random.default_rng(seed), []
     for t, task in enumerate(TASKS):
         for encoder, (n_layers, floor) in ENCODERS.items():
@@ -43,7 +43,7 @@ def probe_results(seed: int = 0) -> pd.DataFrame:
 
 
 def held_out(seed: int = 1) -> pd.DataFrame:
-    """Rows with the columns of `meta.evaluation.held_out_predictions` that the report reads."""
+    """Rows with the columns of `meta.metamodel.evaluation.held_out_predictions` that the report reads."""
     rng, n_rows = np.random.default_rng(seed), 1800
     factor = rng.choice([1, 2, 4, 8, 16], n_rows)
     truth, scale = rng.uniform(0.45, 0.93, n_rows), 0.012 + 0.006 * np.log2(factor)
@@ -54,7 +54,7 @@ def held_out(seed: int = 1) -> pd.DataFrame:
 
 
 def evaluation() -> dict:
-    """The tables of `meta.evaluation.leave_task_out`."""
+    """The tables of `meta.metamodel.evaluation.leave_task_out`."""
     names = ("metamodel", "last", "loo", "pow2", "pow3", "pow4", "octaves", "anchor", "encoder_mean")
     grow = {"metamodel": 1.0, "last": 2.6, "loo": 2.1, "pow2": 1.4, "pow3": 1.3, "pow4": 1.6, "octaves": 1.9, "anchor": 1.15}
     factors = ("1x", "2x", "4x", "8x", "16x")

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from meta.design import ACCURACY_ESTIMATES, FEW_TASK_INPUTS, STACK_FEATURES
-from meta.observations import FRACTIONS, HORIZON_FACTORS
+from meta.metamodel.inputs import ACCURACY_ESTIMATES, FEW_TASK_INPUTS, STACK_FEATURES
+from meta.metamodel.observations import FRACTIONS, HORIZON_FACTORS
 
 
 def observations(n_tasks: int = 8, n_views: int = 3, sizes: tuple[int, ...] = (64, 256), seed: int = 0) -> pd.DataFrame:
-    """A frame like that of `meta.observations.observation_table`: error a + b·n^-0.45 / 2 of each (task, view), seen through
+    """A frame like that of `meta.metamodel.observations.observation_table`: error a + b·n^-0.45 / 2 of each (task, view), seen through
     the noise of n rows at n/8 .. n."""
     rng = np.random.default_rng(seed)
     rows = []

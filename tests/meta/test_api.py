@@ -9,8 +9,8 @@ import pytest
 
 from cluster.storage import UserError
 from meta import Answers, characterize, load_answers
-from meta.read_sample import read_samples
-from meta.sample import NOT_LABELLED
+from meta.given.read import read_samples
+from meta.given.sample import NOT_LABELLED
 from probes.tasks.read import Columns
 
 TOPICS = {"billing": "invoice refund charge card payment", "delivery": "parcel courier late address box"}

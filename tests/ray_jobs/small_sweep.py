@@ -25,10 +25,10 @@ def write_inputs(folder: Path) -> None:
 def run(folder: Path, out: str, address: str | None) -> None:
     """From the tasks to the last probe."""
     from ray_jobs.config import validate
-    from ray_jobs.embed import embed, make_encoders
+    from ray_jobs.stages.embed import embed, make_encoders
+    from ray_jobs.stages.sweep import sweep
+    from ray_jobs.stages.tasks import make_tasks
     from ray_jobs.study import Study, StudyConfig
-    from ray_jobs.sweep import sweep
-    from ray_jobs.tasks import make_tasks
 
     value = {
         "name": "small",

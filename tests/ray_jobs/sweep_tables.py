@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from probes.results import PROBE_RESULTS_SCHEMA
+from probes.sweep.results import PROBE_RESULTS_SCHEMA
 
 SIZES, N_SEEDS, CS = (16, 64), 3, (0.1, 1.0)
 

@@ -1,0 +1,1 @@
+"""Forecasts from densely measured learning curves, without an embedding space."""

@@ -1,0 +1,1 @@
+"""What the user gives: rows, read and cleaned, and their vectors in some embedding spaces."""

@@ -1,0 +1,1 @@
+"""The embedding cache, and how it is filled."""

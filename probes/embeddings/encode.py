@@ -1,0 +1,224 @@
+"""From tasks to cached vectors, one shard of texts at a time, and from cached vectors to the matrices that probes see.
+
+A shard is the unit of work: its texts lie in a file on storage beside the cache (so that planner and workers exchange only
+small dictionaries), its result is one cache segment. Planning again after an interruption gives what is still missing. Jobs
+that want the same texts at the same time share the work: each takes its shards in an order of its own, and encodes of a shard
+what is not there by then.
+"""
+
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from cluster.storage import Storage, UserError
+from neoberta.precision import Precision
+from probes.embeddings.cache import EmbeddingCache
+from probes.embeddings.segment import segment_bytes, segment_key, text_keys
+from probes.encoders.base import Encoder, EncoderInfo, View, join_pair
+from probes.encoders.reference import resolve_view
+from probes.tasks.task import Split, Task
+
+TEXTS_PER_SHARD = 1000
+"""Default size of a shard: what an interrupted job repeats at most, per worker."""
+_NOTHING_DONE: dict[str, Any] = {"n_texts": 0, "n_tokens": 0, "seconds": 0.0}
+
+
+def task_texts(task: Task) -> list[str]:
+    """The distinct texts of all splits of a task, both sides of pairs, in a fixed order."""
+    texts: dict[str, None] = {}
+    for name in sorted(task.splits):
+        split = task.splits[name]
+        texts.update(dict.fromkeys(split.text))
+        if split.text_pair is not None:
+            texts.update(dict.fromkeys(split.text_pair))
+    return list(texts)
+
+
+def task_pairs(task: Task) -> list[str]:
+    """The distinct pairs of a pair task as `join_pair` makes them, in a fixed order; none of other tasks."""
+    pairs: dict[str, None] = {}
+    for name in sorted(task.splits):
+        split = task.splits[name]
+        if split.text_pair is not None:
+            pairs.update(dict.fromkeys(map(join_pair, split.text, split.text_pair)))
+    return list(pairs)
+
+
+def embedding_inputs(tasks: Sequence[Task], views: Sequence[View]) -> list[tuple[list[str], list[View]]]:
+    """What an encoder has to read for `views` of `tasks`: (texts, views of single texts) and (pairs, views of pairs), those of
+    them that are not empty."""
+    alone, together = [view for view in views if not view.is_cross], [view for view in views if view.is_cross]
+    inputs = [
+        (list(dict.fromkeys(text for task in tasks for text in task_texts(task))) if alone else [], alone),
+        (list(dict.fromkeys(pair for task in tasks for pair in task_pairs(task))) if together else [], together),
+    ]
+    return [(texts, wanted) for texts, wanted in inputs if texts]
+
+
+def split_shards(texts: Sequence[str], texts_per_shard: int) -> list[list[str]]:
+    """`texts` in shards of at most `texts_per_shard` and of similar cost: dealt out by length. Depends on the set of
+    texts only, not on their order."""
+    if texts_per_shard < 1:
+        raise ValueError(f"texts_per_shard must be 1 or more, got {texts_per_shard}")
+    ordered = sorted(set(texts), key=lambda text: (-len(text), text))
+    n_shards = math.ceil(len(ordered) / texts_per_shard)
+    return [ordered[number::n_shards] for number in range(n_shards)]
+
+
+def missing_shards(texts: Sequence[str], missing: Sequence[str], texts_per_shard: int) -> list[list[str]]:
+    """The `missing` ones of `texts` in shards. Shards of all `texts` that are missing whole stay as they are, so that after an
+    interruption the same texts go through the encoder together, to the same bits; what is left of others is dealt out anew."""
+    lacking = set(missing)
+    whole, rest = [], []
+    for shard in split_shards(texts, texts_per_shard):
+        left = [text for text in shard if text in lacking]
+        if len(left) == len(shard):
+            whole.append(shard)
+        else:
+            rest += left
+    return whole + split_shards(rest, texts_per_shard)
+
+
+def plan_shards(
+    cache: EmbeddingCache,
+    info: EncoderInfo,
+    texts: Sequence[str],
+    views: Sequence[View],
+    texts_per_shard: int = TEXTS_PER_SHARD,
+) -> list[dict[str, Any]]:
+    """The work that is left to have `views` of all `texts` in `cache`: JSON-able items for `ShardEncoder`, the most costly
+    first; none where all is there. Writes each shard's texts beside the cache; they go when the shard is done.
+
+    Raises UserError for a view that the encoder does not offer.
+    """
+    views = sorted({resolve_view(info, view) for view in views})
+    items = []
+    cache.describe(info)
+    for shard in missing_shards(texts, cache.missing(texts, views), texts_per_shard):
+        key = segment_key(info.fingerprint, text_keys(shard), views)
+        texts_key = f"{cache.prefix}/texts/{key}.parquet"
+        if not cache.storage.exists(texts_key):
+            column = pa.array([text.encode("utf-8", "surrogatepass") for text in shard], type=pa.binary())
+            cache.storage.write_table(texts_key, pa.table({"text": column}))
+        items.append(
+            {
+                "key": key,
+                "encoder_fingerprint": info.fingerprint,
+                "precision": info.precision,
+                "texts_key": texts_key,
+                "views": [[view.layer, view.pooling] for view in views],
+                "n_texts": len(shard),
+                "n_characters": sum(map(len, shard)),
+                "n_bytes": segment_bytes(len(shard), info.hidden_size, len(views)),
+            }
+        )
+    return sorted(items, key=lambda item: -item["n_characters"])
+
+
+def in_own_order(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The items of `plan_shards` in an order that no other job has: two jobs that plan the same work at the same time seldom
+    encode the same shard at once."""
+    return random.SystemRandom().sample(items, len(items))
+
+
+class ShardEncoder:
+    """A worker: loads its encoder once, then encodes the shards it is given and publishes each as a cache segment. `precision`
+    as planned: what this machine would choose by itself may be another one."""
+
+    def __init__(
+        self,
+        encoder_ref: str,
+        storage_uri: str,
+        n_threads: int | None = None,
+        *,
+        precision: Precision = "auto",
+        trust_remote_code: bool = False,
+    ):
+        from probes.encoders.load import load_encoder
+
+        options = {"n_threads": n_threads, "precision": precision, "trust_remote_code": trust_remote_code}
+        self._encoder = load_encoder(encoder_ref, **options)
+        self._storage = Storage(storage_uri)
+        self._cache = EmbeddingCache(self._storage, self._encoder.info.fingerprint)
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Encode what is not there yet of one item of `plan_shards`. Returns `key`, and `n_texts`, `n_tokens` and `seconds`
+        (wall-clock) of what was done. Raises UserError when this worker's encoder is not the one that the work was planned
+        for."""
+        info = self._encoder.info
+        if item["encoder_fingerprint"] != info.fingerprint:
+            raise UserError(
+                f"encoder {info.ref}: its files changed since the work was planned "
+                f"({item['encoder_fingerprint']} then, {info.fingerprint} here); start the job again"
+            )
+        done = {"key": item["key"], **_NOTHING_DONE}
+        try:
+            table = self._storage.read_table(item["texts_key"])
+        except FileNotFoundError:  # whoever removed it had published the shard
+            return done
+        texts = [value.as_py().decode("utf-8", "surrogatepass") for value in table["text"]]
+        views = [View(layer, pooling) for layer, pooling in item["views"]]
+        done |= _encode_missing(self._encoder, self._cache, texts, views)
+        self._storage.delete(item["texts_key"])
+        return done
+
+
+def embed_texts(
+    encoder: Encoder,
+    cache: EmbeddingCache,
+    texts: Sequence[str],
+    views: Sequence[View],
+    *,
+    texts_per_shard: int = TEXTS_PER_SHARD,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Have `views` of all `texts` in `cache`, encoding here what is missing; for inputs too small for a cluster.
+
+    Returns the sums of `n_texts` encoded, `n_tokens` and `seconds`. `progress` gets (texts done, texts to encode). Raises
+    UserError.
+    """
+    views = sorted({resolve_view(encoder.info, view) for view in views})
+    shards = missing_shards(texts, cache.missing(texts, views), texts_per_shard)
+    cache.describe(encoder.info)
+    total, n_there, n_missing = dict(_NOTHING_DONE), 0, sum(map(len, shards))
+    for shard in shards:
+        done = _encode_missing(encoder, cache, shard, views)
+        total = {name: value + done[name] for name, value in total.items()}
+        n_there += len(shard)
+        if progress is not None:
+            progress(n_there, n_missing)
+    return total
+
+
+def task_matrix(task: Task, split: str, cache: EmbeddingCache, view: View) -> np.ndarray:
+    """The inputs of a probe, row i of the split at row i: (n, d) float32, or for text pairs (n, 4d), the vectors u and v of
+    the two texts as (u, v, |u - v|, u * v) (Conneau et al. 2017), unless the view is of pairs read together: then (n, d).
+    Raises MissingVectorsError, UserError."""
+    if split not in task.splits:
+        raise UserError(f"task {task.name}: has no split {split}; it has {', '.join(sorted(task.splits))}")
+    rows: Split = task.splits[split]
+    if view.is_cross:
+        if rows.text_pair is None:
+            raise UserError(f"task {task.name}: has no pairs of texts, which {view} reads; choose another view")
+        return cache.view(list(map(join_pair, rows.text, rows.text_pair)), view)
+    u = cache.view(rows.text, view)
+    if rows.text_pair is None:
+        return u
+    v = cache.view(rows.text_pair, view)
+    return np.concatenate([u, v, np.abs(u - v), u * v], axis=1)
+
+
+def _encode_missing(encoder: Encoder, cache: EmbeddingCache, texts: Sequence[str], views: Sequence[View]) -> dict[str, Any]:
+    """Encode those of `texts` that another job has not published meanwhile."""
+    n_tokens, start = encoder.stats.n_tokens, time.perf_counter()
+    missing = cache.missing(texts, views)
+    if not missing:
+        return _NOTHING_DONE
+    cache.publish(missing, encoder.encode(missing, views))
+    seconds = time.perf_counter() - start
+    return {"n_texts": len(missing), "n_tokens": encoder.stats.n_tokens - n_tokens, "seconds": seconds}

@@ -1,0 +1,35 @@
+"""How fast this machine fits probes, against the machine that the constants of `probes.sweep.cost` were fitted on."""
+
+import time
+from typing import Any
+
+import numpy as np
+
+from probes.sweep.cost import block_seconds
+from probes.sweep.spec import SweepSpec
+from probes.sweep.sweep import probe_block
+
+N_ROWS, N_COLUMNS, N_CLASSES = 600, 384, 6
+SPEC = SweepSpec(sizes=(32, 128, 256), n_seeds=2, logistic_sizes=(32, 256), logistic_n_seeds=1)
+
+
+QUIET_SHARE = 0.66
+"""What a process that has the machine to itself takes of the time when every core is busy (shared caches, hyper-threads)."""
+
+
+def machine_factor() -> float:
+    """How many times as long as `block_seconds` says a block takes here with all cores busy, from a small block in this thread
+    and with its torch threads. Takes about a second."""
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, N_CLASSES, 2 * N_ROWS)
+    centres = generator.standard_normal((N_CLASSES, N_COLUMNS))
+    X = (centres[y] + 2 * generator.standard_normal((2 * N_ROWS, N_COLUMNS))).astype(np.float32)
+    names = {"task": "", "task_fingerprint": "", "encoder_name": "", "encoder": {"fingerprint": ""}, "layer": 0, "pooling": ""}
+    counts = {"n_train": N_ROWS, "n_test": N_ROWS, "n_columns": N_COLUMNS, "n_classes": N_CLASSES}
+    block: dict[str, Any] = {**names, **counts, "spec": SPEC.model_dump(mode="json")}
+    seconds = []
+    for _ in range(4):  # the first one loads and allocates, and any may be disturbed
+        started = time.perf_counter()
+        probe_block(X[:N_ROWS], y[:N_ROWS], X[N_ROWS:], y[N_ROWS:], block)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds) / QUIET_SHARE / block_seconds(block)

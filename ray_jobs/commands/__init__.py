@@ -1,0 +1,1 @@
+"""One module a command that is no stage of a study."""

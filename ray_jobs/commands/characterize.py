@@ -1,0 +1,97 @@
+"""`neoberta characterize`: the six answers for a user's own rows."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from cluster.storage import Storage, UserError
+from meta.answering.request import check_and_prepare
+from meta.answers import ANSWERS_FILE, Answers
+from meta.api import answer
+from meta.given.vectors import as_task
+from probes.tasks.read import Columns
+from ray_jobs.commands.encode_on_ray import embed_by_ray_if_many
+from ray_jobs.progress import StageProgress
+
+REPORT_FILE = "report.html"
+
+
+def run_characterize(
+    *,
+    train: Path,
+    eval_path: Path | None = None,
+    encoders: tuple[str, ...] = (),
+    metric: str = "accuracy",
+    target: float | None = None,
+    out: str = "characterization",
+    text_column: str = "text",
+    pair_column: str | None = None,
+    label_column: str = "label",
+    eval_labels: bool = False,
+    metamodel: str | None = None,
+    address: str | None = None,
+    trust_remote_code: bool = False,
+) -> Answers:
+    """Read the user's rows, embed them (vectors are kept under `out`: a second run encodes nothing), answer, write
+    `answers.json` and `report.html` into `out` and print the six answers. Raises UserError, before anything is written for
+    whatever can be known by then."""
+    request = check_and_prepare(
+        train,
+        eval_path,
+        Columns(text_column, pair_column, label_column),
+        encoders=encoders,
+        metric=metric,
+        target=target,
+        eval_labels=eval_labels,
+        metamodel=metamodel,
+        trust_remote_code=trust_remote_code,
+    )
+    storage = Storage(out)
+    _check_writable(storage)
+    task = as_task(request.prepared)
+    progress = StageProgress(len(request.encoders) + 1)
+    log_path = Path(storage.uri) / "logs" / "ray.log" if storage.is_local else None
+    options = {"address": address, "log_path": log_path, "trust_remote_code": trust_remote_code, "say": progress.say}
+    embedded = []
+    for ref in request.encoders:
+        with progress.stage(f"embeddings {ref}") as report:
+            embedded.append(embed_by_ray_if_many(ref, task, storage, report, **options))
+    with progress.stage("six answers") as report:
+        answers = answer(request, embedded, progress=report)
+    write_answers(answers, storage)
+    _say(answers, storage)
+    return answers
+
+
+def write_answers(answers: Answers, storage: Storage, folder: str = "") -> None:
+    """Write `answers.json`, then `report.html`, under `folder` of `storage`; each whole or not at all."""
+    from meta.report.page import characterize_report
+
+    prefix = f"{folder}/" if folder else ""
+    content = answers.to_json()
+    storage.write_json(prefix + ANSWERS_FILE, content)
+    storage.write_bytes(prefix + REPORT_FILE, characterize_report(content).encode())
+
+
+def _check_writable(storage: Storage) -> None:
+    """Fail before the work where nothing can be written. Raises UserError."""
+    for name in (ANSWERS_FILE, REPORT_FILE):
+        if storage.is_local and (Path(storage.uri) / name).is_dir():
+            raise UserError(
+                f"{storage.uri}/{name}: is a folder, and a file is to be written there; remove it or choose another --out"
+            )
+    probe = ".writable"
+    try:
+        storage.write_bytes(probe, b"")
+        storage.delete(probe)
+    except OSError as error:
+        raise UserError(f"{storage.uri}: cannot write there ({error.strerror or error}); choose another --out") from error
+
+
+def _say(answers: Answers, storage: Storage) -> None:
+    console = Console(soft_wrap=True, markup=False, highlight=False)
+    for line in str(answers).splitlines():
+        console.print(line)
+    for warning in answers.warnings:
+        console.print(f"note: {warning}")
+    console.print(f"answers: {storage.uri}/{ANSWERS_FILE}\nreport:  {storage.uri}/{REPORT_FILE}")

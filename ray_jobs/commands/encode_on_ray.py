@@ -1,0 +1,83 @@
+"""The vectors of a user's samples (`meta.given.vectors`), with Ray for what is too much for one process."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from cluster.storage import Storage
+from meta.given.sample import EmbeddedEncoder
+from meta.given.vectors import TEXTS_PER_SHARD, embed_sample, encode_here
+from probes.embeddings.cache import EmbeddingCache
+from probes.embeddings.encode import ShardEncoder, in_own_order, plan_shards
+from probes.encoders.base import Encoder, View
+from probes.encoders.reference import in_full
+from probes.tasks.task import Task
+from ray_jobs.progress import ProgressCallback
+
+RAY_ABOVE_TEXTS = 5000
+"""Fewer texts than this are encoded in this process: starting Ray would take longer."""
+
+
+def embed_by_ray_if_many(
+    ref: str,
+    task: Task,
+    storage: Storage,
+    report: ProgressCallback,
+    *,
+    address: str | None = None,
+    log_path: Path | None = None,
+    trust_remote_code: bool = False,
+    say: Callable[[str], object] = print,
+) -> EmbeddedEncoder:
+    """As `meta.given.vectors.embed_sample`; Ray (embedded, or at `address`) is started only for many missing texts. Raises
+    UserError."""
+
+    def encode(encoder: Encoder, cache: EmbeddingCache, inputs: list[tuple[list[str], list[View]]], n_missing: int) -> None:
+        fits_here = encoder.info.family in ("lsa", "static")  # cheap, and an lsa fitted here exists nowhere else
+        if fits_here or (address is None and n_missing <= RAY_ABOVE_TEXTS):
+            encode_here(encoder, cache, inputs, progress=report)
+            return
+        items = [item for texts, wanted in inputs for item in plan_shards(cache, encoder.info, texts, wanted, TEXTS_PER_SHARD)]
+        with _session(address, log_path) as opened:
+            if opened.dashboard_url:
+                say(f"Ray dashboard: {opened.dashboard_url}")
+            _embed_by_ray(in_full(ref), encoder.info.precision, items, storage, report, trust_remote_code)
+
+    return embed_sample(ref, task, storage, report, trust_remote_code=trust_remote_code, encode_missing=encode)
+
+
+def _embed_by_ray(
+    ref: str, precision: str, items: list[dict[str, Any]], storage: Storage, report: ProgressCallback, trust_remote_code: bool
+) -> None:
+    """Encode planned shards with one actor a core."""
+    from cluster.data import map_shards
+    from cluster.resources import look_around, n_at_once, request
+
+    n_done = 0
+
+    def count(*_: object) -> None:
+        nonlocal n_done
+        n_done += 1
+        report(n_done, len(items))
+
+    found = look_around()
+    asked = request("embed", found)
+    worker = {"encoder_ref": ref, "storage_uri": storage.uri, "n_threads": 1}
+    worker |= {"precision": precision, "trust_remote_code": trust_remote_code}
+    map_shards(
+        ShardEncoder,
+        in_own_order(items),
+        worker_kwargs=worker,
+        n_actors=n_at_once(asked, found, len(items)),
+        cpus_per_actor=asked.cpus,
+        gpus_per_actor=asked.gpus,
+        memory_bytes_per_actor=asked.memory_bytes,
+        on_done=count,
+    )
+
+
+def _session(address: str | None, log_path: Path | None) -> AbstractContextManager[Any]:
+    from cluster.session import session
+
+    return session(address, log_path=log_path)

@@ -1,0 +1,187 @@
+"""Stage 3: every text of the study's tasks through every encoder once, into the embedding cache, by Ray Data."""
+
+import functools
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from cluster.storage import Storage, UserError, digest
+from neoberta.corpus import texts_digest
+from probes.embeddings.cache import EmbeddingCache
+from probes.embeddings.encode import ShardEncoder, embedding_inputs, in_own_order, plan_shards
+from probes.encoders.base import EncoderInfo, View
+from probes.encoders.load import describe_encoder
+from probes.encoders.reference import in_full
+from probes.tasks.store import load_saved_task
+from ray_jobs.counters import CACHE_TEXTS, ENCODED_TEXTS, ENCODED_TOKENS
+from ray_jobs.progress import ProgressCallback
+from ray_jobs.stages.tasks import TaskRow
+from ray_jobs.stages.tokenizer import learning_texts
+from ray_jobs.study import EncoderConfig, Study
+
+LSA_FOLDER = "encoders/fitted"
+"""Which fitted LSA belongs to which texts."""
+
+
+class EncoderRow(BaseModel):
+    """An encoder of the study, ready to be probed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    """How tables call it."""
+    ref: str
+    """What `load_encoder` opens on this storage."""
+    info: EncoderInfo
+    views: tuple[View, ...]
+    """The views that are embedded and probed."""
+    trust_remote_code: bool = False
+    """Whether it may run the Python code that its folder brings."""
+
+
+_describe = functools.cache(describe_encoder)
+"""Loads the encoder: once a run, also where it was checked beforehand."""
+
+
+def check_encoders(study: Study) -> None:
+    """Load every encoder that does not come from the study itself: a mistake in one is known before hours of work. Raises
+    UserError."""
+    for config in study.config.encoders:
+        family, _, name = config.ref.partition(":")
+        is_own = name in study.config.neobertas or (family == "lsa" and name.isdecimal())
+        if not is_own:
+            _wanted_views(config, _describe(config.ref, trust_remote_code=config.trust_remote_code))
+
+
+def make_encoders(study: Study, report: ProgressCallback, checkpoints: dict[str, str]) -> list[EncoderRow]:
+    """The study's encoders with their references resolved: `neoberta:NAME` and `random:NAME` to the checkpoint's folder,
+    `lsa:DIM` to one fitted on the study's pretraining text. Raises UserError for an encoder that does not exist or a view that
+    it does not have."""
+    rows = []
+    for done, config in enumerate(study.config.encoders):
+        report(done, len(study.config.encoders))
+        ref = _resolve(study, config.ref, checkpoints)
+        trusted = config.trust_remote_code
+        info = _describe(ref, trust_remote_code=trusted)
+        views = _wanted_views(config, info)
+        info = replace(info, ref=config.name)
+        rows.append(EncoderRow(name=config.name, ref=ref, info=info, views=views, trust_remote_code=trusted))
+        same = [row.name for row in rows[:-1] if row.info.fingerprint == info.fingerprint]
+        if same:
+            raise UserError(f"encoders: {same[0]} and {config.name} are the same encoder; name it once")
+    return rows
+
+
+def embed(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow]) -> dict[str, int]:
+    """Fill the cache; returns how many texts each encoder had to encode now (0: all were there)."""
+    from cluster.data import map_shards
+    from cluster.resources import look_around, n_at_once, request
+
+    loaded = [load_saved_task(study.storage, task.fingerprint) for task in tasks]
+    items: list[dict[str, Any]] = []
+    n_texts = {}
+    for encoder in encoders:
+        cache = EmbeddingCache(study.storage, encoder.info.fingerprint)
+        inputs = embedding_inputs(loaded, encoder.views)
+        plan = [
+            {**item, "encoder_ref": encoder.ref, "trust_remote_code": encoder.trust_remote_code}
+            for texts, views in inputs
+            for item in plan_shards(cache, encoder.info, texts, views, study.config.texts_per_shard)
+        ]
+        items += plan
+        n_missing = n_texts[encoder.name] = sum(item["n_texts"] for item in plan)
+        CACHE_TEXTS.add(n_missing, result="miss")
+        CACHE_TEXTS.add(sum(len(texts) for texts, _ in inputs) - n_missing, result="hit")
+    n_done = 0
+
+    def count(done: dict) -> None:
+        nonlocal n_done
+        n_done += 1
+        ENCODED_TEXTS.add(done["n_texts"])
+        ENCODED_TOKENS.add(done["n_tokens"])
+        report(n_done, len(items))
+
+    if items:
+        n_bytes = sum(item["n_bytes"] for item in items)
+        check_room(study.storage, n_bytes)
+        study.progress.say(f"embeddings: {sum(n_texts.values()):,} texts to encode, about {n_bytes / 1e6:,.1f} MB of vectors")
+        study.need_ray()
+        found = look_around()
+        asked = request("embed", found)
+        map_shards(
+            StudyShardEncoder,
+            in_own_order(items),
+            worker_kwargs={"storage_uri": study.storage.uri},
+            n_actors=n_at_once(asked, found, len(items)),
+            cpus_per_actor=asked.cpus,
+            gpus_per_actor=asked.gpus,
+            memory_bytes_per_actor=asked.memory_bytes,
+            on_done=count,
+        )
+    study.made(sum(n_texts.values()), "texts encoded")
+    return n_texts
+
+
+def check_room(storage: Storage, n_bytes: int) -> None:
+    """Raises UserError where a folder has no room for `n_bytes` more, before anything is encoded."""
+    if not storage.is_local:
+        return
+    root = Path(storage.uri)
+    free_bytes = shutil.disk_usage(next(path for path in (root, *root.parents) if path.exists())).free
+    if free_bytes < n_bytes:
+        raise UserError(
+            f"{storage.uri}: the vectors need about {n_bytes / 1e6:,.1f} MB, and {free_bytes / 1e6:,.1f} MB are free there; "
+            "free some, choose another --out, or ask for fewer `layers` and `poolings`"
+        )
+
+
+class StudyShardEncoder:
+    """A worker for the shards of several encoders: one pool of processes serves them all, each with one encoder at a time."""
+
+    def __init__(self, storage_uri: str):
+        self._storage_uri = storage_uri
+        self._ref: str | None = None
+        self._worker: ShardEncoder | None = None
+
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Encode one item of `probes.embeddings.encode.plan_shards` that also names its `encoder_ref`."""
+        if self._worker is None or item["encoder_ref"] != self._ref:
+            self._worker = None  # let go of the last one's memory first
+            self._worker = ShardEncoder(
+                item["encoder_ref"],
+                self._storage_uri,
+                n_threads=1,
+                precision=item["precision"],
+                trust_remote_code=item["trust_remote_code"],
+            )
+            self._ref = item["encoder_ref"]
+        return self._worker(item)
+
+
+def _resolve(study: Study, ref: str, checkpoints: dict[str, str]) -> str:
+    family, _, name = ref.partition(":")
+    if family in ("neoberta", "random") and name in checkpoints:
+        return f"{family}:{study.storage.local_path(checkpoints[name])}"
+    if family == "lsa" and name.isdecimal():
+        from probes.encoders.lsa import fit_lsa, save_lsa  # scikit-learn takes two seconds to load
+
+        texts = learning_texts(study)
+        key = f"{LSA_FOLDER}/{digest({'texts': texts_digest(texts), 'dim': name})}.json"
+        if not study.storage.exists(key):
+            study.storage.write_json(key, {"encoder": save_lsa(fit_lsa(texts, int(name)), study.storage)})
+        return f"lsa:{study.storage.local_path(study.storage.read_json(key)['encoder'])}"
+    return in_full(ref)
+
+
+def _wanted_views(config: EncoderConfig, info: EncoderInfo) -> tuple[View, ...]:
+    layers = range(info.n_layers + 1) if config.layers == "all" else config.layers
+    missing = [layer for layer in layers if layer > info.n_layers]
+    if missing:
+        raise UserError(f"encoder {config.ref}: has layers 0 to {info.n_layers}, not {missing[0]}; change its `layers`")
+    return tuple(
+        view for view in info.views if view.layer in layers and (view.pooling in config.poolings or info.n_layers == 0)
+    )

@@ -1,0 +1,162 @@
+"""Stage 8: everything the study found, on one self-contained HTML page."""
+
+import platform
+import shlex
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from cluster.resources import local_cpus
+from meta.answering.constant_answer import constant_score
+from meta.report import tables
+from meta.report.data import EncoderSummary, PilotReportData, PretrainedModel, TaskSummary
+from meta.report.page import pilot_report
+from neoberta.checkpoint import INFO
+from probes.sweep.sweep import load_results
+from probes.tasks.docs.registry import DOCS_TASKS
+from probes.tasks.store import load_saved_task
+from ray_jobs.progress import ProgressCallback
+from ray_jobs.stages.embed import EncoderRow
+from ray_jobs.stages.fit import METRIC
+from ray_jobs.stages.tasks import TaskRow
+from ray_jobs.study import PRESETS, Study
+
+REPORT_KEY = "reports/report.html"
+ENCODER_NOTES = {
+    "neoberta": "pretrained by this study",
+    "lsa": "TF-IDF and truncated SVD, fitted on the pretraining text",
+}
+THIN = (
+    "The tasks of the shipped studies are made from documentation strings: English, technical, from one ecosystem. "
+    "Forecasts for other kinds of text rest on few examples of them.",
+    "With fewer than 19 task families no 90 % interval can be guaranteed for a new task; the intervals are widened as "
+    "Student's are, and the coverage table says what they reached.",
+    "The NeoBERTas are small and see little text: they show the machinery, not what an encoder can be.",
+    "Fine-tuning hyperparameters come from published runs on other data, or are rules of thumb, and say which; nothing was "
+    "fine-tuned.",
+    "A study forecasts accuracy; neoberta characterize also knows macro-F1, AUROC and log-loss, by the metamodels that ship.",
+)
+
+
+class ReportResult(BaseModel):
+    """What the stage leaves behind."""
+
+    path: str
+    six_answers: list[str]
+
+
+def write_report(study: Study, report: ProgressCallback, done: dict[str, Any]) -> ReportResult:
+    """Gather, render, publish. The report is written anew each time: it is made of what is stored, and cheap."""
+    data = gather(study, done)
+    report(1, 2)
+    study.storage.write_bytes(REPORT_KEY, pilot_report(data).encode())
+    path = f"{study.storage.uri}/{REPORT_KEY}"
+    return ReportResult(path=path, six_answers=done["characterize"].six_answers)
+
+
+def gather(study: Study, done: dict[str, Any]) -> PilotReportData:
+    """The page's data from the study's results."""
+    tasks: list[TaskRow] = done["tasks"]
+    encoders: list[EncoderRow] = done["encoders"]
+    probes = load_results(study.storage, done["sweep"]).to_pandas()
+    probes["encoder"] = probes["encoder_fingerprint"].map({encoder.info.fingerprint: encoder.name for encoder in encoders})
+    probes["task"] = probes["task_fingerprint"].map({task.fingerprint: task.name for task in tasks})
+    held_out_task = study.config.characterize.task
+    answers = study.storage.read_json(done["characterize"].answers_key)
+    return PilotReportData(
+        title=f"The {study.config.name} study",
+        preset=study.config.name,
+        created_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        command=_command(study),
+        metric=METRIC,
+        environment=environment(),
+        stages=tables.stage_times(study.ledger(), _notes(len(probes), done)),
+        n_probes=len(probes),
+        tasks=tuple(task_summary(study, task, held_out_task) for task in tasks),
+        encoders=tuple(encoder_summary(encoder) for encoder in encoders),
+        pretrained=tuple(_pretrained(study, name, key) for name, key in done["pretrain"].items()),
+        learning_curves=tables.learning_curves(probes),
+        depth_curves=tables.depth_curves(probes),
+        regularisation=tables.regularisation_curves(probes),
+        answers=answers,
+        answers_task=held_out_task,
+        answers_truth=tables.measured_spaces(probes, held_out_task),
+        evaluation=study.storage.read_json(done["fit"].evaluation_key),
+        horizons=tables.horizons(study.storage.read_table(done["fit"].held_out_key).to_pandas(), seed=study.config.seed),
+        candidates=tuple(done["search"].candidates),
+        thin=THIN,
+    )
+
+
+def _command(study: Study) -> str:
+    name = study.config.name
+    start = f"neoberta pilot --preset {name}" if name in PRESETS else "neoberta report CONFIG.yaml"
+    return f"{start} --out {shlex.quote(study.storage.uri)}"
+
+
+def environment() -> dict[str, str]:
+    """What the figures were made with."""
+    packages = ("torch", "ray", "deepspeed", "transformers", "xgboost-cpu", "scikit-learn")
+    return {
+        "machine": f"{platform.machine()}, {local_cpus()} cores",
+        "Python": platform.python_version(),
+        **{package: version(package) for package in packages},
+    }
+
+
+def _notes(n_probes: int, done: dict[str, Any]) -> dict[str, str]:
+    return {
+        "tasks": f"{len(done['tasks'])} tasks",
+        "NeoBERTas": f"{len(done['pretrain'])} pretrained",
+        "embeddings": f"{len(done['encoders'])} encoders",
+        "probes": f"{n_probes:,} probes",
+        "metamodel": f"{done['fit'].n_observations:,} observations",
+        "meta-search": f"{len(done['search'].candidates)} candidates",
+    }
+
+
+def task_summary(study: Study, task: TaskRow, held_out_task: str) -> TaskSummary:
+    """A row of the page's table of tasks."""
+    facts = task.model_dump(include={"name", "n_train", "n_test", "n_classes", "is_pair"})
+    recipe = DOCS_TASKS.get(task.name.removeprefix("docs/"))
+    description = recipe.description if recipe else ""
+    labels = load_saved_task(study.storage, task.fingerprint).splits["test"].labels
+    constant = constant_score(np.bincount(labels[labels >= 0]), METRIC)
+    return TaskSummary(**facts, description=description, constant_score=constant, left_out=task.name == held_out_task)
+
+
+def encoder_summary(encoder: EncoderRow) -> EncoderSummary:
+    """A row of the page's table of encoders."""
+    info = encoder.info
+    note = ENCODER_NOTES.get(info.family, "")
+    if info.family == "random":
+        note = f"the shape of {encoder.name.removeprefix('random:')}, untrained: the control"
+    return EncoderSummary(
+        name=encoder.name,
+        family=info.family,
+        n_layers=info.n_layers,
+        hidden_size=info.hidden_size,
+        n_parameters=info.n_parameters,
+        n_views=len(encoder.views),
+        note=note,
+    )
+
+
+def _pretrained(study: Study, name: str, key: str) -> PretrainedModel:
+    info = study.storage.read_json(f"{key}/{INFO}")
+    model = info["model"]
+    return PretrainedModel(
+        name=name,
+        n_layers=model["n_layers"],
+        hidden_size=model["hidden_size"],
+        n_parameters=sum(info["n_parameters"].values()),
+        n_tokens=info["n_tokens"],
+        n_workers=study.config.neobertas[name].n_workers,
+        seconds=info["seconds"],
+        validation_loss=info["validation"]["loss"],
+        unigram_loss=info["validation"]["unigram_loss"],
+        losses=tuple((float(point["tokens"]), float(point["loss"])) for point in info["history"]),
+    )

@@ -1,0 +1,86 @@
+"""Stage 4: the study's linear probes, fanned out by Ray Tune in blocks, one Parquet row a probe."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+from cluster.storage import Storage
+from probes.sweep.cost import batch_blocks, n_probes, predict_cost
+from probes.sweep.fidelity import contenders, of_contenders
+from probes.sweep.partial import clear_leftovers
+from probes.sweep.sweep import is_done, load_results, plan_blocks, run_blocks
+from ray_jobs.fan_out import fan_out_blocks
+from ray_jobs.progress import ProgressCallback
+from ray_jobs.stages.embed import EncoderRow
+from ray_jobs.stages.tasks import TaskRow
+from ray_jobs.study import Study
+from ray_jobs.sweep_status import SweepWatch
+
+N_READERS = 16
+"""Requests to the storage at once."""
+
+
+def sweep(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow]) -> list[str]:
+    """Fit what is missing; returns the keys of all the study's blocks. What each pass was to cost and what it did cost is kept
+    under `costs/`. Raises RuntimeError when blocks failed for good."""
+    cheap, *dear = study.config.sweep.fidelities
+    blocks = plan_blocks(cheap, tasks, encoders, storage_uri=study.storage.uri)
+    with SweepWatch(study.storage) as watch:
+        n_fitted = _fit_missing(study, report, blocks, watch)
+        for spec in dear:
+            found = contenders(load_results(study.storage, [block["key"] for block in blocks]).to_pandas())
+            more = of_contenders(plan_blocks(spec, tasks, encoders, storage_uri=study.storage.uri), found)
+            n_fitted += _fit_missing(study, report, more, watch)
+            blocks = blocks + more
+    clear_leftovers(study.storage, [block["key"] for block in blocks])
+    study.made(n_fitted, "probes fitted")
+    return [block["key"] for block in blocks]
+
+
+def _fit_missing(study: Study, report: ProgressCallback, blocks: Sequence[dict[str, Any]], watch: SweepWatch) -> int:
+    """Fit the blocks that are not there; returns how many probes those have."""
+    missing = missing_blocks(study.storage, blocks)
+    watch.plan(blocks, missing)
+    if not missing:
+        return 0
+    n_missing = sum(n_probes(block) for block in missing)
+    predicted_seconds, predicted_bytes = predict_cost(missing)
+    factor = _machine_factor()
+    results = fan_out_blocks(study, report, run_blocks, batch_blocks(missing), name="sweep", on_done=watch.done)
+    cost = {
+        "n_probes": n_missing,
+        "n_fitted": sum(result["n_probes"] for result in results),  # fewer where a killed run had left parts of blocks
+        "predicted_seconds": predicted_seconds * factor,
+        "seconds": sum(result["solver_seconds"] for result in results),
+        "worker_seconds": sum(result["wall_seconds"] for result in results),
+        "predicted_bytes": predicted_bytes,
+        "bytes": sum(result["bytes"] for result in results),
+        "machine_factor": factor,
+    }
+    study.storage.write_json(f"costs/{datetime.now(UTC):%Y%m%dT%H%M%S.%f}.json", cost)
+    return n_missing
+
+
+def missing_blocks(storage: Storage, blocks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The blocks that do not lie whole on the storage. One listing says which files there are (an object store answers for a
+    thousand at once); those are read, several at a time, for their checksums."""
+    there = set(storage.keys("probes"))
+    with ThreadPoolExecutor(N_READERS) as readers:
+        done = readers.map(lambda block: block["key"] in there and is_done(storage, block["key"]), blocks)
+        return [block for block, is_there in zip(blocks, done, strict=True) if not is_there]
+
+
+def _machine_factor() -> float:
+    """`machine_factor` on one thread, as the workers have it."""
+    import torch
+
+    from probes.sweep.machine import machine_factor
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return machine_factor()
+    finally:
+        torch.set_num_threads(n_threads)
+

@@ -1,0 +1,175 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import norm
+
+from meta.answering.q4_posterior import Comparison, aligned
+from meta.answering.q4_ranking import hit_correlation
+from meta.metric import stabilised
+from meta.priors.spaces import LEVEL_VARIANCE, SpaceKey, ViewPrior, smoothed, space_truths
+
+SPACES = [SpaceKey("A", layer, 6, pooling) for layer in range(7) for pooling in ("cls", "mean", "max")]
+
+
+def tasks(n_tasks, seed=0, spaces=SPACES):
+    """(tasks, V) true accuracies: a mean per space, four directions in which tasks differ, and what is a space's own."""
+    rng = np.random.default_rng(seed)
+    common = np.random.default_rng(99)
+    directions, mean = common.standard_normal((len(spaces), 4)) * 0.06, common.standard_normal(len(spaces)) * 0.05
+    angles = 0.9 + 0.15 * rng.standard_normal((n_tasks, 1)) + mean
+    angles += rng.standard_normal((n_tasks, 4)) @ directions.T + 0.01 * rng.standard_normal((n_tasks, len(spaces)))
+    return np.sin(np.clip(angles, 0.2, 1.5)) ** 2
+
+
+def as_table(accuracies, spaces=SPACES, n_train=256):
+    return pd.DataFrame(
+        [
+            {"task": f"t{t}", "task_family": f"f{t}", "encoder": key.encoder, "layer": key.layer, "n_layers": key.n_layers}
+            | {"pooling": key.pooling, "n_train": n_train, "truth": value}
+            for t, row in enumerate(accuracies)
+            for key, value in zip(spaces, row, strict=True)
+        ]
+    )
+
+
+def sample_hits(accuracies, n_rows, rng):
+    """(V, n) hits of all spaces on the same rows: hard rows are hard for all."""
+    hardness = 0.8 * rng.standard_normal((1, n_rows)) + 0.6 * rng.standard_normal((len(accuracies), n_rows))
+    return (hardness < norm.ppf(accuracies)[:, None]) * 1.0
+
+
+@pytest.fixture(scope="module")
+def prior():
+    return ViewPrior.fit(as_table(tasks(60)))
+
+
+def test_the_posterior_chooses_better_than_leave_one_out_and_than_the_prior(prior):
+    rng = np.random.default_rng(5)
+    regrets = {"loo": [], "posterior": [], "static": []}
+    for truth in tasks(15, seed=1):
+        for _ in range(10):
+            hits = sample_hits(truth, 256, rng)
+            mean, _ = prior.posterior(SPACES, hits.mean(axis=1), hit_correlation(hits), 256)
+            for name, score in (("loo", hits.mean(axis=1)), ("posterior", mean), ("static", prior.means[0])):
+                regrets[name].append(truth.max() - truth[score.argmax()])
+    assert np.mean(regrets["posterior"]) < 0.8 * np.mean(regrets["loo"]) < 0.8 * np.mean(regrets["static"])
+
+
+def test_correlations_of_few_rows_are_believed_less(monkeypatch):
+    spaces = [SpaceKey(encoder, *key) for encoder in "ABC" for key in ((s.layer, s.n_layers, s.pooling) for s in SPACES)]
+    prior = ViewPrior.fit(as_table(tasks(60, spaces=spaces), spaces))
+
+    def regret() -> float:
+        rng = np.random.default_rng(7)
+        found = []
+        for truth in tasks(20, seed=5, spaces=spaces):
+            for _ in range(5):
+                hits = sample_hits(truth, 40, rng)
+                mean, _ = prior.posterior(spaces, hits.mean(axis=1), hit_correlation(hits), 40)
+                found.append(truth.max() - truth[mean.argmax()])
+        return float(np.mean(found))
+
+    believed_less = regret()
+    monkeypatch.setattr("meta.priors.spaces.CORRELATION_ROWS", 0)
+    assert believed_less < 0.9 * regret()
+
+
+def test_differences_lie_within_the_posterior_as_often_as_it_says(prior):
+    rng = np.random.default_rng(6)
+    within = []
+    for truth in tasks(30, seed=2):
+        hits = sample_hits(truth, 256, rng)
+        mean, covariance = prior.posterior(SPACES, hits.mean(axis=1), hit_correlation(hits), 256)
+        gap = mean[0] - mean[1:]
+        sd = np.sqrt(covariance[0, 0] + np.diag(covariance)[1:] - 2 * covariance[0, 1:])
+        angle = stabilised(truth)
+        within.append(np.mean(np.abs(gap - (angle[0] - angle[1:])) <= norm.ppf(0.95) * sd))
+    assert 0.8 <= np.mean(within) <= 0.99
+
+
+def test_with_one_factor_it_is_the_formula_of_the_conditional_normal(prior, monkeypatch):
+    monkeypatch.setattr("meta.priors.spaces.SCALES", (1.0,))
+    monkeypatch.setattr("meta.priors.spaces.CORRELATION_ROWS", 0)
+    rng = np.random.default_rng(0)
+    correlation = hit_correlation(sample_hits(tasks(1)[0], 100, rng))
+    accuracies = tasks(1, seed=4)[0]
+    mean, covariance = prior.posterior(SPACES, accuracies, correlation, 100)
+    prior_mean, signal = prior._prior(SPACES, 100)
+    signal = signal + LEVEL_VARIANCE
+    gain = signal @ np.linalg.inv(signal + correlation / 400 + 1e-9 * np.eye(len(SPACES)))
+    np.testing.assert_allclose(mean, prior_mean + gain @ (stabilised(smoothed(accuracies, 100)) - prior_mean), atol=1e-6)
+    np.testing.assert_allclose(covariance, signal - gain @ signal, atol=1e-6)
+
+
+def test_many_rows_overrule_the_prior(prior):
+    accuracies = tasks(1, seed=3)[0]
+    mean, _ = prior.posterior(SPACES, accuracies, np.eye(len(SPACES)), 10_000_000)
+    np.testing.assert_allclose(np.sin(mean) ** 2, accuracies, atol=1e-3)
+
+
+def test_spaces_that_were_not_measured_have_a_prior_of_components(prior):
+    others = [SpaceKey("hub/new", layer, 12, pooling) for layer in (0, 6, 12) for pooling in ("cls", "mean", "max", "last")]
+    mean, covariance = prior._prior([*SPACES, *others], 256)
+    assert np.isfinite(mean).all() and np.linalg.eigvalsh(covariance).min() > -1e-9
+    accuracies = np.linspace(0.6, 0.8, len(others))
+    posterior, _ = prior.posterior(others, accuracies, np.eye(len(others)), 64)
+    assert np.ptp(np.sin(posterior) ** 2) < np.ptp(accuracies)  # lucky ones are held back
+    assert np.isfinite(posterior).all()
+
+
+def test_saved_and_read_again_it_says_the_same(prior, tmp_path):
+    prior.save(tmp_path / "view_prior.json")
+    again = ViewPrior.load(tmp_path / "view_prior.json")
+    accuracies = tasks(1, seed=3)[0]
+    one, other = (p.posterior(SPACES, accuracies, np.eye(len(SPACES)), 128)[0] for p in (prior, again))
+    np.testing.assert_allclose(one, other, atol=1e-4)
+    (tmp_path / "view_prior.json").write_text('{"names": ["a"], "sizes": [1], "means": [[1, 2]], "covariance": [[1]]}')
+    with pytest.raises(ValueError, match="1 spaces"):
+        ViewPrior.load(tmp_path / "view_prior.json")
+
+
+def test_spaces_that_few_tasks_have_do_not_cost_the_other_tasks():
+    pairs = as_table(tasks(4)[:, :2], [SpaceKey("A", layer, 6, "cross_mean") for layer in (0, 6)])
+    table = as_table(tasks(20))
+    prior, alone = ViewPrior.fit(pd.concat([table, pairs])), ViewPrior.fit(table)
+    assert prior.names == alone.names and len(prior.names) == len(SPACES)
+    np.testing.assert_allclose(prior.covariance, alone.covariance)
+
+
+def test_truths_are_means_over_seeds_of_the_chosen_ridge_probe():
+    row = {"task_fingerprint": "t", "encoder": "static:/somewhere/glove.txt", "encoder_fingerprint": "e", "layer": 0}
+    row |= {"pooling": "mean", "n_train": 64, "probe": "ridge", "C_selected": True, "subset": "stratified", "accuracy": 0.5}
+    others = [
+        {"accuracy": 0.7},
+        {"C_selected": False},
+        {"probe": "knn"},
+        {"subset": "noisy:0.2"},
+        {"task_fingerprint": "left out"},
+    ]
+    found = space_truths(pd.DataFrame([row, *(row | other for other in others)]), {"t": ("name", "family")})
+    assert found[["task", "task_family", "n_train", "n_layers"]].to_numpy().tolist() == [["name", "family", 64, 0]]
+    assert found["truth"].item() == pytest.approx(0.6)
+    assert SpaceKey(row["encoder"], 0, 0, "mean").name == "static:glove.txt#0/mean"
+
+
+def test_too_few_families_or_spaces_are_refused():
+    with pytest.raises(ValueError, match="2 task families"):
+        ViewPrior.fit(as_table(tasks(2)))
+    with pytest.raises(ValueError, match="1 spaces"):
+        ViewPrior.fit(as_table(tasks(5)[:, :1], SPACES[:1]))
+
+
+def test_forecasts_that_are_moved_together_differ_as_the_posterior_says_and_keep_their_ends():
+    means = np.arcsin(np.sqrt(np.array([0.85, 0.75])))  # five points below the forecasts
+    comparison = Comparison(means, 1e-4 * np.eye(2))
+    curves = {
+        0: np.array([[0.80, 0.84, 0.86, 0.90, 0.95], [0.90, 0.95, 1.0, 1.0, 1.0]]),
+        1: np.array([[0.80, 0.82, 0.84, 0.86, 0.90], [0.85, 0.90, 0.92, 0.95, 0.99]]),
+    }
+    moved = aligned(curves, comparison)
+    assert moved[0][0, 2] - moved[1][0, 2] == pytest.approx(0.1)
+    assert np.mean([moved[i][0, 2] for i in moved]) == pytest.approx(0.85), "their common level stays"
+    for curve in moved.values():
+        assert (np.diff(curve, axis=1) >= 0).all() and (np.diff(curve, axis=0) >= 0).all() and curve.max() <= 1
+    lowered = aligned(curves, Comparison(means[::-1], 1e-4 * np.eye(2)))
+    assert lowered[0][1, 4] > 0.99, "moved down by six points as a difference, certainty would be 0.94"

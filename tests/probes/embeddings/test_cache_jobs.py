@@ -1,0 +1,59 @@
+"""Two processes that want the same vectors at the same time: every vector is written once, and is right."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+from tiny_models import save_tiny_model
+
+from cluster.storage import Storage
+from probes.embeddings.cache import EmbeddingCache
+from probes.encoders import View, load_encoder
+
+N_TEXTS = 400
+TEXTS = [f"text number {number} " + "with more words " * (number % 5) for number in range(N_TEXTS)]
+VIEWS = [View(0, "mean"), View(2, "cls")]
+
+JOB = """
+import sys, time
+from pathlib import Path
+from cluster.storage import Storage
+from probes.embeddings.cache import EmbeddingCache
+from probes.embeddings.encode import ShardEncoder, in_own_order, plan_shards
+from probes.encoders import View, load_encoder
+
+folder, out, barrier, first, last = sys.argv[1:]
+texts = [f"text number {n} " + "with more words " * (n % 5) for n in range(int(first), int(last))]
+ref = f"hf:{folder}"
+info = load_encoder(ref, n_threads=1).info
+worker = ShardEncoder(ref, out, n_threads=1)
+(Path(barrier) / first).touch()
+while len(list(Path(barrier).iterdir())) < 2:
+    time.sleep(0.002)
+items = plan_shards(EmbeddingCache(Storage(out), info.fingerprint), info, texts, [View(0, "mean"), View(2, "cls")], 10)
+print(sum(worker(item)["n_texts"] for item in in_own_order(items)))
+"""
+
+
+def test_two_jobs_at_once(tmp_path: Path) -> None:
+    """Their texts overlap: 0 to 300 and 100 to 400."""
+    folder = save_tiny_model(tmp_path / "tiny")
+    out, barrier = tmp_path / "out", tmp_path / "barrier"
+    barrier.mkdir()
+    commands = [[sys.executable, "-c", JOB, folder, out, barrier, *span] for span in (("0", "300"), ("100", "400"))]
+    jobs = [subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True) for command in commands]
+    n_encoded = [int(job.communicate(timeout=300)[0]) for job in jobs]
+    assert [job.returncode for job in jobs] == [0, 0]
+
+    encoder = load_encoder(f"hf:{folder}", precision="fp32")
+    cache = EmbeddingCache(Storage(out), encoder.info.fingerprint)
+    expected = encoder.encode(TEXTS, VIEWS)
+    for view in VIEWS:
+        np.testing.assert_allclose(cache.view(TEXTS, view), expected[view], atol=2e-3)
+        stored = [load_file(path) for path in out.rglob("*.safetensors")]
+        keys = np.concatenate([tensors["texts"] for tensors in stored if str(view) in tensors])
+        assert len(keys) == len(np.unique(keys, axis=0)) == N_TEXTS, "each vector lies there once"
+    assert N_TEXTS <= sum(n_encoded) <= 1.5 * N_TEXTS, "one wastes 200 texts' work if it never looks at what the other has done"
+    assert not [path for path in out.rglob("*") if path.is_file() and ".tmp-" in path.name]
