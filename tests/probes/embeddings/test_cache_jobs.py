@@ -27,8 +27,8 @@ from probes.encoders import View, load_encoder
 folder, out, barrier, first, last = sys.argv[1:]
 texts = [f"text number {n} " + "with more words " * (n % 5) for n in range(int(first), int(last))]
 ref = f"hf:{folder}"
-info = load_encoder(ref, n_threads=1).info
-worker = ShardEncoder(ref, out, n_threads=1)
+info = load_encoder(ref, n_threads=1, precision="fp32").info
+worker = ShardEncoder(ref, out, n_threads=1, precision="fp32")
 (Path(barrier) / first).touch()
 while len(list(Path(barrier).iterdir())) < 2:
     time.sleep(0.002)

@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def work(folder: Path, out: Path, items: Sequence[dict]) -> list[dict]:
     """What the cluster does with a plan: items and results are JSON."""
-    encoder = ShardEncoder(f"hf:{folder}", str(out))
+    encoder = ShardEncoder(f"hf:{folder}", str(out), precision="fp32")
     return [json.loads(json.dumps(encoder(json.loads(json.dumps(item))))) for item in items]
 
 
@@ -82,7 +82,7 @@ def test_a_job_from_plan_to_vectors(folder: Path, tmp_path: Path) -> None:
 
 
 def test_texts_of_finished_shards_do_not_stay(folder: Path, tmp_path: Path) -> None:
-    info = load_encoder(f"hf:{folder}").info
+    info = load_encoder(f"hf:{folder}", precision="fp32").info
     items = plan_shards(EmbeddingCache(Storage(tmp_path), info.fingerprint), info, TEXTS, VIEWS)
     assert len(list(tmp_path.rglob("*.parquet"))) == 1
     work(folder, tmp_path, items)
@@ -90,7 +90,7 @@ def test_texts_of_finished_shards_do_not_stay(folder: Path, tmp_path: Path) -> N
 
 
 def test_work_of_another_encoder_is_refused(folder: Path, tmp_path: Path) -> None:
-    info = load_encoder(f"hf:{folder}").info
+    info = load_encoder(f"hf:{folder}", precision="fp32").info
     items = plan_shards(EmbeddingCache(Storage(tmp_path), info.fingerprint), info, TEXTS, VIEWS)
     with pytest.raises(UserError, match="its files changed"):
         work(folder, tmp_path, [{**items[0], "encoder_fingerprint": "0" * 16}])
@@ -99,7 +99,7 @@ def test_work_of_another_encoder_is_refused(folder: Path, tmp_path: Path) -> Non
 
 
 def test_embed_here(folder: Path, tmp_path: Path) -> None:
-    encoder = load_encoder(f"hf:{folder}")
+    encoder = load_encoder(f"hf:{folder}", precision="fp32")
     cache = EmbeddingCache(Storage(tmp_path), encoder.info.fingerprint)
     seen: list[tuple[int, int]] = []
     embed_texts(encoder, cache, TEXTS[:10], VIEWS)
@@ -165,7 +165,7 @@ def test_vectors_of_another_precision_are_another_encoder(folder: Path, tmp_path
 
 
 def test_what_another_job_has_published_meanwhile_is_not_encoded_again(folder: Path, tmp_path: Path) -> None:
-    encoder = load_encoder(f"hf:{folder}")
+    encoder = load_encoder(f"hf:{folder}", precision="fp32")
     cache = EmbeddingCache(Storage(tmp_path), encoder.info.fingerprint)
     items = plan_shards(cache, encoder.info, TEXTS, VIEWS, 20)
     embed_texts(encoder, EmbeddingCache(Storage(tmp_path), encoder.info.fingerprint), TEXTS[:30], VIEWS)
@@ -173,7 +173,7 @@ def test_what_another_job_has_published_meanwhile_is_not_encoded_again(folder: P
 
 
 def test_the_size_of_a_plan_is_that_of_its_files(folder: Path, tmp_path: Path) -> None:
-    encoder = load_encoder(f"hf:{folder}")
+    encoder = load_encoder(f"hf:{folder}", precision="fp32")
     cache = EmbeddingCache(Storage(tmp_path), encoder.info.fingerprint)
     items = plan_shards(cache, encoder.info, TEXTS, VIEWS, 11)
     work(folder, tmp_path, items)
@@ -182,7 +182,7 @@ def test_the_size_of_a_plan_is_that_of_its_files(folder: Path, tmp_path: Path) -
 
 
 def test_truncated_texts_are_counted_whether_or_not_they_are_encoded(folder: Path) -> None:
-    encoder = load_encoder(f"hf:{folder}")
+    encoder = load_encoder(f"hf:{folder}", precision="fp32")
     long = "the model " * 3000
     assert encoder.count_truncated([*TEXTS, long, long]) == 2 + encoder.count_truncated(TEXTS)
     assert encoder.count_truncated([join_pair("short", long), join_pair("a", "b")], are_pairs=True) == 1
