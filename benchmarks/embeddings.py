@@ -1,4 +1,5 @@
-"""Real sentence embeddings for the benchmarks: short texts of public tasks through all-MiniLM-L6-v2, kept between runs."""
+"""Real sentence embeddings for the benchmarks: short texts of public tasks through
+all-MiniLM-L6-v2, kept between runs."""
 
 import tempfile
 from pathlib import Path
@@ -20,8 +21,9 @@ VIEW = View(6, "mean")
 
 
 def labelled_embeddings(n_classes: int, n_rows: int) -> tuple[np.ndarray, np.ndarray, str]:
-    """(X (n_rows, 384) float32, y (n_rows,) int64, where they are from) for a task of `n_classes` in TASK_OF_CLASSES; synthetic
-    classes of the same spectrum where the data or the encoder is not at hand."""
+    """(X (n_rows, 384) float32, y (n_rows,) int64, where they are from) for a task of `n_classes`
+    in TASK_OF_CLASSES; synthetic classes of the same spectrum where the data or the encoder is not
+    at hand."""
     name = TASK_OF_CLASSES[n_classes]
     try:
         return *task_embeddings(name, n_rows), name
@@ -30,8 +32,9 @@ def labelled_embeddings(n_classes: int, n_rows: int) -> tuple[np.ndarray, np.nda
 
 
 def task_embeddings(name: str, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """(X (n, 384) float32, y (n,) int64) of at most `n_rows` random training rows of the public task `name`. Raises
-    FileNotFoundError where the data is not at hand, ImportError where the encoder is not."""
+    """(X (n, 384) float32, y (n,) int64) of at most `n_rows` random training rows of the public
+    task `name`. Raises FileNotFoundError where the data is not at hand, ImportError where the
+    encoder is not."""
     folder = DATA / name
     if not folder.is_dir():
         raise FileNotFoundError(folder)
@@ -44,8 +47,11 @@ def task_embeddings(name: str, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     return cache.view(texts, VIEW), train.labels[rows]
 
 
-def split_embeddings(name: str) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """((X, y), (X_test, y_test)): all rows of both official splits of the public task `name`, as `task_embeddings`."""
+def split_embeddings(
+    name: str,
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """((X, y), (X_test, y_test)): all rows of both official splits of the public task `name`, as
+    `task_embeddings`."""
     folder = DATA / name
     if not folder.is_dir():
         raise FileNotFoundError(folder)
@@ -53,7 +59,9 @@ def split_embeddings(name: str) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np
     splits = load_task(str(folder)).splits
     cache = EmbeddingCache(Storage(CACHE), encoder.info.fingerprint)
     embed_texts(encoder, cache, [*splits["train"].text, *splits["test"].text], [VIEW])
-    train, test = ((cache.view(split.text, VIEW), split.labels) for split in (splits["train"], splits["test"]))
+    train, test = (
+        (cache.view(split.text, VIEW), split.labels) for split in (splits["train"], splits["test"])
+    )
     return train, test
 
 

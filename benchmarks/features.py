@@ -1,5 +1,5 @@
-"""What the whole feature battery of an embedding space costs: `embedding_features` on made-up samples with the spectrum of a
-sentence encoder, best of several runs."""
+"""What the whole feature battery of an embedding space costs: `embedding_features` on made-up
+samples with the spectrum of a sentence encoder, best of several runs."""
 
 import argparse
 import json
@@ -15,12 +15,18 @@ SHAPES = ((64, 256, 384, 20), (256, 512, 384, 20), (1000, 1000, 384, 20), (1000,
 """(labelled rows, evaluation rows, columns, classes); the last one is the bar's."""
 
 
-def samples(n_rows: int, n_eval: int, n_columns: int, n_classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """X (n, d), y (n,), X_eval (m, d), float32: overlapping classes, singular values falling like 1/sqrt(j)."""
+def samples(
+    n_rows: int, n_eval: int, n_columns: int, n_classes: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """X (n, d), y (n,), X_eval (m, d), float32: overlapping classes, singular values falling like
+    1/sqrt(j)."""
     generator = np.random.default_rng(0)
     spectrum = np.arange(1, n_columns + 1) ** -0.5
     y = generator.permutation(np.arange(n_rows + n_eval) % n_classes)
-    X = (generator.standard_normal((n_classes, n_columns))[y] * 0.5 + generator.standard_normal((len(y), n_columns))) * spectrum
+    X = (
+        generator.standard_normal((n_classes, n_columns))[y] * 0.5
+        + generator.standard_normal((len(y), n_columns))
+    ) * spectrum
     X = X.astype(np.float32)
     return X[:n_rows], y[:n_rows], X[n_rows:]
 
@@ -48,4 +54,11 @@ if __name__ == "__main__":
         best[shape] = seconds(shape, options.runs)
         table.add_row(*map(str, shape), f"{1000 * best[shape]:.0f}")
     Console(width=120).print(table)
-    print(json.dumps({"battery_seconds": round(best[SHAPES[-1]], 3), "battery_seconds_small": round(best[SHAPES[0]], 3)}))
+    print(
+        json.dumps(
+            {
+                "battery_seconds": round(best[SHAPES[-1]], 3),
+                "battery_seconds_small": round(best[SHAPES[0]], 3),
+            }
+        )
+    )

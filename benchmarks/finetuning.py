@@ -1,9 +1,12 @@
-"""Where the fine-tuning rules of question 6 come from (`meta.answering.q6_hyperparameters`): published runs, and probes of ours beside them.
+"""Where the fine-tuning rules of question 6 come from (`meta.answering.q6_hyperparameters`):
+published runs, and probes of ours beside them.
 
-Learning rate and steps: SciBERT's runs (Beltagy, Lo and Cohan 2019), four learning rates x 2 to 5 epochs, in points of test
-macro-F1 below the best cell of the same task. Gain over a probe: SetFit's runs (Tunstall et al. 2022), where a probe,
-contrastive and ordinary fine-tuning saw the same samples of 8 and 64 rows a class; and, for hundreds of rows a class, BERT-base
-in SciBERT's runs beside our ridge probe on MiniLM, trained and tested on the same rows. Prints tables; the last line is JSON.
+Learning rate and steps: SciBERT's runs (Beltagy, Lo and Cohan 2019), four learning rates x 2 to 5
+epochs, in points of test macro-F1 below the best cell of the same task. Gain over a probe: SetFit's
+runs (Tunstall et al. 2022), where a probe, contrastive and ordinary fine-tuning saw the same
+samples of 8 and 64 rows a class; and, for hundreds of rows a class, BERT-base in SciBERT's runs
+beside our ridge probe on MiniLM, trained and tested on the same rows. Prints tables; the last line
+is JSON.
 """
 
 import argparse
@@ -24,7 +27,13 @@ TASKS = {
     "text_classification/mag": None,
 }
 """SciBERT's name of a task -> the data set here."""
-TRAIN_ROWS = {"acl_arc": 1688, "sciie_relation": 3219, "chemprot": 4169, "scicite": 7320, None: 84000}
+TRAIN_ROWS = {
+    "acl_arc": 1688,
+    "sciie_relation": 3219,
+    "chemprot": 4169,
+    "scicite": 7320,
+    None: 84000,
+}
 """Training rows; MAG's as its paper gives them."""
 BATCH_SIZE = 32
 CLOSE_POINTS = 1.0
@@ -36,16 +45,21 @@ ORDINARY_ARCHIVES = ("distilbert-base-uncased", "roberta-large")
 
 
 def scibert_runs(metric: str) -> pd.DataFrame:
-    """Test runs of SciBERT's grid: task, model, learning_rate, epochs, value (fraction). Raises FileNotFoundError."""
+    """Test runs of SciBERT's grid: task, model, learning_rate, epochs, value (fraction). Raises
+    FileNotFoundError."""
     runs = pd.read_csv(DATA / "results" / "scibert_finetuning" / "runs.csv")
     wanted = (runs["split"] == "test") & (runs["metric"] == metric) & runs["task"].isin(list(TASKS))
     return runs[wanted].dropna(subset=["learning_rate", "epochs"])
 
 
 def shortfalls(runs: pd.DataFrame) -> pd.DataFrame:
-    """Per task, learning rate and epochs: mean points below the task's best cell, its steps, and the standard deviation between
-    runs of one model."""
-    cells = runs.groupby(["task", "learning_rate", "epochs", "model"])["value"].agg(["mean", "std"]).reset_index()
+    """Per task, learning rate and epochs: mean points below the task's best cell, its steps, and
+    the standard deviation between runs of one model."""
+    cells = (
+        runs.groupby(["task", "learning_rate", "epochs", "model"])["value"]
+        .agg(["mean", "std"])
+        .reset_index()
+    )
     table = cells.groupby(["task", "learning_rate", "epochs"])[["mean", "std"]].mean().reset_index()
     best = table.groupby("task")["mean"].transform("max")
     rows = table["task"].map(lambda task: TRAIN_ROWS[TASKS[task]])
@@ -54,35 +68,42 @@ def shortfalls(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def steps_needed(table: pd.DataFrame, learning_rate: float) -> dict[str, float]:
-    """Per task the fewest optimiser steps at `learning_rate` within CLOSE_POINTS of the best at that rate; the least that was
-    tried, 2 epochs, may be more than that."""
+    """Per task the fewest optimiser steps at `learning_rate` within CLOSE_POINTS of the best at
+    that rate; the least that was tried, 2 epochs, may be more than that."""
     own = table[np.isclose(table["learning_rate"], learning_rate)]
-    close = own[own["shortfall"] <= own.groupby("task")["shortfall"].transform("min") + CLOSE_POINTS]
+    close = own[
+        own["shortfall"] <= own.groupby("task")["shortfall"].transform("min") + CLOSE_POINTS
+    ]
     return close.groupby("task")["steps"].min().to_dict()
 
 
 def setfit_ratios(shots: int) -> dict[str, dict[str, float]]:
-    """Method -> data set -> ln(error of fine-tuning / error of the probe) with `shots` rows a class. Raises
-    FileNotFoundError."""
+    """Method -> data set -> ln(error of fine-tuning / error of the probe) with `shots` rows a
+    class. Raises FileNotFoundError."""
     runs = pd.read_csv(DATA / "results" / "setfit_fewshot" / "runs.csv")
     runs = runs[(runs["shots"] == shots) & runs["dataset"].isin(ACCURACY_SETS)]
     error = 1 - runs.groupby(["archive", "dataset"])["value"].mean() / 100
     probe = error[PROBE_ARCHIVE]
     ratios: dict[str, dict[str, float]] = {}
-    for method, archives in (("contrastive", (CONTRASTIVE_ARCHIVE,)), ("ordinary", ORDINARY_ARCHIVES)):
+    for method, archives in (
+        ("contrastive", (CONTRASTIVE_ARCHIVE,)),
+        ("ordinary", ORDINARY_ARCHIVES),
+    ):
         each = pd.concat([np.log(error[archive] / probe) for archive in archives], axis=1)
         ratios[method] = each.mean(axis=1).dropna().to_dict()
     return ratios
 
 
 def scibert_ratios(learning_rate: float) -> dict[str, float]:
-    """Data set -> ln(error of fine-tuned BERT-base / error of our probe on MiniLM), both on the official splits. Raises
-    FileNotFoundError, ImportError."""
+    """Data set -> ln(error of fine-tuned BERT-base / error of our probe on MiniLM), both on the
+    official splits. Raises FileNotFoundError, ImportError."""
     from benchmarks.embeddings import split_embeddings
     from probes.features.crossfit import fit_ridge
 
     runs = scibert_runs("accuracy")
-    runs = runs[runs["model"].str.startswith("bertbase") & np.isclose(runs["learning_rate"], learning_rate)]
+    runs = runs[
+        runs["model"].str.startswith("bertbase") & np.isclose(runs["learning_rate"], learning_rate)
+    ]
     ratios = {}
     for task, name in TASKS.items():
         own = runs[runs["task"] == task]
@@ -102,31 +123,46 @@ def mean_and_sd(values: dict[str, float]) -> tuple[float, float, int]:
 
 
 def seed_noise() -> float:
-    """Standard deviation in points of MNLI accuracy over 100 fine-tuning seeds of BERT (McCoy, Min and Linzen 2020)."""
+    """Standard deviation in points of MNLI accuracy over 100 fine-tuning seeds of BERT (McCoy, Min
+    and Linzen 2020)."""
     runs = pd.read_csv(DATA / "results" / "berts_of_a_feather" / "accuracies_by_run.csv")
     seeds = runs[runs["Run"].astype(str).str.fullmatch(r"Run \d+")]
     return 100 * float(pd.to_numeric(seeds["MNLI dev acc."]).std(ddof=1))
 
 
 def rule(*, with_probes: bool) -> dict:
-    """Every constant that `meta.answering.q6_hyperparameters` has from these runs. Raises FileNotFoundError."""
+    """Every constant that `meta.answering.q6_hyperparameters` has from these runs. Raises
+    FileNotFoundError."""
     table = shortfalls(scibert_runs("average_F1"))
-    longest = table[table["epochs"] >= 4].groupby(["learning_rate", "task"])["shortfall"].min().unstack("task")
+    longest = (
+        table[table["epochs"] >= 4]
+        .groupby(["learning_rate", "task"])["shortfall"]
+        .min()
+        .unstack("task")
+    )
     by_rate = longest.mean(axis=1)
     best_rate = float(by_rate.idxmin())
     steps = steps_needed(table, best_rate)
     found = {
         "learning_rate": best_rate,
-        "shortfall_points_by_rate": {f"{rate:.0e}": round(float(value), 2) for rate, value in by_rate.items()},
+        "shortfall_points_by_rate": {
+            f"{rate:.0e}": round(float(value), 2) for rate, value in by_rate.items()
+        },
         "steps": {TASKS[task] or "mag": round(value) for task, value in steps.items()},
-        "run_sd_points": round(float(table[np.isclose(table["learning_rate"], best_rate)]["std"].mean()), 2),
+        "run_sd_points": round(
+            float(table[np.isclose(table["learning_rate"], best_rate)]["std"].mean()), 2
+        ),
         "mnli_seed_sd_points": round(seed_noise(), 2),
         "log_error_ratio": {},
     }
     for shots in (8, 64):
         for method, values in setfit_ratios(shots).items():
             mean, sd, n_sets = mean_and_sd(values)
-            found["log_error_ratio"].setdefault(method, {})[str(shots)] = [round(mean, 3), round(sd, 3), n_sets]
+            found["log_error_ratio"].setdefault(method, {})[str(shots)] = [
+                round(mean, 3),
+                round(sd, 3),
+                n_sets,
+            ]
     if with_probes:
         values = scibert_ratios(best_rate)
         mean, sd, n_sets = mean_and_sd(values)
@@ -137,20 +173,36 @@ def rule(*, with_probes: bool) -> dict:
 
 def show(found: dict) -> None:
     console = Console(width=120)
-    table = Table(title="ln(error of fine-tuning / error of a probe): mean, standard deviation over data sets, data sets")
+    table = Table(
+        title=(
+            "ln(error of fine-tuning / error of a probe): mean, standard deviation over data sets,"
+            " data sets"
+        )
+    )
     for name in ("method", "rows a class", "mean", "sd", "sets", "error left"):
         table.add_column(name, justify="right")
     for method, rows in found["log_error_ratio"].items():
         for shots, (mean, sd, n_sets) in rows.items():
-            table.add_row(method, shots, f"{mean:.3f}", f"{sd:.3f}", str(n_sets), f"{np.exp(mean):.0%}")
+            table.add_row(
+                method, shots, f"{mean:.3f}", f"{sd:.3f}", str(n_sets), f"{np.exp(mean):.0%}"
+            )
     console.print(table)
-    console.print("points below the best cell by learning rate (4 or 5 epochs):", found["shortfall_points_by_rate"])
-    console.print(f"steps of {BATCH_SIZE} rows within {CLOSE_POINTS:g} point of the best:", found["steps"])
+    console.print(
+        "points below the best cell by learning rate (4 or 5 epochs):",
+        found["shortfall_points_by_rate"],
+    )
+    console.print(
+        f"steps of {BATCH_SIZE} rows within {CLOSE_POINTS:g} point of the best:", found["steps"]
+    )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--with-probes", action="store_true", help="also probe SciBERT's tasks (encodes 16,000 texts once)")
+    parser.add_argument(
+        "--with-probes",
+        action="store_true",
+        help="also probe SciBERT's tasks (encodes 16,000 texts once)",
+    )
     found = rule(with_probes=parser.parse_args().with_probes)
     show(found)
     print(json.dumps(found))

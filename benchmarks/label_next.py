@@ -1,10 +1,13 @@
-"""Labels saved by labelling the rows that question 3 proposes, beside random rows and other strategies.
+"""Labels saved by labelling the rows that question 3 proposes, beside random rows and other
+strategies.
 
-Twenty public tasks, MiniLM embeddings: from 32 random rows (one a class at least) labels are bought in rounds, each 1.4 times
-the last total, up to 512. After every round the ridge probe (its regularisation by leave-one-out) is scored on 700 rows that no
-strategy sees; 1,300 others may be labelled. Saving at n: 1 - (labels that the strategy needs for random's accuracy at n) / n,
-averaged over n from 90 upwards; a strategy that does not get there within 512 counts as needing 717. Curves are means over
-seeds; all strategies start from the same rows. Prints a table; the last line is one JSON object.
+Twenty public tasks, MiniLM embeddings: from 32 random rows (one a class at least) labels are bought
+in rounds, each 1.4 times the last total, up to 512. After every round the ridge probe (its
+regularisation by leave-one-out) is scored on 700 rows that no strategy sees; 1,300 others may be
+labelled. Saving at n: 1 - (labels that the strategy needs for random's accuracy at n) / n, averaged
+over n from 90 upwards; a strategy that does not get there within 512 counts as needing 717. Curves
+are means over seeds; all strategies start from the same rows. Prints a table; the last line is one
+JSON object.
 """
 
 import argparse
@@ -23,8 +26,26 @@ from meta.answering.q3_label_next import label_next, spread
 from probes.features.crossfit import RidgeFit, fit_ridge
 
 TASKS = (
-    *("sst2", "subj", "cr", "sms_spam", "clickbait", "ade_corpus_v2", "tweeteval_hate", "davidson_hate", "twitter_airline"),
-    *("financial_phrasebank", "scicite", "tweeteval_emotion", "csabstruct", "trec_coarse", "isear", "snips"),
+    *(
+        "sst2",
+        "subj",
+        "cr",
+        "sms_spam",
+        "clickbait",
+        "ade_corpus_v2",
+        "tweeteval_hate",
+        "davidson_hate",
+        "twitter_airline",
+    ),
+    *(
+        "financial_phrasebank",
+        "scicite",
+        "tweeteval_emotion",
+        "csabstruct",
+        "trec_coarse",
+        "isear",
+        "snips",
+    ),
     *("stackoverflow_titles", "trec_fine", "banking77", "atis"),
 )
 N_ROWS, N_TEST, N_START, N_END, STEP = 2000, 700, 32, 512, 1.4
@@ -34,7 +55,8 @@ ENOUGH_SAVING = 0.2
 
 @dataclass(frozen=True)
 class Round:
-    """What a strategy sees: labelled rows X (n, d) with y, the unlabelled ones, the probe's word on them, how many to buy."""
+    """What a strategy sees: labelled rows X (n, d) with y, the unlabelled ones, the probe's word on
+    them, how many to buy."""
 
     X: np.ndarray
     y: np.ndarray
@@ -57,11 +79,14 @@ def random_rows(seen: Round) -> np.ndarray:
 
 def random_again(seen: Round) -> np.ndarray:
     """Other random rows: what it saves, and how far it falls behind, is noise."""
-    return np.random.default_rng([len(seen.y), int(seen.rng.integers(2**31))]).permutation(len(seen.unlabelled))[: seen.n_rows]
+    return np.random.default_rng([len(seen.y), int(seen.rng.integers(2**31))]).permutation(
+        len(seen.unlabelled)
+    )[: seen.n_rows]
 
 
 def uncertain_spread(seen: Round) -> np.ndarray:
-    """Weighted k-means over the uncertain rows alone, ten a pick (Zhdanov 2019, arXiv 1901.05954)."""
+    """Weighted k-means over the uncertain rows alone, ten a pick (Zhdanov 2019, arXiv
+    1901.05954)."""
     unit = seen.unlabelled / np.linalg.norm(seen.unlabelled, axis=1, keepdims=True)
     return spread(unit, 1 - seen.margin, seen.n_rows, 10 * seen.n_rows, seed=0)[0]
 
@@ -84,7 +109,9 @@ def uncertain_nearest(seen: Round) -> np.ndarray:
 
 def ours(seen: Round) -> np.ndarray:
     names = [str(label) for label in range(seen.n_classes)]
-    picks = label_next(seen.X, seen.y, seen.unlabelled, seen.probabilities, names, n_rows=seen.n_rows)
+    picks = label_next(
+        seen.X, seen.y, seen.unlabelled, seen.probabilities, names, n_rows=seen.n_rows
+    )
     return np.array([pick.row_idx for pick in picks], dtype=np.int64)
 
 
@@ -97,18 +124,23 @@ def balanced_entropy(seen: Round) -> np.ndarray:
     p = seen.probabilities
     scarcity = 1 / (np.bincount(seen.y, minlength=seen.n_classes) + 1)
     entropy = -(p * np.log(p + 1e-12)).sum(axis=1)
-    return np.argsort(-entropy * (0.3 + p @ (scarcity / scarcity.max())), kind="stable")[: seen.n_rows]
+    return np.argsort(-entropy * (0.3 + p @ (scarcity / scarcity.max())), kind="stable")[
+        : seen.n_rows
+    ]
 
 
 def badge(seen: Round) -> np.ndarray:
-    """Gradients of the last layer under the predicted label, by k-means++ (Ash et al. 2020, arXiv 1906.03671)."""
+    """Gradients of the last layer under the predicted label, by k-means++ (Ash et al. 2020, arXiv
+    1906.03671)."""
     residual = -seen.probabilities.copy()
     residual[np.arange(len(residual)), seen.probabilities.argmax(axis=1)] += 1
     X = seen.unlabelled
     squares = (residual**2).sum(axis=1) * (X**2).sum(axis=1)
 
     def distance_to(row: int) -> np.ndarray:
-        return np.maximum(squares + squares[row] - 2 * (residual @ residual[row]) * (X @ X[row]), 0.0)
+        return np.maximum(
+            squares + squares[row] - 2 * (residual @ residual[row]) * (X @ X[row]), 0.0
+        )
 
     chosen = [int(squares.argmax())]
     nearest = distance_to(chosen[0])
@@ -120,7 +152,8 @@ def badge(seen: Round) -> np.ndarray:
 
 
 def variance(seen: Round) -> np.ndarray:
-    """Greedily the uncertain rows that leave the ridge probe least variance over the uncertain rows."""
+    """Greedily the uncertain rows that leave the ridge probe least variance over the uncertain
+    rows."""
     scale = np.sqrt(seen.X.shape[1]) / np.linalg.norm(seen.X, axis=1).mean()
     centre = seen.X.mean(axis=0)
     X, rest = (seen.X - centre) * scale, (seen.unlabelled - centre) * scale
@@ -136,7 +169,10 @@ def variance(seen: Round) -> np.ndarray:
         gain[chosen] = -1.0
         pick = int(gain.argmax())
         chosen.append(pick)
-        column, row = among[:, pick] / np.sqrt(1 + own[pick]), to_targets[pick] / np.sqrt(1 + own[pick])
+        column, row = (
+            among[:, pick] / np.sqrt(1 + own[pick]),
+            to_targets[pick] / np.sqrt(1 + own[pick]),
+        )
         to_targets = to_targets - np.outer(column, row)
         among = among - np.outer(column, column)
         own = np.maximum(own - column**2, 0.0)
@@ -181,7 +217,9 @@ def sizes(n_classes: int) -> np.ndarray:
     return np.array(totals)
 
 
-def learning_curve(X: np.ndarray, y: np.ndarray, choose: Callable[[Round], np.ndarray], seed: int) -> np.ndarray:
+def learning_curve(
+    X: np.ndarray, y: np.ndarray, choose: Callable[[Round], np.ndarray], seed: int
+) -> np.ndarray:
     """(rounds,) accuracy on the test rows after every round of one run."""
     rng = np.random.default_rng(seed)
     n_classes, order = int(y.max()) + 1, rng.permutation(len(y))
@@ -193,15 +231,28 @@ def learning_curve(X: np.ndarray, y: np.ndarray, choose: Callable[[Round], np.nd
         if number + 1 < len(totals):
             rest = np.setdiff1d(pool, labelled)
             word = fit.probabilities(fit.scores(X[rest]))
-            seen = Round(X[labelled], y[labelled], X[rest], word, n_classes, int(totals[number + 1] - total), rng)
+            seen = Round(
+                X[labelled],
+                y[labelled],
+                X[rest],
+                word,
+                n_classes,
+                int(totals[number + 1] - total),
+                rng,
+            )
             chosen = rest[choose(seen)]
-            missing = totals[number + 1] - total - len(chosen)  # where copies leave fewer distinct rows
-            labelled = np.concatenate([labelled, chosen, rng.permutation(np.setdiff1d(rest, chosen))[:missing]])
+            missing = (
+                totals[number + 1] - total - len(chosen)
+            )  # where copies leave fewer distinct rows
+            labelled = np.concatenate(
+                [labelled, chosen, rng.permutation(np.setdiff1d(rest, chosen))[:missing]]
+            )
     return np.array(accuracies)
 
 
 def labels_needed(totals: np.ndarray, curve: np.ndarray, accuracy: float) -> float:
-    """Labels at which the running best of `curve` reaches `accuracy`, linear in their logarithm; one more round if never."""
+    """Labels at which the running best of `curve` reaches `accuracy`, linear in their logarithm;
+    one more round if never."""
     best = np.maximum.accumulate(curve)
     right = int(np.searchsorted(best, accuracy - 1e-12))
     if right == 0:
@@ -213,37 +264,62 @@ def labels_needed(totals: np.ndarray, curve: np.ndarray, accuracy: float) -> flo
 
 
 def compare(totals: np.ndarray, curve: np.ndarray, at_random: np.ndarray) -> tuple[float, float]:
-    """(mean saving of labels, points by which it falls most below random at the same number of labels)."""
+    """(mean saving of labels, points by which it falls most below random at the same number of
+    labels)."""
     compared = np.flatnonzero(totals >= FIRST_COMPARED)
     saving = [1 - labels_needed(totals, curve, at_random[i]) / totals[i] for i in compared]
     return float(np.mean(saving)), float(100 * np.max(at_random - curve))
 
 
-def run(names: list[str], tasks: list[str], n_seeds: int, console: Console) -> dict[str, dict[str, tuple[float, float]]]:
+def run(
+    names: list[str], tasks: list[str], n_seeds: int, console: Console
+) -> dict[str, dict[str, tuple[float, float]]]:
     """Strategy -> task -> (saving, worst points)."""
-    found: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in names if name != "random"}
+    found: dict[str, dict[str, tuple[float, float]]] = {
+        name: {} for name in names if name != "random"
+    }
     for task in tasks:
         start = time.perf_counter()
         X, labels = task_embeddings(task, N_ROWS)
         y = np.unique(labels, return_inverse=True)[1]
         curves = {
-            name: np.mean([learning_curve(X, y, STRATEGIES[name], seed) for seed in range(n_seeds)], axis=0) for name in names
+            name: np.mean(
+                [learning_curve(X, y, STRATEGIES[name], seed) for seed in range(n_seeds)], axis=0
+            )
+            for name in names
         }
         for name, of_task in found.items():
             of_task[task] = compare(sizes(int(y.max()) + 1), curves[name], curves["random"])
-        shown = ", ".join(f"{name} {saving[task][0]:.0%} ({saving[task][1]:.1f})" for name, saving in found.items())
-        console.print(f"{task}: {shown} [{time.perf_counter() - start:.0f} s]", highlight=False, markup=False)
+        shown = ", ".join(
+            f"{name} {saving[task][0]:.0%} ({saving[task][1]:.1f})"
+            for name, saving in found.items()
+        )
+        console.print(
+            f"{task}: {shown} [{time.perf_counter() - start:.0f} s]", highlight=False, markup=False
+        )
     return found
 
 
 def show(found: dict[str, dict[str, tuple[float, float]]], console: Console) -> None:
     table = Table(title="Labels saved against random rows; most points below random in brackets")
-    for name in ("strategy", "mean saving", f"tasks saving {ENOUGH_SAVING:.0%}", "worst points", "mean of worst"):
+    for name in (
+        "strategy",
+        "mean saving",
+        f"tasks saving {ENOUGH_SAVING:.0%}",
+        "worst points",
+        "mean of worst",
+    ):
         table.add_column(name, justify="right")
     for name, of_task in found.items():
         saving, worst = np.array(list(of_task.values())).T
         share = np.mean(saving >= ENOUGH_SAVING)
-        table.add_row(name, f"{saving.mean():.1%}", f"{share:.0%}", f"{worst.max():.2f}", f"{worst.mean():.2f}")
+        table.add_row(
+            name,
+            f"{saving.mean():.1%}",
+            f"{share:.0%}",
+            f"{worst.max():.2f}",
+            f"{worst.mean():.2f}",
+        )
     console.print(table)
 
 
@@ -252,7 +328,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--tasks", default=",".join(TASKS))
-    parser.add_argument("--strategies", default="random,ours", help="'all', or some of: " + ", ".join(STRATEGIES))
+    parser.add_argument(
+        "--strategies", default="random,ours", help="'all', or some of: " + ", ".join(STRATEGIES)
+    )
     options = parser.parse_args()
     chosen = list(STRATEGIES) if options.strategies == "all" else options.strategies.split(",")
     console = Console(width=150)
@@ -263,7 +341,9 @@ if __name__ == "__main__":
         json.dumps(
             {
                 "label_saving": round(float(saving.mean()), 3),
-                "label_saving_quartiles": [round(float(value), 3) for value in np.quantile(saving, [0.25, 0.5, 0.75])],
+                "label_saving_quartiles": [
+                    round(float(value), 3) for value in np.quantile(saving, [0.25, 0.5, 0.75])
+                ],
                 "share_of_tasks_saving_20": round(float(np.mean(saving >= ENOUGH_SAVING)), 3),
                 "worst_points": round(float(worst.max()), 2),
                 "tasks": len(saving),

@@ -1,9 +1,12 @@
-"""Forecasting published learning curves, LCDB 1.1, with datasets held out: curve features only, no embeddings.
+"""Forecasting published learning curves, LCDB 1.1, with datasets held out: curve features only, no
+embeddings.
 
-A row is (dataset, learner, n, horizon): the mean test errors at every size up to n are seen, n in 64 .. 1024, the one at 4n or
-16n is foretold. Rows whose curve lacks a point are left out, and so is the learner that always answers the commonest class.
-Everything fitted is fitted on other datasets. Three inputs are told apart: the curve alone with its learner's name; also the
-learner's training error and the commonest class's share at n; also the other learners' curves on the same dataset up to n.
+A row is (dataset, learner, n, horizon): the mean test errors at every size up to n are seen, n in
+64 .. 1024, the one at 4n or 16n is foretold. Rows whose curve lacks a point are left out, and so is
+the learner that always answers the commonest class. Everything fitted is fitted on other datasets.
+Three inputs are told apart: the curve alone with its learner's name; also the learner's training
+error and the commonest class's share at n; also the other learners' curves on the same dataset up
+to n.
 """
 
 import argparse
@@ -50,7 +53,8 @@ def read_curves(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def protocol_rows(test: pd.DataFrame, train: pd.DataFrame) -> pd.DataFrame:
-    """Every row with `curve_features`, the baselines and `truth`, `training_error`, `commonest_error`."""
+    """Every row with `curve_features`, the baselines and `truth`, `training_error`,
+    `commonest_error`."""
     always = test.xs(CONSTANT_LEARNER, level="learner")
     learners = test.drop(index=CONSTANT_LEARNER, level="learner")
     parts = []
@@ -60,8 +64,14 @@ def protocol_rows(test: pd.DataFrame, train: pd.DataFrame) -> pd.DataFrame:
         features = curve_features(sizes, seen.to_numpy(dtype=np.float64), RATIOS)
         rows = seen.index.repeat(len(RATIOS)).to_frame(index=False)
         rows["n"], rows["ratio"] = n, np.tile(RATIOS, len(seen))
-        rows["truth"] = learners.loc[seen.index, [n * ratio for ratio in RATIOS]].to_numpy(dtype=np.float64).ravel()
-        rows["training_error"] = train.loc[seen.index, n].repeat(len(RATIOS)).to_numpy(dtype=np.float64)
+        rows["truth"] = (
+            learners.loc[seen.index, [n * ratio for ratio in RATIOS]]
+            .to_numpy(dtype=np.float64)
+            .ravel()
+        )
+        rows["training_error"] = (
+            train.loc[seen.index, n].repeat(len(RATIOS)).to_numpy(dtype=np.float64)
+        )
         rows["commonest_error"] = always[n].reindex(rows["dataset"]).to_numpy(dtype=np.float64)
         baselines = _baselines(sizes, seen.to_numpy(dtype=np.float64))
         baselines["averaged laws"] = features[ANCHOR].to_numpy()
@@ -71,7 +81,8 @@ def protocol_rows(test: pd.DataFrame, train: pd.DataFrame) -> pd.DataFrame:
 
 
 def _baselines(sizes: np.ndarray, losses: np.ndarray) -> dict[str, np.ndarray]:
-    """(R * H,) each; the laws of `meta.metamodel.power_laws.power_law`, with the same shapes, through the faster fit."""
+    """(R * H,) each; the laws of `meta.metamodel.power_laws.power_law`, with the same shapes,
+    through the faster fit."""
     even, power = np.ones(len(sizes)), [("power", c, 0.0) for c in EXPONENTS]
     shifted = [("power", c, offset * sizes[0] / sizes[-1]) for offset in OFFSETS for c in EXPONENTS]
     fit = partial(fit_law, sizes, losses, ratios=np.array(RATIOS))
@@ -81,7 +92,10 @@ def _baselines(sizes: np.ndarray, losses: np.ndarray) -> dict[str, np.ndarray]:
         "pow4": fit(even, shifted),
         "pow3, last two octaves": fit((sizes >= sizes[-1] / 4).astype(np.float64), power),
     }
-    return {"last value": losses[:, -1].repeat(len(RATIOS)), **{name: law.best().ravel() for name, law in fits.items()}}
+    return {
+        "last value": losses[:, -1].repeat(len(RATIOS)),
+        **{name: law.best().ravel() for name, law in fits.items()},
+    }
 
 
 def tree_inputs(rows: pd.DataFrame, inputs: str) -> pd.DataFrame:
@@ -91,48 +105,73 @@ def tree_inputs(rows: pd.DataFrame, inputs: str) -> pd.DataFrame:
     if inputs != "one curve":
         parts.append(rows[["training_error", "commonest_error"]])
         share = rows["now"] / np.maximum(rows["commonest_error"], 0.01)
-        parts.append(pd.DataFrame({"generalisation_gap": rows["last"] - rows["training_error"], "share_of_commonest": share}))
+        parts.append(
+            pd.DataFrame(
+                {
+                    "generalisation_gap": rows["last"] - rows["training_error"],
+                    "share_of_commonest": share,
+                }
+            )
+        )
     if inputs == "+ other learners' curves up to n":
         parts.append(_peers(rows))
     return pd.concat(parts, axis=1)
 
 
 def _peers(rows: pd.DataFrame) -> pd.DataFrame:
-    """What all learners' curves on the dataset show at the same n: the best, the middle, who stands where."""
+    """What all learners' curves on the dataset show at the same n: the best, the middle, who stands
+    where."""
     same = rows.groupby(["dataset", "n", "ratio"])
-    found = pd.DataFrame({"rank": same["now"].rank(pct=True), "drop_middle": same["drop_4"].transform("median")})
+    found = pd.DataFrame(
+        {"rank": same["now"].rank(pct=True), "drop_middle": same["drop_4"].transform("median")}
+    )
     for name in ("now", ANCHOR):
         for level in (0.0, 0.25, 0.5):
             found[f"{name}_{level}"] = same[name].transform("quantile", level)
             found[f"{name}_{level}_gap"] = found[f"{name}_{level}"] - rows[ANCHOR]
-    wide = rows.pivot(index=["dataset", "n", "ratio"], columns="learner", values="now").add_prefix("now of ")
-    of_row = wide.reindex(pd.MultiIndex.from_frame(rows[["dataset", "n", "ratio"]])).set_index(rows.index)
+    wide = rows.pivot(index=["dataset", "n", "ratio"], columns="learner", values="now").add_prefix(
+        "now of "
+    )
+    of_row = wide.reindex(pd.MultiIndex.from_frame(rows[["dataset", "n", "ratio"]])).set_index(
+        rows.index
+    )
     return pd.concat([found, of_row.sub(rows["now"], axis=0)], axis=1)
 
 
 def held_out_quantiles(
-    rows: pd.DataFrame, inputs: str, by: str, n_folds: int, settings: ForecastSettings, n_workers: int
+    rows: pd.DataFrame,
+    inputs: str,
+    by: str,
+    n_folds: int,
+    settings: ForecastSettings,
+    n_workers: int,
 ) -> np.ndarray:
-    """(R, 5) quantiles of every row's error, by forecasters that have seen no row of its value of the column `by`."""
+    """(R, 5) quantiles of every row's error, by forecasters that have seen no row of its value of
+    the column `by`."""
     columns = tree_inputs(rows, inputs).astype(np.float32)
     names = np.random.default_rng(settings.seed).permutation(rows[by].unique())
     folds = [rows[by].isin(names[fold::n_folds]).to_numpy() for fold in range(n_folds)]
     quantiles = np.empty((len(rows), len(QUANTILES)))
     with ProcessPoolExecutor(n_workers) as pool:
         known = rows[[ANCHOR, "truth", "dataset"]]
-        for out, found in zip(folds, pool.map(partial(_fold, columns, known, settings), folds), strict=True):
+        for out, found in zip(
+            folds, pool.map(partial(_fold, columns, known, settings), folds), strict=True
+        ):
             quantiles[out] = found
     return quantiles
 
 
-def _fold(columns: pd.DataFrame, known: pd.DataFrame, settings: ForecastSettings, out: np.ndarray) -> np.ndarray:
+def _fold(
+    columns: pd.DataFrame, known: pd.DataFrame, settings: ForecastSettings, out: np.ndarray
+) -> np.ndarray:
     anchor, truth, dataset = (known[name].to_numpy() for name in known)
     model = CurveForecaster.fit(columns[~out], anchor[~out], truth[~out], dataset[~out], settings)
     return model.predict(columns[out], anchor[out])
 
 
 def error_table(rows: pd.DataFrame, forecasts: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Mean absolute errors in points: over all rows, at 4x, at 16x, over logistic regression's, and with datasets equal."""
+    """Mean absolute errors in points: over all rows, at 4x, at 16x, over logistic regression's, and
+    with datasets equal."""
     found = {}
     for name, forecast in forecasts.items():
         error = (100 * (forecast - rows["truth"])).abs()
@@ -148,11 +187,14 @@ def error_table(rows: pd.DataFrame, forecasts: dict[str, np.ndarray]) -> pd.Data
 
 
 def coverage_table(rows: pd.DataFrame, quantiles: np.ndarray) -> pd.DataFrame:
-    """Per nominal level: coverage with datasets equal and over rows, share of datasets with at least 80 % of it, mean width."""
+    """Per nominal level: coverage with datasets equal and over rows, share of datasets with at
+    least 80 % of it, mean width."""
     found = {}
     for level in LEVELS:
         low, high = interval(quantiles, level)
-        inside = pd.Series((rows["truth"] >= low) & (rows["truth"] <= high), index=rows.index, dtype=np.float64)
+        inside = pd.Series(
+            (rows["truth"] >= low) & (rows["truth"] <= high), index=rows.index, dtype=np.float64
+        )
         of_dataset = inside.groupby(rows["dataset"]).mean()
         found[f"{level:.0%}"] = {
             "datasets equal": of_dataset.mean(),
@@ -177,30 +219,54 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="folder with curves.parquet")
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--workers", type=int, default=2, help="processes, each fits folds with one thread")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="processes, each fits folds with one thread"
+    )
     parser.add_argument("--inputs", nargs="*", choices=list(INPUTS), default=list(INPUTS))
-    parser.add_argument("--leave-learners-out", action="store_true", help="also hold learners out instead of datasets")
+    parser.add_argument(
+        "--leave-learners-out",
+        action="store_true",
+        help="also hold learners out instead of datasets",
+    )
     options = parser.parse_args()
     if not (options.data / "curves.parquet").is_file():
-        sys.exit(f"{options.data}: no curves.parquet there; give the folder of the LCDB 1.1 curves with --data")
+        sys.exit(
+            f"{options.data}: no curves.parquet there; give the folder of the LCDB 1.1 curves with"
+            " --data"
+        )
     console = Console(width=140)
     rows = protocol_rows(*read_curves(options.data))
-    console.print(f"{len(rows)} rows, {rows['dataset'].nunique()} datasets, {rows['learner'].nunique()} learners")
+    console.print(
+        f"{len(rows)} rows, {rows['dataset'].nunique()} datasets, {rows['learner'].nunique()}"
+        " learners"
+    )
     settings = ForecastSettings()
     forecasts = {name: rows[name].to_numpy() for name in BASELINES}
     result = {"rows": len(rows), "datasets": int(rows["dataset"].nunique())}
     for inputs in options.inputs:
-        quantiles = held_out_quantiles(rows, inputs, "dataset", options.folds, settings, options.workers)
+        quantiles = held_out_quantiles(
+            rows, inputs, "dataset", options.folds, settings, options.workers
+        )
         forecasts[inputs] = quantiles[:, MEDIAN]
         coverage = coverage_table(rows, quantiles)
-        show(console, f"Intervals, {inputs}", coverage, lambda value: f"{value:.3f}" if value <= 1 else f"{value:.1f}")
+        show(
+            console,
+            f"Intervals, {inputs}",
+            coverage,
+            lambda value: f"{value:.3f}" if value <= 1 else f"{value:.1f}",
+        )
         error = error_table(rows, {inputs: quantiles[:, MEDIAN]}).loc[inputs]
         suffix = "" if inputs == "one curve" else f"_{INPUTS[inputs]}"
-        result |= {f"mae_points{suffix}": round(error["all"], 3), f"mae_points_16x{suffix}": round(error["16x"], 3)}
+        result |= {
+            f"mae_points{suffix}": round(error["all"], 3),
+            f"mae_points_16x{suffix}": round(error["16x"], 3),
+        }
         result[f"coverage_90{suffix}"] = round(coverage.loc["90%", "datasets equal"], 4)
         result[f"width_points_90{suffix}"] = round(coverage.loc["90%", "width, points"], 2)
     if options.leave_learners_out:
-        quantiles = held_out_quantiles(rows, "one curve", "learner", options.folds, settings, options.workers)
+        quantiles = held_out_quantiles(
+            rows, "one curve", "learner", options.folds, settings, options.workers
+        )
         forecasts["one curve, learners held out"] = quantiles[:, MEDIAN]
     errors = error_table(rows, forecasts)
     show(console, "Mean absolute error, points", errors, lambda value: f"{value:.2f}")
@@ -210,7 +276,14 @@ def main() -> None:
             f"mae_points_{key}": round(errors.loc[name, "all"], 3),
             f"mae_points_16x_{key}": round(errors.loc[name, "16x"], 3),
         }
-    print(json.dumps({name: float(value) if isinstance(value, float) else value for name, value in result.items()}))
+    print(
+        json.dumps(
+            {
+                name: float(value) if isinstance(value, float) else value
+                for name, value in result.items()
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Forecasts, intervals and choices of the metamodel on public tasks, whole task families left out.
 
-    python -m benchmarks.metamodel --study FOLDER [--metric accuracy] [--workers 2] [--tune] [--ship meta/shipped]
+    python -m benchmarks.metamodel --study FOLDER [--metric accuracy] [--workers 2] [--tune] [--ship
+    meta/shipped]
 
-`--study` is the folder of `python -m benchmarks.metamodel_study`; what is missing there is made first. Everything that learns
-is fitted inside the fold; with `--tune` the hyperparameters are chosen there, too (`meta.metamodel.tuning`, by Ray Tune). One observation
-is one drawn sample; the truth is the mean of 10 draws on the task's test rows. Means weigh tasks equally; intervals of the
-errors are a bootstrap over task families. `--ship` fits the metric's metamodel of all tasks and puts it, with these tables and
-the observations of all metrics, in a folder.
+`--study` is the folder of `python -m benchmarks.metamodel_study`; what is missing there is made
+first. Everything that learns is fitted inside the fold; with `--tune` the hyperparameters are
+chosen there, too (`meta.metamodel.tuning`, by Ray Tune). One observation is one drawn sample; the
+truth is the mean of 10 draws on the task's test rows. Means weigh tasks equally; intervals of the
+errors are a bootstrap over task families. `--ship` fits the metric's metamodel of all tasks and
+puts it, with these tables and the observations of all metrics, in a folder.
 """
 
 import argparse
@@ -50,19 +52,24 @@ from probes.sweep.sweep import load_results
 
 FACTORS = (1, 2, 4, 8, 16)
 SUBSETS = ("stratified", "shifted:0.05")
-"""Kinds of sample that are learnt from. With imbalanced and mislabelled ones beside them, which no feature tells from others,
-all 90 % intervals grow from 10 to 15 points and more (docs/benchmarks.md)."""
+"""Kinds of sample that are learnt from. With imbalanced and mislabelled ones beside them, which no
+feature tells from others, all 90 % intervals grow from 10 to 15 points and more
+(docs/benchmarks.md)."""
 LARGE, SMALL = (256, 512, 1024), (64, 128)
 SHIFT_BASELINES = ("loo", "eval_atc_accuracy", "eval_doc_accuracy", "eval_gde_accuracy")
 REFERENCE_VIEW = {"encoder": MINILM, "layer": 6, "pooling": "mean"}
 LEAST_TRAIN_ROWS, MOST_CLASSES = 1024, 80
-"""The first measurement on these sets took this view, and single-text tasks of so many rows and classes; it set the bars."""
+"""The first measurement on these sets took this view, and single-text tasks of so many rows and
+classes; it set the bars."""
 ANCHORED, ALL = "anchor tasks, MiniLM's last layer", "all tasks and views"
 N_BOOTSTRAP = 1000
 
 
-def observations(storage: Storage, index: Mapping[str, Any], metric: str = "accuracy") -> pd.DataFrame:
-    """Observations of the sweeps `forecast`, `official` and `shifted` with their truth, the sweep's name in `sweep`."""
+def observations(
+    storage: Storage, index: Mapping[str, Any], metric: str = "accuracy"
+) -> pd.DataFrame:
+    """Observations of the sweeps `forecast`, `official` and `shifted` with their truth, the sweep's
+    name in `sweep`."""
     names = task_names(index)
     frames = []
     for sweep in ("forecast", "official", "shifted"):
@@ -84,33 +91,55 @@ def observations(storage: Storage, index: Mapping[str, Any], metric: str = "accu
     return pd.concat(frames, ignore_index=True)
 
 
-def tuned(frame: pd.DataFrame, storage: Storage, metric: str, console: Console) -> dict[tuple[str, ...], FitSettings]:
-    """The best settings for every fold, `()` being the fit on all tasks, each chosen without the fold's families."""
-    rows = pd.util.hash_pandas_object(frame, index=False).tolist()  # another study's losses must not be taken for this one's
+def tuned(
+    frame: pd.DataFrame, storage: Storage, metric: str, console: Console
+) -> dict[tuple[str, ...], FitSettings]:
+    """The best settings for every fold, `()` being the fit on all tasks, each chosen without the
+    fold's families."""
+    rows = pd.util.hash_pandas_object(
+        frame, index=False
+    ).tolist()  # another study's losses must not be taken for this one's
     key = f"tuning/{digest([metric, rows])}.parquet"
-    storage.write_table(key, pa.Table.from_pandas(frame.drop(columns=["sweep", "anchored"]), preserve_index=False))
+    storage.write_table(
+        key, pa.Table.from_pandas(frame.drop(columns=["sweep", "anchored"]), preserve_index=False)
+    )
     pieces = plan_tuning(storage, key, [*evaluation_folds(frame), ()], metric=metric)
     with session():
         outcomes = fan_out(run_tuning, pieces, name="tuning")
     losses = [outcome.result["loss"] for outcome in outcomes if outcome.result is not None]
     assert len(losses) == len(pieces), next(outcome.error for outcome in outcomes if outcome.error)
-    table = pd.DataFrame({"loss": losses, "candidate": [shown(piece["settings"]) for piece in pieces]})
+    table = pd.DataFrame(
+        {"loss": losses, "candidate": [shown(piece["settings"]) for piece in pieces]}
+    )
     table["fold"] = [", ".join(piece["fold"])[:40] or "none left out" for piece in pieces]
     by_candidate = table.pivot(index="candidate", columns="fold", values="loss")
-    show(console, "Pinball loss within folds, points", {name: row.to_dict() for name, row in by_candidate.iterrows()}, 3)
+    show(
+        console,
+        "Pinball loss within folds, points",
+        {name: row.to_dict() for name, row in by_candidate.iterrows()},
+        3,
+    )
     return chosen_settings(pieces, losses)
 
 
 def shown(settings: Mapping[str, Any]) -> str:
     """What of a candidate's settings is not the default."""
     default = dataclasses.asdict(FitSettings())
-    return ", ".join(f"{name}={value}" for name, value in settings.items() if value != default[name]) or "default"
+    return (
+        ", ".join(f"{name}={value}" for name, value in settings.items() if value != default[name])
+        or "default"
+    )
 
 
 def held_out(
-    frame: pd.DataFrame, n_workers: int, console: Console, metric: str = "accuracy", settings: Settings = None
+    frame: pd.DataFrame,
+    n_workers: int,
+    console: Console,
+    metric: str = "accuracy",
+    settings: Settings = None,
 ) -> pd.DataFrame:
-    """`meta.metamodel.evaluation.held_out_predictions` of all observations, folds in `n_workers` processes."""
+    """`meta.metamodel.evaluation.held_out_predictions` of all observations, folds in `n_workers`
+    processes."""
     known = frame.groupby(["task_fingerprint", "subset"])[["sweep", "anchored"]].first()
     with ProcessPoolExecutor(n_workers) as pool:
         found = held_out_predictions(
@@ -131,7 +160,9 @@ def errors(rows: pd.DataFrame, forecasters: Mapping[str, str]) -> dict[str, dict
 def bootstrap(rows: pd.DataFrame, seed: int = 0) -> tuple[float, float]:
     """90 % interval of the mean absolute error of `q50` in points, task families drawn again."""
     error = 100 * (rows["q50"] - rows["truth"]).abs()
-    of_task = pd.DataFrame({"error": error, "task": rows["task"], "family": rows["task_family"]}).groupby("task")
+    of_task = pd.DataFrame(
+        {"error": error, "task": rows["task"], "family": rows["task_family"]}
+    ).groupby("task")
     tasks = pd.DataFrame({"error": of_task["error"].mean(), "family": of_task["family"].first()})
     sums = tasks.groupby("family")["error"].agg(["sum", "size"]).to_numpy()
     drawn = np.random.default_rng(seed).integers(0, len(sums), (N_BOOTSTRAP, len(sums)))
@@ -140,15 +171,16 @@ def bootstrap(rows: pd.DataFrame, seed: int = 0) -> tuple[float, float]:
 
 
 def intervals(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Coverage and width in points of the 90 % intervals per horizon and, last, of all with the share of tasks covered."""
+    """Coverage and width in points of the 90 % intervals per horizon and, last, of all with the
+    share of tasks covered."""
     by_horizon = coverage(rows)["90"]
     whole = by_horizon.pop("all") | {"tasks_covered_80": tasks_covered(rows)}
     return by_horizon | {"all": whole}
 
 
 def not_reachable(rows: pd.DataFrame) -> dict[str, float]:
-    """How often "not reachable within 16x" is right: said where even the 95 % quantile at 16x stays below the target, over
-    targets of 1 to 20 points above the leave-one-out accuracy."""
+    """How often "not reachable within 16x" is right: said where even the 95 % quantile at 16x stays
+    below the target, over targets of 1 to 20 points above the leave-one-out accuracy."""
     far = rows[rows["factor"] == 16]
     said = right = 0
     for points in (1, 2, 3, 5, 8, 12, 20):
@@ -166,7 +198,8 @@ def of_the_anchors(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def tables(measured: pd.DataFrame, everything: pd.DataFrame) -> dict[str, Any]:
-    """All tables of the forecasts; `measured` has a truth in every row, `everything` also horizons beyond the sweep's."""
+    """All tables of the forecasts; `measured` has a truth in every row, `everything` also horizons
+    beyond the sweep's."""
     forecasters = {"metamodel": "q50", **{name: name for name in FORECASTS}}
     found: dict[str, Any] = {}
     for label, of_view in ((ANCHORED, of_the_anchors), (ALL, lambda rows: rows)):
@@ -175,9 +208,15 @@ def tables(measured: pd.DataFrame, everything: pd.DataFrame) -> dict[str, Any]:
             for size, sizes in (("n >= 256", LARGE), ("n = 64, 128", SMALL)):
                 here = rows[rows["n_train"].isin(sizes)]
                 if len(here):
-                    ends = {f"{k}x": bootstrap(here[here["factor"] == k]) for k in FACTORS if (here["factor"] == k).any()}
+                    ends = {
+                        f"{k}x": bootstrap(here[here["factor"] == k])
+                        for k in FACTORS
+                        if (here["factor"] == k).any()
+                    }
                     drawn_again = {
-                        f"metamodel, tasks drawn again, {end}": {k: values[i] for k, values in ends.items()}
+                        f"metamodel, tasks drawn again, {end}": {
+                            k: values[i] for k, values in ends.items()
+                        }
                         for i, end in enumerate(("5 %", "95 %"))
                     }
                     found[f"{label}; {sweep}; {size}"] = {
@@ -186,11 +225,14 @@ def tables(measured: pd.DataFrame, everything: pd.DataFrame) -> dict[str, Any]:
                     }
     pool = everything[(everything["sweep"] == "forecast") & everything["n_train"].isin(LARGE)]
     found["required n"] = evaluation_tables(pool)["required_n_within_2x"]
-    found["not reachable"] = not_reachable(measured[(measured["sweep"] == "forecast") & measured["n_train"].isin(LARGE)])
+    found["not reachable"] = not_reachable(
+        measured[(measured["sweep"] == "forecast") & measured["n_train"].isin(LARGE)]
+    )
     shifted = measured[(measured["sweep"] == "shifted") & (measured["factor"] == 1)]
     names = {"metamodel": "q50", **{name: name for name in SHIFT_BASELINES}}
     found["shifted"] = {
-        kind: {name: row["1x"] for name, row in errors(rows, names).items()} for kind, rows in shifted.groupby("subset")
+        kind: {name: row["1x"] for name, row in errors(rows, names).items()}
+        for kind, rows in shifted.groupby("subset")
     }
     return found
 
@@ -201,7 +243,9 @@ def json_keys(found: Mapping[str, Any], label: str) -> dict[str, float]:
     official = found[f"{label}; official; n >= 256"]["errors"]["metamodel"]
     by_horizon = large["coverage"]
     keys = {f"mae_points_{k}": large["errors"]["metamodel"].get(k) for k in ("1x", "4x", "16x")}
-    keys |= {f"mae_points_small_{k}": small["errors"]["metamodel"].get(k) for k in ("1x", "4x", "16x")}
+    keys |= {
+        f"mae_points_small_{k}": small["errors"]["metamodel"].get(k) for k in ("1x", "4x", "16x")
+    }
     keys["gain_over_pow3"] = 1 - large["errors"]["metamodel"]["4x"] / large["errors"]["pow3"]["4x"]
     keys |= {f"shifted_mae_points_{k}": official[k] for k in ("1x", "4x")}
     keys |= {
@@ -214,7 +258,9 @@ def json_keys(found: Mapping[str, Any], label: str) -> dict[str, float]:
     return keys
 
 
-def show(console: Console, title: str, table: Mapping[str, Mapping[str, float]], digits: int = 2) -> None:
+def show(
+    console: Console, title: str, table: Mapping[str, Mapping[str, float]], digits: int = 2
+) -> None:
     printed = Table(title=title)
     printed.add_column("")
     columns = list(dict.fromkeys(name for row in table.values() for name in row))
@@ -233,9 +279,12 @@ def ship(
     settings: FitSettings | None,
     folder: Path,
 ) -> None:
-    """Put the observations of all metrics in `folder`, and the metamodel that is fitted on them; that of accuracy has the prior
-    of question 4, from the sweep of all spaces."""
-    frames = {name: observations(storage, index, name).drop(columns=["sweep", "anchored"]) for name in METRICS}
+    """Put the observations of all metrics in `folder`, and the metamodel that is fitted on them;
+    that of accuracy has the prior of question 4, from the sweep of all spaces."""
+    frames = {
+        name: observations(storage, index, name).drop(columns=["sweep", "anchored"])
+        for name in METRICS
+    }
     joined = join_metrics(frames)
     joined["encoder"] = joined["encoder"].map(short_reference)
     folder.mkdir(parents=True, exist_ok=True)
@@ -245,35 +294,54 @@ def ship(
         choice = load_results(storage, index["choice"]["probes"]).to_pandas()
         model = model.with_view_prior(ViewPrior.fit(space_truths(choice, task_names(index))))
     tables = evaluation_tables(everything[everything["sweep"] == "forecast"], metric=metric)
-    with tempfile.TemporaryDirectory() as scratch:  # what is published on the study's storage is never replaced
+    with (
+        tempfile.TemporaryDirectory() as scratch
+    ):  # what is published on the study's storage is never replaced
         key = model.with_evaluation(tables).save(Storage(scratch), metric)
         shutil.copytree(Path(scratch) / key, folder / metric, dirs_exist_ok=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--study", required=True, help="folder of benchmarks.metamodel_study")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--metric", choices=METRICS, default="accuracy")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--tune", action="store_true", help="choose the hyperparameters inside every fold")
+    parser.add_argument(
+        "--tune", action="store_true", help="choose the hyperparameters inside every fold"
+    )
     parser.add_argument("--ship", type=Path, help="folder for the metamodel of all tasks")
     options = parser.parse_args()
     console = Console(width=150)
     storage = Storage(options.study)
-    index = storage.read_json(INDEX_FILE) if storage.exists(INDEX_FILE) else run(options.data, options.study, None)
+    index = (
+        storage.read_json(INDEX_FILE)
+        if storage.exists(INDEX_FILE)
+        else run(options.data, options.study, None)
+    )
     frame = observations(storage, index, options.metric)
-    console.print(f"{len(frame)} forecasts, {frame['task'].nunique()} tasks, {frame['task_family'].nunique()} families")
+    console.print(
+        f"{len(frame)} forecasts, {frame['task'].nunique()} tasks, {frame['task_family'].nunique()}"
+        " families"
+    )
     settings = tuned(frame, storage, options.metric, console) if options.tune else {}
     everything = held_out(frame, options.workers, console, options.metric, settings or None)
     everything["factor"] = everything["factor"].astype(int)
     if options.ship:
         ship(everything, storage, index, options.metric, settings.get(()), options.ship)
     if options.metric != "accuracy":
-        found = evaluation_tables(everything[everything["sweep"] == "forecast"], metric=options.metric)
+        found = evaluation_tables(
+            everything[everything["sweep"] == "forecast"], metric=options.metric
+        )
         show(console, f"Mean absolute error, points of {options.metric}", found["mae_points"])
         show(console, "90 % intervals", found["coverage"]["90"], 3)
-        print(json.dumps({name: found[name] for name in ("mae_points", "coverage", "tasks_covered_80")}))
+        print(
+            json.dumps(
+                {name: found[name] for name in ("mae_points", "coverage", "tasks_covered_80")}
+            )
+        )
         return
     found = tables(everything[everything["truth"].notna()], everything)
     for title, part in found.items():
@@ -284,10 +352,18 @@ def main() -> None:
     show(console, "Covariate-shifted samples: error at 1x", found["shifted"])
     result = json_keys(found, ANCHORED)
     result |= {f"all_{name}": value for name, value in json_keys(found, ALL).items()}
-    result |= {f"required_n_within_2x_{k}": row["metamodel_if_reached"] for k, row in found["required n"].items()}
-    result |= {f"required_n_of_median_within_2x_{k}": row["metamodel"] for k, row in found["required n"].items()}
+    result |= {
+        f"required_n_within_2x_{k}": row["metamodel_if_reached"]
+        for k, row in found["required n"].items()
+    }
+    result |= {
+        f"required_n_of_median_within_2x_{k}": row["metamodel"]
+        for k, row in found["required n"].items()
+    }
     result |= {f"not_reachable_{name}": value for name, value in found["not reachable"].items()}
-    print(json.dumps({name: round(value, 4) for name, value in result.items() if value is not None}))
+    print(
+        json.dumps({name: round(value, 4) for name, value in result.items() if value is not None})
+    )
 
 
 if __name__ == "__main__":

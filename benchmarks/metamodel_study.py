@@ -1,11 +1,12 @@
-"""The study that the metamodel is fitted and judged on: public tasks, eight encoders, hundreds of thousands of probes.
+"""The study that the metamodel is fitted and judged on: public tasks, eight encoders, hundreds of
+thousands of probes.
 
     python -m benchmarks.metamodel_study --out FOLDER [--data FOLDER] [--tasks sst2,banking77]
 
-Four sweeps share one embedding cache: `forecast` (training sizes up to 4,096, some views, test rows of the same pool),
-`official` (fewer views, the official test splits), `shifted` (samples that are covariate-shifted, imbalanced or mislabelled),
-and `choice` (every view at two sizes). Samples are described for all but `choice`. Everything is keyed by
-content: run again, it does what is missing.
+Four sweeps share one embedding cache: `forecast` (training sizes up to 4,096, some views, test rows
+of the same pool), `official` (fewer views, the official test splits), `shifted` (samples that are
+covariate-shifted, imbalanced or mislabelled), and `choice` (every view at two sizes). Samples are
+described for all but `choice`. Everything is keyed by content: run again, it does what is missing.
 """
 
 import argparse
@@ -27,7 +28,14 @@ from ray_jobs.stages.pretrain import pretrain_neobertas
 from ray_jobs.stages.sweep import sweep
 from ray_jobs.stages.tasks import TaskRow, make_tasks
 from ray_jobs.stages.tokenizer import make_tokenizer
-from ray_jobs.study import CharacterizeConfig, DocsConfig, EncoderConfig, Study, StudyConfig, TokenizerConfig
+from ray_jobs.study import (
+    CharacterizeConfig,
+    DocsConfig,
+    EncoderConfig,
+    Study,
+    StudyConfig,
+    TokenizerConfig,
+)
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 FAMILIES = {
@@ -36,9 +44,14 @@ FAMILIES = {
     "trec": "trec_coarse trec_fine trecqa",
     "hint3": "hint3_curekart hint3_powerplay11 hint3_sofmattress",
     "nlu": "nlu_askubuntu nlu_chatbot",
-    "stance": "tweeteval_stance_abortion tweeteval_stance_atheism tweeteval_stance_climate tweeteval_stance_feminist "
-    "tweeteval_stance_hillary",
-    "hate": "tweeteval_hate tweeteval_offensive davidson_hate stormfront_hate hatecheck germeval2018 hatebr",
+    "stance": (
+        "tweeteval_stance_abortion tweeteval_stance_atheism tweeteval_stance_climate"
+        " tweeteval_stance_feminist tweeteval_stance_hillary"
+    ),
+    "hate": (
+        "tweeteval_hate tweeteval_offensive davidson_hate stormfront_hate hatecheck germeval2018"
+        " hatebr"
+    ),
     "tweets": "twitter_airline tweet_sentiment_multilingual afrisenti_amh afrisenti_hau",
     "indonlu": "indonlu_emot indonlu_smsa",
     "citation": "acl_arc scicite",
@@ -50,8 +63,9 @@ FAMILIES = {
 """Tasks that share texts or labels; every other task is a family of its own."""
 DOCS_TASKS = ("library", "kind", "returns", "deprecated", "parameter_type", "error")
 ROWS = ((20, 4096, 1500, 800), (45, 2048, 1000, 600), (10_000, 512, 400, 200))
-"""(mean words up to, rows of train, rows of test of the pool, of the official test split): long texts are dear to encode. Few
-test rows are noise in the truth itself: 600 of them at 80 % accuracy 1.3 points of mean absolute error."""
+"""(mean words up to, rows of train, rows of test of the pool, of the official test split): long
+texts are dear to encode. Few test rows are noise in the truth itself: 600 of them at 80 % accuracy
+1.3 points of mean absolute error."""
 RIDGE_CS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 OBSERVED_SIZES = (64, 128, 256, 512, 1024)
@@ -59,7 +73,9 @@ SHARED = {"n_seeds": 10, "probes": ("ridge",), "ridge_Cs": RIDGE_CS, "max_test_r
 SWEEPS = {
     "forecast": SweepSpec(sizes=SIZES, **SHARED),
     "official": SweepSpec(sizes=SIZES, **SHARED),
-    "shifted": SweepSpec(sizes=(64, 128, 256, 512), subsets=("shifted:0.05", "imbalanced:0.1", "noisy:0.2"), **SHARED),
+    "shifted": SweepSpec(
+        sizes=(64, 128, 256, 512), subsets=("shifted:0.05", "imbalanced:0.1", "noisy:0.2"), **SHARED
+    ),
     "choice": SweepSpec(sizes=(64, 256), **SHARED),
 }
 INDEX_FILE = "metamodel_study.json"
@@ -78,16 +94,27 @@ FEW = {MINILM: ((6, "mean"),)}
 
 
 def task_references(data: Path, names: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    """(references with test rows of the pool, references with official test rows) of the public tasks in `data`."""
+    """(references with test rows of the pool, references with official test rows) of the public
+    tasks in `data`."""
     family_of = {name: family for family, members in FAMILIES.items() for name in members.split()}
     pool, official = [], []
     for folder in sorted((data / "classification").iterdir()):
         if names and folder.name not in names:
             continue
-        splits = [split for split in ("train", "validation", "test") if (folder / f"{split}.parquet").is_file()]
-        texts = pq.read_table(folder / f"{splits[0]}.parquet", columns=["text"]).slice(0, 2000)["text"].to_pylist()
+        splits = [
+            split
+            for split in ("train", "validation", "test")
+            if (folder / f"{split}.parquet").is_file()
+        ]
+        texts = (
+            pq.read_table(folder / f"{splits[0]}.parquet", columns=["text"])
+            .slice(0, 2000)["text"]
+            .to_pylist()
+        )
         n_words = sum(len(text.split()) for text in texts) / len(texts)
-        n_train, n_pool_test, n_official_test = next(rows[1:] for rows in ROWS if n_words <= rows[0])
+        n_train, n_pool_test, n_official_test = next(
+            rows[1:] for rows in ROWS if n_words <= rows[0]
+        )
         family = f"family={family_of.get(folder.name, folder.name)}"
         pool.append(f"{folder}#split=pool,train={n_train},test={n_pool_test},{family}")
         if "train" in splits and len(splits) > 1:
@@ -102,11 +129,14 @@ def short_name(task: str) -> str:
 
 def task_names(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """Task fingerprint -> (short name, family), from the study's index."""
-    return {task["fingerprint"]: (short_name(task["name"]), task["family"]) for task in index["tasks"]}
+    return {
+        task["fingerprint"]: (short_name(task["name"]), task["family"]) for task in index["tasks"]
+    }
 
 
 def study_config(tasks: Sequence[str], vectors: Path) -> StudyConfig:
-    """The study of `tasks` with all eight encoders; `vectors` are static word vectors in GloVe's text format."""
+    """The study of `tasks` with all eight encoders; `vectors` are static word vectors in GloVe's
+    text format."""
 
     def neoberta(n_layers: int, n_tokens: int) -> PretrainConfig:
         model = ModelConfig(n_layers=n_layers, hidden_size=128, max_length=128)
@@ -136,7 +166,9 @@ def study_config(tasks: Sequence[str], vectors: Path) -> StudyConfig:
     )
 
 
-def some_views(encoders: Sequence[EncoderRow], wanted: dict[str, tuple[tuple[int, str], ...]]) -> list[EncoderRow]:
+def some_views(
+    encoders: Sequence[EncoderRow], wanted: dict[str, tuple[tuple[int, str], ...]]
+) -> list[EncoderRow]:
     """The encoders with the wanted views only."""
     found = []
     for encoder in encoders:
@@ -148,7 +180,8 @@ def some_views(encoders: Sequence[EncoderRow], wanted: dict[str, tuple[tuple[int
 
 
 def run(data: Path, out: str, names: Sequence[str] | None) -> dict[str, object]:
-    """Make everything that is missing; returns what `benchmarks.metamodel` reads: tasks, keys of probes and observations."""
+    """Make everything that is missing; returns what `benchmarks.metamodel` reads: tasks, keys of
+    probes and observations."""
     vectors = _static_vectors(data, Path(out))
     pool, official = task_references(data, names)
     docs = [] if names else [f"docs/{name}" for name in DOCS_TASKS]
@@ -157,11 +190,18 @@ def run(data: Path, out: str, names: Sequence[str] | None) -> dict[str, object]:
     with Study(config, out, n_stages=12) as study:
         tasks: list[TaskRow] = study.run("tasks", make_tasks)
         by_name = {task.name: task for task in tasks}
-        of_pool, of_official = [by_name[ref] for ref in [*pool, *docs]], [by_name[ref] for ref in official]
+        of_pool, of_official = (
+            [by_name[ref] for ref in [*pool, *docs]],
+            [by_name[ref] for ref in official],
+        )
         tokenizer = study.run("tokenizer", make_tokenizer)
-        checkpoints = study.run("NeoBERTas", lambda s, report: pretrain_neobertas(s, report, tokenizer))
+        checkpoints = study.run(
+            "NeoBERTas", lambda s, report: pretrain_neobertas(s, report, tokenizer)
+        )
         encoders = study.run("encoders", lambda s, report: make_encoders(s, report, checkpoints))
-        study.run("embeddings", lambda s, report: embed(s, report, [*of_pool, *of_official], encoders))
+        study.run(
+            "embeddings", lambda s, report: embed(s, report, [*of_pool, *of_official], encoders)
+        )
         single = [task for task in of_pool if not task.is_pair]
         plans = {
             "forecast": (of_pool, some_views(encoders, OBSERVED)),
@@ -171,7 +211,10 @@ def run(data: Path, out: str, names: Sequence[str] | None) -> dict[str, object]:
         }
         for name, (own_tasks, own_encoders) in plans.items():
             study.config = config.model_copy(update={"sweep": SWEEPS[name]})
-            probes = study.run(f"{name}: probes", lambda s, report, a=own_tasks, b=own_encoders: sweep(s, report, a, b))
+            probes = study.run(
+                f"{name}: probes",
+                lambda s, report, a=own_tasks, b=own_encoders: sweep(s, report, a, b),
+            )
             observations: list[str] = []
             if name != "choice":
                 for kind in SWEEPS[name].subsets:
@@ -179,11 +222,15 @@ def run(data: Path, out: str, names: Sequence[str] | None) -> dict[str, object]:
                     spec = ObservationSpec(sizes=sizes, n_seeds=2, subset=kind)
                     observations += study.run(
                         f"{name}: {kind}",
-                        lambda s, report, a=own_tasks, b=own_encoders, c=spec: observe_blocks(s, report, a, b, c),
+                        lambda s, report, a=own_tasks, b=own_encoders, c=spec: observe_blocks(
+                            s, report, a, b, c
+                        ),
                     )
             index[name] = {"probes": probes, "observations": observations}
             index["tasks"] = [task.model_dump() for task in tasks]
-            study.storage.write_json(INDEX_FILE, index)  # after each sweep: what is there can be looked at
+            study.storage.write_json(
+                INDEX_FILE, index
+            )  # after each sweep: what is there can be looked at
     return index
 
 
@@ -193,13 +240,18 @@ def _static_vectors(data: Path, out: Path) -> Path:
         table = pd.read_parquet(data / "encoders" / "glove_twitter_25d_12k" / "vectors.parquet")
         path.parent.mkdir(parents=True, exist_ok=True)
         words, vectors = table.iloc[:, 0], table.iloc[:, 1]
-        lines = (f"{word} {' '.join(f'{value:.5g}' for value in vector)}" for word, vector in zip(words, vectors, strict=True))
+        lines = (
+            f"{word} {' '.join(f'{value:.5g}' for value in vector)}"
+            for word, vector in zip(words, vectors, strict=True)
+        )
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", required=True)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--tasks", default="")

@@ -1,15 +1,20 @@
-"""What handing out work costs as a cluster grows: sleeping probes on local clusters of 1, 2, 4 nodes, and the driver's memory.
+"""What handing out work costs as a cluster grows: sleeping probes on local clusters of 1, 2, 4
+nodes, and the driver's memory.
 
-    python -m benchmarks.scale [--slots-per-node 16] [--piece-seconds 5] [--no-scaling | --no-memory]
+    python -m benchmarks.scale [--slots-per-node 16] [--piece-seconds 5] [--no-scaling |
+    --no-memory]
 
-A piece of work sleeps as long as its probes would compute, so that two cores can stand for 64 slots: what is measured is what
-Tune and Ray add. The nodes are started by the autoscaler. `efficiency` is the share of the slots' time that is slept, from the
-moment when every slot has its worker process to the last result: the handing over of pieces and the tail count, the start of
-64 Python processes on this machine's few cores, which a real cluster's nodes do each for themselves, does not. It is given as
-`seconds_until_full`, and `efficiency_whole` is that of the whole run. The peer is a cluster whose hand-overs cost nothing.
-`driver_mb`: what this process has allocated (anonymous resident memory) at most, while 1,000 and 10,000 pieces that do nothing
-are handed out, each in a process of its own. Not its unique set (USS): pages of libraries that its workers have mapped, too,
-count there as shared as long as there are workers, so that it jumps by 50 MB whenever they end.
+A piece of work sleeps as long as its probes would compute, so that two cores can stand for 64
+slots: what is measured is what Tune and Ray add. The nodes are started by the autoscaler.
+`efficiency` is the share of the slots' time that is slept, from the moment when every slot has its
+worker process to the last result: the handing over of pieces and the tail count, the start of 64
+Python processes on this machine's few cores, which a real cluster's nodes do each for themselves,
+does not. It is given as `seconds_until_full`, and `efficiency_whole` is that of the whole run. The
+peer is a cluster whose hand-overs cost nothing. `driver_mb`: what this process has allocated
+(anonymous resident memory) at most, while 1,000 and 10,000 pieces that do nothing are handed out,
+each in a process of its own. Not its unique set (USS): pages of libraries that its workers have
+mapped, too, count there as shared as long as there are workers, so that it jumps by 50 MB whenever
+they end.
 """
 
 import argparse
@@ -33,11 +38,14 @@ PROBES_PER_SECOND = 1000
 N_NODES = (1, 2, 4)
 N_TRIALS = (1_000, 10_000)
 PIECES_PER_SLOT = 15
-"""A sweep is cut into no more batches than fit one wave of Tune (probes.sweep.cost); so are 64 slots' pieces."""
+"""A sweep is cut into no more batches than fit one wave of Tune (probes.sweep.cost); so are 64
+slots' pieces."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--nodes", type=int, nargs="*", default=N_NODES)
     parser.add_argument("--slots-per-node", type=int, default=16)
     parser.add_argument("--piece-seconds", type=float, default=5.0)
@@ -62,7 +70,10 @@ def main() -> None:
         result["nodes"] = rows
     if not options.no_memory:
         rows = [in_a_process(f"--trials={n}") for n in N_TRIALS]
-        print_table("Memory of the driver", [{k: v for k, v in row.items() if k != "driver_mb_by_thousand"} for row in rows])
+        print_table(
+            "Memory of the driver",
+            [{k: v for k, v in row.items() if k != "driver_mb_by_thousand"} for row in rows],
+        )
         result["driver_mb_by_thousand"] = rows[-1]["driver_mb_by_thousand"]
         result |= {f"driver_mb_{row['trials']}_trials": row["driver_mb"] for row in rows}
         result["driver_mb_start"] = rows[0]["driver_mb_start"]
@@ -83,10 +94,15 @@ def nothing(_: dict[str, Any]) -> dict[str, Any]:
 
 
 def run_nodes(n_nodes: int, slots_per_node: int, piece_seconds: float) -> dict[str, Any]:
-    """One sweep of sleeping probes, from no node to its last result. Its driver is a process of its own: that Ray keeps to
-    loopback is decided when it is imported."""
+    """One sweep of sleeping probes, from no node to its last result. Its driver is a process of its
+    own: that Ray keeps to loopback is decided when it is imported."""
     with local_cluster(max_nodes=n_nodes, cpus_per_node=slots_per_node) as cluster:
-        driver = ["--drive", cluster.address, str(n_nodes * slots_per_node), f"--piece-seconds={piece_seconds}"]
+        driver = [
+            "--drive",
+            cluster.address,
+            str(n_nodes * slots_per_node),
+            f"--piece-seconds={piece_seconds}",
+        ]
         return {"nodes": n_nodes} | in_a_process(*driver, environment=cluster.environment)
 
 
@@ -110,11 +126,16 @@ def drive(address: str, n_slots: int, piece_seconds: float) -> dict[str, Any]:
 
 
 def efficiency(results: list[dict[str, Any]], n_slots: int, started: float) -> dict[str, float]:
-    """Shares of the slots' time in which a piece slept, since all workers were there and since `started` (unix seconds)."""
+    """Shares of the slots' time in which a piece slept, since all workers were there and since
+    `started` (unix seconds)."""
     first_piece: dict[int, float] = {}
     for result in results:
-        first_piece[result["worker"]] = min(result["start"], first_piece.get(result["worker"], result["start"]))
-    beginnings = sorted(first_piece.values())[:n_slots]  # a slot that never got a worker counts as idle
+        first_piece[result["worker"]] = min(
+            result["start"], first_piece.get(result["worker"], result["start"])
+        )
+    beginnings = sorted(first_piece.values())[
+        :n_slots
+    ]  # a slot that never got a worker counts as idle
     full, end = beginnings[-1], max(result["end"] for result in results)
 
     def share(since: float) -> float:
@@ -133,7 +154,9 @@ def in_a_process(*arguments: str, environment: Mapping[str, str] | None = None) 
     """A part of this benchmark in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.scale", *arguments]
     variables = os.environ | (environment or {})
-    output = subprocess.run(command, check=True, env=variables, stdout=subprocess.PIPE, text=True).stdout
+    output = subprocess.run(
+        command, check=True, env=variables, stdout=subprocess.PIPE, text=True
+    ).stdout
     return json.loads(output.splitlines()[-1])
 
 
@@ -144,7 +167,8 @@ def allocated_mb() -> float:
 
 
 def driver_memory(n_trials: int) -> dict[str, Any]:
-    """Memory (MB) of this process before and, at most, while it hands out pieces that do nothing to an embedded Ray."""
+    """Memory (MB) of this process before and, at most, while it hands out pieces that do nothing to
+    an embedded Ray."""
     from cluster.tune import fan_out
 
     largest, n_done, by_thousand = 0.0, 0, []
@@ -176,7 +200,12 @@ def print_table(title: str, rows: list[dict[str, Any]]) -> None:
     for column in rows[0]:
         table.add_column(column.replace("_", " "), justify="right")
     for row in rows:
-        table.add_row(*(f"{value:,.3f}" if isinstance(value, float) else f"{value:,}" for value in row.values()))
+        table.add_row(
+            *(
+                f"{value:,.3f}" if isinstance(value, float) else f"{value:,}"
+                for value in row.values()
+            )
+        )
     Console(width=160).print(table)
 
 

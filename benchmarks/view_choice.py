@@ -1,13 +1,15 @@
-"""Choosing an embedding space from a small sample: regret of the prior of spaces, leave-one-out, a static list, LogME, H-score.
+"""Choosing an embedding space from a small sample: regret of the prior of spaces, leave-one-out, a
+static list, LogME, H-score.
 
     python -m benchmarks.view_choice --study FOLDER [--workers 2]
 
-All spaces (layers and poolings) of the study's encoders on its tasks of single texts; `--study` is the folder of
-`benchmarks.metamodel_study`. A choice is made from one stratified sample of n rows; its regret is the accuracy of the best
-space less that of the chosen one, both the mean of ten probes of n rows on the task's test rows. Samples whose rows have each a
-class of their own are left out, as `characterize` refuses them. The prior and the static list are learnt on other task
-families. What nobody has stands beside the rules: the choice by the labels of all test rows, of the very probe of the sample.
-The last line is one JSON object.
+All spaces (layers and poolings) of the study's encoders on its tasks of single texts; `--study` is
+the folder of `benchmarks.metamodel_study`. A choice is made from one stratified sample of n rows;
+its regret is the accuracy of the best space less that of the chosen one, both the mean of ten
+probes of n rows on the task's test rows. Samples whose rows have each a class of their own are left
+out, as `characterize` refuses them. The prior and the static list are learnt on other task
+families. What nobody has stands beside the rules: the choice by the labels of all test rows, of the
+very probe of the sample. The last line is one JSON object.
 """
 
 import argparse
@@ -51,41 +53,74 @@ RULES = (
 )
 
 
-def sample_scores(storage_uri: str, spaces: list[tuple[str, int, str]], fingerprint: str) -> list[dict[str, Any]]:
-    """What can be known of each of `spaces` (encoder fingerprint, layer, pooling) from each sample of the task: its
-    leave-one-out hits, LogME and H-score; and its probe's accuracy on the test rows."""
+def sample_scores(
+    storage_uri: str, spaces: list[tuple[str, int, str]], fingerprint: str
+) -> list[dict[str, Any]]:
+    """What can be known of each of `spaces` (encoder fingerprint, layer, pooling) from each sample
+    of the task: its leave-one-out hits, LogME and H-score; and its probe's accuracy on the test
+    rows."""
     storage = Storage(storage_uri)
     task = load_saved_task(storage, fingerprint)
     labels, test_labels = task.splits["train"].labels, task.splits["test"].labels
-    caches = {encoder: EmbeddingCache(storage, encoder) for encoder, _, _ in spaces}  # each reads all its segments' headers
+    caches = {
+        encoder: EmbeddingCache(storage, encoder) for encoder, _, _ in spaces
+    }  # each reads all its segments' headers
     found = []
     for encoder, layer, pooling in spaces:
-        X, X_test = (task_matrix(task, split, caches[encoder], View(layer, pooling)) for split in ("train", "test"))
+        X, X_test = (
+            task_matrix(task, split, caches[encoder], View(layer, pooling))
+            for split in ("train", "test")
+        )
         for n_train in SIZES:
             if n_train > np.sum(labels >= 0):
                 continue
             for seed in range(N_SEEDS):
-                rows = subset_rows(labels, task_fingerprint=fingerprint, kind="stratified", n=n_train, seed=seed)
+                rows = subset_rows(
+                    labels, task_fingerprint=fingerprint, kind="stratified", n=n_train, seed=seed
+                )
                 if len(np.unique(labels[rows])) == n_train:
                     continue
                 fit = fit_ridge(X[rows], labels[rows], task.n_classes)
                 hits = fit.loo_scores.argmax(axis=1) == labels[rows]
                 scores = {
-                    "logme": logme(X[rows], labels[rows], task.n_classes, decomposition=fit.decomposition),
-                    "h_score": h_score(X[rows], labels[rows], task.n_classes, decomposition=fit.decomposition),
-                    "test_accuracy": float(np.mean(fit.scores(X_test).argmax(axis=1) == test_labels)),
+                    "logme": logme(
+                        X[rows], labels[rows], task.n_classes, decomposition=fit.decomposition
+                    ),
+                    "h_score": h_score(
+                        X[rows], labels[rows], task.n_classes, decomposition=fit.decomposition
+                    ),
+                    "test_accuracy": float(
+                        np.mean(fit.scores(X_test).argmax(axis=1) == test_labels)
+                    ),
                 }
                 found.append(
-                    {"task_fingerprint": fingerprint, "encoder_fingerprint": encoder, "layer": layer, "pooling": pooling}
-                    | {"n_train": n_train, "seed": seed, "hits": np.packbits(hits).tobytes(), **scores}
+                    {
+                        "task_fingerprint": fingerprint,
+                        "encoder_fingerprint": encoder,
+                        "layer": layer,
+                        "pooling": pooling,
+                    }
+                    | {
+                        "n_train": n_train,
+                        "seed": seed,
+                        "hits": np.packbits(hits).tobytes(),
+                        **scores,
+                    }
                 )
     return found
 
 
-def choose(sample: pd.DataFrame, prior: ViewPrior, static: pd.Series, n_train: int) -> dict[str, np.ndarray]:
+def choose(
+    sample: pd.DataFrame, prior: ViewPrior, static: pd.Series, n_train: int
+) -> dict[str, np.ndarray]:
     """Rule -> score (V,) of each space of one sample."""
-    hits = np.stack([np.unpackbits(np.frombuffer(row, np.uint8))[:n_train] for row in sample["hits"]]).astype(np.float64)
-    keys = [SpaceKey(row.encoder, int(row.layer), int(row.n_layers), row.pooling) for row in sample.itertuples()]
+    hits = np.stack(
+        [np.unpackbits(np.frombuffer(row, np.uint8))[:n_train] for row in sample["hits"]]
+    ).astype(np.float64)
+    keys = [
+        SpaceKey(row.encoder, int(row.layer), int(row.n_layers), row.pooling)
+        for row in sample.itertuples()
+    ]
     loo = hits.mean(axis=1)
     posterior, _ = prior.posterior(keys, loo, hit_correlation(hits), n_train)
     of_layers = sample.groupby(["encoder", "pooling"])[["logme", "h_score"]].transform("mean")
@@ -109,42 +144,80 @@ def regrets(known: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     for out in group_folds(table["task_family"].to_numpy(dtype=str), N_FOLDS):
         rest = measured[~measured["task_family"].isin(out)]
         prior = ViewPrior.fit(rest)
-        for (task, n_train, seed), sample in table[table["task_family"].isin(out)].groupby(["task", "n_train", "seed"]):
+        for (task, n_train, seed), sample in table[table["task_family"].isin(out)].groupby(
+            ["task", "n_train", "seed"]
+        ):
             static = pd.Series(prior.means[prior.sizes.index(n_train)], prior.names)
             truth = sample["truth"].to_numpy()
             scores = choose(sample, prior, static, n_train)
-            base = {"task": task, "family": sample["task_family"].iloc[0], "n_train": n_train, "seed": seed}
+            base = {
+                "task": task,
+                "family": sample["task_family"].iloc[0],
+                "n_train": n_train,
+                "seed": seed,
+            }
             for rule, score in scores.items():
-                found.append({**base, "rule": rule, "regret": 100 * (truth.max() - truth[int(np.argmax(score))])})
+                found.append(
+                    {
+                        **base,
+                        "rule": rule,
+                        "regret": 100 * (truth.max() - truth[int(np.argmax(score))]),
+                    }
+                )
             found.append({**base, "rule": "random", "regret": 100 * (truth.max() - truth.mean())})
     return pd.DataFrame(found)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--study", required=True, help="folder of benchmarks.metamodel_study")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     console = Console(width=120)
     storage = Storage(options.study)
     index = storage.read_json(INDEX_FILE)
-    measured = space_truths(load_results(storage, index["choice"]["probes"]).to_pandas(), task_names(index))
-    spaces = sorted({(r.encoder_fingerprint, int(r.layer), r.pooling) for r in measured.itertuples()})
-    console.print(f"{measured['task'].nunique()} tasks, {len(spaces)} spaces of {measured['encoder'].nunique()} encoders")
+    measured = space_truths(
+        load_results(storage, index["choice"]["probes"]).to_pandas(), task_names(index)
+    )
+    spaces = sorted(
+        {(r.encoder_fingerprint, int(r.layer), r.pooling) for r in measured.itertuples()}
+    )
+    console.print(
+        f"{measured['task'].nunique()} tasks, {len(spaces)} spaces of"
+        f" {measured['encoder'].nunique()} encoders"
+    )
     with ProcessPoolExecutor(options.workers) as pool:
         score = partial(sample_scores, options.study, spaces)
-        known = pd.DataFrame([row for rows in pool.map(score, sorted(measured["task_fingerprint"].unique())) for row in rows])
+        known = pd.DataFrame(
+            [
+                row
+                for rows in pool.map(score, sorted(measured["task_fingerprint"].unique()))
+                for row in rows
+            ]
+        )
     found = regrets(known, measured)
     result: dict[str, Any] = defaultdict(float)
     for n_train, rows in found.groupby("n_train"):
-        table = Table(title=f"Regret at 1, points of accuracy, n = {n_train}: {rows['task'].nunique()} tasks")
+        table = Table(
+            title=f"Regret at 1, points of accuracy, n = {n_train}: {rows['task'].nunique()} tasks"
+        )
         for name in ("rule", "mean", "90th percentile", "share within 0.5"):
             table.add_column(name, justify="right")
         for rule in RULES:
             values = rows.loc[rows["rule"] == rule, "regret"]
-            table.add_row(rule, f"{values.mean():.2f}", f"{values.quantile(0.9):.2f}", f"{(values <= 0.5).mean():.0%}")
+            table.add_row(
+                rule,
+                f"{values.mean():.2f}",
+                f"{values.quantile(0.9):.2f}",
+                f"{(values <= 0.5).mean():.0%}",
+            )
         console.print(table)
-        best, loo = (rows.loc[rows["rule"] == rule, "regret"] for rule in ("prior and sample", "leave-one-out"))
+        best, loo = (
+            rows.loc[rows["rule"] == rule, "regret"]
+            for rule in ("prior and sample", "leave-one-out")
+        )
         result |= {f"regret_at_1_points_n{n_train}": round(float(best.mean()), 3)}
         result |= {f"regret_at_1_p90_points_n{n_train}": round(float(best.quantile(0.9)), 3)}
         result |= {f"loo_regret_at_1_points_n{n_train}": round(float(loo.mean()), 3)}

@@ -1,4 +1,5 @@
-"""Trying again: one policy of waiting, for pieces of work where they run and for calls to a cluster that does not answer."""
+"""Trying again: one policy of waiting, for pieces of work where they run and for calls to a cluster
+that does not answer."""
 
 import json
 import random
@@ -15,19 +16,24 @@ LONGEST_WAIT_S = 30.0
 Result = TypeVar("Result")
 
 
-def wait_s(i_try: int, *, first_s: float = FIRST_WAIT_S, longest_s: float = LONGEST_WAIT_S) -> float:
-    """How long to wait after failure number `i_try` (from 0): twice as long each time up to `longest_s`, of which a random half
-    is left out, so that a thousand workers that failed together do not come back together."""
+def wait_s(
+    i_try: int, *, first_s: float = FIRST_WAIT_S, longest_s: float = LONGEST_WAIT_S
+) -> float:
+    """How long to wait after failure number `i_try` (from 0): twice as long each time up to
+    `longest_s`, of which a random half is left out, so that a thousand workers that failed together
+    do not come back together."""
     return min(longest_s, first_s * 2**i_try) * random.uniform(0.5, 1.0)
 
 
-def attempt(run: Callable[[dict[str, Any]], dict[str, Any]], config: dict[str, Any], max_failures: int) -> str:
-    """Call `run(config)` until it succeeds, at most `1 + max_failures` times, waiting longer each time (storage that is down
-    for a moment is the usual reason). A UserError is final: the same mistake would be made again.
+def attempt(
+    run: Callable[[dict[str, Any]], dict[str, Any]], config: dict[str, Any], max_failures: int
+) -> str:
+    """Call `run(config)` until it succeeds, at most `1 + max_failures` times, waiting longer each
+    time (storage that is down for a moment is the usual reason). A UserError is final: the same
+    mistake would be made again.
 
-    Returns:
-        JSON: `{"result": ...}`, or `{"error": "Type: message", "is_user_error": bool}` with the last try's error. The traceback
-        is printed, that is, goes to the worker's log.
+    Returns: JSON: `{"result": ...}`, or `{"error": "Type: message", "is_user_error": bool}` with
+    the last try's error. The traceback is printed, that is, goes to the worker's log.
     """
     for i_try in range(1 + max_failures):
         try:
@@ -36,7 +42,9 @@ def attempt(run: Callable[[dict[str, Any]], dict[str, Any]], config: dict[str, A
             return json.dumps({"error": str(error), "is_user_error": True})
         except Exception as error:  # whatever it is, it must not end the other configurations
             traceback.print_exc()
-            failure = json.dumps({"error": f"{type(error).__name__}: {error}", "is_user_error": False})
+            failure = json.dumps(
+                {"error": f"{type(error).__name__}: {error}", "is_user_error": False}
+            )
         if i_try < max_failures:
             time.sleep(wait_s(i_try))
     return failure
@@ -51,7 +59,8 @@ def patiently(
     first_s: float = FIRST_WAIT_S,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Result:
-    """`call()`, tried again after each of `errors` that is none of `final`, `n_tries` times in all. Raises the last one."""
+    """`call()`, tried again after each of `errors` that is none of `final`, `n_tries` times in all.
+    Raises the last one."""
     for i_try in range(n_tries - 1):
         try:
             return call()

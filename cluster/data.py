@@ -1,8 +1,9 @@
-"""Ray Data as a map over shards of work: each item goes once through one of a few long-lived workers.
+"""Ray Data as a map over shards of work: each item goes once through one of a few long-lived
+workers.
 
-Invariants: results stream back as they are made; a shard that fails is tried again and then fails alone, after all the others
-have been done (their results are on storage, so running again does only what is missing). What a shard is about lies on
-storage: an item is a small JSON-able description.
+Invariants: results stream back as they are made; a shard that fails is tried again and then fails
+alone, after all the others have been done (their results are on storage, so running again does only
+what is missing). What a shard is about lies on storage: an item is a small JSON-able description.
 """
 
 import contextlib
@@ -35,20 +36,17 @@ def map_shards(
     max_failures: int = 3,
     on_done: Callable[[Item], None] | None = None,
 ) -> list[Item]:
-    """`worker(**worker_kwargs)(item)` for every item, in up to `n_actors` processes that keep their worker. Within an open
-    session.
+    """`worker(**worker_kwargs)(item)` for every item, in up to `n_actors` processes that keep their
+    worker. Within an open session.
 
-    Args:
-        worker: A top-level class; its instances take an item and return what JSON can hold.
-        items: JSON-able descriptions of shards, best of seconds of work each.
-        worker_kwargs: For the class; picklable.
-        n_actors: So many workers at first, fewer where there is no room for them. Never more on an embedded Ray; on a cluster
-            more as it grows.
-        cpus_per_actor: CPUs, and BLAS threads, of a worker.
-        gpus_per_actor: GPUs of a worker; below 1 several share one.
-        memory_bytes_per_actor: Kept free for a worker when it is placed.
-        max_failures: Further tries after an exception, or after the worker process or its node died. UserError: none.
-        on_done: Called in this process with each result as it comes in.
+    Args: worker: A top-level class; its instances take an item and return what JSON can hold.
+    items: JSON-able descriptions of shards, best of seconds of work each. worker_kwargs: For the
+    class; picklable. n_actors: So many workers at first, fewer where there is no room for them.
+    Never more on an embedded Ray; on a cluster more as it grows. cpus_per_actor: CPUs, and BLAS
+    threads, of a worker. gpus_per_actor: GPUs of a worker; below 1 several share one.
+    memory_bytes_per_actor: Kept free for a worker when it is placed. max_failures: Further tries
+    after an exception, or after the worker process or its node died. UserError: none. on_done:
+    Called in this process with each result as it comes in.
 
     Returns:
         The results, in the order of `items`.
@@ -66,9 +64,15 @@ def map_shards(
         dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
         n_actors = min(n_actors, len(items))
         most = n_actors if is_embedded() else len(items)
-        strategy = ActorPoolStrategy(min_size=1, max_size=most, initial_size=n_actors, max_tasks_in_flight_per_actor=1)
+        strategy = ActorPoolStrategy(
+            min_size=1, max_size=most, initial_size=n_actors, max_tasks_in_flight_per_actor=1
+        )
         arguments = (worker, worker_kwargs, threads_for(cpus_per_actor), max_failures)
-        asked = {"num_cpus": cpus_per_actor, "num_gpus": gpus_per_actor or None, "memory": memory_bytes_per_actor or None}
+        asked = {
+            "num_cpus": cpus_per_actor,
+            "num_gpus": gpus_per_actor or None,
+            "memory": memory_bytes_per_actor or None,
+        }
         mapped = _map(dataset, arguments, strategy, asked, max_failures)
         for row in mapped.iter_rows():
             outcome = outcomes[row["idx"]] = json.loads(row["outcome"])
@@ -78,11 +82,18 @@ def map_shards(
     return [outcomes[i]["result"] for i in range(len(items))]
 
 
-def _map(dataset: Dataset, arguments: tuple, strategy: ActorPoolStrategy, asked: dict[str, Any], max_failures: int) -> Dataset:
+def _map(
+    dataset: Dataset,
+    arguments: tuple,
+    strategy: ActorPoolStrategy,
+    asked: dict[str, Any],
+    max_failures: int,
+) -> Dataset:
     with warnings.catch_warnings():
-        # Only the untyped arguments, which Ray 2.64 will drop, can bound how often a shard that kills its process is tried
-        # again. Without a bound it would hold up the run for ever. (Restarts of the process itself must stay unbounded: Ray
-        # does not replace an actor that is dead for good.)
+        # Only the untyped arguments, which Ray 2.64 will drop, can bound how often a shard that
+        # kills its process is tried again. Without a bound it would hold up the run for ever.
+        # (Restarts of the process itself must stay unbounded: Ray does not replace an actor that is
+        # dead for good.)
         warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
         return dataset.map_batches(
             _ShardWorker,
@@ -97,8 +108,8 @@ def _map(dataset: Dataset, arguments: tuple, strategy: ActorPoolStrategy, asked:
 
 @contextlib.contextmanager
 def _data_context() -> Iterator[None]:
-    """Ray Data's settings for our purpose, within the block: no progress bars, and a shard whose worker died for good does not
-    end the others."""
+    """Ray Data's settings for our purpose, within the block: no progress bars, and a shard whose
+    worker died for good does not end the others."""
     context = DataContext.get_current()
     before = (context.enable_progress_bars, context.max_errored_blocks)
     context.enable_progress_bars, context.max_errored_blocks = False, -1
@@ -109,27 +120,37 @@ def _data_context() -> Iterator[None]:
 
 
 def _raise_failures(outcomes: dict[int, dict[str, Any]], n_items: int) -> None:
-    died = {"error": "the worker process died on it (killed, out of memory?)", "is_user_error": False}
+    died = {
+        "error": "the worker process died on it (killed, out of memory?)",
+        "is_user_error": False,
+    }
     failed = [(i, outcome) for i in range(n_items) if "error" in (outcome := outcomes.get(i, died))]
     for _, outcome in failed:
         if outcome["is_user_error"]:
             raise UserError(outcome["error"])
     if failed:
         raise RuntimeError(
-            f"{len(failed)} of {n_items} shards failed; the first, number {failed[0][0]}: {failed[0][1]['error']}"
+            f"{len(failed)} of {n_items} shards failed; the first, number {failed[0][0]}:"
+            f" {failed[0][1]['error']}"
         )
 
 
 class _ShardWorker:
-    """Holds the worker of one process; made when the first shard comes, so that its failure is that shard's."""
+    """Holds the worker of one process; made when the first shard comes, so that its failure is that
+    shard's."""
 
-    def __init__(self, worker: type, worker_kwargs: dict[str, Any], n_threads: int, max_failures: int):
+    def __init__(
+        self, worker: type, worker_kwargs: dict[str, Any], n_threads: int, max_failures: int
+    ):
         self._make, self._kwargs, self._max_failures = worker, worker_kwargs, max_failures
         self._worker: Callable[[Item], Item] | None = None
         limit_threads(n_threads)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        outcomes = [attempt(self._work, json.loads(item), self._max_failures) for item in batch["item"].to_pylist()]
+        outcomes = [
+            attempt(self._work, json.loads(item), self._max_failures)
+            for item in batch["item"].to_pylist()
+        ]
         return pa.table({"idx": batch["idx"], "outcome": pa.array(outcomes, pa.string())})
 
     def _work(self, item: Item) -> Item:

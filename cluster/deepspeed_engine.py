@@ -1,8 +1,10 @@
-"""DeepSpeed (ZeRO 0, 1, 2) behind a small engine interface, and the one-off compilation of its CPU operator.
+"""DeepSpeed (ZeRO 0, 1, 2) behind a small engine interface, and the one-off compilation of its CPU
+operator.
 
-Invariant: `state()` is whole and independent of the world size and the ZeRO stage, so that what 2 workers saved under ZeRO 2
-goes on with 1 worker under ZeRO 0. Weights and moments are fp32; lower precision is the module's own affair (autocast in its
-forward), so every stage computes what plain torch would. `python -m cluster.deepspeed_engine` compiles the operator.
+Invariant: `state()` is whole and independent of the world size and the ZeRO stage, so that what 2
+workers saved under ZeRO 2 goes on with 1 worker under ZeRO 0. Weights and moments are fp32; lower
+precision is the module's own affair (autocast in its forward), so every stage computes what plain
+torch would. `python -m cluster.deepspeed_engine` compiles the operator.
 """
 
 import fcntl
@@ -17,14 +19,16 @@ import torch
 from torch import nn
 
 EXTENSIONS_DIR_ENV_VAR = "TORCH_EXTENSIONS_DIR"
-"""Where the compiled operator is kept (default: `torch_extensions` in this Python's environment)."""
+"""Where the compiled operator is kept (default: `torch_extensions` in this Python's
+environment)."""
 OPERATOR = "deepspeed_shm_comm"
 MOMENTS = ("exp_avg", "exp_avg_sq")
 """What AdamW keeps of each parameter."""
 
 
 class DeepSpeedEngine:
-    """One worker's share of data-parallel training. The process group has to exist (Ray Train's TorchTrainer makes it)."""
+    """One worker's share of data-parallel training. The process group has to exist (Ray Train's
+    TorchTrainer makes it)."""
 
     def __init__(
         self,
@@ -40,27 +44,35 @@ class DeepSpeedEngine:
         self.rank, self.n_workers = rank, n_workers
         prepare_environment()
         build_operator()
-        os.environ["LOCAL_SIZE"] = os.environ.get("LOCAL_WORLD_SIZE", str(n_workers))  # DeepSpeed's shared memory counts on it
+        os.environ["LOCAL_SIZE"] = os.environ.get(
+            "LOCAL_WORLD_SIZE", str(n_workers)
+        )  # DeepSpeed's shared memory counts on it
         import deepspeed
 
         logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
-        deepspeed.init_distributed(dist_backend="nccl" if torch.cuda.is_available() else "gloo", verbose=False)
+        deepspeed.init_distributed(
+            dist_backend="nccl" if torch.cuda.is_available() else "gloo", verbose=False
+        )
         config = {
-            "train_micro_batch_size_per_gpu": 1,  # batches are cut by the caller: only the gradient's mean over ranks is ours
+            # batches are cut by the caller: only the gradient's mean over ranks is ours
+            "train_micro_batch_size_per_gpu": 1,
             "gradient_accumulation_steps": 1,
             "gradient_clipping": grad_clip,
             "zero_optimization": {"stage": zero_stage},
             "zero_allow_untested_optimizer": True,
             "steps_per_print": sys.maxsize,
         }
-        self._engine, self._optimizer, _, _ = deepspeed.initialize(model=module, optimizer=optimizer, config=config)
+        self._engine, self._optimizer, _, _ = deepspeed.initialize(
+            model=module, optimizer=optimizer, config=config
+        )
         self._is_sharded = zero_stage > 0
         self.module = self._engine.module
         self.device = next(self.module.parameters()).device
         self._start_moments()
 
     def step(self, inputs: Mapping[str, torch.Tensor], lr: float) -> float:
-        """Forward, backward, gradient mean over ranks, clipping, update at `lr`. Returns this rank's loss."""
+        """Forward, backward, gradient mean over ranks, clipping, update at `lr`. Returns this
+        rank's loss."""
         for group in self._optimizer.param_groups:
             group["lr"] = lr
         loss = self._engine(**{name: value.to(self.device) for name, value in inputs.items()})
@@ -76,22 +88,35 @@ class DeepSpeedEngine:
         return (total / self.n_workers).tolist()
 
     def state(self) -> dict[str, torch.Tensor]:
-        """`parameters/NAME`, `exp_avg/NAME`, `exp_avg_sq/NAME` fp32 on the CPU and `step` (); empty on
-        ranks other than 0. Collective."""
+        """`parameters/NAME`, `exp_avg/NAME`, `exp_avg_sq/NAME` fp32 on the CPU and `step` (); empty
+        on ranks other than 0. Collective."""
         from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 
         tensors: dict[str, torch.Tensor] = {}
         for name, parameter in self.module.named_parameters():
             if self._is_sharded:
                 found = {"parameters": safe_get_full_fp32_param(parameter)}
-                found.update({key: safe_get_full_optimizer_state(parameter, key) for key in MOMENTS})
+                found.update(
+                    {key: safe_get_full_optimizer_state(parameter, key) for key in MOMENTS}
+                )
             else:
                 found = {"parameters": parameter.detach()}
                 found.update({key: self._plain_optimizer.state[parameter][key] for key in MOMENTS})
             if self.rank == 0:
-                tensors.update({f"{key}/{name}": value.detach().float().cpu().clone() for key, value in found.items()})
+                tensors.update(
+                    {
+                        f"{key}/{name}": value.detach().float().cpu().clone()
+                        for key, value in found.items()
+                    }
+                )
         if self.rank == 0:
-            tensors["step"] = next(iter(self._plain_optimizer.state.values()))["step"].detach().float().cpu().clone()
+            tensors["step"] = (
+                next(iter(self._plain_optimizer.state.values()))["step"]
+                .detach()
+                .float()
+                .cpu()
+                .clone()
+            )
         return tensors
 
     def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -114,12 +139,16 @@ class DeepSpeedEngine:
             state["step"].copy_(tensors["step"])
 
     def _start_moments(self) -> None:
-        """Zero moments at step 0, and ZeRO's ties from each parameter to its slice of them. Left to itself, ZeRO makes the ties
-        in the first step, when only the first parameter group has moments: the other groups never get theirs."""
+        """Zero moments at step 0, and ZeRO's ties from each parameter to its slice of them. Left to
+        itself, ZeRO makes the ties in the first step, when only the first parameter group has
+        moments: the other groups never get theirs."""
         for group in self._plain_optimizer.param_groups:
             for parameter in group["params"]:
                 moments = {key: torch.zeros_like(parameter, dtype=torch.float32) for key in MOMENTS}
-                self._plain_optimizer.state[parameter] = {"step": torch.zeros((), device=self.device), **moments}
+                self._plain_optimizer.state[parameter] = {
+                    "step": torch.zeros((), device=self.device),
+                    **moments,
+                }
         if self._is_sharded:
             self._optimizer._lazy_init_hp_params_optimizer_state()
 
@@ -131,7 +160,9 @@ class DeepSpeedEngine:
 
 def extensions_dir() -> Path:
     """Folder of compiled operators."""
-    return Path(os.environ.get(EXTENSIONS_DIR_ENV_VAR) or Path(sys.prefix) / "torch_extensions").resolve()
+    return Path(
+        os.environ.get(EXTENSIONS_DIR_ENV_VAR) or Path(sys.prefix) / "torch_extensions"
+    ).resolve()
 
 
 def is_operator_built() -> bool:
@@ -142,12 +173,16 @@ def is_operator_built() -> bool:
 def prepare_environment() -> None:
     """Environment variables that DeepSpeed reads when it is imported."""
     os.environ[EXTENSIONS_DIR_ENV_VAR] = str(extensions_dir())
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # ninja of this environment
+    os.environ["PATH"] = (
+        # ninja of this environment
+        f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    )
     os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
 
 
 def build_operator() -> float:
-    """Compile DeepSpeed's CPU operator if it is not there; returns the seconds it took. Safe to call from many processes."""
+    """Compile DeepSpeed's CPU operator if it is not there; returns the seconds it took. Safe to
+    call from many processes."""
     prepare_environment()
     if is_operator_built() or os.environ["DS_ACCELERATOR"] != "cpu":
         return 0.0
@@ -158,7 +193,9 @@ def build_operator() -> float:
         fcntl.flock(lock, fcntl.LOCK_EX)  # falls with the process, unlike torch's own lock file
         if is_operator_built():
             return time.perf_counter() - start
-        (folder / OPERATOR / "lock").unlink(missing_ok=True)  # left by a build that was killed: torch would wait for ever
+        (folder / OPERATOR / "lock").unlink(
+            missing_ok=True
+        )  # left by a build that was killed: torch would wait for ever
         from deepspeed.accelerator import get_accelerator
 
         get_accelerator().create_op_builder("ShareMemCommBuilder").load(verbose=False)
@@ -167,4 +204,7 @@ def build_operator() -> float:
 
 if __name__ == "__main__":
     seconds = build_operator()
-    print(f"DeepSpeed's CPU operator: {f'compiled in {seconds:.0f} s' if seconds else 'already there'} ({extensions_dir()})")
+    print(
+        "DeepSpeed's CPU operator:"
+        f" {f'compiled in {seconds:.0f} s' if seconds else 'already there'} ({extensions_dir()})"
+    )

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 
 @contextlib.contextmanager
 def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
-    """Within the block each variable has its value, or is unset where that is None; afterwards all is as before."""
+    """Within the block each variable has its value, or is unset where that is None; afterwards all
+    is as before."""
     before = {name: os.environ.get(name) for name in variables}
     _set(variables)
     try:

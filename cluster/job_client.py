@@ -1,4 +1,5 @@
-"""Ray's Jobs API as the command line needs it: submit once, follow, come back, stop. Jobs run on without us."""
+"""Ray's Jobs API as the command line needs it: submit once, follow, come back, stop. Jobs run on
+without us."""
 
 import asyncio
 import contextlib
@@ -28,7 +29,8 @@ STOP_TIMEOUT_S = 30.0
 N_TRIES, FIRST_WAIT_S = 8, 0.5  # a minute of patience with a head that does not answer
 _NO_ANSWER = (OSError, RuntimeError, aiohttp.ClientError, requests.RequestException)
 _OVERRIDING = dict.fromkeys(("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"))
-"""Ray's client would talk to these rather than to the address that it is given, and that we have checked."""
+"""Ray's client would talk to these rather than to the address that it is given, and that we have
+checked."""
 
 
 class LostContactError(Exception):
@@ -50,7 +52,8 @@ class Job:
 
 
 class JobClient:
-    """A connection to the Jobs API at `url`. Raises UserError: not a fit address, no cluster there, no or a wrong token."""
+    """A connection to the Jobs API at `url`. Raises UserError: not a fit address, no cluster there,
+    no or a wrong token."""
 
     def __init__(self, url: str, *, insecure: bool = False):
         token = find_token()
@@ -67,13 +70,17 @@ class JobClient:
         """Page of the job on Ray's dashboard."""
         return f"{self.url}/#/jobs/{job_id}"
 
-    def submit(self, submission: Submission, *, module: str, packages: Sequence[Path]) -> tuple[str, bool]:
+    def submit(
+        self, submission: Submission, *, module: str, packages: Sequence[Path]
+    ) -> tuple[str, bool]:
         """Have the cluster run `python -m module ...` with the source of `packages`.
 
-        Returns:
-            The job's id, and whether it is new: False where the same submission was running already. Raises UserError.
+        Returns: The job's id, and whether it is new: False where the same submission was running
+        already. Raises UserError.
         """
-        known = {job.job_id: job.status in ("SUCCEEDED", "FAILED", "STOPPED") for job in self.jobs()}
+        known = {
+            job.job_id: job.status in ("SUCCEEDED", "FAILED", "STOPPED") for job in self.jobs()
+        }
         job_id, is_running = next_id(submission.job_id, known)
         if is_running:
             return job_id, False
@@ -112,13 +119,16 @@ class JobClient:
         with _explained(self.url):
             self._client.stop_job(job_id)
         deadline = time.monotonic() + STOP_TIMEOUT_S
-        while not (details := self._details(job_id)).status.is_terminal() and time.monotonic() < deadline:
+        while (
+            not (details := self._details(job_id)).status.is_terminal()
+            and time.monotonic() < deadline
+        ):
             time.sleep(POLL_INTERVAL_S)
         return _job(details)
 
     def follow(self, job_id: str, write: Callable[[str], object]) -> int:
-        """Hand what the job prints to `write`, from its first line, until it has ended; returns the exit code of its command.
-        Ctrl-C leaves it running. Raises UserError, LostContactError."""
+        """Hand what the job prints to `write`, from its first line, until it has ended; returns the
+        exit code of its command. Ctrl-C leaves it running. Raises UserError, LostContactError."""
         self._details(job_id)
         n_written = 0
 
@@ -137,7 +147,9 @@ class JobClient:
             except _NO_ANSWER as error:
                 raise LostContactError(f"{self.url}: lost contact ({error})") from error
             if details.status.is_terminal():
-                if details.driver_exit_code is None and details.message:  # it never ran, or was lost: the log does not say why
+                if (
+                    details.driver_exit_code is None and details.message
+                ):  # it never ran, or was lost: the log does not say why
                     write(f"{details.status}: {details.message.strip()}\n")
                 return exit_code(str(details.status), details.driver_exit_code)
             time.sleep(POLL_INTERVAL_S)
@@ -149,11 +161,17 @@ class JobClient:
             except RuntimeError as error:
                 if "does not exist" not in str(error):
                     raise
-                raise UserError(f"{job_id}: no such job at {self.url}; see neoberta jobs ls --address {self.url}") from None
+                raise UserError(
+                    f"{job_id}: no such job at {self.url}; see neoberta jobs ls --address"
+                    f" {self.url}"
+                ) from None
 
 
-async def _tail(client: JobSubmissionClient, job_id: str, n_skipped: int, write: Callable[[str], object]) -> None:
-    """Every connection gives the log from its beginning: skip the characters that were written before."""
+async def _tail(
+    client: JobSubmissionClient, job_id: str, n_skipped: int, write: Callable[[str], object]
+) -> None:
+    """Every connection gives the log from its beginning: skip the characters that were written
+    before."""
     async for text in client.tail_job_logs(job_id):
         fresh = text[n_skipped:]
         n_skipped -= len(text) - len(fresh)
@@ -183,7 +201,9 @@ def _explained(url: str) -> Iterator[Any]:
         what = "the token is not this cluster's" if was_wrong else "the cluster asks for a token"
         raise UserError(f"--address {url}: {what}; {TOKEN_REMEDY}") from None
     except (ConnectionError, requests.RequestException):
-        raise UserError(f"--address {url}: no Ray dashboard answers there; see that the head runs, and its port") from None
+        raise UserError(
+            f"--address {url}: no Ray dashboard answers there; see that the head runs, and its port"
+        ) from None
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise UserError(f"--address {url}: the cluster refused ({reason:.300})") from None

@@ -1,11 +1,13 @@
-"""A local autoscaling cluster: what a sweep does on one that grows and shrinks, tried on one machine.
+"""A local autoscaling cluster: what a sweep does on one that grows and shrinks, tried on one
+machine.
 
     python -m cluster.local --max-nodes 4
 
-A head node without CPUs, and up to `--max-nodes` worker nodes that Ray's autoscaler starts when work waits and ends when they
-are idle; a "node" is a set of processes on this machine, with as many CPUs as it is told to have. Invariants: everything
-listens on loopback, on ports and in a folder of its own, and demands a token; no other Ray on the machine is found, disturbed
-or stopped; its end (Ctrl-C) is that of its own processes, which are known by a mark in their environment.
+A head node without CPUs, and up to `--max-nodes` worker nodes that Ray's autoscaler starts when
+work waits and ends when they are idle; a "node" is a set of processes on this machine, with as many
+CPUs as it is told to have. Invariants: everything listens on loopback, on ports and in a folder of
+its own, and demands a token; no other Ray on the machine is found, disturbed or stopped; its end
+(Ctrl-C) is that of its own processes, which are known by a mark in their environment.
 """
 
 import argparse
@@ -31,7 +33,9 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _HEAD_TYPE = "ray.head.default"  # the fake provider's own name for it
 _MARK_ENV_VAR = "NEOBERTA_LOCAL_CLUSTER"
 _NODE_STORE_BYTES = 100 * 1024**2  # shared memory of a node: work travels as keys and paths
-_MEMORY_BYTES_PER_CPU = 2 * 1024**3  # what the autoscaler expects of a node; the node itself counts the machine's
+_MEMORY_BYTES_PER_CPU = (
+    2 * 1024**3
+)  # what the autoscaler expects of a node; the node itself counts the machine's
 _PORTS = (
     "port",
     "dashboard-port",
@@ -62,7 +66,8 @@ class LocalCluster:
             "RAY_ADDRESS": self.address,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self.token_path),
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's own switch for "this machine only": addresses are 127.0.0.1
+            # Ray's own switch for "this machine only": addresses are 127.0.0.1
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         }
 
     def pids(self) -> list[int]:
@@ -72,11 +77,15 @@ class LocalCluster:
 
 @contextlib.contextmanager
 def local_cluster(
-    *, max_nodes: int, cpus_per_node: float = 2, idle_timeout_s: float = 60.0, has_dashboard: bool = False
+    *,
+    max_nodes: int,
+    cpus_per_node: float = 2,
+    idle_timeout_s: float = 60.0,
+    has_dashboard: bool = False,
 ) -> Iterator[LocalCluster]:
-    """A cluster for the length of the block: a head with no CPU and from 0 to `max_nodes` nodes with `cpus_per_node` each,
-    which end when they were idle for `idle_timeout_s`. The dashboard is a dozen processes more. Raises TimeoutError, with
-    what Ray printed, when it does not start."""
+    """A cluster for the length of the block: a head with no CPU and from 0 to `max_nodes` nodes
+    with `cpus_per_node` each, which end when they were idle for `idle_timeout_s`. The dashboard is
+    a dozen processes more. Raises TimeoutError, with what Ray printed, when it does not start."""
     folder = Path(tempfile.mkdtemp(prefix="neoberta-local-", dir="/tmp"))  # short: it holds sockets
     ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
     autoscaler_port, dashboard_port = free_ports(2)
@@ -91,12 +100,25 @@ def local_cluster(
         mark=secrets.token_hex(8),
     )
     config_path = folder / "autoscaling.json"
-    config_path.write_text(json.dumps(_autoscaling_config(cluster.address, max_nodes, cpus_per_node, idle_timeout_s)))
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
+    config_path.write_text(
+        json.dumps(_autoscaling_config(cluster.address, max_nodes, cpus_per_node, idle_timeout_s))
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "ray.scripts.scripts",
+        "start",
+        "--head",
+        "--block",
+        "--disable-usage-stats",
+    ]
     command += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", "--num-cpus=0"]
     command += [f"--include-dashboard={'true' if has_dashboard else 'false'}"]
     command += [f"--temp-dir={folder}", f"--object-store-memory={_NODE_STORE_BYTES}"]
-    command += [f"--autoscaling-config={config_path}", *(f"--{name}={port}" for name, port in ports.items())]
+    command += [
+        f"--autoscaling-config={config_path}",
+        *(f"--{name}={port}" for name, port in ports.items()),
+    ]
     others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment = (
         others
@@ -107,7 +129,9 @@ def local_cluster(
             "AUTOSCALER_UPDATE_INTERVAL_S": "1",
             "AUTOSCALER_METRIC_PORT": str(autoscaler_port),
             "DASHBOARD_METRIC_PORT": str(dashboard_port),
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),  # workers import what this process can
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, sys.path)
+            ),  # workers import what this process can
         }
     )
     environment.pop("RAY_ADDRESS")  # a head has none to join
@@ -131,13 +155,17 @@ def local_cluster(
 
 
 def _end_with_parent() -> None:
-    """In the head: SIGTERM to itself, on which it ends its nodes, when the process that started it is gone, however (Linux)."""
+    """In the head: SIGTERM to itself, on which it ends its nodes, when the process that started it
+    is gone, however (Linux)."""
     if _LIBC is not None:
         _LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
-def _autoscaling_config(address: str, max_nodes: int, cpus_per_node: float, idle_timeout_s: float) -> dict:
-    """Ray's cluster configuration for its fake multi-node provider, whole: the wheel ships no defaults for it."""
+def _autoscaling_config(
+    address: str, max_nodes: int, cpus_per_node: float, idle_timeout_s: float
+) -> dict:
+    """Ray's cluster configuration for its fake multi-node provider, whole: the wheel ships no
+    defaults for it."""
     return {
         "cluster_name": "local",
         "max_workers": max_nodes,
@@ -231,11 +259,24 @@ def _end(head: subprocess.Popen[bytes], cluster: LocalCluster) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m cluster.local", description="A local autoscaling Ray cluster to try.")
-    parser.add_argument("--max-nodes", type=int, default=4, help="worker nodes that the autoscaler may start")
-    parser.add_argument("--cpus-per-node", type=float, default=2, help="CPUs that each is said to have")
-    parser.add_argument("--idle-timeout-s", type=float, default=60, help="seconds without work after which a node ends")
-    parser.add_argument("--dashboard", action="store_true", help="with Ray's dashboard and its Jobs API")
+    parser = argparse.ArgumentParser(
+        prog="python -m cluster.local", description="A local autoscaling Ray cluster to try."
+    )
+    parser.add_argument(
+        "--max-nodes", type=int, default=4, help="worker nodes that the autoscaler may start"
+    )
+    parser.add_argument(
+        "--cpus-per-node", type=float, default=2, help="CPUs that each is said to have"
+    )
+    parser.add_argument(
+        "--idle-timeout-s",
+        type=float,
+        default=60,
+        help="seconds without work after which a node ends",
+    )
+    parser.add_argument(
+        "--dashboard", action="store_true", help="with Ray's dashboard and its Jobs API"
+    )
     options = parser.parse_args()
     if options.max_nodes < 1 or options.cpus_per_node <= 0 or options.idle_timeout_s <= 0:
         parser.error("--max-nodes, --cpus-per-node and --idle-timeout-s must be positive")
@@ -250,10 +291,17 @@ def main() -> None:
         ) as cluster,
     ):
         dashboard = f" (dashboard: {cluster.dashboard_url})" if cluster.dashboard_url else ""
-        print(f"A cluster of 0 to {options.max_nodes} nodes listens at {cluster.address}{dashboard}.")
+        print(
+            f"A cluster of 0 to {options.max_nodes} nodes listens at {cluster.address}{dashboard}."
+        )
         print("In another terminal:\n")
-        print("  export " + " ".join(f"{name}={value}" for name, value in cluster.environment.items()))
-        print("  neoberta sweep CONFIG.yaml --out FOLDER --address auto\n\nCtrl-C ends it.", flush=True)
+        print(
+            "  export " + " ".join(f"{name}={value}" for name, value in cluster.environment.items())
+        )
+        print(
+            "  neoberta sweep CONFIG.yaml --out FOLDER --address auto\n\nCtrl-C ends it.",
+            flush=True,
+        )
         while True:
             signal.pause()
 

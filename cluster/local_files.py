@@ -1,4 +1,5 @@
-"""Atomic publication on this machine's disks: a temporary path beside the destination, fsync, rename."""
+"""Atomic publication on this machine's disks: a temporary path beside the destination, fsync,
+rename."""
 
 import contextlib
 import errno
@@ -16,8 +17,9 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextlib.contextmanager
 def temporary_beside(destination: Path | None) -> Iterator[Path]:
-    """A fresh hidden path in the destination's folder (same filesystem, so that a rename is atomic), anywhere for None; removed
-    afterwards. Raises UserError where nothing may be written, or no space is left."""
+    """A fresh hidden path in the destination's folder (same filesystem, so that a rename is
+    atomic), anywhere for None; removed afterwards. Raises UserError where nothing may be written,
+    or no space is left."""
     if destination is None:
         with tempfile.TemporaryDirectory(prefix="neoberta-") as folder:
             yield Path(folder) / "artefact"
@@ -25,17 +27,22 @@ def temporary_beside(destination: Path | None) -> Iterator[Path]:
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{destination.parent}: cannot write there ({error.strerror}); choose another --out folder") from error
+        raise UserError(
+            f"{destination.parent}: cannot write there ({error.strerror}); choose another --out"
+            " folder"
+        ) from error
     temporary = destination.parent / f".{destination.name}.tmp-{uuid.uuid4().hex[:8]}"
     try:
         yield temporary
     except PermissionError as error:
-        raise UserError(f"{destination}: cannot write there ({error.strerror}); choose another --out folder") from error
+        raise UserError(
+            f"{destination}: cannot write there ({error.strerror}); choose another --out folder"
+        ) from error
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise UserError(
-                f"{destination}: no space left ({os.strerror(error.errno)}); free some and run the same command again: what is "
-                "done is kept"
+                f"{destination}: no space left ({os.strerror(error.errno)}); free some and run the"
+                " same command again: what is done is kept"
             ) from error
         raise
     finally:
@@ -55,7 +62,8 @@ def fsync(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, which is gone under its name at once; nothing happens where there is none."""
+    """Remove a file or a folder, which is gone under its name at once; nothing happens where there
+    is none."""
     if path.is_dir():
         doomed = path.with_name(f".{path.name}.tmp-{uuid.uuid4().hex[:8]}")
         os.rename(path, doomed)

@@ -1,7 +1,8 @@
 """A process whose embedded Ray has lost its node ends, instead of waiting for it for ever.
 
-A raylet ends when it is killed for memory, and when one of its agents is. Ray then waits: Tune asks for resources again and
-again and nothing ever runs. Everything that was finished is on storage, so the remedy is the same command once more.
+A raylet ends when it is killed for memory, and when one of its agents is. Ray then waits: Tune asks
+for resources again and again and nothing ever runs. Everything that was finished is on storage, so
+the remedy is the same command once more.
 """
 
 import contextlib
@@ -19,17 +20,20 @@ EXIT_CODE = 128 + signal.SIGTERM
 
 @contextlib.contextmanager
 def ending_with(pids: Sequence[int]) -> Iterator[threading.Event]:
-    """Within the block this process gets SIGTERM when one of the processes `pids` ends (the first is its own child; the others
-    are watched where the system can, on Linux), and one line on standard error says why. Yields an event to set before they
-    are stopped on purpose."""
+    """Within the block this process gets SIGTERM when one of the processes `pids` ends (the first
+    is its own child; the others are watched where the system can, on Linux), and one line on
+    standard error says why. Yields an event to set before they are stopped on purpose."""
     on_purpose, left = threading.Event(), threading.Event()
 
     def watch() -> None:
-        _wait_for_any(pids)  # at once: Ray's core may end this process, without a word, soon after its raylet
+        _wait_for_any(
+            pids
+        )  # at once: Ray's core may end this process, without a word, soon after its raylet
         if on_purpose.is_set():
             return
         print(
-            "Ray's node process has ended, for want of memory perhaps; give the same command again: it goes on where it was",
+            "Ray's node process has ended, for want of memory perhaps; give the same command again:"
+            " it goes on where it was",
             file=sys.stderr,
             flush=True,
         )
@@ -52,7 +56,10 @@ def _wait_for_any(pids: Sequence[int]) -> None:
         with contextlib.suppress(ChildProcessError):  # somebody else has waited for it
             os.waitid(os.P_PID, pids[0], os.WEXITED | os.WNOWAIT)
         return
-    with contextlib.ExitStack() as stack, contextlib.suppress(ProcessLookupError):  # one that is gone already
+    with (
+        contextlib.ExitStack() as stack,
+        contextlib.suppress(ProcessLookupError),
+    ):  # one that is gone already
         poll = select.poll()
         for pid in pids:
             descriptor = os.pidfd_open(pid)

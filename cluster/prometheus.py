@@ -1,7 +1,9 @@
-"""Counters that Ray exports to Prometheus beside its own, on the metrics port of the node that counts.
+"""Counters that Ray exports to Prometheus beside its own, on the metrics port of the node that
+counts.
 
-Invariant: counting never starts Ray and never fails. What is counted before Ray is there is handed over when anything is
-counted afterwards; where it never comes, or is an embedded one, which exports nothing, nothing happens.
+Invariant: counting never starts Ray and never fails. What is counted before Ray is there is handed
+over when anything is counted afterwards; where it never comes, or is an embedded one, which exports
+nothing, nothing happens.
 """
 
 import sys
@@ -21,9 +23,13 @@ class Counter:
         self._all.append(self)
 
     def add(self, value: float, **labels: str) -> None:
-        """Count `value`, which is 0 or more. `labels` are those the counter was made with: all of them. Raises ValueError."""
+        """Count `value`, which is 0 or more. `labels` are those the counter was made with: all of
+        them. Raises ValueError."""
         if set(labels) != set(self.labels) or value < 0:
-            raise ValueError(f"{self.name} takes the labels {self.labels} and values from 0 (got {labels}, {value})")
+            raise ValueError(
+                f"{self.name} takes the labels {self.labels} and values from 0 (got {labels},"
+                f" {value})"
+            )
         key = tuple(labels[name] for name in self.labels)
         self._waiting[key] = self._waiting.get(key, 0.0) + value
         ray = sys.modules.get("ray")
@@ -39,7 +45,10 @@ class Counter:
         if connection != self._connection:
             from ray.util.metrics import Counter as RayCounter
 
-            self._exported, self._connection = RayCounter(self.name, self.description, self.labels), connection
+            self._exported, self._connection = (
+                RayCounter(self.name, self.description, self.labels),
+                connection,
+            )
         for key, total in self._waiting.items():
             if total > 0:
                 self._exported.inc(total, dict(zip(self.labels, key, strict=True)))

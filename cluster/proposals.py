@@ -1,19 +1,27 @@
-"""What a search tries next: Optuna's TPE behind Ray Tune, so that being interrupted does not change the search."""
+"""What a search tries next: Optuna's TPE behind Ray Tune, so that being interrupted does not change
+the search."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from ray.tune.search.optuna import OptunaSearch
 
 N_STARTUP_TRIALS = 5
-"""Random trials before TPE takes over: Optuna's 10 would be most of a search among expensive trials."""
+"""Random trials before TPE takes over: Optuna's 10 would be most of a search among expensive
+trials."""
 
 
 class Proposals(OptunaSearch):
-    """The k-th proposal is a function of (seed, k) and of the trials that have finished, known ones included."""
+    """The k-th proposal is a function of (seed, k) and of the trials that have finished, known ones
+    included."""
 
     def __init__(
         self,
@@ -34,13 +42,16 @@ class Proposals(OptunaSearch):
             evaluated_rewards=[score for _, score in known],
         )
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         is_scored = result is not None and np.isfinite(result.get(self.metric, np.nan))
         super().on_trial_complete(trial_id, result, error=error or not is_scored)
 
 
 def distributions(space: dict[str, Sequence[Any]]) -> dict[str, BaseDistribution]:
-    """The plain description of a space (see `cluster.tune.search`) in Optuna's terms. Raises ValueError."""
+    """The plain description of a space (see `cluster.tune.search`) in Optuna's terms. Raises
+    ValueError."""
     return {name: _distribution(name, *description) for name, description in space.items()}
 
 
@@ -51,12 +62,14 @@ def _distribution(name: str, kind: str, *arguments: Any) -> BaseDistribution:
         return FloatDistribution(*arguments, log=kind == "loguniform")
     if kind in ("int", "logint"):
         return IntDistribution(*arguments, log=kind == "logint")
-    raise ValueError(f"search space, {name}: {kind!r} is unknown; use uniform, loguniform, int, logint or choice")
+    raise ValueError(
+        f"search space, {name}: {kind!r} is unknown; use uniform, loguniform, int, logint or choice"
+    )
 
 
 class _SeededByTrial(optuna.samplers.BaseSampler):
-    """TPE seeded anew for each trial. Optuna's own sampler draws from one stream for the whole search, and a restarted search
-    would draw its first numbers again."""
+    """TPE seeded anew for each trial. Optuna's own sampler draws from one stream for the whole
+    search, and a restarted search would draw its first numbers again."""
 
     def __init__(self, seed: int):
         self._seed = seed
@@ -66,12 +79,18 @@ class _SeededByTrial(optuna.samplers.BaseSampler):
         seed = int(np.random.SeedSequence([self._seed, trial.number]).generate_state(1)[0])
         self._tpe = optuna.samplers.TPESampler(seed=seed, n_startup_trials=N_STARTUP_TRIALS)
 
-    def infer_relative_search_space(self, study: optuna.Study, trial: Any) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: Any
+    ) -> dict[str, BaseDistribution]:
         return {}
 
-    def sample_relative(self, study: optuna.Study, trial: Any, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
+    def sample_relative(
+        self, study: optuna.Study, trial: Any, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
         return {}
 
-    def sample_independent(self, study: optuna.Study, trial: Any, param_name: str, param_distribution: BaseDistribution) -> Any:
+    def sample_independent(
+        self, study: optuna.Study, trial: Any, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
         assert self._tpe is not None
         return self._tpe.sample_independent(study, trial, param_name, param_distribution)

@@ -1,7 +1,9 @@
-"""Files below a remote root: `s3://bucket/prefix`, `gs://bucket/prefix`, or any other place that pyarrow or fsspec opens.
+"""Files below a remote root: `s3://bucket/prefix`, `gs://bucket/prefix`, or any other place that
+pyarrow or fsspec opens.
 
-Invariant: an object is there whole or not at all, and a server that fails is asked again before it counts as failed. What makes
-several files one artefact (`manifest.json`, written last) is `cluster.storage`'s business.
+Invariant: an object is there whole or not at all, and a server that fails is asked again before it
+counts as failed. What makes several files one artefact (`manifest.json`, written last) is
+`cluster.storage`'s business.
 """
 
 import os
@@ -19,14 +21,16 @@ S3_ENDPOINT_ENV_VARS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 S3_ATTEMPTS = 8
 """Tries of one request, with waits that double from about half a second to ten: a minute in all."""
 REMOTE_ATTEMPTS, FIRST_WAIT_S = 3, 0.5
-"""Tries of a whole upload or download after that, for what no single request can mend (an upload whose end was confirmed to
-nobody, a connection that breaks in the middle of a file)."""
+"""Tries of a whole upload or download after that, for what no single request can mend (an upload
+whose end was confirmed to nobody, a connection that breaks in the middle of a file)."""
 
 
 class RemoteFiles:
-    """The files below one remote root, by key. Opening one asks S3 for the bucket's region; it cannot be pickled.
+    """The files below one remote root, by key. Opening one asks S3 for the bucket's region; it
+    cannot be pickled.
 
-    Credentials, region and endpoint come from the environment. Raises UserError where the place cannot be opened.
+    Credentials, region and endpoint come from the environment. Raises UserError where the place
+    cannot be opened.
     """
 
     def __init__(self, uri: str):
@@ -36,14 +40,24 @@ class RemoteFiles:
         """The root on `filesystem`."""
 
     def kind(self, key: str) -> pafs.FileType:
-        """What lies under `key`: a file, a folder (on object stores: some file below it), or nothing."""
+        """What lies under `key`: a file, a folder (on object stores: some file below it), or
+        nothing."""
         return self.filesystem.get_file_info(self._path(key)).type
 
     def files(self, prefix: str = "") -> dict[str, pafs.FileInfo]:
         """All files below the folder `prefix`, by key, sorted."""
-        selector = pafs.FileSelector(self._path(prefix).rstrip("/"), allow_not_found=True, recursive=True)
-        found = [info for info in self.filesystem.get_file_info(selector) if info.type == pafs.FileType.File]
-        return {info.path[len(self.root) + 1 :]: info for info in sorted(found, key=lambda info: info.path)}
+        selector = pafs.FileSelector(
+            self._path(prefix).rstrip("/"), allow_not_found=True, recursive=True
+        )
+        found = [
+            info
+            for info in self.filesystem.get_file_info(selector)
+            if info.type == pafs.FileType.File
+        ]
+        return {
+            info.path[len(self.root) + 1 :]: info
+            for info in sorted(found, key=lambda info: info.path)
+        }
 
     def read_bytes(self, key: str) -> bytes:
         """Raises FileNotFoundError."""
@@ -55,16 +69,23 @@ class RemoteFiles:
         return _patiently(read)
 
     def read_range(self, key: str, offset: int, n_bytes: int) -> bytes:
-        """`n_bytes` from `offset` on, fewer where the file ends before. Raises FileNotFoundError."""
+        """`n_bytes` from `offset` on, fewer where the file ends before. Raises
+        FileNotFoundError."""
         with self.filesystem.open_input_file(self._path(key)) as file:
             return file.read_at(max(min(n_bytes, file.size() - offset), 0), offset)
 
     def download(self, key: str, to: Path) -> None:
-        """Copy a file, or all that lies below a folder, to the path `to`, which is a folder then."""
+        """Copy a file, or all that lies below a folder, to the path `to`, which is a folder
+        then."""
         local = pafs.LocalFileSystem()
 
         def copy() -> None:
-            pafs.copy_files(self._path(key), str(to), source_filesystem=self.filesystem, destination_filesystem=local)
+            pafs.copy_files(
+                self._path(key),
+                str(to),
+                source_filesystem=self.filesystem,
+                destination_filesystem=local,
+            )
 
         _patiently(copy)
 
@@ -84,10 +105,15 @@ class RemoteFiles:
         return f"{self.root}/{key}"
 
     def _upload(self, path: Path, to: str) -> None:
-        """Not `pyarrow.fs.copy_files`, which is silent when the server fails at the very end. One `write` of everything: an
-        object is made when the stream is closed, and there is nothing to interrupt before."""
+        """Not `pyarrow.fs.copy_files`, which is silent when the server fails at the very end. One
+        `write` of everything: an object is made when the stream is closed, and there is nothing to
+        interrupt before."""
         fs = self.filesystem
-        is_object_store = not isinstance(fs, pafs.PyFileSystem) and fs.type_name in ("s3", "gcs", "abfs")
+        is_object_store = not isinstance(fs, pafs.PyFileSystem) and fs.type_name in (
+            "s3",
+            "gcs",
+            "abfs",
+        )
         if not is_object_store:
             fs.create_dir(to.rpartition("/")[0])
         stream = fs.open_output_stream(to)
@@ -98,13 +124,15 @@ class RemoteFiles:
 
 
 def refuse_secrets(uri: str) -> None:
-    """Raises UserError for a URI with a password or options: URIs are logged and stored. The error repeats neither."""
+    """Raises UserError for a URI with a password or options: URIs are logged and stored. The error
+    repeats neither."""
     scheme, _, rest = uri.partition("://")
     user, at, _ = rest.partition("/")[0].rpartition("@")
     if (at and (":" in user or scheme == "s3")) or "?" in rest:
         raise UserError(
-            f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}: write the place without keys and options, which would be "
-            "logged and stored; give them by the environment (AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL, ...)"
+            f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}: write the place without keys"
+            " and options, which would be logged and stored; give them by the environment"
+            " (AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL, ...)"
         )
 
 
@@ -118,18 +146,25 @@ def _open(uri: str) -> tuple[pafs.FileSystem, str]:
         return _s3_filesystem(uri) if uri.startswith("s3://") else pafs.FileSystem.from_uri(uri)
     except pa.ArrowInvalid:  # not one of pyarrow's own kinds
         return _fsspec_filesystem(uri)
-    except OSError as error:  # the bucket's region is asked for here: no network, no such bucket, no credentials
+    except (
+        OSError
+    ) as error:  # the bucket's region is asked for here: no network, no such bucket, no credentials
         reason = str(error).partition("; Details")[0]
-        raise UserError(f"{uri}: cannot be opened ({reason}); check the name, the network and the credentials") from error
+        raise UserError(
+            f"{uri}: cannot be opened ({reason}); check the name, the network and the credentials"
+        ) from error
 
 
 def _s3_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
-    """The filesystem, patient with a server that fails, and the root on it. Small files travel in one request."""
+    """The filesystem, patient with a server that fails, and the root on it. Small files travel in
+    one request."""
     root = uri.removeprefix("s3://").strip("/")
     endpoint = next(filter(None, map(os.environ.get, S3_ENDPOINT_ENV_VARS)), None)
     region = None if endpoint else pafs.resolve_s3_region(root.partition("/")[0])
     retries = pafs.AwsStandardS3RetryStrategy(max_attempts=S3_ATTEMPTS)
-    fs = pafs.S3FileSystem(region=region, endpoint_override=endpoint, retry_strategy=retries, allow_delayed_open=True)
+    fs = pafs.S3FileSystem(
+        region=region, endpoint_override=endpoint, retry_strategy=retries, allow_delayed_open=True
+    )
     return fs, root
 
 
@@ -139,5 +174,7 @@ def _fsspec_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     try:
         fs, root = fsspec.core.url_to_fs(uri)
     except (ValueError, ImportError) as error:
-        raise UserError(f"{uri}: cannot open this kind of storage ({error}); use a folder, s3:// or gs://") from error
+        raise UserError(
+            f"{uri}: cannot open this kind of storage ({error}); use a folder, s3:// or gs://"
+        ) from error
     return pafs.PyFileSystem(pafs.FSSpecHandler(fs)), root

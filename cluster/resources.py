@@ -1,7 +1,9 @@
-"""How much of the machine, or of the cluster, there is and what a piece of work may take of it. Loads no ray.
+"""How much of the machine, or of the cluster, there is and what a piece of work may take of it.
+Loads no ray.
 
-The one place that says what every stage asks for: `NEEDS`. `request` fits a need to the nodes that are there (less where they
-are smaller, a share of a GPU where they have one), `n_at_once` says how many such workers they hold. Both are pure.
+The one place that says what every stage asks for: `NEEDS`. `request` fits a need to the nodes that
+are there (less where they are smaller, a share of a GPU where they have one), `n_at_once` says how
+many such workers they hold. Both are pure.
 """
 
 import math
@@ -10,11 +12,18 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-BLAS_ENV_VARS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+BLAS_ENV_VARS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 """What numerical libraries read, once, when they are loaded."""
 
 OBJECT_STORE_BYTES = 256 * 1024**2
-"""Shared memory of an embedded Ray. Work travels as keys and paths, so little is needed; it is not allocated beforehand."""
+"""Shared memory of an embedded Ray. Work travels as keys and paths, so little is needed; it is not
+allocated beforehand."""
 
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -43,7 +52,9 @@ class Request:
 
 
 NEEDS = {
-    "embed": Request(cpus=1, gpus=0.25, memory_bytes=1024**3),  # a base-size encoder, its activations and torch
+    "embed": Request(
+        cpus=1, gpus=0.25, memory_bytes=1024**3
+    ),  # a base-size encoder, its activations and torch
     "sweep": Request(cpus=1),
     "observe": Request(cpus=1),
     "tune": Request(cpus=1),
@@ -54,7 +65,8 @@ NEEDS = {
 
 
 def request(stage: str, found: Found) -> Request:
-    """What a worker of `stage` asks for: what it needs, at most the largest node, so that at least one can be placed."""
+    """What a worker of `stage` asks for: what it needs, at most the largest node, so that at least
+    one can be placed."""
     need = NEEDS[stage]
     return Request(
         cpus=min(need.cpus, max(found.node_cpus, 1)),
@@ -64,7 +76,8 @@ def request(stage: str, found: Found) -> Request:
 
 
 def n_at_once(asked: Request, found: Found, n_items: int) -> int:
-    """How many workers that ask so much fit at once, at least one, at most one for each of `n_items`."""
+    """How many workers that ask so much fit at once, at least one, at most one for each of
+    `n_items`."""
     fitting = [found.n_cpus / asked.cpus, n_items]
     if asked.gpus:
         fitting.append(found.n_gpus / asked.gpus)
@@ -83,13 +96,15 @@ def look_around() -> Found:
         n_cpus = local_cpus()
         return Found(n_cpus, 0, n_cpus, 0)
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    total = {name: [node.get(name, 0) for node in nodes] or [0] for name in ("CPU", "GPU", "memory")}
+    total = {
+        name: [node.get(name, 0) for node in nodes] or [0] for name in ("CPU", "GPU", "memory")
+    }
     return Found(sum(total["CPU"]), sum(total["GPU"]), max(total["CPU"]), int(max(total["memory"])))
 
 
 def available_cpus() -> int:
-    """CPUs that work can be spread over: of the Ray that this process is in, otherwise of this machine (what the affinity mask
-    and the container's quota leave of it). At least 1."""
+    """CPUs that work can be spread over: of the Ray that this process is in, otherwise of this
+    machine (what the affinity mask and the container's quota leave of it). At least 1."""
     ray = sys.modules.get("ray")
     if ray is not None and ray.is_initialized():
         return max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -98,7 +113,9 @@ def available_cpus() -> int:
 
 def local_cpus(cgroup_quota: Path = _CGROUP_QUOTA) -> int:
     """CPUs of this machine that this process may use, at least 1."""
-    n_cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    n_cpus = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     try:
         quota_us, period_us = cgroup_quota.read_text().split()
     except (OSError, ValueError):  # no cgroup v2 here
@@ -119,8 +136,9 @@ def worker_env(n_threads: int) -> dict[str, str]:
 
 
 def limit_threads(n_threads: int) -> None:
-    """Let this process compute with `n_threads` threads, also in libraries that are loaded already. Without it each of a
-    node's workers would start one thread per core, and they would fight over them."""
+    """Let this process compute with `n_threads` threads, also in libraries that are loaded already.
+    Without it each of a node's workers would start one thread per core, and they would fight over
+    them."""
     os.environ.update(worker_env(n_threads))
     torch = sys.modules.get("torch")
     if torch is not None:

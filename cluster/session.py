@@ -1,8 +1,10 @@
-"""Ray for the length of a `with` block: a private one on this machine, or the cluster that this process runs on.
+"""Ray for the length of a `with` block: a private one on this machine, or the cluster that this
+process runs on.
 
-Invariants of the private ("embedded") Ray: it listens on loopback only and demands a token that only its own processes know; it
-has its own ports and its own temporary folder, so it neither finds nor disturbs another Ray on the machine; it ends with the
-block, and by itself if this process is killed. Nothing that Ray and its workers print reaches the terminal: it goes to a file.
+Invariants of the private ("embedded") Ray: it listens on loopback only and demands a token that
+only its own processes know; it has its own ports and its own temporary folder, so it neither finds
+nor disturbs another Ray on the machine; it ends with the block, and by itself if this process is
+killed. Nothing that Ray and its workers print reaches the terminal: it goes to a file.
 """
 
 import contextlib
@@ -24,7 +26,13 @@ import ray
 from ray.exceptions import AuthenticationError
 
 from cluster import compat
-from cluster.authentication import AUTH_MODE_ENV_VAR, TOKEN_ENV_VAR, TOKEN_REMEDY, find_token, is_jobs_url
+from cluster.authentication import (
+    AUTH_MODE_ENV_VAR,
+    TOKEN_ENV_VAR,
+    TOKEN_REMEDY,
+    find_token,
+    is_jobs_url,
+)
 from cluster.environment import environment
 from cluster.node_watch import ending_with
 from cluster.resources import OBJECT_STORE_BYTES, available_cpus, local_cpus
@@ -33,20 +41,26 @@ from cluster.storage import UserError
 _TEMP_PREFIX = "neoberta-ray-"
 _EMBEDDED_ENV = {
     "RAY_AUTH_MODE": "token",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's own switch for "this machine only"; workers inherit it
+    # Ray's own switch for "this machine only"; workers inherit it
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process that waits for the cloud's notice that this node goes away
+    # a process that waits for the cloud's notice that this node goes away
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_METRICS_ENABLED": "0",  # for a dashboard that is not there
 }
 _QUIET_ENV = {
-    "PYTHONBREAKPOINT": "",  # Ray points it at its own debugger and leaves it so; given back with the rest
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise a FutureWarning at every start without a GPU
+    # Ray points it at its own debugger and leaves it so; given back with the rest
+    "PYTHONBREAKPOINT": "",
+    # otherwise a FutureWarning at every start without a GPU
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",  # the new reporter prints failed trials also when told to be silent
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # how soon Train sees a finished or lost worker (Ray's own: 2)
+    # how soon Train sees a finished or lost worker (Ray's own: 2)
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths in configurations keep their meaning
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # five files a trial that nobody reads
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is an exception here, not Tune's silent early end
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray's C++ core writes its own errors straight to this process's stderr
+    # Ray's C++ core writes its own errors straight to this process's stderr
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 _TOKEN = secrets.token_hex(32)
 _EMBEDDED_MARK = "NEOBERTA_EMBEDDED_RAY"
@@ -67,14 +81,16 @@ class Session:
 
 
 @contextlib.contextmanager
-def session(address: str | None = None, *, n_cpus: int | None = None, log_path: Path | None = None) -> Iterator[Session]:
+def session(
+    address: str | None = None, *, n_cpus: int | None = None, log_path: Path | None = None
+) -> Iterator[Session]:
     """Ray for the length of the block.
 
-    Args:
-        address: None starts an embedded Ray; "auto" attaches to the cluster that this machine is a node of, "host:port" to the
-            one there. A process that is in a Ray already (a session further out, a notebook's) stays in it and leaves it open.
-        n_cpus: CPUs that the embedded Ray hands out; None: all that this process may use.
-        log_path: File that gets what Ray and the workers say (appended to); None: it is dropped.
+    Args: address: None starts an embedded Ray; "auto" attaches to the cluster that this machine is
+    a node of, "host:port" to the one there. A process that is in a Ray already (a session further
+    out, a notebook's) stays in it and leaves it open. n_cpus: CPUs that the embedded Ray hands out;
+    None: all that this process may use. log_path: File that gets what Ray and the workers say
+    (appended to); None: it is dropped.
 
     Raises:
         UserError: There is no Ray at `address`.
@@ -104,18 +120,23 @@ def is_embedded() -> bool:
 
 
 def route_logs() -> None:
-    """Ray's libraries add console handlers of their own when they are first imported; take those away, so that everything goes
-    where the session's log goes. To be called after such an import, within a session."""
+    """Ray's libraries add console handlers of their own when they are first imported; take those
+    away, so that everything goes where the session's log goes. To be called after such an import,
+    within a session."""
     for name, logger in list(logging.Logger.manager.loggerDict.items()):
         if isinstance(logger, logging.Logger) and name.startswith("ray."):
             logger.propagate = True
             for handler in list(logger.handlers):
-                if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+                if isinstance(handler, logging.StreamHandler) and not isinstance(
+                    handler, logging.FileHandler
+                ):
                     logger.removeHandler(handler)
 
 
 def _describe(is_embedded: bool, dashboard_url: str | None = None) -> Session:
-    return Session(ray.get_runtime_context().gcs_address, available_cpus(), is_embedded, dashboard_url)
+    return Session(
+        ray.get_runtime_context().gcs_address, available_cpus(), is_embedded, dashboard_url
+    )
 
 
 @contextlib.contextmanager
@@ -123,10 +144,14 @@ def _embedded(n_cpus: int, log_path: Path | None) -> Iterator[None]:
     _remove_dead_folders()
     folder = Path(tempfile.mkdtemp(prefix=f"{_TEMP_PREFIX}{os.getpid()}-", dir=_short_temp_dir()))
     try:
-        with environment(_EMBEDDED_ENV | {"RAY_AUTH_TOKEN": _TOKEN, _EMBEDDED_MARK: str(os.getpid())}):
+        with environment(
+            _EMBEDDED_ENV | {"RAY_AUTH_TOKEN": _TOKEN, _EMBEDDED_MARK: str(os.getpid())}
+        ):
             compat.read_authentication_again()
             try:
-                imports = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # workers import what this process can
+                imports = {
+                    "PYTHONPATH": os.pathsep.join(filter(None, sys.path))
+                }  # workers import what this process can
                 with compat.embedded_node(), environment(imports), _stderr_into(log_path):
                     ray.init(
                         address="local",
@@ -155,22 +180,32 @@ def _embedded(n_cpus: int, log_path: Path | None) -> Iterator[None]:
 def _attached(address: str, log_path: Path | None) -> Iterator[str | None]:
     """Yields the dashboard's URL."""
     if is_jobs_url(address):
-        raise ValueError(f"{address} is where jobs are submitted; a process attaches to host:port or auto")
-    mode = {AUTH_MODE_ENV_VAR: "token"} if AUTH_MODE_ENV_VAR not in os.environ and find_token() else {}
+        raise ValueError(
+            f"{address} is where jobs are submitted; a process attaches to host:port or auto"
+        )
+    mode = (
+        {AUTH_MODE_ENV_VAR: "token"} if AUTH_MODE_ENV_VAR not in os.environ and find_token() else {}
+    )
     with environment(mode):  # `ray start` does the same: where there is a token it counts
         compat.read_authentication_again()
         try:
             host, _, port = address.rpartition(":")
             if host and port.isdigit():
-                socket.create_connection((host, int(port)), timeout=10).close()  # Ray itself would knock for minutes
+                socket.create_connection(
+                    (host, int(port)), timeout=10
+                ).close()  # Ray itself would knock for minutes
             with _stderr_into(log_path):
                 context = ray.init(address=address, configure_logging=False, log_to_driver=False)
         except (AuthenticationError, OSError, ValueError, RuntimeError) as error:
             if isinstance(error, AuthenticationError) or TOKEN_ENV_VAR in str(error.__cause__):
-                raise UserError(f"--address {address}: the cluster asks for a token, or another one; {TOKEN_REMEDY}") from error
+                raise UserError(
+                    f"--address {address}: the cluster asks for a token, or another one;"
+                    f" {TOKEN_REMEDY}"
+                ) from error
             reason = str(error).strip().splitlines()[0]
             raise UserError(
-                f"--address {address}: no Ray there ({reason}); leave --address out to run on this machine"
+                f"--address {address}: no Ray there ({reason}); leave --address out to run on this"
+                " machine"
             ) from error
         try:
             yield f"http://{context.dashboard_url}" if context.dashboard_url else None
@@ -181,8 +216,8 @@ def _attached(address: str, log_path: Path | None) -> Iterator[str | None]:
 
 @contextlib.contextmanager
 def _stderr_into(log_path: Path | None) -> Iterator[None]:
-    """What this process writes to its file descriptor 2 within the block goes into the log: while Ray starts, its C++ core
-    writes there past Python, and no setting stops it."""
+    """What this process writes to its file descriptor 2 within the block goes into the log: while
+    Ray starts, its C++ core writes there past Python, and no setting stops it."""
     sys.stderr.flush()
     kept = os.dup(2)
     log = os.open(log_path or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -217,9 +252,10 @@ def _quiet(log_path: Path | None) -> Iterator[logging.Handler]:
 
 @contextlib.contextmanager
 def _sigterm_kept() -> Iterator[Callable[[], object]]:
-    """Yields what to call when Ray is up: from then on SIGTERM raises SystemExit, so that everything is tidied up, or does what
-    it did before if the program has a handler of its own. Ray's handler, which `ray.init` installs, prints a C++ stack trace
-    and ends the process on the spot. After the block all is as before."""
+    """Yields what to call when Ray is up: from then on SIGTERM raises SystemExit, so that
+    everything is tidied up, or does what it did before if the program has a handler of its own.
+    Ray's handler, which `ray.init` installs, prints a C++ stack trace and ends the process on the
+    spot. After the block all is as before."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
@@ -235,7 +271,8 @@ def _sigterm_kept() -> Iterator[Callable[[], object]]:
 
 
 def _short_temp_dir() -> str:
-    """Ray keeps AF_UNIX sockets in its folder, about 65 characters below it, and their paths must stay under 108."""
+    """Ray keeps AF_UNIX sockets in its folder, about 65 characters below it, and their paths must
+    stay under 108."""
     folder = tempfile.gettempdir()
     return folder if len(folder) <= 20 else "/tmp"
 
@@ -252,7 +289,11 @@ def _keep_worker_logs(folder: Path, log_path: Path | None) -> None:
     """Append what the workers printed to the log: Ray's own files go away with the session."""
     if log_path is None:
         return
-    printed = [path for path in sorted(folder.glob("session_2*/logs/worker-*")) if path.suffix in (".out", ".err")]
+    printed = [
+        path
+        for path in sorted(folder.glob("session_2*/logs/worker-*"))
+        if path.suffix in (".out", ".err")
+    ]
     with open(log_path, "a", encoding="utf-8") as log:
         for path in printed:
             text = path.read_text(encoding="utf-8", errors="replace").strip()

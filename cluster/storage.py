@@ -1,11 +1,12 @@
 """Artefacts under one root URI: keys, checksums, atomic publication.
 
-Invariant: under a final name there is a whole artefact or none. A file is written under a temporary name beside its
-destination, fsynced and renamed; a folder carries a `manifest.json` of checksums that is part of the same rename (on object
-stores, where nothing renames, it is uploaded last). Two writers of one key write the same content, so the last rename wins.
+Invariant: under a final name there is a whole artefact or none. A file is written under a temporary
+name beside its destination, fsynced and renamed; a folder carries a `manifest.json` of checksums
+that is part of the same rename (on object stores, where nothing renames, it is uploaded last). Two
+writers of one key write the same content, so the last rename wins.
 
-This module and those that it imports know no ray. It is open to every package, and so are the errors that it names: every
-package reads users' input.
+This module and those that it imports know no ray. It is open to every package, and so are the
+errors that it names: every package reads users' input.
 """
 
 import contextlib
@@ -33,12 +34,16 @@ CACHE_DIR_ENV_VAR = "NEOBERTA_CACHE_DIR"
 
 
 def canonical_json(value: Any) -> str:
-    """`value` (JSON types, pydantic models, tuples) as JSON with sorted keys: equal values give equal strings."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_jsonable)
+    """`value` (JSON types, pydantic models, tuples) as JSON with sorted keys: equal values give
+    equal strings."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_jsonable
+    )
 
 
 def digest(value: Any, n_chars: int = 16) -> str:
-    """The identity of a configuration: the first `n_chars` hex digits of the SHA-256 of its canonical JSON."""
+    """The identity of a configuration: the first `n_chars` hex digits of the SHA-256 of its
+    canonical JSON."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:n_chars]
 
 
@@ -68,14 +73,15 @@ class StoredFile(NamedTuple):
 
 
 class Storage:
-    """Artefacts under one root URI: a local folder (also as `file://`), `s3://bucket/prefix`, `gs://bucket/prefix`, or any
-    other that pyarrow or fsspec opens.
+    """Artefacts under one root URI: a local folder (also as `file://`), `s3://bucket/prefix`,
+    `gs://bucket/prefix`, or any other that pyarrow or fsspec opens.
 
-    Keys are relative POSIX paths, for example `probes/3f2a.parquet`; anything else (absolute, `..`, empty parts) is a
-    ValueError, so that no key leads out of the root. Instances are cheap and picklable: send the URI or the instance to a
-    worker, never an open file. Credentials, region and endpoint come from the environment that every S3 client reads (AWS_*
-    variables, ~/.aws, the node's role): URIs are logged and stored. Raises UserError for a URI that names no place, or that
-    holds a password or options.
+    Keys are relative POSIX paths, for example `probes/3f2a.parquet`; anything else (absolute, `..`,
+    empty parts) is a ValueError, so that no key leads out of the root. Instances are cheap and
+    picklable: send the URI or the instance to a worker, never an open file. Credentials, region and
+    endpoint come from the environment that every S3 client reads (AWS_* variables, ~/.aws, the
+    node's role): URIs are logged and stored. Raises UserError for a URI that names no place, or
+    that holds a password or options.
     """
 
     def __init__(self, uri: str | Path):
@@ -89,7 +95,9 @@ class Storage:
             try:
                 self.uri = str(Path(self.uri).expanduser().resolve())
             except RuntimeError as error:  # no such user, or links in a circle
-                raise UserError(f"{uri}: no such place ({error}); write the path in full") from error
+                raise UserError(
+                    f"{uri}: no such place ({error}); write the path in full"
+                ) from error
         elif not self.uri.partition("://")[2].strip("/"):
             raise UserError(f"{uri}: nothing follows ://; write for example s3://bucket/folder")
         else:
@@ -98,7 +106,7 @@ class Storage:
     def __repr__(self) -> str:
         return f"Storage({self.uri!r})"
 
-    # --- reading ---------------------------------------------------------------------------------------------------
+    # --- reading ----------------------------------------------------------------------------------
 
     def exists(self, key: str) -> bool:
         """Whether a whole artefact (file, or folder with its manifest) lies under `key`."""
@@ -108,22 +116,34 @@ class Storage:
         return self._file_exists(f"{key}/{MANIFEST}")
 
     def keys(self, prefix: str = "") -> list[str]:
-        """Keys of all files below the folder `prefix`, sorted; temporary and hidden names are left out."""
+        """Keys of all files below the folder `prefix`, sorted; temporary and hidden names are left
+        out."""
         if self.is_local:
             root = Path(self.uri)
-            found = (path.relative_to(root) for path in (root / prefix).rglob("*") if path.is_file())
-            return sorted(key.as_posix() for key in found if not any(part.startswith(".") for part in key.parts))
+            found = (
+                path.relative_to(root) for path in (root / prefix).rglob("*") if path.is_file()
+            )
+            return sorted(
+                key.as_posix()
+                for key in found
+                if not any(part.startswith(".") for part in key.parts)
+            )
         return list(self._remote().files(prefix))
 
     def files(self, prefix: str = "") -> list[StoredFile]:
         """What `keys` lists, with sizes and times. Files that go meanwhile are left out."""
         if not self.is_local:
-            return [StoredFile(key, info.size, info.mtime) for key, info in self._remote().files(prefix).items()]
+            return [
+                StoredFile(key, info.size, info.mtime)
+                for key, info in self._remote().files(prefix).items()
+            ]
         listed = []
         for key in self.keys(prefix):
             with contextlib.suppress(FileNotFoundError):
                 status = (Path(self.uri) / key).stat()
-                listed.append(StoredFile(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)))
+                listed.append(
+                    StoredFile(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+                )
         return listed
 
     def read_bytes(self, key: str) -> bytes:
@@ -134,8 +154,8 @@ class Storage:
         return self._remote().read_bytes(key)
 
     def read_range(self, key: str, offset: int, n_bytes: int) -> bytes:
-        """`n_bytes` of a file from `offset` on, fewer where it ends before: a remote file is not fetched whole. Raises
-        FileNotFoundError."""
+        """`n_bytes` of a file from `offset` on, fewer where it ends before: a remote file is not
+        fetched whole. Raises FileNotFoundError."""
         _check_key(key)
         if self.is_local:
             with open(Path(self.uri) / key, "rb") as file:
@@ -144,7 +164,8 @@ class Storage:
         return self._remote().read_range(key, offset, n_bytes)
 
     def node_copy(self, key: str) -> Path | None:
-        """Where this node's copy of a remote artefact lies or would lie; None where the artefact itself is local."""
+        """Where this node's copy of a remote artefact lies or would lie; None where the artefact
+        itself is local."""
         _check_key(key)
         return None if self.is_local else self._node_copy(key)
 
@@ -156,16 +177,20 @@ class Storage:
             raise CorruptArtefactError(f"{self.uri}/{key}: not JSON ({error})") from error
 
     def read_table(self, key: str, columns: list[str] | None = None) -> pa.Table:
-        """A Parquet file, page checksums verified. Raises FileNotFoundError, CorruptArtefactError."""
-        data = pa.BufferReader(self.read_bytes(key))  # a server that fails is an OSError from here, and no damage to the file
+        """A Parquet file, page checksums verified. Raises FileNotFoundError,
+        CorruptArtefactError."""
+        data = pa.BufferReader(
+            self.read_bytes(key)
+        )  # a server that fails is an OSError from here, and no damage to the file
         try:
             return pq.ParquetFile(data, page_checksum_verification=True).read(columns=columns)
         except (pa.ArrowInvalid, OSError) as error:
             raise CorruptArtefactError(f"{self.uri}/{key}: {error}") from error
 
     def local_path(self, key: str) -> Path:
-        """A path on this machine that can be opened or memory-mapped: the artefact itself, or this node's copy of a remote
-        one (copied once, checked against the folder's manifest). Raises FileNotFoundError, CorruptArtefactError."""
+        """A path on this machine that can be opened or memory-mapped: the artefact itself, or this
+        node's copy of a remote one (copied once, checked against the folder's manifest). Raises
+        FileNotFoundError, CorruptArtefactError."""
         _check_key(key)
         if self.is_local:
             path = Path(self.uri) / key
@@ -178,8 +203,8 @@ class Storage:
         return copy
 
     def copy_folder(self, key: str, to: Path) -> None:
-        """Copy a folder that is not one of our artefacts (it has no manifest) into the folder `to`. Raises
-        FileNotFoundError."""
+        """Copy a folder that is not one of our artefacts (it has no manifest) into the folder `to`.
+        Raises FileNotFoundError."""
         _check_key(key)
         if self.is_local:
             if not (Path(self.uri) / key).is_dir():
@@ -199,14 +224,16 @@ class Storage:
         return remote.filesystem, remote.root
 
     def verify_folder(self, key: str) -> None:
-        """Check every file of a folder against its manifest. Raises FileNotFoundError, CorruptArtefactError."""
+        """Check every file of a folder against its manifest. Raises FileNotFoundError,
+        CorruptArtefactError."""
         _check_manifest(self.local_path(key), f"{self.uri}/{key}")
 
-    # --- writing ---------------------------------------------------------------------------------------------------
+    # --- writing ----------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def writing(self, key: str) -> Iterator[Path]:
-        """Yields a temporary path to write one file to; publishes it under `key` when the block ends without an error."""
+        """Yields a temporary path to write one file to; publishes it under `key` when the block
+        ends without an error."""
         _check_key(key)
         destination = Path(self.uri) / key if self.is_local else None
         with temporary_beside(destination) as temporary:
@@ -215,8 +242,9 @@ class Storage:
 
     @contextlib.contextmanager
     def writing_folder(self, key: str) -> Iterator[Path]:
-        """Yields a temporary folder to fill; publishes it under `key`, with its manifest, when the block ends without an
-        error. A folder that another writer has published meanwhile is kept."""
+        """Yields a temporary folder to fill; publishes it under `key`, with its manifest, when the
+        block ends without an error. A folder that another writer has published meanwhile is kept.
+        """
         _check_key(key)
         destination = Path(self.uri) / key if self.is_local else None
         with temporary_beside(destination) as temporary:
@@ -227,7 +255,10 @@ class Storage:
                 self._upload_folder(temporary, key)
                 return
             if destination.exists() and not (destination / MANIFEST).exists():
-                raise UserError(f"{destination}: exists and is not one of our artefacts; choose another folder or remove it")
+                raise UserError(
+                    f"{destination}: exists and is not one of our artefacts; choose another folder"
+                    " or remove it"
+                )
             for path in (*temporary.rglob("*"), temporary):
                 fsync(path)
             try:
@@ -251,7 +282,8 @@ class Storage:
             pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
     def delete(self, key: str) -> None:
-        """Remove a file or a folder, and this node's copy of it; nothing happens where there is none."""
+        """Remove a file or a folder, and this node's copy of it; nothing happens where there is
+        none."""
         _check_key(key)
         if self.is_local:
             remove(Path(self.uri) / key)
@@ -259,7 +291,7 @@ class Storage:
         remove(self._node_copy(key))
         self._remote().delete(key)
 
-    # --- inside ----------------------------------------------------------------------------------------------------
+    # --- inside -----------------------------------------------------------------------------------
 
     def _remote(self) -> RemoteFiles:
         return RemoteFiles(self.uri)
@@ -283,8 +315,12 @@ class Storage:
         self._remote().upload(temporary, key)
 
     def _upload_folder(self, folder: Path, key: str) -> None:
-        names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-        for name in sorted(names, key=lambda name: name == MANIFEST):  # the manifest last: it says that all is there
+        names = sorted(
+            path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+        )
+        for name in sorted(
+            names, key=lambda name: name == MANIFEST
+        ):  # the manifest last: it says that all is there
             self._publish_file(folder / name, f"{key}/{name}")
 
     def _download(self, key: str, copy: Path) -> None:
@@ -307,12 +343,17 @@ class Storage:
 
 def _check_key(key: str) -> None:
     if any(part in ("", ".", "..") for part in key.split("/")):
-        raise ValueError(f"{key!r} is no key: a key is a relative path without empty parts, '.' or '..'")
+        raise ValueError(
+            f"{key!r} is no key: a key is a relative path without empty parts, '.' or '..'"
+        )
 
 
 def _write_manifest(folder: Path) -> None:
     files: Mapping[str, Any] = {
-        path.relative_to(folder).as_posix(): {"sha256": file_digest(path), "size_bytes": path.stat().st_size}
+        path.relative_to(folder).as_posix(): {
+            "sha256": file_digest(path),
+            "size_bytes": path.stat().st_size,
+        }
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
@@ -331,4 +372,6 @@ def _check_manifest(folder: Path, name: str) -> None:
     except FileNotFoundError:
         raise CorruptArtefactError(f"{name}: no {MANIFEST}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptArtefactError(f"{name}/{MANIFEST}: not a manifest ({type(error).__name__}: {error})") from error
+        raise CorruptArtefactError(
+            f"{name}/{MANIFEST}: not a manifest ({type(error).__name__}: {error})"
+        ) from error

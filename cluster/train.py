@@ -1,8 +1,10 @@
-"""Data-parallel training on Ray Train: a plain loop on n workers, restarted from its last checkpoint when a worker is lost.
+"""Data-parallel training on Ray Train: a plain loop on n workers, restarted from its last
+checkpoint when a worker is lost.
 
-The loop gets a `TrainContext` and knows no Ray. A run is resumed by calling `train` again with the same name and storage
-folder: what was reported is found there. Reporting a checkpoint is a barrier over all workers and waits for the controller (up
-to about 2 s); progress goes another way and waits for nothing.
+The loop gets a `TrainContext` and knows no Ray. A run is resumed by calling `train` again with the
+same name and storage folder: what was reported is found there. Reporting a checkpoint is a barrier
+over all workers and waits for the controller (up to about 2 s); progress goes another way and waits
+for nothing.
 """
 
 import contextlib
@@ -25,7 +27,8 @@ from cluster.session import is_embedded, route_logs
 from cluster.storage import CACHE_DIR_ENV_VAR, Storage
 
 EXTENSIONS_DIR_ENV_VAR = "TORCH_EXTENSIONS_DIR"
-"""Where compiled operators are kept (`cluster.deepspeed_engine`, which loads torch and is not imported here)."""
+"""Where compiled operators are kept (`cluster.deepspeed_engine`, which loads torch and is not
+imported here)."""
 POLL_INTERVAL_S = 0.5
 """How often the driver asks for progress."""
 _MAILBOX_KEY = "_mailbox"
@@ -46,9 +49,12 @@ class TrainContext:
         self._mailbox.put.remote(metrics)
 
     def checkpoint(self, metrics: dict[str, Any], folder: Path | None) -> None:
-        """Publish the files of `folder` (None where this rank has none) as the run's next checkpoint. Every rank calls it
-        equally often."""
-        ray.train.report(metrics, checkpoint=None if folder is None else ray.train.Checkpoint.from_directory(str(folder)))
+        """Publish the files of `folder` (None where this rank has none) as the run's next
+        checkpoint. Every rank calls it equally often."""
+        ray.train.report(
+            metrics,
+            checkpoint=None if folder is None else ray.train.Checkpoint.from_directory(str(folder)),
+        )
 
 
 @dataclass(frozen=True)
@@ -76,28 +82,36 @@ def train(
     max_failures: int = 3,
     on_report: Callable[[dict[str, Any]], None] | None = None,
 ) -> TrainResult:
-    """Run `loop(config, context)` on `n_workers` workers with a gloo (GPU: nccl) process group; Ray has to be running.
+    """Run `loop(config, context)` on `n_workers` workers with a gloo (GPU: nccl) process group; Ray
+    has to be running.
 
-    `loop` is importable by name and reports at least one checkpoint; `config` is picklable. Lost workers are replaced up to
-    `max_failures` times. The last two checkpoints are kept under `storage_dir/name`. Raises ray.train.TrainingFailedError.
+    `loop` is importable by name and reports at least one checkpoint; `config` is picklable. Lost
+    workers are replaced up to `max_failures` times. The last two checkpoints are kept under
+    `storage_dir/name`. Raises ray.train.TrainingFailedError.
     """
     route_logs()  # ray.train was imported above
     filesystem, storage_path = Storage(storage_dir).filesystem()
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    mailbox = _Mailbox.options(scheduling_strategy=here).remote()  # it shall not go with a worker's node
+    mailbox = _Mailbox.options(
+        scheduling_strategy=here
+    ).remote()  # it shall not go with a worker's node
     resources = {"CPU": cpus_per_worker} | ({"GPU": 1} if use_gpu else {})
     trainer = _Trainer(
         _run_loop,
         train_loop_config={"loop": loop, "config": config, _MAILBOX_KEY: mailbox},
         torch_config=TorchConfig(backend=None if use_gpu else "gloo"),
-        scaling_config=ray.train.ScalingConfig(num_workers=n_workers, use_gpu=use_gpu, resources_per_worker=resources),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=n_workers, use_gpu=use_gpu, resources_per_worker=resources
+        ),
         run_config=ray.train.RunConfig(
             name=name,
             storage_path=storage_path,
             storage_filesystem=filesystem,
             failure_config=ray.train.FailureConfig(max_failures=max_failures),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
-            worker_runtime_env={"env_vars": worker_env(threads_for(cpus_per_worker)) | _passed_on()},
+            worker_runtime_env={
+                "env_vars": worker_env(threads_for(cpus_per_worker)) | _passed_on()
+            },
         ),
     )
     with _listening(mailbox, on_report):
@@ -108,7 +122,8 @@ def train(
 
 
 class _Trainer(TorchTrainer):
-    """Ray Train answers Ctrl-C with sys.exit(0), and keeps that handler when the run has ended; here Ctrl-C is an exception."""
+    """Ray Train answers Ctrl-C with sys.exit(0), and keeps that handler when the run has ended;
+    here Ctrl-C is an exception."""
 
     def _register_sigint_handler(self, controller: Any) -> None:
         """Nothing: the session ends the run as it closes."""
@@ -123,16 +138,21 @@ def _run_loop(bound: dict[str, Any]) -> None:
     world, checkpoint = ray.train.get_context(), ray.train.get_checkpoint()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(checkpoint.as_directory())) if checkpoint else None
-        context = TrainContext(world.get_world_rank(), world.get_world_size(), folder, bound[_MAILBOX_KEY])
+        context = TrainContext(
+            world.get_world_rank(), world.get_world_size(), folder, bound[_MAILBOX_KEY]
+        )
         bound["loop"](bound["config"], context)
 
 
 def _passed_on() -> dict[str, str]:
-    """Variables of the driver that workers need too; where Ray keeps to loopback, gloo shall as well."""
+    """Variables of the driver that workers need too; where Ray keeps to loopback, gloo shall as
+    well."""
     names = (EXTENSIONS_DIR_ENV_VAR, CACHE_DIR_ENV_VAR)
     variables = {name: os.environ[name] for name in names if name in os.environ}
     is_loopback = ray.util.get_node_ip_address().startswith("127.")
-    return variables | ({"GLOO_SOCKET_IFNAME": "lo"} if is_loopback and sys.platform == "linux" else {})
+    return variables | (
+        {"GLOO_SOCKET_IFNAME": "lo"} if is_loopback and sys.platform == "linux" else {}
+    )
 
 
 @ray.remote(num_cpus=0)
@@ -152,7 +172,8 @@ class _Mailbox:
 
 @contextlib.contextmanager
 def _listening(mailbox: Any, on_report: Callable[[dict[str, Any]], None] | None) -> Iterator[None]:
-    """Hands on what arrives in the mailbox, from a thread of the driver, until the block ends (and what is left then)."""
+    """Hands on what arrives in the mailbox, from a thread of the driver, until the block ends (and
+    what is left then)."""
     if on_report is None:
         yield
         return
@@ -163,7 +184,9 @@ def _listening(mailbox: Any, on_report: Callable[[dict[str, Any]], None] | None)
             on_report(metrics)
 
     def listen() -> None:
-        with contextlib.suppress(ray.exceptions.RayError):  # Ray is going down: the block's own error says more
+        with contextlib.suppress(
+            ray.exceptions.RayError
+        ):  # Ray is going down: the block's own error says more
             while not stop.wait(POLL_INTERVAL_S):
                 deliver()
 

@@ -1,12 +1,13 @@
 """Ray Tune as a fan-out of keyed, idempotent pieces of work, and as a search.
 
-Invariants: a configuration that fails is reported as data and never ends the others; nothing is read back from Tune's own state
-(the pieces of work publish their results themselves), so Tune keeps it in a temporary folder of this machine that is removed
-afterwards, and hardly ever writes it.
+Invariants: a configuration that fails is reported as data and never ends the others; nothing is
+read back from Tune's own state (the pieces of work publish their results themselves), so Tune keeps
+it in a temporary folder of this machine that is removed afterwards, and hardly ever writes it.
 
-On a cluster with an autoscaler, work that waits is what makes it grow: every piece that waits is a pending actor, up to all of
-them. `ray.autoscaler.sdk.request_resources` would do it too, but a cluster has only one such request: two sweeps would
-overwrite each other's, and it outlives a driver that is killed, so that nodes would stay for nobody.
+On a cluster with an autoscaler, work that waits is what makes it grow: every piece that waits is a
+pending actor, up to all of them. `ray.autoscaler.sdk.request_resources` would do it too, but a
+cluster has only one such request: two sweeps would overwrite each other's, and it outlives a driver
+that is killed, so that nodes would stay for nobody.
 """
 
 import gc
@@ -28,11 +29,15 @@ Config = dict[str, Any]
 Run = Callable[[Config], dict[str, Any]]
 
 MAX_TRIALS = 1000
-"""Configurations that one run of Tune gets; more are run in waves. Tune keeps about 35 KB in this process for each trial that
-it has seen, and looks at all of them ever again; the start of a wave takes seconds."""
+"""Configurations that one run of Tune gets; more are run in waves. Tune keeps about 35 KB in this
+process for each trial that it has seen, and looks at all of them ever again; the start of a wave
+takes seconds."""
 
 _NEVER_S = 10**9
-_OUTCOME, _SCORE = "outcome", "score"  # what a trial reports to Tune: JSON, and the metric of a search
+_OUTCOME, _SCORE = (
+    "outcome",
+    "score",
+)  # what a trial reports to Tune: JSON, and the metric of a search
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +58,26 @@ def fan_out(
     max_failures: int = 3,
     on_done: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
-    """Run `run(config)` for every configuration in long-lived worker processes. Within an open session.
+    """Run `run(config)` for every configuration in long-lived worker processes. Within an open
+    session.
 
-    Args:
-        run: A top-level function from and to what JSON can hold; idempotent, for it may be run again after a fault.
-        configs: One piece of work each, best 5 to 60 seconds long: an empty one costs tens of milliseconds.
-        name: Shown by Ray's tools.
-        cpus: CPUs, and BLAS threads, of one piece of work.
-        max_failures: Further tries after an exception, or after the worker process or its node died. UserError: none.
-        on_done: Called in this process as each configuration ends, in the order of ending.
+    Args: run: A top-level function from and to what JSON can hold; idempotent, for it may be run
+    again after a fault. configs: One piece of work each, best 5 to 60 seconds long: an empty one
+    costs tens of milliseconds. name: Shown by Ray's tools. cpus: CPUs, and BLAS threads, of one
+    piece of work. max_failures: Further tries after an exception, or after the worker process or
+    its node died. UserError: none. on_done: Called in this process as each configuration ends, in
+    the order of ending.
 
     Returns:
         One Outcome per configuration, in the order of `configs`.
     """
     outcomes: list[Outcome] = []
     for start in range(0, len(configs), MAX_TRIALS):
-        outcomes += _wave(run, configs[start : start + MAX_TRIALS], name, cpus, max_failures, on_done)
-        gc.collect()  # Tune's trials are in cycles: the next wave would be built beside the last one's
+        outcomes += _wave(
+            run, configs[start : start + MAX_TRIALS], name, cpus, max_failures, on_done
+        )
+        # Tune's trials are in cycles: the next wave would be built beside the last one's
+        gc.collect()
     return outcomes
 
 
@@ -111,22 +119,20 @@ def search(
     known: Sequence[tuple[Config, dict[str, Any]]] = (),
     on_done: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
-    """Look for the configuration with the best `result[metric]`, by Optuna's TPE. Within an open session.
+    """Look for the configuration with the best `result[metric]`, by Optuna's TPE. Within an open
+    session.
 
-    With `max_concurrent=1` the proposals are a function of `seed` and of what the earlier trials gave: a search that was
-    interrupted and is given its finished trials as `known` goes on exactly as it would have gone.
+    With `max_concurrent=1` the proposals are a function of `seed` and of what the earlier trials
+    gave: a search that was interrupted and is given its finished trials as `known` goes on exactly
+    as it would have gone.
 
-    Args:
-        objective: A top-level function from a configuration to its metrics (JSON types), idempotent.
-        space: name -> ("uniform" | "loguniform", low, high), ("int" | "logint", low, high), both ends included, or
-            ("choice", [values]).
-        metric: Key of the objective's result to optimise; a result without it, or with one that is not finite, is an error.
-        mode: "min" or "max".
-        n_trials: How many trials to run now, besides the known ones.
-        seed: Of the sampler.
-        name, cpus, max_failures, on_done: As in `fan_out`.
-        max_concurrent: Trials at once. More is faster and less informed.
-        known: Finished trials, in the order of finishing, of this very space.
+    Args: objective: A top-level function from a configuration to its metrics (JSON types),
+    idempotent. space: name -> ("uniform" | "loguniform", low, high), ("int" | "logint", low, high),
+    both ends included, or ("choice", [values]). metric: Key of the objective's result to optimise;
+    a result without it, or with one that is not finite, is an error. mode: "min" or "max".
+    n_trials: How many trials to run now, besides the known ones. seed: Of the sampler. name, cpus,
+    max_failures, on_done: As in `fan_out`. max_concurrent: Trials at once. More is faster and less
+    informed. known: Finished trials, in the order of finishing, of this very space.
 
     Returns:
         The new trials, in the order of finishing.
@@ -150,14 +156,18 @@ def search(
         max_pending=max_concurrent,
         param_space={},
         tune_config=ray.tune.TuneConfig(
-            search_alg=proposals, num_samples=n_trials, max_concurrent_trials=max_concurrent, reuse_actors=True
+            search_alg=proposals,
+            num_samples=n_trials,
+            max_concurrent_trials=max_concurrent,
+            reuse_actors=True,
         ),
     )
     return [outcome for _, outcome in trials.ended]
 
 
 class _Trial(ray.tune.Trainable):
-    """One configuration after another in one process: Tune resets it instead of starting a new one."""
+    """One configuration after another in one process: Tune resets it instead of starting a new
+    one."""
 
     def setup(
         self,
@@ -168,14 +178,21 @@ class _Trial(ray.tune.Trainable):
         max_failures: int = 0,
         n_threads: int = 1,
     ) -> None:
-        self._run, self._configs, self._metric, self._max_failures = run, configs, metric, max_failures
+        self._run, self._configs, self._metric, self._max_failures = (
+            run,
+            configs,
+            metric,
+            max_failures,
+        )
         limit_threads(n_threads)
 
     def reset_config(self, new_config: Config) -> bool:
         return True
 
     def step(self) -> dict[str, Any]:
-        config = dict(self.config) if self._configs is None else self._configs[self.config["config_idx"]]
+        config = (
+            dict(self.config) if self._configs is None else self._configs[self.config["config_idx"]]
+        )
         outcome = attempt(self._scored, config, self._max_failures)
         score = json.loads(outcome).get("result", {}).get(self._metric, math.nan)
         return {"done": True, _OUTCOME: outcome, _SCORE: score}
@@ -184,19 +201,24 @@ class _Trial(ray.tune.Trainable):
         assert self._run is not None
         result = self._run(config)
         if self._metric is not None and not math.isfinite(result.get(self._metric, math.nan)):
-            raise ValueError(f"the objective's {self._metric} is {result.get(self._metric)}, not a finite number")
+            raise ValueError(
+                f"the objective's {self._metric} is {result.get(self._metric)}, not a finite number"
+            )
         return result
 
 
 class _Trials(ray.tune.Callback):
     """What the trials of a run ended with, in the order of ending."""
 
-    def __init__(self, config_of: Callable[[Config], Config], on_done: Callable[[Outcome], None] | None):
+    def __init__(
+        self, config_of: Callable[[Config], Config], on_done: Callable[[Outcome], None] | None
+    ):
         self._config_of, self._on_done = config_of, on_done
         self.ended: list[tuple[Config, Outcome]] = []
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune stores its callbacks for a restore that we never ask for, and `on_done` need not be picklable."""
+        """Tune stores its callbacks for a restore that we never ask for, and `on_done` need not be
+        picklable."""
         return {}
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -205,7 +227,9 @@ class _Trials(ray.tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         error = trial.get_error()  # None where a whole node went
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}" if error else "its node is gone"
+        reason = (
+            f"{type(error).__name__}: {str(error).splitlines()[0]}" if error else "its node is gone"
+        )
         self._add(trial.config, None, f"the worker process died on it, every time ({reason})")
 
     def _add(self, config: Config, result: dict[str, Any] | None, error: str | None) -> None:
@@ -228,8 +252,14 @@ def _run_tune(
 ) -> None:
     route_logs()
     trainable = ray.tune.with_parameters(_Trial, n_threads=threads_for(cpus), **work)
-    settings = {"TUNE_MAX_PENDING_TRIALS_PG": str(max_pending), "TUNE_GLOBAL_CHECKPOINT_S": str(_NEVER_S)}
-    with tempfile.TemporaryDirectory(prefix="neoberta-tune-", ignore_cleanup_errors=True) as folder, environment(settings):
+    settings = {
+        "TUNE_MAX_PENDING_TRIALS_PG": str(max_pending),
+        "TUNE_GLOBAL_CHECKPOINT_S": str(_NEVER_S),
+    }
+    with (
+        tempfile.TemporaryDirectory(prefix="neoberta-tune-", ignore_cleanup_errors=True) as folder,
+        environment(settings),
+    ):
         run_config = ray.tune.RunConfig(
             name=name,
             storage_path=folder,

@@ -1,6 +1,7 @@
 """Curves, quantile metamodel, calibration, evaluation, the six answers, search, report. No Ray.
 
-`from meta import characterize, load_answers`: loaded when they are asked for, so that `import meta` stays light.
+`from meta import characterize, load_answers`: loaded when they are asked for, so that `import meta`
+stays light.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,7 +1,9 @@
-"""The schema of `answers.json`: the six answers, each number with its interval, and what to beware of.
+"""The schema of `answers.json`: the six answers, each number with its interval, and what to beware
+of.
 
-Field names are a contract (docs/answers.md); fields are only ever added. Rates are fractions in [0, 1], sizes are labelled
-rows, `row` is the 0-based position among the data rows of the file that the user gave.
+Field names are a contract (docs/answers.md); fields are only ever added. Rates are fractions in [0,
+1], sizes are labelled rows, `row` is the 0-based position among the data rows of the file that the
+user gave.
 """
 
 from pathlib import Path
@@ -28,7 +30,8 @@ class ViewName(AnswerPart):
 
 
 class CurvePoint(AnswerPart):
-    """Quantiles of the metric of a probe trained on `n_train` rows, evaluated on rows like the evaluation sample."""
+    """Quantiles of the metric of a probe trained on `n_train` rows, evaluated on rows like the
+    evaluation sample."""
 
     n_train: int
     q05: float
@@ -39,7 +42,8 @@ class CurvePoint(AnswerPart):
 
 
 class HeldOut(AnswerPart):
-    """What the labelled sample itself says: leave-one-out, accuracy with the 90 % interval of its noise (Wilson)."""
+    """What the labelled sample itself says: leave-one-out, accuracy with the 90 % interval of its
+    noise (Wilson)."""
 
     accuracy: float
     q05: float
@@ -53,8 +57,9 @@ class Interval(AnswerPart):
 
 
 class EvalLabels(AnswerPart):
-    """Question 2, where labels of evaluation rows were given: the metric of the best space's probe at `n_train`, measured on
-    those rows and narrowed by its predictions for the others; `curve` has it in it already."""
+    """Question 2, where labels of evaluation rows were given: the metric of the best space's probe
+    at `n_train`, measured on those rows and narrowed by its predictions for the others; `curve` has
+    it in it already."""
 
     n_labelled: int
     estimate: float
@@ -68,12 +73,14 @@ class EvalLabels(AnswerPart):
 
 
 class RankedView(AnswerPart):
-    """One embedding space with its forecast; the list is ordered by the median forecast at `n_train`."""
+    """One embedding space with its forecast; the list is ordered by the median forecast at
+    `n_train`."""
 
     encoder: str
     view: ViewName
     p_best: float
-    """Probability that it is the best of all spaces compared (screened ones included) at `n_train`."""
+    """Probability that it is the best of all spaces compared (screened ones included) at
+    `n_train`."""
     p_best_16x: float
     """The same with 16 times the labels: curves may cross."""
     p_within_tolerance: float
@@ -96,7 +103,8 @@ class ScreenedView(AnswerPart):
 
 
 class UntriedEncoder(AnswerPart):
-    """Question 4: an encoder of the hub that was not tried, judged by published results and by how those tried did here."""
+    """Question 4: an encoder of the hub that was not tried, judged by published results and by how
+    those tried did here."""
 
     encoder: str
     p_beats_best_tried: float
@@ -131,14 +139,14 @@ class EncoderNeed(AnswerPart):
     view: ViewName
     reachable: bool
     status: Literal["reached", "reachable", "uncertain", "not_reachable"]
-    """`reached`: the median is there now. `reachable`: the median gets there. `uncertain`: only an optimistic quantile does.
-    `not_reachable`: not even the 95 % quantile does."""
+    """`reached`: the median is there now. `reachable`: the median gets there. `uncertain`: only an
+    optimistic quantile does. `not_reachable`: not even the 95 % quantile does."""
     q05: int | None
     q50: int | None
     q95: int | None
     n_if_reached: int | None = None
-    """If the target is not met now, and is within reach: the n at which it is (median). Null where more labels make it hardly
-    likelier."""
+    """If the target is not met now, and is within reach: the n at which it is (median). Null where
+    more labels make it hardly likelier."""
     p_reached_now: float
     p_reachable: float
     """Probability that the metric at `searched_up_to` rows is at the target or better."""
@@ -169,7 +177,8 @@ class LabelNext(AnswerPart):
 
 
 class LabelBatch(AnswerPart):
-    """What labelling the whole `label_next` list should bring, forecast as if its rows were drawn at random."""
+    """What labelling the whole `label_next` list should bring, forecast as if its rows were drawn
+    at random."""
 
     n_rows: int
     gain: float
@@ -191,7 +200,8 @@ class SuspectLabel(AnswerPart):
 
 
 class ModelAnswer(AnswerPart):
-    """Question 5: the cheapest model within half a point of the best (median forecasts at `n_train`)."""
+    """Question 5: the cheapest model within half a point of the best (median forecasts at
+    `n_train`)."""
 
     encoder: str
     view: ViewName
@@ -226,13 +236,14 @@ class Evidence(AnswerPart):
     metamodel: str
     tasks: int
     tasks_left_out: int | None = None
-    """Those that its own evaluation left out in turn, where they are fewer: a study's, beside the shipped ones."""
+    """Those that its own evaluation left out in turn, where they are fewer: a study's, beside the
+    shipped ones."""
     held_out_mae: dict[str, float]
     """Per horizon ("1x", "4x", ...): mean absolute error, fraction."""
     held_out_coverage_90: float | None
     held_out_required_n_within_2x: dict[str, dict[str, float]] = {}
-    """By the horizon at which the target was truly reached ("4x", "16x"): share of cases in which `q50` (`n_if_reached`) of
-    `DataNeeded` was right within a factor of two."""
+    """By the horizon at which the target was truly reached ("4x", "16x"): share of cases in which
+    `q50` (`n_if_reached`) of `DataNeeded` was right within a factor of two."""
     in_training_range: bool
     interval_factor: float
     """Intervals were stretched by this about the median (1 inside the training range)."""
@@ -247,7 +258,8 @@ class Answers(AnswerPart):
     """Labelled rows used: distinct, and at most as many as one run looks at."""
     n_train_given: int
     n_eval: int
-    """Evaluation rows used: distinct, not among the labelled ones; 0 without an evaluation sample."""
+    """Evaluation rows used: distinct, not among the labelled ones; 0 without an evaluation
+    sample."""
     n_classes: int
     class_counts: dict[str, int]
     majority_share: float
@@ -256,13 +268,15 @@ class Answers(AnswerPart):
     """The metric of an answer that never looks at the text (`meta.answering.constant_answer`)."""
     target: float
     target_source: Literal["user", "default"]
-    """`default`: a point less than the best median forecast at 16 times the labels, and better than `constant_score`."""
+    """`default`: a point less than the best median forecast at 16 times the labels, and better than
+    `constant_score`."""
     encoders: list[RankedView]
     screened: list[ScreenedView]
     eval_labels: EvalLabels | None = None
     """None where `--eval-labels` was not given, or gave fewer than 20."""
     untried: list[UntriedEncoder] = []
-    """At most 5, likeliest to beat the best one tried first; empty where none is more likely than not to."""
+    """At most 5, likeliest to beat the best one tried first; empty where none is more likely than
+    not to."""
     data_needed: DataNeeded
     label_next: list[LabelNext]
     label_batch: LabelBatch | None
@@ -278,15 +292,15 @@ class Answers(AnswerPart):
         return self.model_dump(mode="json", by_alias=True)
 
     def save(self, folder: str) -> str:
-        """Write `answers.json` into a folder or URI, whole or not at all; returns its place. Raises UserError where that
-        cannot be done."""
+        """Write `answers.json` into a folder or URI, whole or not at all; returns its place. Raises
+        UserError where that cannot be done."""
         storage = Storage(folder)
         storage.write_json(ANSWERS_FILE, self.to_json())
         return f"{storage.uri}/{ANSWERS_FILE}"
 
     def report(self, path: str | Path) -> Path:
-        """Write the report, one HTML page that needs nothing else, and return its path. Raises UserError where that cannot be
-        done."""
+        """Write the report, one HTML page that needs nothing else, and return its path. Raises
+        UserError where that cannot be done."""
         from meta.report.page import characterize_report
 
         path = Path(path)
@@ -294,20 +308,31 @@ class Answers(AnswerPart):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(characterize_report(self), encoding="utf-8")
         except OSError as error:
-            raise UserError(f"{path}: cannot write there ({error.strerror or error}); choose another place") from error
+            raise UserError(
+                f"{path}: cannot write there ({error.strerror or error}); choose another place"
+            ) from error
         return path
 
     def __str__(self) -> str:
         """The six questions, each with its answer in one line."""
         from meta.report.six_answers import six_answers
 
-        return "\n".join(f"{i}. {each.question} {each.sentence}" for i, each in enumerate(six_answers(self.to_json(), {}), 1))
+        return "\n".join(
+            f"{i}. {each.question} {each.sentence}"
+            for i, each in enumerate(six_answers(self.to_json(), {}), 1)
+        )
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per (embedding space, n_train): encoder, layer, pooling, p_best, n_train, q05 ... q95."""
+        """One row per (embedding space, n_train): encoder, layer, pooling, p_best, n_train, q05 ...
+        q95."""
         return pd.DataFrame(
             [
-                {"encoder": space.encoder, **space.view.model_dump(), "p_best": space.p_best, **point.model_dump()}
+                {
+                    "encoder": space.encoder,
+                    **space.view.model_dump(),
+                    "p_best": space.p_best,
+                    **point.model_dump(),
+                }
                 for space in self.encoders
                 for point in space.curve
             ]
@@ -315,12 +340,18 @@ class Answers(AnswerPart):
 
 
 def load_answers(folder: str) -> Answers:
-    """The answers in a folder or URI. Raises UserError where there are none, or of a later schema."""
+    """The answers in a folder or URI. Raises UserError where there are none, or of a later
+    schema."""
     storage = Storage(folder)
     try:
         value = storage.read_json(ANSWERS_FILE)
     except FileNotFoundError:
-        raise UserError(f"{storage.uri}: no {ANSWERS_FILE} there; run neoberta characterize --out {folder}") from None
+        raise UserError(
+            f"{storage.uri}: no {ANSWERS_FILE} there; run neoberta characterize --out {folder}"
+        ) from None
     if value.get("schema") != 1:
-        raise UserError(f"{storage.uri}/{ANSWERS_FILE}: schema {value.get('schema')}, this version reads 1; upgrade neoberta")
+        raise UserError(
+            f"{storage.uri}/{ANSWERS_FILE}: schema {value.get('schema')}, this version reads 1;"
+            " upgrade neoberta"
+        )
     return Answers.model_validate(value)

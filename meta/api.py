@@ -1,7 +1,8 @@
 """The six answers from Python: `from meta import characterize`.
 
-Everything happens in this process; no Ray is started and nothing is written but the vectors, and those only where a folder is
-named for them. `neoberta characterize` is this function with files, progress bars, and Ray for very many texts.
+Everything happens in this process; no Ray is started and nothing is written but the vectors, and
+those only where a folder is named for them. `neoberta characterize` is this function with files,
+progress bars, and Ray for very many texts.
 """
 
 import tempfile
@@ -35,16 +36,18 @@ def characterize(
     seed: int = 0,
     trust_remote_code: bool = False,
 ) -> Answers:
-    """The six answers for labelled rows `train` and, if there are any, unlabelled rows `evaluation`.
+    """The six answers for labelled rows `train` and, if there are any, unlabelled rows
+    `evaluation`.
 
-    Both are data frames, columns by name, or files (.csv, .tsv, .jsonl, .parquet); `evaluation` may be a list of texts.
-    `encoders` are references (`hf:ID`, `neoberta:FOLDER`, `lsa:256`, ...; default: `default_encoders`). `target` is the metric
-    you need, as a fraction. `eval_labels`: labels that the evaluation rows have correct the forecast (they are never looked at
-    otherwise). `metamodel`: a folder of `neoberta fit` (default: the one that ships). `cache`: a folder or URI where vectors
-    are kept, so that a second call encodes nothing (default: a temporary one).
+    Both are data frames, columns by name, or files (.csv, .tsv, .jsonl, .parquet); `evaluation` may
+    be a list of texts. `encoders` are references (`hf:ID`, `neoberta:FOLDER`, `lsa:256`, ...;
+    default: `default_encoders`). `target` is the metric you need, as a fraction. `eval_labels`:
+    labels that the evaluation rows have correct the forecast (they are never looked at otherwise).
+    `metamodel`: a folder of `neoberta fit` (default: the one that ships). `cache`: a folder or URI
+    where vectors are kept, so that a second call encodes nothing (default: a temporary one).
 
-    Rates are fractions in [0, 1], sizes count labelled rows. Deterministic given `seed`, but for measured times. Raises
-    UserError, one line, for whatever is wrong with what was given.
+    Rates are fractions in [0, 1], sizes count labelled rows. Deterministic given `seed`, but for
+    measured times. Raises UserError, one line, for whatever is wrong with what was given.
     """
     request = check_and_prepare(
         train,
@@ -60,7 +63,10 @@ def characterize(
     task = as_task(request.prepared)
     with tempfile.TemporaryDirectory(prefix="neoberta-") as scratch:
         storage = Storage(scratch if cache is None else cache)
-        embedded = [embed_sample(ref, task, storage, trust_remote_code=trust_remote_code) for ref in request.encoders]
+        embedded = [
+            embed_sample(ref, task, storage, trust_remote_code=trust_remote_code)
+            for ref in request.encoders
+        ]
         return answer(request, embedded, n_label_next=n_label_next, seed=seed)
 
 

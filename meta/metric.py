@@ -1,4 +1,5 @@
 """The metrics that are forecast: their names, their scales, what of them may be asked for."""
+
 from numbers import Real
 
 import numpy as np
@@ -28,7 +29,8 @@ def from_loss(metric: str, losses: np.ndarray) -> np.ndarray:
 
 
 def stabilised(rates: np.ndarray) -> np.ndarray:
-    """arcsin √rate, the scale on which the noise of a rate of n rows has the variance 1/(4n) whatever the rate."""
+    """arcsin √rate, the scale on which the noise of a rate of n rows has the variance 1/(4n)
+    whatever the rate."""
     return np.arcsin(np.sqrt(np.clip(rates, 0.0, 1.0)))
 
 
@@ -38,7 +40,8 @@ def from_stabilised(angles: np.ndarray) -> np.ndarray:
 
 
 def check_request(metric: str, target: float | None, metamodel_metric: str | None = None) -> None:
-    """Raises UserError for an unknown metric, a target that the metric cannot have, or a metamodel of another metric."""
+    """Raises UserError for an unknown metric, a target that the metric cannot have, or a metamodel
+    of another metric."""
     if metric not in METRICS:
         raise UserError(f"--metric {metric}: unknown; choose {', '.join(METRICS)}")
     if target is not None:
@@ -46,10 +49,13 @@ def check_request(metric: str, target: float | None, metamodel_metric: str | Non
             raise UserError(f"target {target!r}: must be a number")
         if metric in RATES and not 0 < target <= 1:
             hint = f"; did you mean {target / 100:g}?" if 1.5 < target <= 100 else ""
-            raise UserError(f"--target {target:g}: {metric} is a fraction, above 0 and at most 1{hint}")
+            raise UserError(
+                f"--target {target:g}: {metric} is a fraction, above 0 and at most 1{hint}"
+            )
         if not 0 < target < float("inf"):
             raise UserError(f"--target {target:g}: must be a number above 0")
     if metamodel_metric is not None and metamodel_metric != metric:
         raise UserError(
-            f"--metric {metric}: this metamodel forecasts {metamodel_metric}; give --metric {metamodel_metric} or fit another"
+            f"--metric {metric}: this metamodel forecasts {metamodel_metric}; give --metric"
+            f" {metamodel_metric} or fit another"
         )

@@ -1,9 +1,11 @@
-"""The meta-search's science: which NeoBERTas to try, how a tried one is judged, and which one to train.
+"""The meta-search's science: which NeoBERTas to try, how a tried one is judged, and which one to
+train.
 
-A candidate is pretrained under a small token budget; what it would reach as an encoder is then *predicted* by the metamodel
-from a small labelled sample, at a training size that was never labelled. The choice follows question 5's rule: the smallest
-model whose predicted metric is within `TOLERANCE` of the best, ties going to the lower validation loss. Where and in which
-order candidates run is not decided here.
+A candidate is pretrained under a small token budget; what it would reach as an encoder is then
+*predicted* by the metamodel from a small labelled sample, at a training size that was never
+labelled. The choice follows question 5's rule: the smallest model whose predicted metric is within
+`TOLERANCE` of the best, ties going to the lower validation loss. Where and in which order
+candidates run is not decided here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +18,8 @@ TOLERANCE = 0.005
 
 
 class SearchSpace(BaseModel):
-    """What may vary. Each entry is a choice of values, or a (low, high) range searched on a logarithmic or linear scale."""
+    """What may vary. Each entry is a choice of values, or a (low, high) range searched on a
+    logarithmic or linear scale."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -59,22 +62,25 @@ class Candidate(BaseModel):
     n_parameters: int
     n_tokens: int
     validation_loss: float
-    """Mean masked-token cross-entropy (nats) on held-out files, masked at 15 % with a fixed seed."""
+    """Mean masked-token cross-entropy (nats) on held-out files, masked at 15 % with a fixed
+    seed."""
     predicted: float
-    """The metamodel's median of the metric at `predicted_n_train`, averaged over the search's tasks, at the best view."""
+    """The metamodel's median of the metric at `predicted_n_train`, averaged over the search's
+    tasks, at the best view."""
     predicted_low: float
     predicted_high: float
     """The same for its 5 % and 95 % quantiles."""
     predicted_n_train: int
     measured: float
-    """The metric of a probe trained on the labelled sample itself, averaged over the tasks: no prediction in it."""
+    """The metric of a probe trained on the labelled sample itself, averaged over the tasks: no
+    prediction in it."""
     seconds: float
     chosen: bool = False
 
 
 def choose(candidates: Sequence[Candidate], tolerance: float = TOLERANCE) -> int:
-    """Position of the candidate to train: the smallest within `tolerance` of the best prediction; ties by validation loss.
-    Raises ValueError when there is none."""
+    """Position of the candidate to train: the smallest within `tolerance` of the best prediction;
+    ties by validation loss. Raises ValueError when there is none."""
     if not candidates:
         raise ValueError("no candidate finished: nothing to choose from")
     best = max(candidate.predicted for candidate in candidates)
@@ -83,6 +89,8 @@ def choose(candidates: Sequence[Candidate], tolerance: float = TOLERANCE) -> int
 
 
 def mean_prediction(curves: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Quantiles (`q05`, `q50`, `q95`) averaged over tasks. An average of quantiles is not a quantile of the average: it
-    overstates the interval, which is the safe side for a choice."""
-    return {name: sum(curve[name] for curve in curves) / len(curves) for name in ("q05", "q50", "q95")}
+    """Quantiles (`q05`, `q50`, `q95`) averaged over tasks. An average of quantiles is not a
+    quantile of the average: it overstates the interval, which is the safe side for a choice."""
+    return {
+        name: sum(curve[name] for curve in curves) / len(curves) for name in ("q05", "q50", "q95")
+    }

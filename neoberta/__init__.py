@@ -1,1 +1,2 @@
-"""NeoBERTa, the encoder: tokenizer, corpus, model, objectives, learning, export. No Ray, no probes."""
+"""NeoBERTa, the encoder: tokenizer, corpus, model, objectives, learning, export. No Ray, no
+probes."""

@@ -1,6 +1,8 @@
-"""Checkpoints in Hugging Face's format: `AutoModel` and `AutoModelForMaskedLM` load them as `eurobert`, without remote code.
+"""Checkpoints in Hugging Face's format: `AutoModel` and `AutoModelForMaskedLM` load them as
+`eurobert`, without remote code.
 
-A folder holds config.json, model.safetensors (fp32), the tokenizer's files, pretraining.json (how it came about) and README.md.
+A folder holds config.json, model.safetensors (fp32), the tokenizer's files, pretraining.json (how
+it came about) and README.md.
 """
 
 import json
@@ -18,7 +20,10 @@ from neoberta.model import NeoBERTa
 from neoberta.tokenizer import CLS_ID, MASK_ID, PAD_ID, SEP_ID, load_tokenizer, save_tokenizer
 
 INFO = "pretraining.json"
-_FUSED = {"qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), "gate_up": ("mlp.gate_proj", "mlp.up_proj")}
+_FUSED = {
+    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+}
 _RENAMED = {
     "attention_norm": "input_layernorm",
     "attention_out": "self_attn.o_proj",
@@ -32,20 +37,28 @@ def untrained(config: ModelConfig, tokenizer: Tokenizer, seed: int = 0) -> NeoBE
     return NeoBERTa(config, tokenizer.get_vocab_size(), seed=seed)
 
 
-def save_checkpoint(model: NeoBERTa, tokenizer: Tokenizer, folder: Path, info: dict[str, Any]) -> None:
-    """Write a checkpoint into an existing folder (publishing it whole is the caller's part). `info` becomes
-    pretraining.json and the README's facts."""
+def save_checkpoint(
+    model: NeoBERTa, tokenizer: Tokenizer, folder: Path, info: dict[str, Any]
+) -> None:
+    """Write a checkpoint into an existing folder (publishing it whole is the caller's part). `info`
+    becomes pretraining.json and the README's facts."""
     _hf_config(model).save_pretrained(folder)
     save_file(to_hf(model), str(folder / "model.safetensors"), metadata={"format": "pt"})
     save_tokenizer(tokenizer, folder, model.config.max_length)
     parameters = model.config.n_parameters(model.vocab_size)
-    facts = {"model": model.config.model_dump(mode="json"), "vocab_size": model.vocab_size, "n_parameters": parameters, **info}
+    facts = {
+        "model": model.config.model_dump(mode="json"),
+        "vocab_size": model.vocab_size,
+        "n_parameters": parameters,
+        **info,
+    }
     (folder / INFO).write_text(json.dumps(facts, indent=1))
     (folder / "README.md").write_text(_card(facts))
 
 
 def load_checkpoint(folder: Path) -> tuple[NeoBERTa, Tokenizer, dict[str, Any]]:
-    """`(model, tokenizer, info)` of a checkpoint that `save_checkpoint` wrote. Raises CorruptArtefactError, UserError."""
+    """`(model, tokenizer, info)` of a checkpoint that `save_checkpoint` wrote. Raises
+    CorruptArtefactError, UserError."""
     try:
         info = json.loads((folder / INFO).read_text())
         model = NeoBERTa(ModelConfig(**info["model"]), info["vocab_size"])
@@ -57,7 +70,10 @@ def load_checkpoint(folder: Path) -> tuple[NeoBERTa, Tokenizer, dict[str, Any]]:
 
 def to_hf(model: NeoBERTa) -> dict[str, torch.Tensor]:
     """Weights under `eurobert`'s names; the tied output layer is left out."""
-    tensors = {"model.embed_tokens.weight": model.embed_tokens.weight, "model.norm.weight": model.norm.weight}
+    tensors = {
+        "model.embed_tokens.weight": model.embed_tokens.weight,
+        "model.norm.weight": model.norm.weight,
+    }
     for idx, block in enumerate(model.layers):
         for ours, weight in block.state_dict().items():
             name = ours.removesuffix(".weight")
@@ -69,12 +85,17 @@ def to_hf(model: NeoBERTa) -> dict[str, torch.Tensor]:
 
 def from_hf(model: NeoBERTa, tensors: dict[str, torch.Tensor]) -> None:
     """Load weights under `eurobert`'s names. Raises KeyError, RuntimeError when they do not fit."""
-    state = {"embed_tokens.weight": tensors["model.embed_tokens.weight"], "norm.weight": tensors["model.norm.weight"]}
+    state = {
+        "embed_tokens.weight": tensors["model.embed_tokens.weight"],
+        "norm.weight": tensors["model.norm.weight"],
+    }
     for idx, block in enumerate(model.layers):
         for ours in block.state_dict():
             name = ours.removesuffix(".weight")
             theirs = _FUSED.get(name, (_RENAMED.get(name, name),))
-            state[f"layers.{idx}.{ours}"] = torch.cat([tensors[f"model.layers.{idx}.{part}.weight"] for part in theirs])
+            state[f"layers.{idx}.{ours}"] = torch.cat(
+                [tensors[f"model.layers.{idx}.{part}.weight"] for part in theirs]
+            )
     model.load_state_dict(state)
 
 
@@ -104,17 +125,21 @@ def _hf_config(model: NeoBERTa) -> Any:
 def _card(facts: dict[str, Any]) -> str:
     model, parameters = facts["model"], facts["n_parameters"]
     shape = (
-        f"An encoder of {model['n_layers']} layers, {model['hidden_size']} wide, inputs of up to {model['max_length']} tokens: "
-        f"{parameters['body']:,} parameters in its body, {parameters['embedding']:,} in its embedding "
-        f"({facts['vocab_size']:,} tokens)."
+        f"An encoder of {model['n_layers']} layers, {model['hidden_size']} wide, inputs of up to"
+        f" {model['max_length']} tokens: {parameters['body']:,} parameters in its body,"
+        f" {parameters['embedding']:,} in its embedding ({facts['vocab_size']:,} tokens)."
     )
     training = "Untrained: freshly initialised weights, a control."
     if "validation" in facts:
         training = (
-            f"Pretrained by masked language modelling on {facts['n_tokens']:,} tokens: {facts['validation']['loss']:.3f} nats "
-            f"a masked token on held-out text (token frequencies alone: {facts['validation']['unigram_loss']:.3f})."
+            f"Pretrained by masked language modelling on {facts['n_tokens']:,} tokens:"
+            f" {facts['validation']['loss']:.3f} nats a masked token on held-out text (token"
+            f" frequencies alone: {facts['validation']['unigram_loss']:.3f})."
         )
-    usage = 'from transformers import pipeline\n\npipeline("fill-mask", model=FOLDER)("A [MASK] of text.")'
+    usage = (
+        'from transformers import pipeline\n\npipeline("fill-mask", model=FOLDER)("A [MASK] of'
+        ' text.")'
+    )
     return (
         "---\nlibrary_name: transformers\npipeline_tag: fill-mask\n---\n\n# NeoBERTa\n\n"
         f"{shape}\n\n{training}\n\n```python\n{usage}\n```\n"

@@ -20,7 +20,8 @@ class ModelConfig(BaseModel):
     n_heads: int | None = Field(None, ge=1)
     """Attention heads; null: heads of 64."""
     intermediate_size: int | None = Field(None, ge=8)
-    """Width of the gated feed-forward layer; null: 8/3 of `hidden_size`, rounded up to a multiple of 64."""
+    """Width of the gated feed-forward layer; null: 8/3 of `hidden_size`, rounded up to a multiple
+    of 64."""
     max_length: int = Field(128, ge=8, le=8192)
     """Tokens of a row in pretraining, and the longest input."""
     rope_theta: float = Field(10_000.0, gt=1)
@@ -32,8 +33,8 @@ class ModelConfig(BaseModel):
     def _heads_divide(self) -> "ModelConfig":
         if self.hidden_size % self.heads or (self.hidden_size // self.heads) % 2:
             raise ValueError(
-                f"hidden_size {self.hidden_size} must be an even multiple of n_heads ({self.heads}); "
-                f"use a multiple of {HEAD_SIZE}, or set n_heads"
+                f"hidden_size {self.hidden_size} must be an even multiple of n_heads"
+                f" ({self.heads}); use a multiple of {HEAD_SIZE}, or set n_heads"
             )
         return self
 
@@ -48,7 +49,8 @@ class ModelConfig(BaseModel):
         return self.intermediate_size or -(-8 * self.hidden_size // (3 * 64)) * 64
 
     def n_parameters(self, vocab_size: int) -> dict[str, int]:
-        """Parameters of the `body` (blocks and last norm) and of the `embedding` (tied with the output layer)."""
+        """Parameters of the `body` (blocks and last norm) and of the `embedding` (tied with the
+        output layer)."""
         d = self.hidden_size
         block = 4 * d * d + 3 * d * self.intermediate + 2 * d
         return {"body": self.n_layers * block + d, "embedding": vocab_size * d}
@@ -61,13 +63,16 @@ class PretrainConfig(BaseModel):
 
     model: ModelConfig = ModelConfig()
     n_tokens: int = Field(1_000_000, ge=1)
-    """Budget: positions (padding included, a few per cent) that go through the model. Epochs follow from it."""
+    """Budget: positions (padding included, a few per cent) that go through the model. Epochs follow
+    from it."""
     batch_tokens: int = Field(2048, ge=8)
-    """Positions of one optimiser step over all workers; rounded down to whole rows of `model.max_length`."""
+    """Positions of one optimiser step over all workers; rounded down to whole rows of
+    `model.max_length`."""
     lr: float = Field(2e-3, gt=0)
     """Peak learning rate."""
     schedule: Literal["wsd", "cosine", "linear"] = "wsd"
-    """After warm-up: constant then 1-sqrt decay, half a cosine, or a straight line, each to zero."""
+    """After warm-up: constant then 1-sqrt decay, half a cosine, or a straight line, each to
+    zero."""
     warmup_fraction: float = Field(0.05, ge=0, le=1)
     """Share of the budget in which the rate rises from zero."""
     decay_fraction: float = Field(0.3, ge=0, le=1)
@@ -85,7 +90,8 @@ class PretrainConfig(BaseModel):
     seed: int = Field(0, ge=0)
     """Of the initial weights, the order of rows and the masks."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of matrix products (auto: bf16 where the hardware has it); weights, moments and the loss are fp32."""
+    """Of matrix products (auto: bf16 where the hardware has it); weights, moments and the loss are
+    fp32."""
     n_workers: int = Field(1, ge=1)
     """Data-parallel workers. The outcome does not depend on it beyond rounding."""
     zero_stage: Literal[0, 1, 2] = 1
@@ -97,8 +103,9 @@ class PretrainConfig(BaseModel):
     def _consistent(self) -> "PretrainConfig":
         if self.batch_rows < self.n_workers:
             raise ValueError(
-                f"batch_tokens {self.batch_tokens} gives {self.batch_rows} rows of {self.model.max_length} tokens, "
-                f"fewer than n_workers {self.n_workers}; use at least {self.n_workers * self.model.max_length}"
+                f"batch_tokens {self.batch_tokens} gives {self.batch_rows} rows of"
+                f" {self.model.max_length} tokens, fewer than n_workers {self.n_workers}; use at"
+                f" least {self.n_workers * self.model.max_length}"
             )
         if self.schedule == "wsd" and self.warmup_fraction + self.decay_fraction > 1:
             raise ValueError("warmup_fraction + decay_fraction must not exceed 1")
@@ -116,4 +123,6 @@ class PretrainConfig(BaseModel):
 
     def identity(self) -> dict:
         """What the outcome depends on: everything except how the work is spread and saved."""
-        return self.model_dump(mode="json", exclude={"n_workers", "zero_stage", "checkpoint_every_steps"})
+        return self.model_dump(
+            mode="json", exclude={"n_workers", "zero_stage", "checkpoint_every_steps"}
+        )

@@ -1,8 +1,8 @@
 """A packed corpus on storage, and batches of it by row number.
 
-Global order is a function of (seed, epoch) and a position in it of the step, never of the worker: whoever asks for step s gets
-the same rows. Documents in a row know their number and their positions, so attention can be kept inside them and masks can be
-drawn per document.
+Global order is a function of (seed, epoch) and a position in it of the step, never of the worker:
+whoever asks for step s gets the same rows. Documents in a row know their number and their
+positions, so attention can be kept inside them and masks can be drawn per document.
 """
 
 import functools
@@ -43,8 +43,12 @@ class Corpus:
         try:
             self.info = json.loads((folder / "corpus.json").read_text())
             self._tokens = np.load(folder / "tokens.npy", mmap_mode="r")  # (R, T) uint16 or uint32
-            self._lengths = np.load(folder / "lengths.npy", mmap_mode="r")  # (P,) uint16, pieces in row order
-            self._row_starts = np.load(folder / "row_starts.npy", mmap_mode="r")  # (R + 1,) int64 into `lengths`
+            self._lengths = np.load(
+                folder / "lengths.npy", mmap_mode="r"
+            )  # (P,) uint16, pieces in row order
+            self._row_starts = np.load(
+                folder / "row_starts.npy", mmap_mode="r"
+            )  # (R + 1,) int64 into `lengths`
         except (OSError, ValueError) as error:
             raise CorruptArtefactError(f"{folder}: not a packed corpus ({error})") from error
         self.n_rows, self.max_length = self._tokens.shape
@@ -60,7 +64,9 @@ class Corpus:
             lengths = self._lengths[first:last].astype(np.int64)
             n_used = int(lengths.sum())
             document[i, :n_used] = np.repeat(np.arange(first, last), lengths)
-            position[i, :n_used] = np.arange(n_used) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+            position[i, :n_used] = np.arange(n_used) - np.repeat(
+                np.cumsum(lengths) - lengths, lengths
+            )
         return Rows(tokens, document, position)
 
     def unigram_entropy(self) -> float:
@@ -70,10 +76,13 @@ class Corpus:
         return float(-(share * np.log(share)).sum())
 
     def unigram_loss(self, held_out: "Corpus") -> float:
-        """Mean cross-entropy (nats) of the held-out tokens under this corpus's frequencies (each count plus one): what a model
-        that ignores context reaches there."""
+        """Mean cross-entropy (nats) of the held-out tokens under this corpus's frequencies (each
+        count plus one): what a model that ignores context reaches there."""
         counts, held_out_counts = self._counts() + 1, held_out._counts()
-        return float(-(held_out_counts * np.log(counts / counts.sum())).sum() / max(1.0, held_out_counts.sum()))
+        return float(
+            -(held_out_counts * np.log(counts / counts.sum())).sum()
+            / max(1.0, held_out_counts.sum())
+        )
 
     def _counts(self) -> np.ndarray:
         """(V - special tokens,) float64."""
@@ -88,8 +97,8 @@ def row_order(n_rows: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def batch_rows(n_rows: int, seed: int, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers (batch_size,) and epochs (batch_size,) of the global batch of `step` (from 0). A batch runs over the end of
-    an epoch into the next."""
+    """Row numbers (batch_size,) and epochs (batch_size,) of the global batch of `step` (from 0). A
+    batch runs over the end of an epoch into the next."""
     sample = np.arange(step * batch_size, (step + 1) * batch_size)
     epochs = sample // n_rows
     rows = np.empty(batch_size, dtype=np.int64)
@@ -117,18 +126,23 @@ def build_corpus(
     storage: Storage,
     progress: Callable[[int, int], None] | None = None,
 ) -> str:
-    """Tokenise and pack `texts` under its key, which is returned; nothing is done when it is there. Raises UserError when
-    there is no text."""
+    """Tokenise and pack `texts` under its key, which is returned; nothing is done when it is there.
+    Raises UserError when there is no text."""
     key = corpus_key(texts, tokenizer, max_length)
     if storage.exists(key):
         return key
     n_bytes = sum(len(text.encode("utf-8", errors="replace")) for text in texts)
     windows = list(pack(_tokenised(texts, tokenizer, progress), max_length))
     if not windows:
-        raise UserError("pretraining corpus: there is no text to learn from; give at least one document that is not empty")
+        raise UserError(
+            "pretraining corpus: there is no text to learn from; give at least one document that is"
+            " not empty"
+        )
     tokens = np.concatenate([window[0] for window in windows])
     pieces = [lengths for window in windows for lengths in window[1]]
-    row_starts = np.concatenate([[0], np.cumsum([len(lengths) for lengths in pieces])]).astype(np.int64)
+    row_starts = np.concatenate([[0], np.cumsum([len(lengths) for lengths in pieces])]).astype(
+        np.int64
+    )
     lengths = np.concatenate(pieces).astype(np.uint16)
     dtype = np.uint16 if tokenizer.get_vocab_size() <= 2**16 else np.uint32
     info = {
@@ -149,7 +163,9 @@ def build_corpus(
     return key
 
 
-def _tokenised(texts: Sequence[str], tokenizer: Tokenizer, progress: Callable[[int, int], None] | None):
+def _tokenised(
+    texts: Sequence[str], tokenizer: Tokenizer, progress: Callable[[int, int], None] | None
+):
     for start in range(0, len(texts), TOKENIZE_CHUNK):
         yield from encode_documents(tokenizer, texts[start : start + TOKENIZE_CHUNK])
         if progress:

@@ -1,4 +1,5 @@
-"""What pretraining asks of whatever multiplies and updates: one process with plain torch here, DeepSpeed elsewhere."""
+"""What pretraining asks of whatever multiplies and updates: one process with plain torch here,
+DeepSpeed elsewhere."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -12,14 +13,16 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class Engine(Protocol):
-    """One worker's share of data-parallel training of `module`, whose forward returns a scalar loss."""
+    """One worker's share of data-parallel training of `module`, whose forward returns a scalar
+    loss."""
 
     rank: int
     n_workers: int
     module: nn.Module
 
     def step(self, inputs: Mapping[str, torch.Tensor], lr: float) -> float:
-        """Forward, backward, gradient mean over workers, clipping, update at `lr`. Returns this worker's loss."""
+        """Forward, backward, gradient mean over workers, clipping, update at `lr`. Returns this
+        worker's loss."""
         ...
 
     def mean(self, values: list[float]) -> list[float]:
@@ -27,8 +30,9 @@ class Engine(Protocol):
         ...
 
     def state(self) -> dict[str, torch.Tensor]:
-        """After at least one step: `parameters/NAME`, `exp_avg/NAME`, `exp_avg_sq/NAME` fp32 and `step` (), independent of the
-        number of workers; may be empty on ranks other than 0. Collective."""
+        """After at least one step: `parameters/NAME`, `exp_avg/NAME`, `exp_avg_sq/NAME` fp32 and
+        `step` (), independent of the number of workers; may be empty on ranks other than 0.
+        Collective."""
         ...
 
     def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -41,7 +45,9 @@ class TorchEngine:
 
     rank, n_workers = 0, 1
 
-    def __init__(self, module: nn.Module, optimizer: torch.optim.Optimizer, *, grad_clip: float = 1.0):
+    def __init__(
+        self, module: nn.Module, optimizer: torch.optim.Optimizer, *, grad_clip: float = 1.0
+    ):
         self.module, self.optimizer, self.grad_clip = module, optimizer, grad_clip
         self._device = next(module.parameters()).device
 
@@ -61,8 +67,16 @@ class TorchEngine:
     def state(self) -> dict[str, torch.Tensor]:
         tensors = {}
         for name, parameter in self.module.named_parameters():
-            found = {"parameters": parameter, **{key: self.optimizer.state[parameter][key] for key in MOMENTS}}
-            tensors.update({f"{key}/{name}": value.detach().float().cpu().clone() for key, value in found.items()})
+            found = {
+                "parameters": parameter,
+                **{key: self.optimizer.state[parameter][key] for key in MOMENTS},
+            }
+            tensors.update(
+                {
+                    f"{key}/{name}": value.detach().float().cpu().clone()
+                    for key, value in found.items()
+                }
+            )
             tensors["step"] = self.optimizer.state[parameter]["step"].detach().float().cpu().clone()
         return tensors
 
@@ -70,7 +84,9 @@ class TorchEngine:
         with torch.no_grad():
             for name, parameter in self.module.named_parameters():
                 parameter.copy_(tensors[f"parameters/{name}"])
-                moments = {key: tensors[f"{key}/{name}"].to(self._device).clone() for key in MOMENTS}
+                moments = {
+                    key: tensors[f"{key}/{name}"].to(self._device).clone() for key in MOMENTS
+                }
                 self.optimizer.state[parameter] = {"step": tensors["step"].clone(), **moments}
 
 
@@ -78,5 +94,8 @@ def adamw(module: nn.Module, config: PretrainConfig) -> torch.optim.AdamW:
     """AdamW (Loshchilov and Hutter 2019): matrices and embeddings are decayed, norms are not."""
     matrices = [parameter for parameter in module.parameters() if parameter.ndim > 1]
     vectors = [parameter for parameter in module.parameters() if parameter.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=1e-8, fused=True)

@@ -1,4 +1,5 @@
-"""How well a NeoBERTa predicts held-out text: one fixed masking, so that runs with other mask rates compare."""
+"""How well a NeoBERTa predicts held-out text: one fixed masking, so that runs with other mask rates
+compare."""
 
 import math
 
@@ -15,12 +16,17 @@ EVALUATION_SEED = 2**31
 
 
 @torch.no_grad()
-def validation_loss(model: NeoBERTa, corpus: Corpus, *, max_rows: int = 256, rows_at_once: int = 32) -> dict[str, float]:
-    """Over the first `max_rows` rows of a held-out corpus, masked at 15 % with a fixed seed: `loss` (mean cross-entropy of a
-    masked token, nats), `bits_per_byte_masked` (so that vocabularies compare), `n_masked`."""
+def validation_loss(
+    model: NeoBERTa, corpus: Corpus, *, max_rows: int = 256, rows_at_once: int = 32
+) -> dict[str, float]:
+    """Over the first `max_rows` rows of a held-out corpus, masked at 15 % with a fixed seed: `loss`
+    (mean cross-entropy of a masked token, nats), `bits_per_byte_masked` (so that vocabularies
+    compare), `n_masked`."""
     rows = corpus.rows(np.arange(min(max_rows, corpus.n_rows)))
     epoch = np.zeros(len(rows.tokens), dtype=np.int64)
-    inputs, is_target = mask_tokens(*rows, epoch, seed=EVALUATION_SEED, rate=EVALUATION_RATE, vocab_size=model.vocab_size)
+    inputs, is_target = mask_tokens(
+        *rows, epoch, seed=EVALUATION_SEED, rate=EVALUATION_RATE, vocab_size=model.vocab_size
+    )
     total, was_training = 0.0, model.training
     model.eval()
     for start in range(0, len(inputs), rows_at_once):

@@ -1,8 +1,9 @@
-"""Dynamic masking without a random state: what happens to a token is a hash of (seed, epoch, document, position).
+"""Dynamic masking without a random state: what happens to a token is a hash of (seed, epoch,
+document, position).
 
-So masks are the same for any number of workers, any order and any packing, an interrupted run draws the same ones, and a
-document gets new ones every epoch. Of the chosen tokens 80 % become [MASK], 10 % a random token, 10 % stay (BERT, Devlin et al.
-2019, section 3.1).
+So masks are the same for any number of workers, any order and any packing, an interrupted run draws
+the same ones, and a document gets new ones every epoch. Of the chosen tokens 80 % become [MASK], 10
+% a random token, 10 % stay (BERT, Devlin et al. 2019, section 3.1).
 """
 
 import numpy as np
@@ -23,24 +24,30 @@ def mask_tokens(
     rate: float,
     vocab_size: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`(inputs, is_target)`: (B, T) int64 tokens as the model sees them, and (B, T) bool where it has to predict.
+    """`(inputs, is_target)`: (B, T) int64 tokens as the model sees them, and (B, T) bool where it
+    has to predict.
 
-    `tokens`, `document`, `position` are (B, T) int64, `epoch` is (B,) int64. Special tokens are never chosen; `rate` is the
-    probability that another one is.
+    `tokens`, `document`, `position` are (B, T) int64, `epoch` is (B,) int64. Special tokens are
+    never chosen; `rate` is the probability that another one is.
     """
     n_special = len(SPECIAL_TOKENS)
-    key = _mix(np.uint64(0), np.asarray(seed))  # hashed by itself first: (seed 0, epoch 1) is not (seed 1, epoch 0)
+    key = _mix(
+        np.uint64(0), np.asarray(seed)
+    )  # hashed by itself first: (seed 0, epoch 1) is not (seed 1, epoch 0)
     counter = _mix(_mix(_mix(key, epoch[:, None]), document), position)  # (B, T) uint64
     is_target = (_uniform(counter, _CHOOSE) < rate) & (tokens >= n_special)
     fate = _uniform(counter, _REPLACE)
-    random_token = n_special + (_uniform(counter, _TOKEN) * (vocab_size - n_special)).astype(np.int64)
+    random_token = n_special + (_uniform(counter, _TOKEN) * (vocab_size - n_special)).astype(
+        np.int64
+    )
     inputs = np.where(is_target & (fate < MASK_SHARE), MASK_ID, tokens)
     is_random = is_target & (fate >= MASK_SHARE) & (fate < MASK_SHARE + RANDOM_SHARE)
     return np.where(is_random, random_token, inputs), is_target
 
 
 def _mix(state: np.ndarray | np.uint64, value: np.ndarray) -> np.ndarray:
-    """`value` hashed into `state`: the finaliser of SplitMix64 (Steele, Lea and Flood 2014), wrapping uint64 arithmetic."""
+    """`value` hashed into `state`: the finaliser of SplitMix64 (Steele, Lea and Flood 2014),
+    wrapping uint64 arithmetic."""
     with np.errstate(over="ignore"):
         z = (np.asarray(state, np.uint64) ^ value.astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

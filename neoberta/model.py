@@ -1,8 +1,10 @@
-"""The encoder: pre-norm blocks of bidirectional attention (RoPE) and SwiGLU, RMSNorm, no biases, output tied to the embedding.
+"""The encoder: pre-norm blocks of bidirectional attention (RoPE) and SwiGLU, RMSNorm, no biases,
+output tied to the embedding.
 
-The function is that of transformers' `eurobert`, so that checkpoints load there without remote code; here projections are
-fused, attention is kept inside packed documents, and logits are computed for the positions to predict only. Letters: B rows, T
-positions, D hidden size, H heads, N positions to predict.
+The function is that of transformers' `eurobert`, so that checkpoints load there without remote
+code; here projections are fused, attention is kept inside packed documents, and logits are computed
+for the positions to predict only. Letters: B rows, T positions, D hidden size, H heads, N positions
+to predict.
 """
 
 import math
@@ -18,27 +20,40 @@ INIT_STD = 0.02
 
 
 class NeoBERTa(nn.Module):
-    """`forward` is the pretraining loss; `hidden_states` and `logits` are the encoder and its masked-token predictions."""
+    """`forward` is the pretraining loss; `hidden_states` and `logits` are the encoder and its
+    masked-token predictions."""
 
-    def __init__(self, config: ModelConfig, vocab_size: int, *, seed: int = 0, precision: str = "fp32"):
-        """Weights are drawn from `seed`. `precision` is that of matrix products: `fp32`, `bf16` or `auto`."""
+    def __init__(
+        self, config: ModelConfig, vocab_size: int, *, seed: int = 0, precision: str = "fp32"
+    ):
+        """Weights are drawn from `seed`. `precision` is that of matrix products: `fp32`, `bf16` or
+        `auto`."""
         super().__init__()
         self.config, self.vocab_size, self.precision = config, vocab_size, precision
         self.embed_tokens = nn.Embedding(vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
         head_size = config.hidden_size // config.heads
-        frequencies = config.rope_theta ** -(torch.arange(0, head_size, 2, dtype=torch.float32) / head_size)
+        frequencies = config.rope_theta ** -(
+            torch.arange(0, head_size, 2, dtype=torch.float32) / head_size
+        )
         self.register_buffer("frequencies", frequencies, persistent=False)
         self._initialise(seed)
 
     def forward(
-        self, *, tokens: Tensor, document: Tensor, position: Tensor, where: Tensor, targets: Tensor, scale: Tensor
+        self,
+        *,
+        tokens: Tensor,
+        document: Tensor,
+        position: Tensor,
+        where: Tensor,
+        targets: Tensor,
+        scale: Tensor,
     ) -> Tensor:
         """Sum of the cross-entropies (nats) at the positions to predict, times `scale` (); fp32.
 
-        `tokens`, `document`, `position` are (B, T) int64; `where` (N,) int64 numbers positions in the flattened batch;
-        `targets` (N,) int64 are the tokens that belong there.
+        `tokens`, `document`, `position` are (B, T) int64; `where` (N,) int64 numbers positions in
+        the flattened batch; `targets` (N,) int64 are the tokens that belong there.
         """
         with self._autocast(tokens):
             hidden = self.hidden_states(tokens, position, same_document(document))[-1]
@@ -46,8 +61,8 @@ class NeoBERTa(nn.Module):
         return F.cross_entropy(logits.float(), targets, reduction="sum") * scale
 
     def hidden_states(self, tokens: Tensor, position: Tensor, attends: Tensor) -> list[Tensor]:
-        """n_layers + 1 tensors (B, T, D): the embeddings, then the residual stream behind each block. `attends`
-        (B, 1, T, T) bool says which position (third axis) sees which (fourth)."""
+        """n_layers + 1 tensors (B, T, D): the embeddings, then the residual stream behind each
+        block. `attends` (B, 1, T, T) bool says which position (third axis) sees which (fourth)."""
         hidden = self.embed_tokens(tokens)
         angles = position.unsqueeze(1).unsqueeze(-1) * self.frequencies  # (B, 1, T, head / 2)
         rotation = torch.cat([angles, angles], dim=-1)
@@ -67,14 +82,18 @@ class NeoBERTa(nn.Module):
         return torch.autocast(device_type, dtype=dtype, enabled=dtype is not None)
 
     def _initialise(self, seed: int) -> None:
-        """Normal weights; those that write to the residual stream smaller by sqrt(2 n_layers), so that it starts out equally
-        large at any depth (Radford et al. 2019)."""
+        """Normal weights; those that write to the residual stream smaller by sqrt(2 n_layers), so
+        that it starts out equally large at any depth (Radford et al. 2019)."""
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for name, parameter in self.named_parameters():
                 if parameter.ndim == 2:
                     writes_residual = name.endswith(("attention_out.weight", "down.weight"))
-                    std = INIT_STD / math.sqrt(2 * self.config.n_layers) if writes_residual else INIT_STD
+                    std = (
+                        INIT_STD / math.sqrt(2 * self.config.n_layers)
+                        if writes_residual
+                        else INIT_STD
+                    )
                     parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
 
 
@@ -105,11 +124,13 @@ class Block(nn.Module):
 
 
 def same_document(document: Tensor) -> Tensor:
-    """(B, 1, T, T) bool from document numbers (B, T): attention inside documents only. Padding sees padding."""
+    """(B, 1, T, T) bool from document numbers (B, T): attention inside documents only. Padding sees
+    padding."""
     return (document.unsqueeze(2) == document.unsqueeze(1)).unsqueeze(1)
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al. 2021) of (B, H, T, head), halves paired as (i, i + head / 2)."""
+    """Rotary position embedding (Su et al. 2021) of (B, H, T, head), halves paired as (i, i + head
+    / 2)."""
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat([-second, first], dim=-1) * sin

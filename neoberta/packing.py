@@ -1,7 +1,8 @@
 """Documents packed into rows of a fixed length, none cut that fits a row, with little padding.
 
-A document longer than a row is cut into pieces; every piece is [CLS] tokens [SEP]. Pieces of a window of documents are put,
-longest first, into the fullest row that still has room (best fit), which fills 95 to 99 % of the positions.
+A document longer than a row is cut into pieces; every piece is [CLS] tokens [SEP]. Pieces of a
+window of documents are put, longest first, into the fullest row that still has room (best fit),
+which fills 95 to 99 % of the positions.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,19 +12,27 @@ import numpy as np
 from neoberta.tokenizer import CLS_ID, PAD_ID, SEP_ID
 
 WINDOW = 8192
-"""Pieces that are packed together: rows hold documents from one window only, so memory stays bounded."""
+"""Pieces that are packed together: rows hold documents from one window only, so memory stays
+bounded."""
 
 
 def cut(token_ids: Sequence[int], max_length: int) -> list[list[int]]:
-    """Pieces of a document: [CLS] tokens [SEP] of at most `max_length` tokens each. An empty document has none."""
+    """Pieces of a document: [CLS] tokens [SEP] of at most `max_length` tokens each. An empty
+    document has none."""
     body = max_length - 2
-    return [[CLS_ID, *token_ids[start : start + body], SEP_ID] for start in range(0, len(token_ids), body)]
+    return [
+        [CLS_ID, *token_ids[start : start + body], SEP_ID]
+        for start in range(0, len(token_ids), body)
+    ]
 
 
 def best_fit(lengths: Sequence[int], max_length: int) -> list[list[int]]:
-    """Which pieces share a row: lists of positions in `lengths`, each with a sum of at most `max_length`."""
+    """Which pieces share a row: lists of positions in `lengths`, each with a sum of at most
+    `max_length`."""
     rows: list[list[int]] = []
-    by_room: list[list[int]] = [[] for _ in range(max_length + 1)]  # rows that have exactly this much room
+    by_room: list[list[int]] = [
+        [] for _ in range(max_length + 1)
+    ]  # rows that have exactly this much room
     for piece in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         length = lengths[piece]
         room = next((room for room in range(length, max_length + 1) if by_room[room]), None)
@@ -37,9 +46,11 @@ def best_fit(lengths: Sequence[int], max_length: int) -> list[list[int]]:
     return rows
 
 
-def pack(documents: Iterable[Sequence[int]], max_length: int) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-    """Windows of packed rows: `(tokens (R, max_length) int32, lengths)`, where `lengths[r]` (P,) int32 are the lengths of the
-    pieces of row r in order; what is behind them is padding."""
+def pack(
+    documents: Iterable[Sequence[int]], max_length: int
+) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """Windows of packed rows: `(tokens (R, max_length) int32, lengths)`, where `lengths[r]` (P,)
+    int32 are the lengths of the pieces of row r in order; what is behind them is padding."""
     window: list[list[int]] = []
     for document in documents:
         window.extend(cut(document, max_length))

@@ -1,4 +1,5 @@
-"""Where matrix products run in bf16: a large gain with AVX512-BF16, AMX or a GPU that has it, a large loss elsewhere."""
+"""Where matrix products run in bf16: a large gain with AVX512-BF16, AMX or a GPU that has it, a
+large loss elsewhere."""
 
 from functools import cache
 from typing import TYPE_CHECKING, Literal
@@ -10,7 +11,8 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 
 def autocast_dtype(precision: Precision, device_type: str = "cpu") -> "torch.dtype | None":
-    """The type to autocast to, None for plain fp32; `auto` is bf16 where the hardware multiplies it."""
+    """The type to autocast to, None for plain fp32; `auto` is bf16 where the hardware multiplies
+    it."""
     if precision == "fp32" or (precision == "auto" and not _has_fast_bf16(device_type)):
         return None
     import torch

@@ -1,8 +1,10 @@
-"""The pretraining loop: masked language modelling for a budget of tokens, on any engine, from any training state.
+"""The pretraining loop: masked language modelling for a budget of tokens, on any engine, from any
+training state.
 
-Invariant: what happens at a step depends on the configuration and the step alone (rows, masks, rates), so a run that was
-interrupted ends with the very weights of one that was not, and the number of workers changes them by rounding only. The loss of
-a batch is the mean over its masked tokens, wherever they lie: each worker knows their number without asking the others.
+Invariant: what happens at a step depends on the configuration and the step alone (rows, masks,
+rates), so a run that was interrupted ends with the very weights of one that was not, and the number
+of workers changes them by rounding only. The loss of a batch is the mean over its masked tokens,
+wherever they lie: each worker knows their number without asking the others.
 """
 
 import tempfile
@@ -31,7 +33,8 @@ class Report(Protocol):
         ...
 
     def checkpoint(self, metrics: dict[str, Any], folder: Path | None) -> None:
-        """Told by every rank equally often; rank 0 gives the folder of a training state, to be copied before returning."""
+        """Told by every rank equally often; rank 0 gives the folder of a training state, to be
+        copied before returning."""
         ...
 
 
@@ -52,13 +55,21 @@ def pretrain(
     report: Report,
     resume: Path | None = None,
 ) -> None:
-    """Train `engine.module` from the start, or from the training state in the folder `resume`, to the end of the budget; the
-    last checkpoint that is reported is the finished state. Raises ValueError for a state of another run."""
-    facts: dict[str, Any] = {"identity": config.identity(), "step": 0, "seconds": 0.0, "history": []}
+    """Train `engine.module` from the start, or from the training state in the folder `resume`, to
+    the end of the budget; the last checkpoint that is reported is the finished state. Raises
+    ValueError for a state of another run."""
+    facts: dict[str, Any] = {
+        "identity": config.identity(),
+        "step": 0,
+        "seconds": 0.0,
+        "history": [],
+    }
     if resume is not None:
         tensors, found = load_training_state(resume)
         if found["identity"] != facts["identity"]:
-            raise ValueError(f"{resume} belongs to a run with another configuration; remove it to start anew")
+            raise ValueError(
+                f"{resume} belongs to a run with another configuration; remove it to start anew"
+            )
         facts = found
         engine.load_state(tensors)
     log_every = max(1, config.n_steps // N_LOGGED)
@@ -66,11 +77,15 @@ def pretrain(
     start = time.perf_counter() - facts["seconds"]
     for step in range(facts["step"], config.n_steps):
         lr = lr_at(config, step)
-        losses.append(engine.step(make_batch(config, corpus, step, engine.rank, engine.n_workers), lr))
+        losses.append(
+            engine.step(make_batch(config, corpus, step, engine.rank, engine.n_workers), lr)
+        )
         done = step + 1
         is_last = done == config.n_steps
         is_saved = done % config.checkpoint_every_steps == 0 or is_last
-        if done % log_every == 0 or is_saved:  # also before a state is saved: it then holds the whole curve
+        if (
+            done % log_every == 0 or is_saved
+        ):  # also before a state is saved: it then holds the whole curve
             loss = sum(engine.mean(losses)) / len(losses)
             losses = []
             n_tokens = done * config.batch_rows * corpus.max_length
@@ -82,13 +97,17 @@ def pretrain(
             _save(engine, report, facts)
 
 
-def make_batch(config: PretrainConfig, corpus: Corpus, step: int, rank: int, n_workers: int) -> dict[str, torch.Tensor]:
-    """The model's inputs for this worker's rows of the global batch of `step`. `scale` makes the mean over workers of their
-    losses the mean over all masked tokens."""
+def make_batch(
+    config: PretrainConfig, corpus: Corpus, step: int, rank: int, n_workers: int
+) -> dict[str, torch.Tensor]:
+    """The model's inputs for this worker's rows of the global batch of `step`. `scale` makes the
+    mean over workers of their losses the mean over all masked tokens."""
     row_idx, epochs = batch_rows(corpus.n_rows, config.seed, step, config.batch_rows)
     rows = corpus.rows(row_idx)
     rate = mask_rate_at(config, step)
-    inputs, is_target = mask_tokens(*rows, epochs, seed=config.seed, rate=rate, vocab_size=corpus.vocab_size)
+    inputs, is_target = mask_tokens(
+        *rows, epochs, seed=config.seed, rate=rate, vocab_size=corpus.vocab_size
+    )
     n_targets = max(1, int(is_target.sum()))
     first, last = (config.batch_rows * r // n_workers for r in (rank, rank + 1))
     mine = slice(first, last)

@@ -12,9 +12,15 @@ def lr_at(config: PretrainConfig, step: int) -> float:
         return config.lr * (step + 1) / max(1, math.ceil(config.warmup_fraction * config.n_steps))
     if config.schedule == "wsd":
         start = 1 - config.decay_fraction
-        return config.lr * (1 - math.sqrt((done - start) / config.decay_fraction)) if done > start else config.lr
+        return (
+            config.lr * (1 - math.sqrt((done - start) / config.decay_fraction))
+            if done > start
+            else config.lr
+        )
     share = (done - config.warmup_fraction) / (1 - config.warmup_fraction)
-    return config.lr * ((1 + math.cos(math.pi * share)) / 2 if config.schedule == "cosine" else 1 - share)
+    return config.lr * (
+        (1 + math.cos(math.pi * share)) / 2 if config.schedule == "cosine" else 1 - share
+    )
 
 
 def mask_rate_at(config: PretrainConfig, step: int) -> float:

@@ -1,13 +1,22 @@
 """Byte-level BPE tokenizers: trained from texts, kept as a Hugging Face fast tokenizer folder.
 
-Every string of Unicode has an encoding (no unknown tokens), and the same texts in the same order give the same tokenizer.
+Every string of Unicode has an encoding (no unknown tokens), and the same texts in the same order
+give the same tokenizer.
 """
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import tokenizers
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from cluster.storage import UserError
 
@@ -20,10 +29,13 @@ TOKENIZER_VERSION = 1
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """A tokenizer of at most `vocab_size` tokens, fewer when the texts have not that many frequent pairs. It puts [CLS]
-    before and [SEP] behind a text (and [SEP] behind a second one). Raises UserError."""
+    """A tokenizer of at most `vocab_size` tokens, fewer when the texts have not that many frequent
+    pairs. It puts [CLS] before and [SEP] behind a text (and [SEP] behind a second one). Raises
+    UserError."""
     if vocab_size < MIN_VOCAB_SIZE:
-        raise UserError(f"vocab_size {vocab_size}: must be at least {MIN_VOCAB_SIZE} (bytes and special tokens)")
+        raise UserError(
+            f"vocab_size {vocab_size}: must be at least {MIN_VOCAB_SIZE} (bytes and special tokens)"
+        )
     tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -45,7 +57,8 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None:
-    """Write `tokenizer` so that `transformers.AutoTokenizer` loads it; `max_length` tokens is its model's longest input."""
+    """Write `tokenizer` so that `transformers.AutoTokenizer` loads it; `max_length` tokens is its
+    model's longest input."""
     from transformers import PreTrainedTokenizerFast
 
     names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
@@ -60,25 +73,39 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer in a folder of `save_tokenizer`, without truncation or padding. Raises UserError."""
+    """The tokenizer in a folder of `save_tokenizer`, without truncation or padding. Raises
+    UserError."""
     path = folder / "tokenizer.json"
     if not path.is_file():
-        raise UserError(f"{folder}: no tokenizer.json; give a folder that `neoberta tokenizer` made")
+        raise UserError(
+            f"{folder}: no tokenizer.json; give a folder that `neoberta tokenizer` made"
+        )
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     for idx, token in enumerate(SPECIAL_TOKENS):
         if tokenizer.token_to_id(token) != idx:
-            raise UserError(f"{path}: token {token} must have id {idx}; train the tokenizer with `neoberta tokenizer`")
+            raise UserError(
+                f"{path}: token {token} must have id {idx}; train the tokenizer with `neoberta"
+                " tokenizer`"
+            )
     return tokenizer
 
 
 def tokenizer_identity(texts_digest: str, vocab_size: int) -> dict:
     """What a trained tokenizer depends on."""
     library = tokenizers.__version__
-    return {"version": TOKENIZER_VERSION, "texts": texts_digest, "vocab_size": vocab_size, "tokenizers": library}
+    return {
+        "version": TOKENIZER_VERSION,
+        "texts": texts_digest,
+        "vocab_size": vocab_size,
+        "tokenizers": library,
+    }
 
 
 def encode_documents(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of each text without special tokens."""
-    return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+    return [
+        encoding.ids
+        for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    ]

@@ -1,4 +1,5 @@
-"""A training state on disk: `training.safetensors` (weights, AdamW's moments; fp32) and `training.json` (where it stands).
+"""A training state on disk: `training.safetensors` (weights, AdamW's moments; fp32) and
+`training.json` (where it stands).
 
 Independent of the number of workers and of ZeRO's stage; no pickle.
 """
@@ -17,7 +18,9 @@ from cluster.storage import CorruptArtefactError
 TENSORS, FACTS = "training.safetensors", "training.json"
 
 
-def save_training_state(folder: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
+def save_training_state(
+    folder: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]
+) -> None:
     """Write the state into an existing folder (publishing it whole is the caller's part)."""
     save_file({name: value.contiguous() for name, value in tensors.items()}, str(folder / TENSORS))
     (folder / FACTS).write_text(json.dumps(facts, indent=1))

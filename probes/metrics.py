@@ -1,6 +1,8 @@
-"""Metrics of a classification probe from its predicted probabilities, equal to scikit-learn's to 1e-6.
+"""Metrics of a classification probe from its predicted probabilities, equal to scikit-learn's to
+1e-6.
 
-Own code because scikit-learn checks and re-encodes labels at every call: here thousands of probes share the same test labels.
+Own code because scikit-learn checks and re-encodes labels at every call: here thousands of probes
+share the same test labels.
 """
 
 import numpy as np
@@ -12,30 +14,45 @@ LOWER_IS_BETTER = ("log_loss", "brier", "ece")
 
 
 def score(y_true: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Metrics of `probabilities` (m, K) float, rows summing to 1, column k for class `labels[k]`, on `y_true` (m,).
+    """Metrics of `probabilities` (m, K) float, rows summing to 1, column k for class `labels[k]`,
+    on `y_true` (m,).
 
-    accuracy; balanced_accuracy (mean recall over the classes of `y_true`); macro_f1 (over classes that occur in `y_true` or in
-    the predictions, an undefined F1 counting 0); mcc (Matthews' correlation coefficient, 0 where undefined; Gorodkin 2004);
-    log_loss (nats; probabilities clipped at the machine epsilon of their dtype, so a class the probe never saw costs about 16
-    a row in float32); brier (squared distance from the one-hot truth; for two classes that of one column, so in [0, 1]; else
-    in [0, 2]); ece (top-label, 15 equal-width bins); auroc (macro one-vs-rest over classes with rows on both sides, NaN where
-    there is none). Raises ValueError for labels that have no column, or an empty `y_true`.
+    accuracy; balanced_accuracy (mean recall over the classes of `y_true`); macro_f1 (over classes
+    that occur in `y_true` or in the predictions, an undefined F1 counting 0); mcc (Matthews'
+    correlation coefficient, 0 where undefined; Gorodkin 2004); log_loss (nats; probabilities
+    clipped at the machine epsilon of their dtype, so a class the probe never saw costs about 16 a
+    row in float32); brier (squared distance from the one-hot truth; for two classes that of one
+    column, so in [0, 1]; else in [0, 2]); ece (top-label, 15 equal-width bins); auroc (macro
+    one-vs-rest over classes with rows on both sides, NaN where there is none). Raises ValueError
+    for labels that have no column, or an empty `y_true`.
     """
-    return {name: float(values[0]) for name, values in score_all(y_true, probabilities[None], labels).items()}
+    return {
+        name: float(values[0])
+        for name, values in score_all(y_true, probabilities[None], labels).items()
+    }
 
 
-def score_all(y_true: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """`score` of B probes on the same rows: `probabilities` (B, m, K), metrics (B,) float64. Raises ValueError as it does."""
+def score_all(
+    y_true: np.ndarray, probabilities: np.ndarray, labels: np.ndarray
+) -> dict[str, np.ndarray]:
+    """`score` of B probes on the same rows: `probabilities` (B, m, K), metrics (B,) float64. Raises
+    ValueError as it does."""
     columns = _columns_of(np.asarray(y_true), np.asarray(labels))
     n_probes, n_rows, n_classes = probabilities.shape
     predicted = probabilities.argmax(axis=2)  # (B, m)
-    confidence = np.take_along_axis(probabilities, predicted[:, :, None], axis=2)[:, :, 0].astype(np.float64)
+    confidence = np.take_along_axis(probabilities, predicted[:, :, None], axis=2)[:, :, 0].astype(
+        np.float64
+    )
     chosen = probabilities[:, np.arange(n_rows), columns].astype(np.float64)  # (B, m)
     is_right = predicted == columns
     offset = np.arange(n_probes)[:, None] * n_classes
     n_true = np.bincount(columns, minlength=n_classes)  # (K,)
-    n_predicted = np.bincount((predicted + offset).ravel(), minlength=n_probes * n_classes).reshape(n_probes, n_classes)
-    n_hit = np.bincount((predicted + offset)[is_right], minlength=n_probes * n_classes).reshape(n_probes, n_classes)
+    n_predicted = np.bincount((predicted + offset).ravel(), minlength=n_probes * n_classes).reshape(
+        n_probes, n_classes
+    )
+    n_hit = np.bincount((predicted + offset)[is_right], minlength=n_probes * n_classes).reshape(
+        n_probes, n_classes
+    )
     is_tested, occurs = n_true > 0, n_true + n_predicted > 0
     f1 = np.where(occurs, 2 * n_hit / np.maximum(n_true + n_predicted, 1), 0.0)
     return {
@@ -58,14 +75,22 @@ def _columns_of(y_true: np.ndarray, labels: np.ndarray) -> np.ndarray:
     columns = order[np.minimum(np.searchsorted(labels, y_true, sorter=order), len(labels) - 1)]
     unknown = labels[columns] != y_true
     if unknown.any():
-        raise ValueError(f"label {y_true[unknown][0]} is not among the {len(labels)} labels of the probabilities")
+        raise ValueError(
+            f"label {y_true[unknown][0]} is not among the {len(labels)} labels of the probabilities"
+        )
     return columns
 
 
-def _matthews(n_true: np.ndarray, n_predicted: np.ndarray, n_hit: np.ndarray, n_rows: int) -> np.ndarray:
+def _matthews(
+    n_true: np.ndarray, n_predicted: np.ndarray, n_hit: np.ndarray, n_rows: int
+) -> np.ndarray:
     true, predicted = n_true.astype(np.float64), n_predicted.astype(np.float64)
     spread = (n_rows**2 - true @ true) * (n_rows**2 - np.square(predicted).sum(axis=1))
-    return np.where(spread > 0, (n_hit * n_rows - predicted @ true) / np.sqrt(np.where(spread > 0, spread, 1.0)), 0.0)
+    return np.where(
+        spread > 0,
+        (n_hit * n_rows - predicted @ true) / np.sqrt(np.where(spread > 0, spread, 1.0)),
+        0.0,
+    )
 
 
 def _brier(chosen: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -79,15 +104,22 @@ def _log_loss(chosen: np.ndarray, epsilon: float) -> np.ndarray:
 
 
 def _expected_calibration_error(is_right: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """Mean distance of confidence and accuracy over bins (k/15, (k+1)/15], weighted by rows; (B,) of (B, m)."""
+    """Mean distance of confidence and accuracy over bins (k/15, (k+1)/15], weighted by rows; (B,)
+    of (B, m)."""
     n_probes, n_rows = confidence.shape
-    bins = np.searchsorted(np.arange(1, ECE_BINS) / ECE_BINS, confidence, side="left") + np.arange(n_probes)[:, None] * ECE_BINS
-    gap = np.bincount(bins.ravel(), weights=(is_right - confidence).ravel(), minlength=n_probes * ECE_BINS)
+    bins = (
+        np.searchsorted(np.arange(1, ECE_BINS) / ECE_BINS, confidence, side="left")
+        + np.arange(n_probes)[:, None] * ECE_BINS
+    )
+    gap = np.bincount(
+        bins.ravel(), weights=(is_right - confidence).ravel(), minlength=n_probes * ECE_BINS
+    )
     return np.abs(gap.reshape(n_probes, ECE_BINS)).sum(axis=1) / n_rows
 
 
 def _macro_auroc(columns: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """(B,) mean over classes of P(score of a member > score of another row), ties counting one half."""
+    """(B,) mean over classes of P(score of a member > score of another row), ties counting one
+    half."""
     n_probes, n_rows, n_classes = probabilities.shape
     n_members = np.bincount(columns, minlength=n_classes)
     defined = np.flatnonzero((n_members > 0) & (n_members < n_rows))
@@ -95,8 +127,11 @@ def _macro_auroc(columns: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         return np.full(n_probes, np.nan)
     if n_classes == 2:  # the two one-vs-rest problems mirror each other
         defined = defined[-1:]
-    by_class = probabilities[:, :, defined].transpose(0, 2, 1).reshape(-1, n_rows)  # one row a probe and class
-    # membership is the lowest bit below the score: after one sort of integers members are where it is set, ties side by side
+    by_class = (
+        probabilities[:, :, defined].transpose(0, 2, 1).reshape(-1, n_rows)
+    )  # one row a probe and class
+    # membership is the lowest bit below the score: after one sort of integers members are where it
+    # is set, ties side by side
     is_member = np.tile(columns == defined[:, None], (n_probes, 1))
     ordered = np.sort(_order_of(by_class) << np.uint32(1) | is_member, axis=1)
     is_member, values = (ordered & np.uint32(1)).astype(bool), ordered >> np.uint32(1)
@@ -106,20 +141,26 @@ def _macro_auroc(columns: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     tied = ~is_new.all(axis=1)
     rank_sums[tied] = (_mid_ranks(is_new[tied]) * is_member[tied]).sum(axis=1)
     n_own = n_members[defined]
-    return ((rank_sums.reshape(n_probes, -1) - n_own * (n_own + 1) / 2) / (n_own * (n_rows - n_own))).mean(axis=1)
+    return (
+        (rank_sums.reshape(n_probes, -1) - n_own * (n_own + 1) / 2) / (n_own * (n_rows - n_own))
+    ).mean(axis=1)
 
 
 def _mid_ranks(is_new: np.ndarray) -> np.ndarray:
-    """(R, m) ranks from 1 in rows of ascending values, of which `is_new` (R, m) says which differ from the one before; equal
-    ones share the mean of their ranks."""
+    """(R, m) ranks from 1 in rows of ascending values, of which `is_new` (R, m) says which differ
+    from the one before; equal ones share the mean of their ranks."""
     starts = np.flatnonzero(is_new)
     sizes = np.diff(starts, append=is_new.size)
     return np.repeat(starts % is_new.shape[1] + (sizes + 1) / 2, sizes).reshape(is_new.shape)
 
 
 def _order_of(probabilities: np.ndarray) -> np.ndarray:
-    """uint32 in [0, 2^31) that order as the probabilities do: the bits of a float32 that is not negative are an integer that
-    grows with it; other dtypes are ranked."""
+    """uint32 in [0, 2^31) that order as the probabilities do: the bits of a float32 that is not
+    negative are an integer that grows with it; other dtypes are ranked."""
     if probabilities.dtype == np.float32:
         return (np.ascontiguousarray(probabilities) + np.float32(0)).view(np.uint32)
-    return np.unique(probabilities, return_inverse=True)[1].reshape(probabilities.shape).astype(np.uint32)
+    return (
+        np.unique(probabilities, return_inverse=True)[1]
+        .reshape(probabilities.shape)
+        .astype(np.uint32)
+    )

@@ -18,44 +18,70 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="neoberta",
-    help="Simulate an NLP project before you build it: how much data, how well, what to label, which encoder, depth, settings.",
+    help=(
+        "Simulate an NLP project before you build it: how much data, how well, what to label, which"
+        " encoder, depth, settings."
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-cache_app = typer.Typer(help="Embedding caches: what is there, is it whole, what is unused.", no_args_is_help=True)
+cache_app = typer.Typer(
+    help="Embedding caches: what is there, is it whole, what is unused.", no_args_is_help=True
+)
 app.add_typer(cache_app, name="cache")
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises for an unknown command or option (it has no public name of its own)."""
 
-Out = Annotated[str, typer.Option("--out", help="Folder (or s3://, gs:// URI) for everything the command makes.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="key=value over the YAML; dots go into sections. Repeatable.")]
-JobsAddress = Annotated[str, typer.Option("--address", help="The head's dashboard: http(s)://head:8265.")]
+Out = Annotated[
+    str,
+    typer.Option("--out", help="Folder (or s3://, gs:// URI) for everything the command makes."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="key=value over the YAML; dots go into sections. Repeatable."),
+]
+JobsAddress = Annotated[
+    str, typer.Option("--address", help="The head's dashboard: http(s)://head:8265.")
+]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Also without a token or encryption.")]
 JobId = Annotated[str, typer.Argument(help="As `neoberta jobs ls` lists it.", show_default=False)]
-Config = Annotated[Path, typer.Argument(help="A study's YAML (see ray_jobs/configs).", show_default=False)]
+Config = Annotated[
+    Path, typer.Argument(help="A study's YAML (see ray_jobs/configs).", show_default=False)
+]
 TrustRemoteCode = Annotated[
-    bool, typer.Option("--trust-remote-code", help="Let an hf: encoder run the Python code that it brings. Read it first.")
+    bool,
+    typer.Option(
+        "--trust-remote-code",
+        help="Let an hf: encoder run the Python code that it brings. Read it first.",
+    ),
 ]
 Tasks = Annotated[
-    list[str] | None, typer.Option("--tasks", help="Further tasks: folder, CSV, hub name, docs/NAME. Repeatable.")
+    list[str] | None,
+    typer.Option("--tasks", help="Further tasks: folder, CSV, hub name, docs/NAME. Repeatable."),
 ]
 
 
 @app.command()
 @runs_on_cluster
 def pilot(
-    preset: Annotated[str, typer.Option(help="smoke (minutes), laptop, or full (a cluster).")] = "laptop",
+    preset: Annotated[
+        str, typer.Option(help="smoke (minutes), laptop, or full (a cluster).")
+    ] = "laptop",
     out: Out = "",
     tasks: Tasks = None,
     overrides: Set = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan with its counts and costs; do nothing.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print the plan with its counts and costs; do nothing."),
+    ] = False,
     *,
     cluster: ClusterOptions,
 ) -> None:
-    """The whole study, end to end: tasks, NeoBERTas, embeddings, sweep, metamodel, answers, meta-search, report."""
+    """The whole study, end to end: tasks, NeoBERTas, embeddings, sweep, metamodel, answers,
+    meta-search, report."""
     from ray_jobs.pilot import run_pilot
     from ray_jobs.study import load_preset
 
@@ -65,13 +91,17 @@ def pilot(
     run_pilot(config, out=out, dry_run=dry_run, address=cluster.address)
 
 
-def _submit_study(cluster: ClusterOptions, study: "StudyConfig", out: str, file: Path | None = None) -> NoReturn:
+def _submit_study(
+    cluster: ClusterOptions, study: "StudyConfig", out: str, file: Path | None = None
+) -> NoReturn:
     from ray_jobs.commands.submit import submit_study
 
     raise typer.Exit(submit_study(cluster, study, out, file))
 
 
-def _run_stage(stage: str, config: Path, out: str, overrides: list[str], cluster: ClusterOptions) -> None:
+def _run_stage(
+    stage: str, config: Path, out: str, overrides: list[str], cluster: ClusterOptions
+) -> None:
     from ray_jobs.pilot import run_stage
     from ray_jobs.study import load_study
 
@@ -83,16 +113,22 @@ def _run_stage(stage: str, config: Path, out: str, overrides: list[str], cluster
 
 
 def _stage_command(stage: str, summary: str) -> None:
-    def command(config: Config, out: Out = "", overrides: Set = None, *, cluster: ClusterOptions) -> None:
+    def command(
+        config: Config, out: Out = "", overrides: Set = None, *, cluster: ClusterOptions
+    ) -> None:
         _run_stage(stage, config, out, overrides or [], cluster)
 
     command.__doc__ = summary
     app.command(stage)(runs_on_cluster(command))
 
 
-_stage_command("tokenizer", "Train the study's tokenizer (and whatever it stands on that is not there yet).")
+_stage_command(
+    "tokenizer", "Train the study's tokenizer (and whatever it stands on that is not there yet)."
+)
 _stage_command("pretrain", "Pretrain the study's NeoBERTas with Ray Train and DeepSpeed.")
-_stage_command("embed", "Encode every text of the study's tasks once per encoder into the embedding cache.")
+_stage_command(
+    "embed", "Encode every text of the study's tasks once per encoder into the embedding cache."
+)
 
 
 @app.command()
@@ -100,39 +136,65 @@ _stage_command("embed", "Encode every text of the study's tasks once per encoder
 def sweep(
     config: Config,
     out: Out = "",
-    probes: Annotated[str | None, typer.Option(help="Kinds of probe, fitted everywhere: ridge,logistic.")] = None,
+    probes: Annotated[
+        str | None, typer.Option(help="Kinds of probe, fitted everywhere: ridge,logistic.")
+    ] = None,
     overrides: Set = None,
     *,
     cluster: ClusterOptions,
 ) -> None:
     """Fit the study's linear probes: one Parquet row a probe."""
-    forced = [] if probes is None else [f"sweep.probes=[{probes}]", "sweep.logistic_where=everywhere"]
+    forced = (
+        [] if probes is None else [f"sweep.probes=[{probes}]", "sweep.logistic_where=everywhere"]
+    )
     _run_stage("sweep", config, out, [*(overrides or []), *forced], cluster)
 
 
 _stage_command("fit", "Fit, calibrate and evaluate the metamodel on the study's probes.")
-_stage_command("search", "Search NeoBERTa's depth, width, learning rate and masking rate with the metamodel's help.")
-_stage_command("report", "Write the study's HTML report (and whatever it stands on that is not there yet).")
+_stage_command(
+    "search",
+    "Search NeoBERTa's depth, width, learning rate and masking rate with the metamodel's help.",
+)
+_stage_command(
+    "report", "Write the study's HTML report (and whatever it stands on that is not there yet)."
+)
 
 
 @app.command()
 @runs_on_cluster
 def characterize(
     train: Annotated[Path, typer.Option(help="Labelled rows: .csv, .tsv, .jsonl or .parquet.")],
-    eval_path: Annotated[Path | None, typer.Option("--eval", help="Unlabelled rows the classifier will meet.")] = None,
-    encoder: Annotated[list[str] | None, typer.Option(help="hf:ID, neoberta:FOLDER, lsa:256, ... Repeatable.")] = None,
-    metric: Annotated[str, typer.Option(help="What is forecast: accuracy, macro_f1, auroc or log_loss.")] = "accuracy",
-    target: Annotated[float | None, typer.Option(help="The metric you need, as a fraction: 0.9.")] = None,
+    eval_path: Annotated[
+        Path | None, typer.Option("--eval", help="Unlabelled rows the classifier will meet.")
+    ] = None,
+    encoder: Annotated[
+        list[str] | None, typer.Option(help="hf:ID, neoberta:FOLDER, lsa:256, ... Repeatable.")
+    ] = None,
+    metric: Annotated[
+        str, typer.Option(help="What is forecast: accuracy, macro_f1, auroc or log_loss.")
+    ] = "accuracy",
+    target: Annotated[
+        float | None, typer.Option(help="The metric you need, as a fraction: 0.9.")
+    ] = None,
     out: Out = "characterization",
     text_column: Annotated[str, typer.Option(help="Column of the text.")] = "text",
     pair_column: Annotated[
-        str | None, typer.Option(help="Column of the second text of a pair. Default: text_pair, if there is one.")
+        str | None,
+        typer.Option(
+            help="Column of the second text of a pair. Default: text_pair, if there is one."
+        ),
     ] = None,
     label_column: Annotated[str, typer.Option(help="Column of the label.")] = "label",
     eval_labels: Annotated[
-        bool, typer.Option("--eval-labels", help="Use the labels that --eval has (20 or more) to correct the forecast.")
+        bool,
+        typer.Option(
+            "--eval-labels",
+            help="Use the labels that --eval has (20 or more) to correct the forecast.",
+        ),
     ] = False,
-    metamodel: Annotated[str | None, typer.Option(help="Folder of a metamodel; default: the one that ships.")] = None,
+    metamodel: Annotated[
+        str | None, typer.Option(help="Folder of a metamodel; default: the one that ships.")
+    ] = None,
     trust_remote_code: TrustRemoteCode = False,
     *,
     cluster: ClusterOptions,
@@ -142,7 +204,9 @@ def characterize(
         from ray_jobs.commands.submit import submit_characterize
 
         files = {"train": train, "eval_path": eval_path}
-        code = submit_characterize(cluster, out=out, files=files, encoders=encoder or (), metamodel=metamodel)
+        code = submit_characterize(
+            cluster, out=out, files=files, encoders=encoder or (), metamodel=metamodel
+        )
         raise typer.Exit(code)
     from ray_jobs.commands.characterize import run_characterize
 
@@ -165,11 +229,21 @@ def characterize(
 
 @app.command("probe-tokens")
 def probe_tokens(
-    folder: Annotated[Path, typer.Argument(help="train|validation|test.parquet (tokens, tags) and dataset.json (tag_names).")],
-    encoder: Annotated[list[str], typer.Option(help="hf:ID, neoberta:FOLDER, random:FOLDER. Repeatable.")],
-    layer: Annotated[list[int] | None, typer.Option(min=0, help="Layer to probe. Repeatable; default: all.")] = None,
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="train|validation|test.parquet (tokens, tags) and dataset.json (tag_names)."
+        ),
+    ],
+    encoder: Annotated[
+        list[str], typer.Option(help="hf:ID, neoberta:FOLDER, random:FOLDER. Repeatable.")
+    ],
+    layer: Annotated[
+        list[int] | None, typer.Option(min=0, help="Layer to probe. Repeatable; default: all.")
+    ] = None,
     n_sentences: Annotated[
-        list[int] | None, typer.Option(min=1, help="Labelled sentences. Repeatable; default: 16, 64 and 256.")
+        list[int] | None,
+        typer.Option(min=1, help="Labelled sentences. Repeatable; default: 16, 64 and 256."),
     ] = None,
     n_seeds: Annotated[int, typer.Option(min=1, help="Nested subsets of each size.")] = 3,
     out: Out = "probe-tokens",
@@ -191,7 +265,8 @@ def probe_tokens(
 
 @app.command()
 def tasks() -> None:
-    """List the tasks that are built from the installed packages, and the forms a task reference can take."""
+    """List the tasks that are built from the installed packages, and the forms a task reference can
+    take."""
     from ray_jobs.commands.look import show_tasks
 
     show_tasks()
@@ -212,7 +287,9 @@ def encoders(
 def results(
     out: Out,
     metric: Annotated[str, typer.Option(help="Column of the results to show.")] = "accuracy",
-    watch: Annotated[bool, typer.Option("--watch", help="Follow a running sweep until it ends.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Follow a running sweep until it ends.")
+    ] = False,
 ) -> None:
     """A table of a study's probes: the best view of each encoder on each task, by training size."""
     from ray_jobs.commands.results import show_results, watch_results
@@ -240,7 +317,9 @@ def cache_verify(out: Out) -> None:
 def cache_prune(
     out: Out,
     older_than: Annotated[str, typer.Option(help="Last used longer ago than this: 12h, 30d, 8w.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list what would be removed.")
+    ] = False,
 ) -> None:
     """Remove vectors that were not used for so long, and what killed jobs left."""
     from ray_jobs.commands.cache import prune
@@ -250,7 +329,8 @@ def cache_prune(
 
 @app.command()
 def doctor() -> None:
-    """Check this machine: versions, compiler, DeepSpeed's operator, cores, memory, disk, the offline encoder."""
+    """Check this machine: versions, compiler, DeepSpeed's operator, cores, memory, disk, the
+    offline encoder."""
     from ray_jobs.commands.look import run_doctor
 
     raise typer.Exit(run_doctor())
@@ -272,7 +352,10 @@ def jobs_ls(address: JobsAddress, insecure: Insecure = False) -> None:
 def jobs_logs(
     job_id: JobId,
     address: JobsAddress,
-    following: Annotated[bool, typer.Option("--follow", "-f", help="Until it ends; its exit code becomes this one's.")] = False,
+    following: Annotated[
+        bool,
+        typer.Option("--follow", "-f", help="Until it ends; its exit code becomes this one's."),
+    ] = False,
     insecure: Insecure = False,
 ) -> None:
     """Print what a job has printed."""
@@ -289,9 +372,14 @@ def jobs_stop(job_id: JobId, address: JobsAddress, insecure: Insecure = False) -
     raise typer.Exit(stop_job(address, job_id, insecure=insecure))
 
 
-def _show_warning(message: Warning | str, category: type[Warning], filename: str, *_: object) -> None:
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, *_: object
+) -> None:
     """Our own warnings are for the user, one line each; those of libraries are not."""
-    if Path(filename).resolve().is_relative_to(Path(__file__).resolve().parents[1]) and "site-packages" not in filename:
+    if (
+        Path(filename).resolve().is_relative_to(Path(__file__).resolve().parents[1])
+        and "site-packages" not in filename
+    ):
         print(f"note: {message}", file=sys.stderr)
 
 

@@ -1,4 +1,5 @@
-"""The options that say where a command runs, given to every command that can run on a cluster by one decorator."""
+"""The options that say where a command runs, given to every command that can run on a cluster by
+one decorator."""
 
 import functools
 import inspect
@@ -15,24 +16,43 @@ _OPTIONS = {
     "address": Annotated[
         str | None,
         typer.Option(
-            help="'auto' attaches to the Ray cluster this runs on; http(s)://head:8265 submits this very command to one as a "
-            "job. Default: an embedded Ray."
+            help=(
+                "'auto' attaches to the Ray cluster this runs on; http(s)://head:8265 submits this"
+                " very command to one as a job. Default: an embedded Ray."
+            )
         ),
     ],
     "shared_path": Annotated[
         list[Path] | None,
         typer.Option(
-            envvar="NEOBERTA_SHARED_PATHS", help="Submitting: a folder that all nodes and this machine see alike. Repeatable."
+            envvar="NEOBERTA_SHARED_PATHS",
+            help="Submitting: a folder that all nodes and this machine see alike. Repeatable.",
         ),
     ],
     "job_config": Annotated[
         Path | None,
-        typer.Option(help="Submitting: YAML with env_vars, pip, driver_cpus, driver_memory_bytes, metadata. No secrets."),
+        typer.Option(
+            help=(
+                "Submitting: YAML with env_vars, pip, driver_cpus, driver_memory_bytes, metadata."
+                " No secrets."
+            )
+        ),
     ],
-    "wait": Annotated[bool, typer.Option("--wait/--no-wait", help="Submitting: follow the job, or return at once.")],
-    "insecure": Annotated[bool, typer.Option("--insecure", help="Submitting: also without a token or encryption.")],
+    "wait": Annotated[
+        bool,
+        typer.Option("--wait/--no-wait", help="Submitting: follow the job, or return at once."),
+    ],
+    "insecure": Annotated[
+        bool, typer.Option("--insecure", help="Submitting: also without a token or encryption.")
+    ],
 }
-_DEFAULTS = {"address": None, "shared_path": None, "job_config": None, "wait": True, "insecure": False}
+_DEFAULTS = {
+    "address": None,
+    "shared_path": None,
+    "job_config": None,
+    "wait": True,
+    "insecure": False,
+}
 
 
 @dataclass(frozen=True)
@@ -48,7 +68,8 @@ class ClusterOptions:
     command: str = ""
     """The command's name."""
     parameters: dict[str, tuple[str | None, Any]] = field(default_factory=dict)
-    """Parameter name -> (its option, None for an argument; its value), of the command's own parameters."""
+    """Parameter name -> (its option, None for an argument; its value), of the command's own
+    parameters."""
 
     @property
     def submits(self) -> bool:
@@ -56,40 +77,57 @@ class ClusterOptions:
         return is_jobs_url(self.address)
 
     def arguments(self, **replaced: Any) -> tuple[str, ...]:
-        """The command in one spelling, however it was typed: with `replaced` values for some parameters, without those that
-        have none, to be run on the cluster (`--address auto`)."""
+        """The command in one spelling, however it was typed: with `replaced` values for some
+        parameters, without those that have none, to be run on the cluster (`--address auto`)."""
         words = [self.command]
         for name, (option, given) in self.parameters.items():
             value = replaced.get(name, given)
             for one in value if isinstance(value, list | tuple) else [value]:
                 if one is None or one is False or one == "":
                     continue
-                words.append(str(one) if option is None else option if one is True else f"{option}={one}")
+                words.append(
+                    str(one) if option is None else option if one is True else f"{option}={one}"
+                )
         return (*words, "--address=auto")
 
 
 def runs_on_cluster(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives `command`, which takes `cluster: ClusterOptions`, the options --address, --shared-path, --job-config, --no-wait and
-    --insecure instead."""
-    own = [parameter for parameter in inspect.signature(command).parameters.values() if parameter.name != "cluster"]
+    """Gives `command`, which takes `cluster: ClusterOptions`, the options --address, --shared-path,
+    --job-config, --no-wait and --insecure instead."""
+    own = [
+        parameter
+        for parameter in inspect.signature(command).parameters.values()
+        if parameter.name != "cluster"
+    ]
 
     @functools.wraps(command)
     def wrapper(ctx: typer.Context, **values: Any) -> None:
         address, shared, job_config, wait, insecure = (values.pop(name) for name in _OPTIONS)
         options = {
-            parameter.name: (parameter.opts[0] if parameter.param_type_name == "option" else None, values[parameter.name])
+            parameter.name: (
+                parameter.opts[0] if parameter.param_type_name == "option" else None,
+                values[parameter.name],
+            )
             for parameter in ctx.command.params
             if parameter.name in values
         }
         name = ctx.info_name or ""
-        cluster = ClusterOptions(address, tuple(shared or ()), job_config, wait, insecure, name, options)
+        cluster = ClusterOptions(
+            address, tuple(shared or ()), job_config, wait, insecure, name, options
+        )
         command(**values, cluster=cluster)
 
     given = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_DEFAULTS[name], annotation=annotation)
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=_DEFAULTS[name], annotation=annotation
+        )
         for name, annotation in _OPTIONS.items()
     ]
-    context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    context = inspect.Parameter(
+        "ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+    )
     wrapper.__signature__ = inspect.Signature([context, *own, *given])  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in [context, *own, *given]}
+    wrapper.__annotations__ = {
+        parameter.name: parameter.annotation for parameter in [context, *own, *given]
+    }
     return wrapper

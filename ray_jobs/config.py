@@ -1,4 +1,5 @@
-"""YAML and `--set key=value` into a checked Pydantic model; every mistake is one line that names the place and the remedy."""
+"""YAML and `--set key=value` into a checked Pydantic model; every mistake is one line that names
+the place and the remedy."""
 
 import difflib
 from collections.abc import Sequence
@@ -23,34 +24,51 @@ Model = TypeVar("Model", bound=BaseModel)
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises UserError."""
     try:
-        value = _copy(yaml.safe_load(path.read_text(encoding="utf-8")))  # a copy ends only where no alias holds itself
+        value = _copy(
+            yaml.safe_load(path.read_text(encoding="utf-8"))
+        )  # a copy ends only where no alias holds itself
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); give the path of a YAML file") from error
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); give the path of a YAML file"
+        ) from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         n_lines = len(path.read_text(encoding="utf-8").splitlines())
-        place = f"{path}:{min(mark.line + 1, n_lines)}" if mark else str(path)  # the end of the file is on its last line
+        place = (
+            f"{path}:{min(mark.line + 1, n_lines)}" if mark else str(path)
+        )  # the end of the file is on its last line
         raise UserError(f"{place}: not valid YAML ({getattr(error, 'problem', error)})") from error
     except RecursionError:
-        raise UserError(f"{path}: an alias that holds itself, or nested too deeply; write the values out") from None
+        raise UserError(
+            f"{path}: an alias that holds itself, or nested too deeply; write the values out"
+        ) from None
     if not isinstance(value, dict):
-        raise UserError(f"{path}: must be a mapping of keys to values, found {type(value).__name__}")
+        raise UserError(
+            f"{path}: must be a mapping of keys to values, found {type(value).__name__}"
+        )
     return value
 
 
 def apply_overrides(value: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """`value` with each `a.b.c=VALUE` (VALUE in YAML; numbers index lists) set. Raises UserError."""
+    """`value` with each `a.b.c=VALUE` (VALUE in YAML; numbers index lists) set. Raises
+    UserError."""
     result = _copy(value)
     for override in overrides:
         dotted, equals, text = override.partition("=")
         if not equals or not dotted:
-            raise UserError(f"--set {override}: must read key=value, for example --set sweep.n_seeds=8")
+            raise UserError(
+                f"--set {override}: must read key=value, for example --set sweep.n_seeds=8"
+            )
         node: Any = result
         *parents, last = dotted.split(".")
         for part in parents:
-            node = node[_index(node, part, override)] if isinstance(node, list) else node.setdefault(part, {})
+            node = (
+                node[_index(node, part, override)]
+                if isinstance(node, list)
+                else node.setdefault(part, {})
+            )
             if not isinstance(node, dict | list):
                 raise UserError(f"--set {override}: {part} is a value, not a section")
         try:
@@ -58,13 +76,16 @@ def apply_overrides(value: dict[str, Any], overrides: Sequence[str]) -> dict[str
         except yaml.YAMLError as error:
             raise UserError(f"--set {override}: the value is not valid YAML") from error
         except RecursionError:
-            raise UserError(f"--set {override:.60}: an alias that holds itself, or nested too deeply") from None
+            raise UserError(
+                f"--set {override:.60}: an alias that holds itself, or nested too deeply"
+            ) from None
         node[_index(node, last, override) if isinstance(node, list) else last] = parsed
     return result
 
 
 def validate(model: type[Model], value: dict[str, Any], source: str) -> Model:
-    """`value` as `model`. Raises UserError with the first problem: the key, what it got, and the nearest known key."""
+    """`value` as `model`. Raises UserError with the first problem: the key, what it got, and the
+    nearest known key."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -76,7 +97,9 @@ def validate(model: type[Model], value: dict[str, Any], source: str) -> Model:
             hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
             raise UserError(f"{source}: unknown key {place}; {hint}") from None
         message = problem["msg"].removeprefix("Value error, ")
-        raise UserError(f"{source}: {place or 'the configuration'}: {message} (got {_short(problem['input'])})") from None
+        raise UserError(
+            f"{source}: {place or 'the configuration'}: {message} (got {_short(problem['input'])})"
+        ) from None
     except UserError as error:  # of a validator: it names what it got
         raise UserError(f"{source}: {error}") from None
 
@@ -94,7 +117,9 @@ def _known_keys(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for argument in getattr(annotation, "__args__", ()) for model in _models_in(argument)]
+    return [
+        model for argument in getattr(annotation, "__args__", ()) for model in _models_in(argument)
+    ]
 
 
 def _index(node: list[Any], part: str, override: str) -> int:

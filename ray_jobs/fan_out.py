@@ -1,4 +1,5 @@
 """A study's blocks of work through Ray Tune."""
+
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,9 +16,10 @@ def fan_out_blocks(
     name: str,
     on_done: Callable[[Sequence[dict[str, Any]]], None] = lambda blocks: None,
 ) -> list[dict[str, Any]]:
-    """`run` every block (or batch of blocks, counted as its `blocks`) through Ray Tune, and return the results in their order;
-    Ray starts only when there is one. `on_done` is told of blocks as they succeed. Raises RuntimeError, with the first one's
-    error, when blocks failed after all retries."""
+    """`run` every block (or batch of blocks, counted as its `blocks`) through Ray Tune, and return
+    the results in their order; Ray starts only when there is one. `on_done` is told of blocks as
+    they succeed. Raises RuntimeError, with the first one's error, when blocks failed after all
+    retries."""
     if not blocks:
         return []
     from cluster.resources import look_around, request
@@ -34,7 +36,9 @@ def fan_out_blocks(
         if outcome.error is None:
             on_done(ended)
 
-    outcomes = fan_out(run, blocks, name=name, cpus=request(name, look_around()).cpus, on_done=count)
+    outcomes = fan_out(
+        run, blocks, name=name, cpus=request(name, look_around()).cpus, on_done=count
+    )
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed:
         first = failed[0].config.get("blocks", [failed[0].config])[0]["key"]

@@ -17,7 +17,8 @@ Step = Callable[[Study, ProgressCallback, Results], Any]
 
 
 def steps() -> dict[str, tuple[str, Step]]:
-    """Every stage in its order: name -> (what the user sees, what runs). A stage stands on the ones before it."""
+    """Every stage in its order: name -> (what the user sees, what runs). A stage stands on the ones
+    before it."""
     from ray_jobs.stages.embed import embed, make_encoders
     from ray_jobs.stages.fit import fit
     from ray_jobs.stages.held_out import characterize_held_out
@@ -31,11 +32,28 @@ def steps() -> dict[str, tuple[str, Step]]:
     return {
         "tasks": ("tasks", lambda study, report, _: make_tasks(study, report)),
         "tokenizer": ("tokenizer", lambda study, report, _: make_tokenizer(study, report)),
-        "pretrain": ("NeoBERTas", lambda study, report, done: pretrain_neobertas(study, report, done["tokenizer"])),
-        "encoders": ("encoders", lambda study, report, done: make_encoders(study, report, done["pretrain"])),
-        "embed": ("embeddings", lambda study, report, done: embed(study, report, done["tasks"], done["encoders"])),
-        "sweep": ("probes", lambda study, report, done: sweep(study, report, done["tasks"], done["encoders"])),
-        "fit": ("metamodel", lambda study, report, done: fit(study, report, done["tasks"], done["encoders"], done["sweep"])),
+        "pretrain": (
+            "NeoBERTas",
+            lambda study, report, done: pretrain_neobertas(study, report, done["tokenizer"]),
+        ),
+        "encoders": (
+            "encoders",
+            lambda study, report, done: make_encoders(study, report, done["pretrain"]),
+        ),
+        "embed": (
+            "embeddings",
+            lambda study, report, done: embed(study, report, done["tasks"], done["encoders"]),
+        ),
+        "sweep": (
+            "probes",
+            lambda study, report, done: sweep(study, report, done["tasks"], done["encoders"]),
+        ),
+        "fit": (
+            "metamodel",
+            lambda study, report, done: fit(
+                study, report, done["tasks"], done["encoders"], done["sweep"]
+            ),
+        ),
         "search": ("meta-search", search),
         "characterize": ("six answers", characterize_held_out),
         "report": ("report", write_report),
@@ -55,12 +73,17 @@ def run_stages(config: StudyConfig, *, out: str, last: str, address: str | None 
             title, step = every[name]
             if name == "tokenizer" and "fit" in wanted:
                 check_families(config, done["tasks"])
-            done[name] = study.run(title, lambda study, report, step=step: step(study, report, done))
+            done[name] = study.run(
+                title, lambda study, report, step=step: step(study, report, done)
+            )
     return done
 
 
-def run_pilot(config: StudyConfig, *, out: str, dry_run: bool = False, address: str | None = None) -> None:
-    """Run every stage and print where the report is and the six answers; `dry_run` prints the plan and does nothing."""
+def run_pilot(
+    config: StudyConfig, *, out: str, dry_run: bool = False, address: str | None = None
+) -> None:
+    """Run every stage and print where the report is and the six answers; `dry_run` prints the plan
+    and does nothing."""
     if dry_run:
         from ray_jobs.plan import check_references, print_plan
 
@@ -84,4 +107,7 @@ def check_writable(study: Study) -> None:
     try:
         study.storage.write_json("study.json", study.config.model_dump(mode="json"))
     except OSError as error:
-        raise UserError(f"{study.storage.uri}: cannot write there ({error.strerror or error}); choose another --out") from error
+        raise UserError(
+            f"{study.storage.uri}: cannot write there ({error.strerror or error}); choose another"
+            " --out"
+        ) from error

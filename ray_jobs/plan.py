@@ -1,4 +1,5 @@
-"""What a study would do, stage by stage, with counts and rough costs: nothing is loaded from a hub, nothing is run."""
+"""What a study would do, stage by stage, with counts and rough costs: nothing is loaded from a hub,
+nothing is run."""
 
 from collections.abc import Sequence
 
@@ -16,9 +17,11 @@ from ray_jobs.study import EncoderConfig, StudyConfig
 
 UNKNOWN = "known when loaded"
 ASSUMED_ROWS, ASSUMED_CLASSES, ASSUMED_LAYERS, ASSUMED_WIDTH = 20_000, 8, 13, 768
-"""What is taken for tasks and encoders that are not known before they are loaded, when costs are predicted."""
+"""What is taken for tasks and encoders that are not known before they are loaded, when costs are
+predicted."""
 FLOPS_PER_PARAMETER_TOKEN = 6
-"""Forward and backward pass of a dense model (Kaplan et al. 2020, arXiv 2001.08361, section 2.1); attention left out."""
+"""Forward and backward pass of a dense model (Kaplan et al. 2020, arXiv 2001.08361, section 2.1);
+attention left out."""
 
 
 def print_plan(config: StudyConfig) -> None:
@@ -35,8 +38,8 @@ def print_plan(config: StudyConfig) -> None:
 
 
 def check_references(config: StudyConfig) -> None:
-    """Raises UserError for a task or an encoder that names a file or folder which is not there, or is wrongly spelt; what comes
-    from a hub is not looked up."""
+    """Raises UserError for a task or an encoder that names a file or folder which is not there, or
+    is wrongly spelt; what comes from a hub is not looked up."""
     for task in dict.fromkeys([*config.tasks, config.characterize.task]):
         check_task(task)
     for encoder in config.encoders:
@@ -50,24 +53,58 @@ def plan_rows(config: StudyConfig) -> list[tuple[str, str, str]]:
     """(stage, what, how much) of everything the study does."""
     tasks = list(dict.fromkeys([*config.tasks, config.characterize.task]))
     rows = [("tasks", task, _task_size(config, task)) for task in tasks]
-    rows.append(("tokenizer", f"byte-level BPE of {config.tokenizer.vocab_size:,}", f"{config.tokenizer.max_texts:,} texts"))
-    rows += [("pretrain", name, _pretrain_size(config, run)) for name, run in config.neobertas.items()]
+    rows.append(
+        (
+            "tokenizer",
+            f"byte-level BPE of {config.tokenizer.vocab_size:,}",
+            f"{config.tokenizer.max_texts:,} texts",
+        )
+    )
+    rows += [
+        ("pretrain", name, _pretrain_size(config, run)) for name, run in config.neobertas.items()
+    ]
     views = {encoder.name: n_views(config, encoder) for encoder in config.encoders}
-    rows += [("embed", name, _many(n, "view") if n else f"views {UNKNOWN}") for name, n in views.items()]
+    rows += [
+        ("embed", name, _many(n, "view") if n else f"views {UNKNOWN}") for name, n in views.items()
+    ]
     rows.append(("embed", "size of all vectors", _embed_size(config, tasks)))
     known = [n for n in views.values() if n]
     blocks = len(tasks) * sum(known)
     probes = blocks * probes_per_block(config)
     n_unknown = len(views) - len(known)
-    more = f", and those of {_many(n_unknown, 'encoder')} whose depth is {UNKNOWN}" if n_unknown else ""
-    rows.append(("sweep", f"{_many(blocks, 'block')} of task x view", f"at most {_many(probes, 'probe')}{more}"))
+    more = (
+        f", and those of {_many(n_unknown, 'encoder')} whose depth is {UNKNOWN}"
+        if n_unknown
+        else ""
+    )
+    rows.append(
+        (
+            "sweep",
+            f"{_many(blocks, 'block')} of task x view",
+            f"at most {_many(probes, 'probe')}{more}",
+        )
+    )
     rows.append(("sweep", "cost of all probes", _sweep_cost(config, tasks)))
     observations = config.metamodel.observations
     observed = len(tasks) * sum(min(n, config.metamodel.views_per_encoder) for n in known)
     n_samples = observed * len(observations.sizes) * observations.n_seeds
-    rows.append(("fit", f"{_many(observed, 'block')} of observations", f"at most {_many(n_samples, 'sample')} described"))
-    rows.append(("search", _many(config.search.n_trials, "candidate"), f"{config.search.n_tokens:,} tokens each"))
-    rows.append(("characterize", config.characterize.task, f"{config.characterize.n_train} labelled rows"))
+    rows.append(
+        (
+            "fit",
+            f"{_many(observed, 'block')} of observations",
+            f"at most {_many(n_samples, 'sample')} described",
+        )
+    )
+    rows.append(
+        (
+            "search",
+            _many(config.search.n_trials, "candidate"),
+            f"{config.search.n_tokens:,} tokens each",
+        )
+    )
+    rows.append(
+        ("characterize", config.characterize.task, f"{config.characterize.n_train} labelled rows")
+    )
     return rows
 
 
@@ -87,7 +124,9 @@ def n_views(config: StudyConfig, encoder: EncoderConfig) -> int | None:
 
 def probes_per_block(config: StudyConfig) -> int:
     """Probes of one (task, view) when the task has rows for every size."""
-    return n_probes({"spec": config.sweep.model_dump(mode="json"), "n_train": max(config.sweep.sizes)})
+    return n_probes(
+        {"spec": config.sweep.model_dump(mode="json"), "n_train": max(config.sweep.sizes)}
+    )
 
 
 def _sweep_cost(config: StudyConfig, tasks: Sequence[str]) -> str:
@@ -106,8 +145,9 @@ def _sweep_cost(config: StudyConfig, tasks: Sequence[str]) -> str:
             blocks += [block] * _n_views_or_assumed(config, encoder)
     seconds, n_bytes = predict_cost(blocks)
     return (
-        f"about {seconds / 3600:,.2g} core-hours and {n_bytes / 1e6:,.0f} MB (where unknown, a task is taken to have "
-        f"{ASSUMED_ROWS:,} rows and {ASSUMED_CLASSES} classes, an encoder {ASSUMED_LAYERS} layers of width {ASSUMED_WIDTH})"
+        f"about {seconds / 3600:,.2g} core-hours and {n_bytes / 1e6:,.0f} MB (where unknown, a task"
+        f" is taken to have {ASSUMED_ROWS:,} rows and {ASSUMED_CLASSES} classes, an encoder"
+        f" {ASSUMED_LAYERS} layers of width {ASSUMED_WIDTH})"
     )
 
 
@@ -115,7 +155,8 @@ def _embed_size(config: StudyConfig, tasks: Sequence[str]) -> str:
     """What the vectors of all texts and views take on storage, with the same assumptions."""
     n_texts = sum(_n_rows(config, task) * (2 if "pair" in task else 1) for task in tasks)
     n_bytes = sum(
-        segment_bytes(n_texts, _width(config, encoder), _n_views_or_assumed(config, encoder)) for encoder in config.encoders
+        segment_bytes(n_texts, _width(config, encoder), _n_views_or_assumed(config, encoder))
+        for encoder in config.encoders
     )
     return f"about {n_bytes / 1e6:,.0f} MB for {n_texts:,} texts"
 
@@ -136,7 +177,11 @@ def _n_views_or_assumed(config: StudyConfig, encoder: EncoderConfig) -> int:
 
 
 def _task_size(config: StudyConfig, task: str) -> str:
-    return f"at most {config.docs.max_rows_per_task:,} rows" if task.startswith("docs/") else f"rows {UNKNOWN}"
+    return (
+        f"at most {config.docs.max_rows_per_task:,} rows"
+        if task.startswith("docs/")
+        else f"rows {UNKNOWN}"
+    )
 
 
 def _pretrain_size(config: StudyConfig, run: PretrainConfig) -> str:

@@ -1,11 +1,19 @@
-"""What the user sees of a long job: one bar a stage with the time left on a terminal, plain lines elsewhere."""
+"""What the user sees of a long job: one bar a stage with the time left on a terminal, plain lines
+elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 LINE_EVERY_S = 15.0
 """Away from a terminal a running stage says where it is this often."""
@@ -14,7 +22,8 @@ ProgressCallback = Callable[[int, int], None]
 
 
 class StageProgress:
-    """Shows stages one after the other. `with progress.stage("embeddings") as report: report(done, total)`."""
+    """Shows stages one after the other. `with progress.stage("embeddings") as report: report(done,
+    total)`."""
 
     def __init__(self, n_stages: int, console: Console | None = None):
         self.console = console or Console(stderr=True, soft_wrap=True)
@@ -27,18 +36,25 @@ class StageProgress:
 
     @contextmanager
     def stage(self, title: str, made: Callable[[], str] = str) -> Iterator[ProgressCallback]:
-        """A stage, from its first line to its closing line with what it `made` and the seconds it took. Steps inside one
-        stage that report their own totals start the bar anew."""
+        """A stage, from its first line to its closing line with what it `made` and the seconds it
+        took. Steps inside one stage that report their own totals start the bar anew."""
         self._stage_idx += 1
         label = f"[{self._stage_idx}/{self.n_stages}] {title}"
         start = time.perf_counter()
         with self._bar(label) if self.console.is_terminal else self._lines(label) as report:
             yield report
-        self.say(f"{label}: {', '.join(filter(None, [made(), f'{time.perf_counter() - start:.1f} s']))}")
+        self.say(
+            f"{label}: {', '.join(filter(None, [made(), f'{time.perf_counter() - start:.1f} s']))}"
+        )
 
     @contextmanager
     def _bar(self, label: str) -> Iterator[ProgressCallback]:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         left = (TextColumn("left"), TimeRemainingColumn())
         with Progress(*columns, *left, console=self.console, transient=True) as bar:
             task = bar.add_task(label.replace("[", r"\["), total=None)
@@ -62,8 +78,15 @@ class StageProgress:
             if total != known_total:  # what came before was another step, or the start-up
                 known_total, first_done, first_at = total, done, now
             if now - last >= LINE_EVERY_S and 0 < done < total:
-                left_s = (now - first_at) / (done - first_done) * (total - done) if done > first_done else None
-                self.say(f"{label}: {done}/{total}" + ("" if left_s is None else f", about {left_s:.0f} s left"))
+                left_s = (
+                    (now - first_at) / (done - first_done) * (total - done)
+                    if done > first_done
+                    else None
+                )
+                self.say(
+                    f"{label}: {done}/{total}"
+                    + ("" if left_s is None else f", about {left_s:.0f} s left")
+                )
                 last = now
 
         yield report

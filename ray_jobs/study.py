@@ -1,4 +1,5 @@
-"""A study: one configuration that every stage reads, and the place (storage, Ray, ledger) where its stages run."""
+"""A study: one configuration that every stage reads, and the place (storage, Ray, ledger) where its
+stages run."""
 
 import re
 import time
@@ -45,11 +46,13 @@ class EncoderConfig(StrictModel):
     """An encoder of the study and the views of it that are probed."""
 
     ref: str
-    """`hf:ID`, `lsa:DIM`, `static:FILE`; `neoberta:NAME` and `random:NAME` name one of the study's own `neobertas`."""
+    """`hf:ID`, `lsa:DIM`, `static:FILE`; `neoberta:NAME` and `random:NAME` name one of the study's
+    own `neobertas`."""
     layers: Literal["all"] | Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = "all"
     poolings: tuple[str, ...] = Field(("cls", "mean", "max"), min_length=1)
-    """`cls`, `mean`, `max`, `last`; averages of layers such as `mean_all`, `mean_last4`, `mean_ends`, which only the last layer
-    has; `sentence`; `cross_cls` and so on for pairs of texts. Those that an encoder lacks are left out of it."""
+    """`cls`, `mean`, `max`, `last`; averages of layers such as `mean_all`, `mean_last4`,
+    `mean_ends`, which only the last layer has; `sentence`; `cross_cls` and so on for pairs of
+    texts. Those that an encoder lacks are left out of it."""
     trust_remote_code: bool = False
     """Whether an `hf:` encoder may run the Python code that its folder brings. Read it first."""
 
@@ -76,10 +79,11 @@ class MetamodelConfig(StrictModel):
     views_per_encoder: int = Field(4, ge=1)
     """Views of each encoder that are observed, spread over depth and pooling."""
     with_shipped: bool = True
-    """Learn from the observations that ship beside the study's own, so that what public tasks have taught is not forgotten. The
-    evaluation is of the study's tasks alone."""
+    """Learn from the observations that ship beside the study's own, so that what public tasks have
+    taught is not forgotten. The evaluation is of the study's tasks alone."""
     tune: bool = False
-    """Choose the metamodel's hyperparameters inside every fold of the evaluation: minutes of a core for each task family."""
+    """Choose the metamodel's hyperparameters inside every fold of the evaluation: minutes of a core
+    for each task family."""
 
 
 class CharacterizeConfig(StrictModel):
@@ -104,7 +108,8 @@ class SearchConfig(StrictModel):
     horizon: int = Field(4, ge=1)
     """The metric is predicted at this multiple of `n_labelled`."""
     n_tasks: int = Field(2, ge=1)
-    """Single-text tasks that a candidate is judged on (the first ones of the study that the metamodel was fitted on)."""
+    """Single-text tasks that a candidate is judged on (the first ones of the study that the
+    metamodel was fitted on)."""
 
 
 class StudyConfig(StrictModel):
@@ -120,7 +125,8 @@ class StudyConfig(StrictModel):
     """The NeoBERTas to pretrain, by name."""
     encoders: tuple[EncoderConfig, ...] = Field(min_length=1)
     texts_per_shard: int = Field(1000, ge=1)
-    """Texts that one embedding task encodes and publishes at once; an interrupted job repeats at most these."""
+    """Texts that one embedding task encodes and publishes at once; an interrupted job repeats at
+    most these."""
     sweep: SweepSpec = SweepSpec()
     metamodel: MetamodelConfig = MetamodelConfig()
     characterize: CharacterizeConfig
@@ -142,9 +148,14 @@ class StudyConfig(StrictModel):
         observed = self.metamodel.observations
         extra = sorted(set(observed.sizes) - set(self.sweep.sizes))
         if extra:
-            raise ValueError(f"metamodel.observations.sizes: {extra[0]} is not among sweep.sizes, so its truth is not measured")
+            raise ValueError(
+                f"metamodel.observations.sizes: {extra[0]} is not among sweep.sizes, so its truth"
+                " is not measured"
+            )
         if observed.subset not in self.sweep.subsets:
-            raise ValueError(f"metamodel.observations.subset: {observed.subset} is not among sweep.subsets")
+            raise ValueError(
+                f"metamodel.observations.subset: {observed.subset} is not among sweep.subsets"
+            )
         return self
 
     @model_validator(mode="after")
@@ -154,30 +165,44 @@ class StudyConfig(StrictModel):
             is_own = family in ("neoberta", "random") and re.fullmatch(r"[\w.-]+", name)
             if is_own and name not in self.neobertas and not Path(name).exists():
                 known = ", ".join(self.neobertas) or "none"
-                raise ValueError(f"encoder {encoder.ref} names no NeoBERTa of this study (neobertas: {known})")
+                raise ValueError(
+                    f"encoder {encoder.ref} names no NeoBERTa of this study (neobertas: {known})"
+                )
         return self
 
 
-def load_study(path: Path, overrides: Sequence[str] = (), extra_tasks: Sequence[str] = ()) -> StudyConfig:
+def load_study(
+    path: Path, overrides: Sequence[str] = (), extra_tasks: Sequence[str] = ()
+) -> StudyConfig:
     """A study from a YAML file, with `--set` overrides and further tasks. Raises UserError."""
     value = apply_overrides(read_yaml(path), overrides)
     if extra_tasks:
         given = value.get("tasks", [])
         if not isinstance(given, list):
-            raise UserError(f"{path.name}: tasks: must be a list of task references (got {given!r})")
+            raise UserError(
+                f"{path.name}: tasks: must be a list of task references (got {given!r})"
+            )
         value["tasks"] = [*given, *extra_tasks]
     return validate(StudyConfig, value, path.name)
 
 
-def load_preset(name: str, overrides: Sequence[str] = (), extra_tasks: Sequence[str] = ()) -> StudyConfig:
+def load_preset(
+    name: str, overrides: Sequence[str] = (), extra_tasks: Sequence[str] = ()
+) -> StudyConfig:
     """One of the studies that ship. Raises UserError."""
     if name not in PRESETS:
-        raise UserError(f"--preset {name}: unknown; choose {', '.join(PRESETS)}, or run the stages on your own YAML")
-    return load_study(Path(str(files("ray_jobs") / "configs" / f"{name}.yaml")), overrides, extra_tasks)
+        raise UserError(
+            f"--preset {name}: unknown; choose {', '.join(PRESETS)}, or run the stages on your own"
+            " YAML"
+        )
+    return load_study(
+        Path(str(files("ray_jobs") / "configs" / f"{name}.yaml")), overrides, extra_tasks
+    )
 
 
 class Study:
-    """Where a study's stages run. Ray starts only when a stage has work for it, and stops with the study."""
+    """Where a study's stages run. Ray starts only when a stage has work for it, and stops with the
+    study."""
 
     def __init__(self, config: StudyConfig, out: str, *, n_stages: int, address: str | None = None):
         self.config = config
@@ -217,8 +242,8 @@ class Study:
         self._made = f"{n:,} {what}" if n else ALREADY_THERE
 
     def run(self, title: str, stage: Callable[["Study", ProgressCallback], Any]) -> Any:
-        """Run one stage: shown to the user, its seconds written to the ledger, also when it is interrupted, unless it had
-        nothing to do."""
+        """Run one stage: shown to the user, its seconds written to the ledger, also when it is
+        interrupted, unless it had nothing to do."""
         started_at, start = datetime.now(UTC), time.perf_counter()
         self._made, status = None, "interrupted"
         try:
@@ -230,7 +255,12 @@ class Study:
             if self._made != ALREADY_THERE:
                 seconds = time.perf_counter() - start
                 STAGE_SECONDS.add(seconds, stage=title)
-                entry = {"stage": title, "started_at": started_at.isoformat(), "seconds": seconds, "status": status}
+                entry = {
+                    "stage": title,
+                    "started_at": started_at.isoformat(),
+                    "seconds": seconds,
+                    "status": status,
+                }
                 self.storage.write_json(f"ledger/{started_at:%Y%m%dT%H%M%S.%f}.json", entry)
 
     def ledger(self) -> list[dict[str, Any]]:

@@ -1,4 +1,5 @@
-"""Where a running sweep is, for those who look at it from outside: a small file that its driver keeps up to date."""
+"""Where a running sweep is, for those who look at it from outside: a small file that its driver
+keeps up to date."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -22,11 +23,13 @@ class SweepStatus(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     state: Literal["running", "done", "stopped"]
-    """`stopped`: by an error or by hand. A driver that was killed leaves `running`, and `updated_at` stands still."""
+    """`stopped`: by an error or by hand. A driver that was killed leaves `running`, and
+    `updated_at` stands still."""
     started_at: datetime
     updated_at: datetime
     n_planned: int
-    """Probes of all blocks; grows when a second pass begins (`sweep.logistic_where: contenders`)."""
+    """Probes of all blocks; grows when a second pass begins (`sweep.logistic_where:
+    contenders`)."""
     n_done: int
     """Probes of published blocks."""
     n_found: int
@@ -40,12 +43,14 @@ class SweepStatus(BaseModel):
 
     @property
     def left_s(self) -> float | None:
-        """Seconds until all that is planned is done at this speed, None where nothing is known yet."""
+        """Seconds until all that is planned is done at this speed, None where nothing is known
+        yet."""
         return (self.n_planned - self.n_done) / self.probes_per_s if self.probes_per_s > 0 else None
 
 
 class SweepWatch:
-    """Tells the status file, TensorBoard and Prometheus how a sweep goes. A context manager for the length of the sweep."""
+    """Tells the status file, TensorBoard and Prometheus how a sweep goes. A context manager for the
+    length of the sweep."""
 
     def __init__(self, storage: Storage):
         self._storage = storage
@@ -65,7 +70,9 @@ class SweepWatch:
             if self._written_at is not None:
                 self._write("done" if exc_info[0] is None else "stopped")
 
-    def plan(self, blocks: Sequence[Mapping[str, Any]], missing: Sequence[Mapping[str, Any]]) -> None:
+    def plan(
+        self, blocks: Sequence[Mapping[str, Any]], missing: Sequence[Mapping[str, Any]]
+    ) -> None:
         """A pass over `blocks` begins, of which `missing` are not there."""
         absent = {block["key"] for block in missing}
         found = [block for block in blocks if block["key"] not in absent]

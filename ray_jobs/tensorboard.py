@@ -1,9 +1,11 @@
-"""A sweep for TensorBoard: one run for each probe of an embedding space of a task, written as its block of probes is done.
+"""A sweep for TensorBoard: one run for each probe of an embedding space of a task, written as its
+block of probes is done.
 
-In the Scalars tab a run is a learning curve (the step is n_train); in the HParams tab it is a row: task, encoder, layer,
-pooling, probe, and the metrics at the largest n_train. Invariant: a run is one small file, published whole and once, under a
-name made of its block's key, so a sweep that goes on writes no point twice. TensorBoard is a look at the results and nothing
-else: where it fails, the sweep does not.
+In the Scalars tab a run is a learning curve (the step is n_train); in the HParams tab it is a row:
+task, encoder, layer, pooling, probe, and the metrics at the largest n_train. Invariant: a run is
+one small file, published whole and once, under a name made of its block's key, so a sweep that goes
+on writes no point twice. TensorBoard is a look at the results and nothing else: where it fails, the
+sweep does not.
 """
 
 import math
@@ -21,13 +23,15 @@ from cluster.storage import Storage
 
 FOLDER = "tensorboard"
 MAX_RUNS = 1000
-"""TensorBoard is slow with more. A larger sweep shows every second space of its tasks, every third, ..."""
+"""TensorBoard is slow with more. A larger sweep shows every second space of its tasks, every third,
+..."""
 SHOWN_METRICS = ("accuracy", "macro_f1", "log_loss", "ece", "auroc")
 _COLUMNS = ["n_train", "subset", "seed", "probe", "C_selected", "created_at", *SHOWN_METRICS]
 
 
 class SweepBoard:
-    """Writes the runs of a sweep, in a thread of its own. A context manager: its end waits for what is left to write."""
+    """Writes the runs of a sweep, in a thread of its own. A context manager: its end waits for what
+    is left to write."""
 
     def __init__(self, storage: Storage):
         self._storage = storage
@@ -44,8 +48,18 @@ class SweepBoard:
     def plan(self, blocks: Sequence[Mapping[str, Any]]) -> None:
         """Told before they are run which blocks there will be: with too many, some are shown."""
         n_runs = sum(len(block["spec"]["probes"]) for block in blocks)
-        in_order = sorted(blocks, key=lambda block: (block["task"], block["encoder_name"], block["layer"], block["pooling"]))
-        self._chosen |= {block["key"] for block in in_order[:: max(1, math.ceil(n_runs / MAX_RUNS))]}
+        in_order = sorted(
+            blocks,
+            key=lambda block: (
+                block["task"],
+                block["encoder_name"],
+                block["layer"],
+                block["pooling"],
+            ),
+        )
+        self._chosen |= {
+            block["key"] for block in in_order[:: max(1, math.ceil(n_runs / MAX_RUNS))]
+        }
 
     def add(self, blocks: Sequence[Mapping[str, Any]]) -> None:
         """These blocks are done. Those that are shown already cost nothing."""
@@ -57,7 +71,11 @@ class SweepBoard:
         if self._there is None:
             self._there = set(self._storage.keys(FOLDER))
         for block in blocks:
-            missing = {probe for probe in block["spec"]["probes"] if _event_key(block, probe) not in self._there}
+            missing = {
+                probe
+                for probe in block["spec"]["probes"]
+                if _event_key(block, probe) not in self._there
+            }
             if missing:
                 self._write_block(block, missing)
 
@@ -69,13 +87,17 @@ class SweepBoard:
             key = _event_key(block, probe)
             self._storage.write_bytes(key, event_file(block, probe, own))
             for other in self._storage.keys(key.rpartition("/")[0]):
-                if other != key:  # of a sweep with other settings: two files in one folder would be shown as one curve
+                if (
+                    other != key
+                    # of a sweep with other settings: two files in one folder would be shown as one
+                    # curve
+                ):
                     self._storage.delete(other)
 
 
 def event_file(block: Mapping[str, Any], probe: str, rows: pd.DataFrame) -> bytes:
-    """TensorBoard's event file of one run: the mean over the seeds of each metric at each n_train. `rows` are those of `probe`
-    with the chosen C (columns n_train, created_at and the metrics)."""
+    """TensorBoard's event file of one run: the mean over the seeds of each metric at each n_train.
+    `rows` are those of `probe` with the chosen C (columns n_train, created_at and the metrics)."""
     from tensorboardX.record_writer import RecordWriter
 
     with tempfile.TemporaryDirectory() as folder:
@@ -112,7 +134,10 @@ def _events(block: Mapping[str, Any], probe: str, rows: pd.DataFrame) -> Iterato
 
 def _event_key(block: Mapping[str, Any], probe: str) -> str:
     space = f"layer{block['layer']}-{block['pooling']}"
-    names = [re.sub(r"[^\w.-]+", "_", name) for name in (block["task"], block["encoder_name"], space, probe)]
+    names = [
+        re.sub(r"[^\w.-]+", "_", name)
+        for name in (block["task"], block["encoder_name"], space, probe)
+    ]
     return f"{FOLDER}/{'/'.join(names)}/events.out.tfevents.{Path(block['key']).stem}"
 
 

@@ -1,4 +1,5 @@
-"""Shared by all tests: one small Ray for those that need one, and the order of the tiers (unit, ray, slow)."""
+"""Shared by all tests: one small Ray for those that need one, and the order of the tiers (unit,
+ray, slow)."""
 
 import signal
 import subprocess
@@ -12,25 +13,32 @@ import pytest
 if TYPE_CHECKING:
     from s3_server import S3Server
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so starts what a shell runs in the background; children inherit it
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # so starts what a shell runs in the background; children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TIERS = ("ray", "slow", "cluster", "grid", "kills")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that uses the shared Ray is of the ray tier; quick tiers run first, so that what is broken is known soon."""
+    """A test that uses the shared Ray is of the ray tier; quick tiers run first, so that what is
+    broken is known soon."""
     for item in items:
         if "local_ray" in getattr(item, "fixturenames", ()):
             item.add_marker("ray")
     items.sort(
-        key=lambda item: max((1 + TIERS.index(mark.name) for mark in item.iter_markers() if mark.name in TIERS), default=0)
+        key=lambda item: max(
+            (1 + TIERS.index(mark.name) for mark in item.iter_markers() if mark.name in TIERS),
+            default=0,
+        )
     )
 
 
 @pytest.fixture(scope="session")
 def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One embedded Ray with 2 CPUs for the whole run; code under test that opens a session joins it. Yields its log file."""
+    """One embedded Ray with 2 CPUs for the whole run; code under test that opens a session joins
+    it. Yields its log file."""
     from cluster.session import session
 
     log_path = tmp_path_factory.mktemp("ray") / "ray.log"
@@ -40,7 +48,8 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def s3_server() -> "Iterator[S3Server]":
-    """A real S3 server on loopback, without a bucket. Skips where the extra `test` is not installed whole."""
+    """A real S3 server on loopback, without a bucket. Skips where the extra `test` is not installed
+    whole."""
     pytest.importorskip("moto", reason="needs moto: pip install -e '.[test]'")
     from s3_server import running_s3
 
@@ -50,8 +59,9 @@ def s3_server() -> "Iterator[S3Server]":
 
 @pytest.fixture
 def s3(s3_server: "S3Server", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "S3Server":
-    """An empty bucket that this process and those it starts reach through the standard AWS_* variables; `s3.root` is a URI for
-    `Storage`. Copies of artefacts on this node go to a folder of the test's own."""
+    """An empty bucket that this process and those it starts reach through the standard AWS_*
+    variables; `s3.root` is a URI for `Storage`. Copies of artefacts on this node go to a folder of
+    the test's own."""
     from s3_server import s3_environment
 
     for name, value in s3_environment(s3_server.endpoint).items():
@@ -62,12 +72,15 @@ def s3(s3_server: "S3Server", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture(scope="session")
 def undisturbed_sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """(inputs, output) of the sweep of `sweep_runs`, run once in a Ray of its own and left alone."""
+    """(inputs, output) of the sweep of `sweep_runs`, run once in a Ray of its own and left
+    alone."""
     import sweep_runs
 
     inputs, out = tmp_path_factory.mktemp("inputs"), tmp_path_factory.mktemp("undisturbed")
     sweep_runs.write_inputs(inputs)
-    subprocess.run([sys.executable, sweep_runs.__file__, str(inputs), str(out)], check=True, timeout=900)
+    subprocess.run(
+        [sys.executable, sweep_runs.__file__, str(inputs), str(out)], check=True, timeout=900
+    )
     return inputs, out
 
 
@@ -77,5 +90,10 @@ def undisturbed_pretraining(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import pretrain_runs
 
     out = tmp_path_factory.mktemp("undisturbed-pretraining")
-    subprocess.run([sys.executable, pretrain_runs.__file__, str(out)], check=True, stdout=subprocess.DEVNULL, timeout=900)
+    subprocess.run(
+        [sys.executable, pretrain_runs.__file__, str(out)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        timeout=900,
+    )
     return out

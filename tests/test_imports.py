@@ -1,4 +1,5 @@
-"""The arrows of the house: `neoberta <- probes <- meta`, `cluster` on its own and alone with ray, `ray_jobs` above them all."""
+"""The arrows of the house: `neoberta <- probes <- meta`, `cluster` on its own and alone with ray,
+`ray_jobs` above them all."""
 
 import ast
 import subprocess
@@ -17,13 +18,17 @@ ALLOWED = {
     "ray_jobs": {"neoberta", "probes", "meta", "cluster", "ray_jobs"},
 }
 OPEN_TO_ALL = "cluster.storage"
-WITHOUT_RAY = [f"cluster/{name}.py" for name in ("__init__", "storage", "remote_storage", "local_files", "errors", "attempts")]
+WITHOUT_RAY = [
+    f"cluster/{name}.py"
+    for name in ("__init__", "storage", "remote_storage", "local_files", "errors", "attempts")
+]
 BANNED = {"pickle", "cloudpickle", "joblib", "dill", "marshal", "shelve"}
 FILES = sorted(path for package in ALLOWED for path in (ROOT / package).rglob("*.py"))
 
 
 def imported(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, dotted name) of every import in a file, also of those inside functions; `from a import b` gives `a.b`."""
+    """(line, dotted name) of every import in a file, also of those inside functions; `from a import
+    b` gives `a.b`."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -46,9 +51,13 @@ def test_imports_point_one_way(path: Path) -> None:
             assert within(name, OPEN_TO_ALL), f"{where}: {package} may not import {top}"
         assert top not in BANNED, f"{where}: storage holds no pickles"
         assert top != "ray" or package == "cluster", f"{where}: only cluster imports ray"
-        assert top != "ray" or path.relative_to(ROOT).as_posix() not in WITHOUT_RAY, f"{where}: every package loads this file"
+        assert top != "ray" or path.relative_to(ROOT).as_posix() not in WITHOUT_RAY, (
+            f"{where}: every package loads this file"
+        )
         is_private = any(part.startswith("_") for part in name.split("."))
-        assert top != "ray" or not is_private or path.name == "compat.py", f"{where}: private parts of Ray only in compat.py"
+        assert top != "ray" or not is_private or path.name == "compat.py", (
+            f"{where}: private parts of Ray only in compat.py"
+        )
 
 
 def test_every_package_is_looked_at() -> None:
@@ -60,16 +69,20 @@ def test_what_the_open_module_imports_has_no_ray_either() -> None:
     while waiting:
         module = waiting.pop()
         seen.add(module)
-        names = [name.rpartition(".")[0] for _, name in imported(ROOT / f"{module.replace('.', '/')}.py")]
+        names = [
+            name.rpartition(".")[0] for _, name in imported(ROOT / f"{module.replace('.', '/')}.py")
+        ]
         waiting += [name for name in names if within(name, "cluster") and name not in seen]
-    assert {f"{module.replace('.', '/')}.py" for module in seen} == set(WITHOUT_RAY) - {"cluster/__init__.py"}
+    assert {f"{module.replace('.', '/')}.py" for module in seen} == set(WITHOUT_RAY) - {
+        "cluster/__init__.py"
+    }
 
 
 def test_the_domain_loads_no_ray() -> None:
     code = (
-        "import sys, neoberta, probes, meta, ray_jobs, cluster, cluster.storage;"
-        "heavy = {'ray', 'torch', 'transformers', 'xgboost', 'deepspeed', 'optuna'} & set(sys.modules);"
-        "assert not heavy, heavy"
+        "import sys, neoberta, probes, meta, ray_jobs, cluster, cluster.storage;heavy = {'ray',"
+        " 'torch', 'transformers', 'xgboost', 'deepspeed', 'optuna'} & set(sys.modules);assert not"
+        " heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60)
 
@@ -77,6 +90,13 @@ def test_the_domain_loads_no_ray() -> None:
 def test_no_module_of_the_domain_loads_ray() -> None:
     """Also not by way of a library that would import it."""
     names = [path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in FILES]
-    modules = [name.removesuffix(".__init__") for name in names if name.partition(".")[0] in ("neoberta", "probes", "meta")]
-    code = f"import importlib, sys; [importlib.import_module(name) for name in {modules!r}]; assert 'ray' not in sys.modules"
+    modules = [
+        name.removesuffix(".__init__")
+        for name in names
+        if name.partition(".")[0] in ("neoberta", "probes", "meta")
+    ]
+    code = (
+        f"import importlib, sys; [importlib.import_module(name) for name in {modules!r}]; assert"
+        " 'ray' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)

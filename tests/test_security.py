@@ -1,4 +1,5 @@
-"""What the source must not contain: ways to execute or unpack what was read from storage or from a user."""
+"""What the source must not contain: ways to execute or unpack what was read from storage or from a
+user."""
 
 import ast
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("neoberta", "probes", "meta", "cluster", "ray_jobs")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 ARCHIVES = {"zipfile", "tarfile", "zipimport"}
-"""There is no archive to unpack, so there is none to lead out of its folder. Whoever adds one adds the check with it."""
+"""There is no archive to unpack, so there is none to lead out of its folder. Whoever adds one adds
+the check with it."""
 BANNED_CALLS = {
     "eval",
     "exec",
@@ -26,7 +28,8 @@ BANNED_OPTIONS = {"shell": True, "allow_pickle": True, "verify": False}
 
 
 def calls(path: Path) -> Iterator[tuple[ast.Call, str]]:
-    """Every call in a file with what is called, as it is written: `eval`, `torch.load`, `model.eval`."""
+    """Every call in a file with what is called, as it is written: `eval`, `torch.load`,
+    `model.eval`."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
             yield node, ast.unparse(node.func)
@@ -40,11 +43,15 @@ def test_nothing_executes_or_unpacks_what_it_reads(path: Path) -> None:
         assert not name.endswith(".extractall"), where
         for option in call.keywords:
             if option.arg in BANNED_OPTIONS and isinstance(option.value, ast.Constant):
-                assert option.value.value != BANNED_OPTIONS[option.arg], f"{where}({option.arg}={option.value.value})"
+                assert option.value.value != BANNED_OPTIONS[option.arg], (
+                    f"{where}({option.arg}={option.value.value})"
+                )
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        assert not ARCHIVES & {name.partition(".")[0] for name in names}, f"{path.relative_to(ROOT)}: archives"
+        assert not ARCHIVES & {name.partition(".")[0] for name in names}, (
+            f"{path.relative_to(ROOT)}: archives"
+        )
 
 
 def test_the_search_finds_what_it_looks_for(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """The six answers for one labelled sample, one evaluation sample and some embedding spaces.
 
-Pure: arrays and a fitted metamodel in, `Answers` out; reading files and encoding texts happen elsewhere (`meta.api`). No label
-of the evaluation sample is used but those that the user gives for it. Every space is fitted by leave-one-out; the most
-promising get a forecast by the metamodel.
+Pure: arrays and a fitted metamodel in, `Answers` out; reading files and encoding texts happen
+elsewhere (`meta.api`). No label of the evaluation sample is used but those that the user gives for
+it. Every space is fitted by leave-one-out; the most promising get a forecast by the metamodel.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,13 @@ import numpy as np
 from cluster.storage import UserError
 from meta.answering.constant_answer import constant_score, constant_words
 from meta.answering.on_cores import one_blas_thread
-from meta.answering.q1_data_needed import default_target, encoder_need, fewest_labels, horizons, labelling_plan
+from meta.answering.q1_data_needed import (
+    default_target,
+    encoder_need,
+    fewest_labels,
+    horizons,
+    labelling_plan,
+)
 from meta.answering.q2_eval_labels import Correction, correct_forecast, eval_labels_answer
 from meta.answering.q3_label_errors import suspect_labels, unlearnt_classes
 from meta.answering.q3_label_next import label_next, strategy
@@ -55,7 +61,9 @@ class Forecaster(Protocol):
     def card(self) -> dict[str, Any]: ...
     @property
     def view_prior(self) -> ViewPrior | None: ...
-    def curve(self, features: Mapping[str, float], horizons: Sequence[int] | np.ndarray) -> np.ndarray: ...
+    def curve(
+        self, features: Mapping[str, float], horizons: Sequence[int] | np.ndarray
+    ) -> np.ndarray: ...
     def outside(self, features: Mapping[str, float]) -> list[str]: ...
 
 
@@ -86,8 +94,9 @@ def answer_questions(
 ) -> Answers:
     """Answer all six questions.
 
-    `encoders` hold the vectors of `prepared`'s rows. `progress` gets (spaces done, spaces to do). Raises UserError for an
-    unknown metric, a target out of range, no encoder, or a metamodel of another metric.
+    `encoders` hold the vectors of `prepared`'s rows. `progress` gets (spaces done, spaces to do).
+    Raises UserError for an unknown metric, a target out of range, no encoder, or a metamodel of
+    another metric.
     """
     check_request(metric, target, metamodel.metric)
     if not encoders:
@@ -96,11 +105,18 @@ def answer_questions(
     n_spaces = sum(len(encoder.views) for encoder in encoders)
     n_steps = n_spaces + min(max_scored_views, n_spaces)
     report = progress or (lambda done, total: None)
-    spaces, owners = fit_spaces(encoders, labels, n_classes, metric, lambda done: report(done, n_steps))
+    spaces, owners = fit_spaces(
+        encoders, labels, n_classes, metric, lambda done: report(done, n_steps)
+    )
     comparison = compare_spaces(spaces, metamodel.view_prior, metric)
-    chosen = choose_scored(spaces, metric, max_scored_views, comparison.accuracy if comparison is not None else None)
+    chosen = choose_scored(
+        spaces, metric, max_scored_views, comparison.accuracy if comparison is not None else None
+    )
     factor, warnings = interval_factor(
-        labels, prepared.train.label_names, (*prepared.train.texts, *prepared.evaluation.texts), metric
+        labels,
+        prepared.train.label_names,
+        (*prepared.train.texts, *prepared.evaluation.texts),
+        metric,
     )
     sizes = horizons(len(labels))
     forecast_curves: dict[int, np.ndarray] = {}
@@ -113,11 +129,17 @@ def answer_questions(
     if comparison is not None:
         forecast_curves = aligned(forecast_curves, comparison)
     forecasts = {
-        i: _Forecast(spaces[i], owners[i], *_corrected(curve, spaces[i], owners[i], prepared.evaluation, metric))
+        i: _Forecast(
+            spaces[i],
+            owners[i],
+            *_corrected(curve, spaces[i], owners[i], prepared.evaluation, metric),
+        )
         for i, curve in forecast_curves.items()
     }
     ranked = sorted(chosen, key=lambda i: _worse(forecasts[i].curve[0, MEDIAN], metric))
-    chances = chances_of(spaces, {i: f.curve for i, f in forecasts.items()}, comparison, metric, seed)
+    chances = chances_of(
+        spaces, {i: f.curve for i, f in forecasts.items()}, comparison, metric, seed
+    )
     curves = [forecasts[i].curve for i in ranked]
     counts = np.bincount(labels, minlength=n_classes)
     constant = constant_score(counts, metric)
@@ -126,7 +148,11 @@ def answer_questions(
     picks, batch = _label_next(prepared, best, sizes, n_label_next, seed)
     contenders = [
         Contender(
-            f.space.info, f.space.view, float(f.curve[0, MEDIAN]), float(chances.within[i]), f.encoder.milliseconds_per_text
+            f.space.info,
+            f.space.view,
+            float(f.curve[0, MEDIAN]),
+            float(chances.within[i]),
+            f.encoder.milliseconds_per_text,
         )
         for i, f in ((i, forecasts[i]) for i in ranked)
     ]
@@ -134,9 +160,12 @@ def answer_questions(
     economical = forecasts[ranked[position]].space
     if outside:
         warnings.append(
-            f"outside the metamodel's training range ({'; '.join(outside)}): its intervals are wider, and less certain"
+            f"outside the metamodel's training range ({'; '.join(outside)}): its intervals are"
+            " wider, and less certain"
         )
-    agreed = np.mean([_held_out_probabilities(spaces[i]) for i in ranked[:N_SUSPECT_SPACES]], axis=0)
+    agreed = np.mean(
+        [_held_out_probabilities(spaces[i]) for i in ranked[:N_SUSPECT_SPACES]], axis=0
+    )
     doubted = suspect_labels(agreed, prepared.train, prepared.conflicts)
     always = constant_words(counts, prepared.train.label_names, metric)
     warnings += level_warnings(constant, always, best.curve, metric, target)
@@ -151,7 +180,9 @@ def answer_questions(
         n_train_given=prepared.n_train_given,
         n_eval=len(prepared.evaluation),
         n_classes=n_classes,
-        class_counts={name: int(count) for name, count in zip(prepared.train.label_names, counts, strict=True)},
+        class_counts={
+            name: int(count) for name, count in zip(prepared.train.label_names, counts, strict=True)
+        },
         majority_share=float(counts.max() / len(labels)),
         constant_score=constant,
         target=aim,
@@ -177,7 +208,7 @@ def answer_questions(
     )
 
 
-# --- inside -----------------------------------------------------------------------------------------------------------
+# --- inside ---------------------------------------------------------------------------------------
 
 
 def _corrected(
@@ -206,8 +237,12 @@ def _ranked_view(forecast: _Forecast, sizes: np.ndarray, i: int, chances: Chance
     )
 
 
-def _screened(spaces: Sequence[Space], forecasts: Mapping[int, _Forecast], chances: Chances) -> list[ScreenedView]:
-    left = sorted((i for i in range(len(spaces)) if i not in forecasts), key=lambda i: -chances.best[i])
+def _screened(
+    spaces: Sequence[Space], forecasts: Mapping[int, _Forecast], chances: Chances
+) -> list[ScreenedView]:
+    left = sorted(
+        (i for i in range(len(spaces)) if i not in forecasts), key=lambda i: -chances.best[i]
+    )
     return [
         ScreenedView(
             encoder=spaces[i].info.ref,
@@ -220,8 +255,13 @@ def _screened(spaces: Sequence[Space], forecasts: Mapping[int, _Forecast], chanc
     ]
 
 
-def _data_needed(forecasts: Sequence[_Forecast], sizes: np.ndarray, target: float, metric: str) -> DataNeeded:
-    needs = [encoder_need(f.space.info.ref, f.space.view, sizes, f.curve, target=target, metric=metric) for f in forecasts]
+def _data_needed(
+    forecasts: Sequence[_Forecast], sizes: np.ndarray, target: float, metric: str
+) -> DataNeeded:
+    needs = [
+        encoder_need(f.space.info.ref, f.space.view, sizes, f.curve, target=target, metric=metric)
+        for f in forecasts
+    ]
     chosen = fewest_labels(needs)
     by_encoder = []
     for ref in dict.fromkeys(need.encoder for need in needs):
@@ -230,7 +270,9 @@ def _data_needed(forecasts: Sequence[_Forecast], sizes: np.ndarray, target: floa
     return DataNeeded(
         **needs[chosen].model_dump(),
         searched_up_to=int(sizes[-1]),
-        plan=labelling_plan(needs[chosen], sizes, forecasts[chosen].curve, target=target, metric=metric),
+        plan=labelling_plan(
+            needs[chosen], sizes, forecasts[chosen].curve, target=target, metric=metric
+        ),
         by_encoder=by_encoder,
     )
 
@@ -240,14 +282,18 @@ def _label_next(
 ) -> tuple[list[LabelNext], LabelBatch | None]:
     train, evaluation = prepared.train, prepared.evaluation
     given = evaluation.labels
-    to_label = np.flatnonzero(given == NOT_LABELLED) if given is not None else np.arange(len(evaluation))
+    to_label = (
+        np.flatnonzero(given == NOT_LABELLED) if given is not None else np.arange(len(evaluation))
+    )
     if not len(to_label):
         return [], None
     X, X_eval = best.encoder.views[best.space.view]
     X_eval = X_eval[to_label]
     fit = best.space.fit
     probabilities = fit.probabilities(fit.scores(X_eval))
-    picks = label_next(X, train.labels, X_eval, probabilities, train.label_names, n_rows=n_rows, seed=seed)
+    picks = label_next(
+        X, train.labels, X_eval, probabilities, train.label_names, n_rows=n_rows, seed=seed
+    )
     rows = [
         LabelNext(
             row=int(evaluation.positions[at]),
@@ -261,12 +307,16 @@ def _label_next(
     ]
     after = np.interp(np.log2(len(train) + len(rows)), np.log2(sizes), best.curve[:, MEDIAN])
     gain = abs(float(after - best.curve[0, MEDIAN]))  # curves only get better
-    return rows, LabelBatch(n_rows=len(rows), gain=gain, strategy=strategy(len(train), len(train.label_names)))
+    return rows, LabelBatch(
+        n_rows=len(rows), gain=gain, strategy=strategy(len(train), len(train.label_names))
+    )
 
 
 def _evidence(metamodel: Forecaster, name: str, in_range: bool, factor: float) -> Evidence:
     tables = metamodel.card.get("evaluation", {})
-    errors = {horizon: row["metamodel"] / 100 for horizon, row in tables.get("mae_points", {}).items()}
+    errors = {
+        horizon: row["metamodel"] / 100 for horizon, row in tables.get("mae_points", {}).items()
+    }
     coverage = tables.get("coverage", {}).get("90", {}).get("all", {}).get("coverage")
     return Evidence(
         metamodel=name,

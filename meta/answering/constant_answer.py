@@ -1,18 +1,22 @@
-"""What an answer that never looks at a text has: a forecast, or a target, that is no better is worth nothing."""
+"""What an answer that never looks at a text has: a forecast, or a target, that is no better is
+worth nothing."""
 
 import numpy as np
 from scipy.stats import entropy
 
 
 def constant_score(counts: np.ndarray, metric: str) -> float:
-    """The metric, on rows of classes as frequent as `counts` (K,) says, of always answering the most frequent class; for AUROC
-    and log-loss (nats), which judge probabilities, of always answering the frequencies themselves."""
+    """The metric, on rows of classes as frequent as `counts` (K,) says, of always answering the
+    most frequent class; for AUROC and log-loss (nats), which judge probabilities, of always
+    answering the frequencies themselves."""
     shares = counts / counts.sum()
     most = float(shares.max())
     if metric == "accuracy":
         return most
     if metric == "macro_f1":
-        return 2 * most / (1 + most) / len(shares)  # recall 1 and precision `most` on one class, 0 on the others
+        return (
+            2 * most / (1 + most) / len(shares)
+        )  # recall 1 and precision `most` on one class, 0 on the others
     if metric == "auroc":
         return 0.5
     return float(entropy(counts))
@@ -23,4 +27,7 @@ def constant_words(counts: np.ndarray, names: tuple[str, ...], metric: str) -> s
     if metric in ("auroc", "log_loss"):
         return "always answering the classes' frequencies"
     commonest = int(counts.argmax())
-    return f"always answering '{names[commonest]}' ({counts[commonest] / counts.sum():.1%} of the labelled rows)"
+    return (
+        f"always answering '{names[commonest]}' ({counts[commonest] / counts.sum():.1%} of the"
+        " labelled rows)"
+    )

@@ -1,7 +1,8 @@
 """The same work for many embedding spaces, one on each core.
 
-A space's matrices are small: BLAS's own threads would wait for each other longer than they work, the more so where other
-processes want the cores too. So every space gets one thread, and BLAS none of its own.
+A space's matrices are small: BLAS's own threads would wait for each other longer than they work,
+the more so where other processes want the cores too. So every space gets one thread, and BLAS none
+of its own.
 """
 
 import os
@@ -19,9 +20,11 @@ one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
 def on_cores(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`work` of each item, in order. Items are made here, one after the other, and at most one more than there are cores is
-    waiting or at work at a time. Raises what `work` raises."""
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """`work` of each item, in order. Items are made here, one after the other, and at most one more
+    than there are cores is waiting or at work at a time. Raises what `work` raises."""
+    n_cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     running: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(n_cores) as pool:
         for item in items:

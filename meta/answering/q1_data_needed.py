@@ -1,8 +1,9 @@
-"""Question 1: required labels, by inverting calibrated quantile curves; and how to get there in rounds.
+"""Question 1: required labels, by inverting calibrated quantile curves; and how to get there in
+rounds.
 
-The metric at each n is a distribution, so the required n is one too: the n at which the q95 curve reaches the target is the
-optimistic end (5 % need fewer), the n of the q05 curve the cautious end. What is not reached within the horizon is null,
-never a number made by extrapolating further.
+The metric at each n is a distribution, so the required n is one too: the n at which the q95 curve
+reaches the target is the optimistic end (5 % need fewer), the n of the q05 curve the cautious end.
+What is not reached within the horizon is null, never a number made by extrapolating further.
 """
 
 from collections.abc import Sequence
@@ -29,8 +30,9 @@ def horizons(n_train: int) -> np.ndarray:
 
 
 def required_n(sizes: np.ndarray, values: np.ndarray, target: float, metric: str) -> int | None:
-    """The smallest n at which a monotone curve `values` (H,) over `sizes` (H,) is at `target` or better, linear in log n
-    between sizes, rounded up; the first size if it is there from the start; None if it never is."""
+    """The smallest n at which a monotone curve `values` (H,) over `sizes` (H,) is at `target` or
+    better, linear in log n between sizes, rounded up; the first size if it is there from the start;
+    None if it never is."""
     sign = 1.0 if metric in RATES else -1.0
     better = sign * (np.asarray(values, dtype=np.float64) - target) >= -1e-12
     if not better.any():
@@ -45,10 +47,15 @@ def required_n(sizes: np.ndarray, values: np.ndarray, target: float, metric: str
     return int(np.ceil(n_rows - 1e-6))
 
 
-def encoder_need(encoder: str, view: View, sizes: np.ndarray, curve: np.ndarray, *, target: float, metric: str) -> EncoderNeed:
+def encoder_need(
+    encoder: str, view: View, sizes: np.ndarray, curve: np.ndarray, *, target: float, metric: str
+) -> EncoderNeed:
     """Required labels from the quantile curve (H, 5) of one space."""
     hopeful, cautious = (-1, 0) if metric in RATES else (0, -1)
-    low, middle, high = (required_n(sizes, curve[:, column], target, metric) for column in (hopeful, MEDIAN, cautious))
+    low, middle, high = (
+        required_n(sizes, curve[:, column], target, metric)
+        for column in (hopeful, MEDIAN, cautious)
+    )
     reached = np.array([probability_reached(quantiles, target, metric) for quantiles in curve])
     likely = n_if_reached(sizes, reached)
     if middle is not None:
@@ -70,8 +77,9 @@ def encoder_need(encoder: str, view: View, sizes: np.ndarray, curve: np.ndarray,
 
 
 def default_target(curves: Sequence[np.ndarray], metric: str, constant: float) -> float:
-    """A target for a user who names none: a point short of the best median at the far end of the curves, in whole points;
-    better than what an answer that never looks at a text has (`constant`), which is no aim."""
+    """A target for a user who names none: a point short of the best median at the far end of the
+    curves, in whole points; better than what an answer that never looks at a text has (`constant`),
+    which is no aim."""
     ends = [float(curve[-1, MEDIAN]) for curve in curves]
     if metric in RATES:
         least = float(np.floor(round(100 * constant, 6))) + 1
@@ -81,32 +89,43 @@ def default_target(curves: Sequence[np.ndarray], metric: str, constant: float) -
 
 
 def fewest_labels(needs: Sequence[EncoderNeed]) -> int:
-    """Position of the space that gets there with the fewest labels (median); if none does, of the likeliest to."""
+    """Position of the space that gets there with the fewest labels (median); if none does, of the
+    likeliest to."""
     return min(
         range(len(needs)),
-        key=lambda i: (needs[i].q50 is None, needs[i].q50 or 0, -needs[i].p_reached_now, -needs[i].p_reachable),
+        key=lambda i: (
+            needs[i].q50 is None,
+            needs[i].q50 or 0,
+            -needs[i].p_reached_now,
+            -needs[i].p_reachable,
+        ),
     )
 
 
 def labelling_plan(
     need: EncoderNeed, sizes: np.ndarray, curve: np.ndarray, *, target: float, metric: str
 ) -> list[LabellingRound]:
-    """3 to 5 rounds of growing size up to the median requirement (to the far end where only an optimistic quantile gets there),
-    each with the forecast after it; fewer where they would be of less than `MIN_ROUND_ROWS` rows. Empty where the target is
-    reached now, and where it is not reachable: no number of labels would do. Each round's look can correct the next."""
+    """3 to 5 rounds of growing size up to the median requirement (to the far end where only an
+    optimistic quantile gets there), each with the forecast after it; fewer where they would be of
+    less than `MIN_ROUND_ROWS` rows. Empty where the target is reached now, and where it is not
+    reachable: no number of labels would do. Each round's look can correct the next."""
     if need.status in ("reached", "not_reachable"):
         return []
     goal = need.q50 if need.q50 is not None else int(sizes[-1])
     octaves = np.log2(goal / sizes[0])
     n_rounds = int(np.clip(np.ceil(octaves), MIN_ROUNDS, MAX_ROUNDS))
     n_rounds = max(min(n_rounds, (goal - int(sizes[0])) // MIN_ROUND_ROWS), 1)
-    totals = np.unique(np.round(sizes[0] * 2 ** (octaves * np.arange(1, n_rounds + 1) / n_rounds)).astype(np.int64))
+    totals = np.unique(
+        np.round(sizes[0] * 2 ** (octaves * np.arange(1, n_rounds + 1) / n_rounds)).astype(np.int64)
+    )
     rounds: list[dict[str, Any]] = []
     before = int(sizes[0])
     for total in totals[totals > before]:
         after = np.array([np.interp(np.log2(total), np.log2(sizes), column) for column in curve.T])
         at = {"q05": float(after[0]), "q50": float(after[MEDIAN]), "q95": float(after[-1])}
         at["p_reached"] = probability_reached(after, target, metric)
-        rounds.append({"round": len(rounds) + 1, "label": int(total) - before, "n_train": int(total), **at})
+        rounds.append(
+            {"round": len(rounds) + 1, "label": int(total) - before, "n_train": int(total), **at}
+        )
         before = int(total)
     return [LabellingRound(**each) for each in rounds]

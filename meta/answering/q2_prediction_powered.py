@@ -1,9 +1,11 @@
-"""Question 2 with a few labelled evaluation rows: measure on those, let the probe's own confidence on all others narrow it.
+"""Question 2 with a few labelled evaluation rows: measure on those, let the probe's own confidence
+on all others narrow it.
 
-Prediction-powered inference (Angelopoulos et al. 2023, arXiv 2301.09633) with the weight of Angelopoulos, Duchi and Zrnic 2023
-(arXiv 2311.01453): mean of λ·f over the unlabelled rows + mean of (y − λ·f) over the labelled ones, where y is the outcome of
-a row (hit, or log-loss) and f what the probe itself expects of it. Unbiased however wrong f is, as long as the labelled rows
-are a random part of the evaluation rows; λ near 0 where f says nothing. Pure.
+Prediction-powered inference (Angelopoulos et al. 2023, arXiv 2301.09633) with the weight of
+Angelopoulos, Duchi and Zrnic 2023 (arXiv 2311.01453): mean of λ·f over the unlabelled rows + mean
+of (y − λ·f) over the labelled ones, where y is the outcome of a row (hit, or log-loss) and f what
+the probe itself expects of it. Unbiased however wrong f is, as long as the labelled rows are a
+random part of the evaluation rows; λ near 0 where f says nothing. Pure.
 """
 
 from dataclasses import dataclass
@@ -15,17 +17,20 @@ from meta.metamodel.quantile_curves import LEAST_LOSS, bounded, off_scale, on_sc
 from meta.metric import MEDIAN, QUANTILES, RATES
 
 MIN_LABELLED_ROWS = 20
-"""Fewer labelled evaluation rows than this correct nothing: their variance is not known well enough."""
+"""Fewer labelled evaluation rows than this correct nothing: their variance is not known well
+enough."""
 POWERED_METRICS = ("accuracy", "log_loss")
 """Means over rows; macro-F1 and AUROC are not."""
 MOST_DEVIATIONS = 3.0
-"""A forecast so many standard deviations off, of its own error and the measurement's together, is refuted: it cannot have been
-as certain as it said, and is stretched about its median until it lies just so far off."""
+"""A forecast so many standard deviations off, of its own error and the measurement's together, is
+refuted: it cannot have been as certain as it said, and is stretched about its median until it lies
+just so far off."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The mean outcome on the evaluation rows, estimated; the standard error holds Student's t for `n_labelled` rows."""
+    """The mean outcome on the evaluation rows, estimated; the standard error holds Student's t for
+    `n_labelled` rows."""
 
     estimate: float
     standard_error: float
@@ -39,11 +44,15 @@ class Measured:
         return self.estimate + self.standard_error * norm.ppf(QUANTILES)
 
 
-def outcomes(metric: str, probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """((m,) outcome where `labels` (m,) >= 0, else NaN; (m,) what the probe expects of it) for probabilities (m, K).
+def outcomes(
+    metric: str, probabilities: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """((m,) outcome where `labels` (m,) >= 0, else NaN; (m,) what the probe expects of it) for
+    probabilities (m, K).
 
-    Hits and the largest probability (accuracy), or the loss and the entropy (log_loss). A label of K is of a class that the
-    probe has never seen: a miss, with the loss of a probability of 0.01. Raises ValueError for another metric."""
+    Hits and the largest probability (accuracy), or the loss and the entropy (log_loss). A label of
+    K is of a class that the probe has never seen: a miss, with the loss of a probability of 0.01.
+    Raises ValueError for another metric."""
     if metric not in POWERED_METRICS:
         raise ValueError(f"metric {metric!r}: one of {', '.join(POWERED_METRICS)}")
     known = labels >= 0
@@ -61,21 +70,28 @@ def outcomes(metric: str, probabilities: np.ndarray, labels: np.ndarray) -> tupl
 
 def can_measure(labels: np.ndarray | None, metric: str) -> bool:
     """Whether labels (m,) of evaluation rows are enough, for a metric that is a mean over rows."""
-    return labels is not None and metric in POWERED_METRICS and int(np.sum(labels >= 0)) >= MIN_LABELLED_ROWS
+    return (
+        labels is not None
+        and metric in POWERED_METRICS
+        and int(np.sum(labels >= 0)) >= MIN_LABELLED_ROWS
+    )
 
 
 def measure(outcome: np.ndarray, expected: np.ndarray) -> Measured:
-    """The mean outcome from `outcome` (m,), NaN where unlabelled, and `expected` (m,). Raises ValueError for fewer than
-    `MIN_LABELLED_ROWS` labelled rows.
+    """The mean outcome from `outcome` (m,), NaN where unlabelled, and `expected` (m,). Raises
+    ValueError for fewer than `MIN_LABELLED_ROWS` labelled rows.
 
-    The variance is that of the labelled rows and two more, at the least and the greatest outcome a row could have had: a sample
-    without a miss does not prove that there are none (as in Agresti and Coull's interval).
+    The variance is that of the labelled rows and two more, at the least and the greatest outcome a
+    row could have had: a sample without a miss does not prove that there are none (as in Agresti
+    and Coull's interval).
     """
     labelled = np.isfinite(outcome)
     y, f, rest = outcome[labelled], expected[labelled], expected[~labelled]
     n_labelled, n_rest = len(y), len(rest)
     if n_labelled < MIN_LABELLED_ROWS:
-        raise ValueError(f"{n_labelled} labelled evaluation rows; at least {MIN_LABELLED_ROWS} are needed")
+        raise ValueError(
+            f"{n_labelled} labelled evaluation rows; at least {MIN_LABELLED_ROWS} are needed"
+        )
     weight = _weight(y, f, n_rest)
     error = y - weight * f
     estimate = float(error.mean() + (weight * rest.mean() if n_rest else 0.0))
@@ -88,28 +104,40 @@ def measure(outcome: np.ndarray, expected: np.ndarray) -> Measured:
 
 
 def correct_curve(curve: np.ndarray, measured: Measured, metric: str) -> np.ndarray:
-    """Forecast quantiles (H, 5) over ascending horizons, the first at the present n, after `measured` there.
+    """Forecast quantiles (H, 5) over ascending horizons, the first at the present n, after
+    `measured` there.
 
-    The first is the normal product of forecast and measurement, on the scale that forecasts are learnt on
-    (`meta.metamodel.quantile_curves`); a forecast that the measurement refutes is stretched first (`MOST_DEVIATIONS`). What a later
-    forecast errs beyond the first's error is taken to be independent of it, so all medians move with the first, and lose its
-    variance: less than the first gained, by share.
+    The first is the normal product of forecast and measurement, on the scale that forecasts are
+    learnt on (`meta.metamodel.quantile_curves`); a forecast that the measurement refutes is
+    stretched first (`MOST_DEVIATIONS`). What a later forecast errs beyond the first's error is
+    taken to be independent of it, so all medians move with the first, and lose its variance: less
+    than the first gained, by share.
     """
-    forecast = on_scale(curve, metric) if metric in RATES else np.log(np.maximum(curve, 1e-9))  # below LEAST_LOSS, too
-    spread = np.abs(forecast[:, -1] - forecast[:, 0]) / (norm.ppf(QUANTILES[-1]) - norm.ppf(QUANTILES[0]))  # (H,) deviations
+    forecast = (
+        on_scale(curve, metric) if metric in RATES else np.log(np.maximum(curve, 1e-9))
+    )  # below LEAST_LOSS, too
+    spread = np.abs(forecast[:, -1] - forecast[:, 0]) / (
+        norm.ppf(QUANTILES[-1]) - norm.ppf(QUANTILES[0])
+    )  # (H,) deviations
     prior = max(float(spread[0]) ** 2, 1e-12)
     middle = float(on_scale(np.array(measured.estimate), metric))
-    within = float(off_scale(np.array(middle), metric))  # an estimate may lie beyond an end of the range
+    within = float(
+        off_scale(np.array(middle), metric)
+    )  # an estimate may lie beyond an end of the range
     below, above = on_scale(within + measured.standard_error * np.array([-1.0, 1.0]), metric)
     noise = max(middle - below, above - middle) ** 2  # at an end of the range one side is cut off
     off = middle - float(forecast[0, MEDIAN])
     if metric not in RATES and measured.estimate <= LEAST_LOSS:
-        off = min(off, 0.0)  # the least that a measurement tells apart: a forecast of less agrees with it
+        off = min(
+            off, 0.0
+        )  # the least that a measurement tells apart: a forecast of less agrees with it
     stretch = np.sqrt(max(((off / MOST_DEVIATIONS) ** 2 - noise) / prior, 1.0))
     prior, spread = prior * stretch**2, spread * stretch
     gain = prior / (prior + noise)
     shift = gain * off
-    shared = np.minimum(prior, spread**2)  # covariance of the error at each horizon with that at the first
+    shared = np.minimum(
+        prior, spread**2
+    )  # covariance of the error at each horizon with that at the first
     left = np.sqrt(np.maximum(1 - gain * shared**2 / (prior * np.maximum(spread**2, 1e-12)), 0.0))
     median = forecast[:, MEDIAN] + shift * shared / prior
     about = stretch * left[:, None] * (forecast - forecast[:, [MEDIAN]])
@@ -119,7 +147,8 @@ def correct_curve(curve: np.ndarray, measured: Measured, metric: str) -> np.ndar
 
 
 def _weight(y: np.ndarray, f: np.ndarray, n_rest: int) -> float:
-    """λ of least variance, in [0, 1]; 0 without unlabelled rows, whose mean f would be all it has to say."""
+    """λ of least variance, in [0, 1]; 0 without unlabelled rows, whose mean f would be all it has
+    to say."""
     if n_rest == 0 or f.var() < 1e-12:
         return 0.0
     covariance = float(np.mean((y - y.mean()) * (f - f.mean())))

@@ -1,9 +1,11 @@
-"""Question 3, second half: labels that look wrong, by confident learning on cross-fitted probabilities.
+"""Question 3, second half: labels that look wrong, by confident learning on cross-fitted
+probabilities.
 
-Confident learning (Northcutt, Jiang and Chuang, JAIR 2021, arXiv 1911.00068): a row counts as confidently of a class when it is
-predicted with more confidence than that class's own rows have on average; the confident joint of given and likely classes says
-how many rows of each class are wrong, and the least probable ones are suspected. Probabilities are leave-one-out, so no row
-vouches for itself. A weak probe suspects many sound labels: the list is cut where doubt is small.
+Confident learning (Northcutt, Jiang and Chuang, JAIR 2021, arXiv 1911.00068): a row counts as
+confidently of a class when it is predicted with more confidence than that class's own rows have on
+average; the confident joint of given and likely classes says how many rows of each class are wrong,
+and the least probable ones are suspected. Probabilities are leave-one-out, so no row vouches for
+itself. A weak probe suspects many sound labels: the list is cut where doubt is small.
 """
 
 from collections.abc import Sequence
@@ -15,16 +17,20 @@ from meta.given.sample import Conflict, LabelledSample
 
 MAX_SUSPECTS = 50
 UNLEARNT_SHARE, UNLEARNT_ROWS = 0.3, 4
-"""A class of which this share of its rows, and so many, is doubted has not been learnt: doubt says little of its labels."""
+"""A class of which this share of its rows, and so many, is doubted has not been learnt: doubt says
+little of its labels."""
 MIN_LEAD = 0.2
-"""Least lead of the likely class's probability over the given one's: less is a close call, not an error."""
+"""Least lead of the likely class's probability over the given one's: less is a close call, not an
+error."""
 
 
 def confident_joint(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(K, K) estimated number of rows that are given class i and are of class j; row i sums to the rows given i.
+    """(K, K) estimated number of rows that are given class i and are of class j; row i sums to the
+    rows given i.
 
-    `probabilities` (n, K) cross-fitted, `labels` (n,) int64. A class's threshold is the mean probability that its own rows give
-    it; of several classes above their thresholds the likeliest counts. A class of which no row is confident is believed.
+    `probabilities` (n, K) cross-fitted, `labels` (n,) int64. A class's threshold is the mean
+    probability that its own rows give it; of several classes above their thresholds the likeliest
+    counts. A class of which no row is confident is believed.
     """
     n_rows, n_classes = probabilities.shape
     counts = np.bincount(labels, minlength=n_classes)
@@ -39,10 +45,12 @@ def confident_joint(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray
 
 
 def suspects(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, likely): rows whose label looks wrong, least probable given label first, and their likely classes.
+    """(rows, likely): rows whose label looks wrong, least probable given label first, and their
+    likely classes.
 
-    Suspected by the confident joint twice: as one of the least probable rows of its class, as many as are wrong in it, and as
-    one of those that lean most to some other class, as many as are that class's. Its given class is never the likeliest.
+    Suspected by the confident joint twice: as one of the least probable rows of its class, as many
+    as are wrong in it, and as one of those that lean most to some other class, as many as are that
+    class's. Its given class is never the likeliest.
     """
     own = probabilities[np.arange(len(labels)), labels]
     joint = confident_joint(probabilities, labels)
@@ -54,7 +62,9 @@ def suspects(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray,
         for other in np.flatnonzero(np.round(expected)):
             if other != given:
                 lead = own[rows] - probabilities[rows, other]
-                leaning[rows[np.argsort(lead, kind="stable")[: round(float(expected[other]))]]] = True
+                leaning[rows[np.argsort(lead, kind="stable")[: round(float(expected[other]))]]] = (
+                    True
+                )
     likely = probabilities.argmax(axis=1)
     rows = np.flatnonzero(least_probable & leaning & (likely != labels))
     rows = rows[np.argsort(own[rows], kind="stable")]
@@ -62,9 +72,14 @@ def suspects(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray,
 
 
 def suspect_labels(
-    probabilities: np.ndarray, sample: LabelledSample, conflicts: Sequence[Conflict] = (), *, max_rows: int = MAX_SUSPECTS
+    probabilities: np.ndarray,
+    sample: LabelledSample,
+    conflicts: Sequence[Conflict] = (),
+    *,
+    max_rows: int = MAX_SUSPECTS,
 ) -> list[SuspectLabel]:
-    """The labelled rows to look at again: contradictions (same text, other label) first, then by doubt, at most `max_rows`.
+    """The labelled rows to look at again: contradictions (same text, other label) first, then by
+    doubt, at most `max_rows`.
 
     `probabilities` (n, K): leave-one-out, aligned with `sample`.
     """
@@ -98,14 +113,18 @@ def suspect_labels(
 
 
 def unlearnt_classes(doubted: Sequence[SuspectLabel], sample: LabelledSample) -> list[str]:
-    """A warning for every class that the probe cannot tell yet, whose doubted labels are hard rows rather than errors."""
+    """A warning for every class that the probe cannot tell yet, whose doubted labels are hard rows
+    rather than errors."""
     warnings = []
     for label, name in enumerate(sample.label_names):
         n_rows = int(np.sum(sample.labels == label))
-        n_doubted = sum(row.given == name and row.reason == "predicted otherwise" for row in doubted)
+        n_doubted = sum(
+            row.given == name and row.reason == "predicted otherwise" for row in doubted
+        )
         if n_doubted >= UNLEARNT_ROWS and n_doubted > UNLEARNT_SHARE * n_rows:
             warnings.append(
-                f"the probe disagrees with {n_doubted} of the {n_rows} rows labelled '{name}': it cannot tell that class well "
-                "yet, so most of these are hard rows, not wrong labels"
+                f"the probe disagrees with {n_doubted} of the {n_rows} rows labelled '{name}': it"
+                " cannot tell that class well yet, so most of these are hard rows, not wrong"
+                " labels"
             )
     return warnings

@@ -1,10 +1,12 @@
 """Question 3, first half: which unlabelled rows to label next, each with its reason.
 
-Every evaluation row has an interest: that the probe hesitates over it, that it lies where many evaluation rows and few labelled
-ones are, or that it may be of a class with few labels. The batch is then spread over the interesting rows by weighted
-k-means, one row a cell, so that it does not say one thing twenty times (Zhdanov 2019, arXiv 1901.05954). With few labels the
-probe's word counts little, and the cells are those of all rows: typical rows teach most then, uncertain ones later (TypiClust,
-Hacohen et al. 2022, arXiv 2202.02794). Strategies that were tried beside it: docs/benchmarks.md.
+Every evaluation row has an interest: that the probe hesitates over it, that it lies where many
+evaluation rows and few labelled ones are, or that it may be of a class with few labels. The batch
+is then spread over the interesting rows by weighted k-means, one row a cell, so that it does not
+say one thing twenty times (Zhdanov 2019, arXiv 1901.05954). With few labels the probe's word counts
+little, and the cells are those of all rows: typical rows teach most then, uncertain ones later
+(TypiClust, Hacohen et al. 2022, arXiv 2202.02794). Strategies that were tried beside it:
+docs/benchmarks.md.
 """
 
 from collections.abc import Sequence
@@ -17,14 +19,16 @@ from probes.features.geometry import unit_rows
 SURE_ROWS_PER_CLASS = 16
 """Labelled rows per class from which the probe's hesitation counts in full."""
 CANDIDATES_PER_PICK = 10
-"""The batch is spread over so many rows per pick, the most interesting ones (over all rows where there is hardly a label)."""
+"""The batch is spread over so many rows per pick, the most interesting ones (over all rows where
+there is hardly a label)."""
 MAX_REGIONS = 40
 LABELS_PER_REGION = 8
 """Labelled rows that a region has on average: with fewer, none could be told to lack labels."""
 MIN_ROWS_PER_REGION = 10
 MIN_DUE, FEW_OF_DUE = 5.0, 0.1
-"""A region counts as uncovered when by its share of the evaluation rows it is due so many labels, and has at most this share of
-them: less is chance among so many regions, or a region whose rows earlier batches had no need of."""
+"""A region counts as uncovered when by its share of the evaluation rows it is due so many labels,
+and has at most this share of them: less is chance among so many regions, or a region whose rows
+earlier batches had no need of."""
 RARE_SHARE = 0.5
 """A class is rare below this share of an equal share."""
 RARE_WEIGHT = 0.7
@@ -53,17 +57,19 @@ class Regions:
 
     @property
     def deficit(self) -> np.ndarray:
-        """(k,) share of the evaluation rows in a cell less its share of the labelled ones; 0 but for cells that are due
-        `MIN_DUE` labels and have hardly any."""
+        """(k,) share of the evaluation rows in a cell less its share of the labelled ones; 0 but
+        for cells that are due `MIN_DUE` labels and have hardly any."""
         n_eval, n_train = self.eval_counts.sum(), max(self.train_counts.sum(), 1)
         of_eval, of_train = self.eval_counts / n_eval, self.train_counts / n_train
         due = of_eval * n_train
-        return np.where((due >= MIN_DUE) & (self.train_counts <= FEW_OF_DUE * due), of_eval - of_train, 0.0)
+        return np.where(
+            (due >= MIN_DUE) & (self.train_counts <= FEW_OF_DUE * due), of_eval - of_train, 0.0
+        )
 
 
 def find_regions(X: np.ndarray, X_eval: np.ndarray, *, n_regions: int, seed: int) -> Regions:
-    """K-means cells of the evaluation rows X_eval (m, d), unit-normalised; the labelled rows X (n, d) fall where they are
-    nearest."""
+    """K-means cells of the evaluation rows X_eval (m, d), unit-normalised; the labelled rows X (n,
+    d) fall where they are nearest."""
     from sklearn.cluster import KMeans
 
     cells = KMeans(n_regions, n_init=1, max_iter=20, random_state=seed).fit(_unit(X_eval))
@@ -81,15 +87,19 @@ def label_next(
     n_rows: int = 20,
     seed: int = 0,
 ) -> list[Pick]:
-    """At most `n_rows` distinct rows of X_eval (m, d), most useful first; X (n, d) are the labelled rows with y (n,) int64.
+    """At most `n_rows` distinct rows of X_eval (m, d), most useful first; X (n, d) are the labelled
+    rows with y (n,) int64.
 
-    `probabilities` (m, K): the probe's, for X_eval. A pick's score is the interest of the rows it stands for, as a share of the
-    greatest. Deterministic given `seed`. Empty when there are no evaluation rows.
+    `probabilities` (m, K): the probe's, for X_eval. A pick's score is the interest of the rows it
+    stands for, as a share of the greatest. Deterministic given `seed`. Empty when there are no
+    evaluation rows.
     """
     n_eval, n_classes = len(X_eval), len(label_names)
     if n_eval == 0:
         return []
-    n_regions = int(np.clip(min(len(X) // LABELS_PER_REGION, n_eval // MIN_ROWS_PER_REGION), 1, MAX_REGIONS))
+    n_regions = int(
+        np.clip(min(len(X) // LABELS_PER_REGION, n_eval // MIN_ROWS_PER_REGION), 1, MAX_REGIONS)
+    )
     regions = find_regions(X, X_eval, n_regions=n_regions, seed=seed)
     trust = probe_trust(len(y), n_classes)
     margin, second, first = _margins(probabilities)
@@ -106,9 +116,15 @@ def label_next(
         if kind == 0:
             reason, why = "uncovered region", _why_uncovered(regions, cell)
         elif kind == 2:
-            reason, why = "rare class", _why_rare(int(rare[row].argmax()), probabilities[row], y, label_names)
+            reason, why = (
+                "rare class",
+                _why_rare(int(rare[row].argmax()), probabilities[row], y, label_names),
+            )
         elif margin[row] < HESITANT_MARGIN:
-            reason, why = "uncertain", _why_uncertain(probabilities[row], int(first[row]), int(second[row]), label_names)
+            reason, why = (
+                "uncertain",
+                _why_uncertain(probabilities[row], int(first[row]), int(second[row]), label_names),
+            )
         else:
             reason, why = "typical", _why_typical(regions, cell)
         picks.append(Pick(row, score, reason, why))
@@ -118,9 +134,9 @@ def label_next(
 def spread(
     unit: np.ndarray, interest: np.ndarray, n_rows: int, n_candidates: int, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, scores): one row of each of `n_rows` k-means cells of the `n_candidates` most interesting rows, weighted by
-    `interest` (m,): that of the least squared distance to its centre over its interest. By falling interest of the whole
-    cell, as a share of the first's.
+    """(rows, scores): one row of each of `n_rows` k-means cells of the `n_candidates` most
+    interesting rows, weighted by `interest` (m,): that of the least squared distance to its centre
+    over its interest. By falling interest of the whole cell, as a share of the first's.
 
     `unit` (m, d) are unit vectors. Fewer rows where candidates coincide.
     """
@@ -133,7 +149,9 @@ def spread(
     if n_cells == 0:
         return np.array([], dtype=np.int64), np.array([])
     weights = interest[candidates].astype(np.float64)
-    cells = KMeans(n_cells, n_init=1, max_iter=20, random_state=seed).fit(unit[candidates], sample_weight=weights)
+    cells = KMeans(n_cells, n_init=1, max_iter=20, random_state=seed).fit(
+        unit[candidates], sample_weight=weights
+    )
     distance = ((unit[candidates] - cells.cluster_centers_[cells.labels_]) ** 2).sum(axis=1)
     total = np.bincount(cells.labels_, weights, minlength=n_cells)
     by_cell = np.lexsort((distance / weights, cells.labels_))
@@ -143,27 +161,35 @@ def spread(
 
 
 def probe_trust(n_train: int, n_classes: int) -> float:
-    """In (0, 1]: how far the probe's hesitation is believed; grows with the labelled rows per class to 1 at
-    `SURE_ROWS_PER_CLASS`."""
+    """In (0, 1]: how far the probe's hesitation is believed; grows with the labelled rows per class
+    to 1 at `SURE_ROWS_PER_CLASS`."""
     return min(n_train / n_classes / SURE_ROWS_PER_CLASS, 1.0)
 
 
 def strategy(n_train: int, n_classes: int) -> str:
     """What the batch is chosen by, in words."""
-    rows, trust = f"with {n_train / n_classes:.0f} labelled rows a class", probe_trust(n_train, n_classes)
+    rows, trust = (
+        f"with {n_train / n_classes:.0f} labelled rows a class",
+        probe_trust(n_train, n_classes),
+    )
     if trust < 1:
         return (
-            f"{rows} the probe is believed {trust:.0%}: rows that are typical of many count beside those that it cannot decide"
+            f"{rows} the probe is believed {trust:.0%}: rows that are typical of many count beside"
+            " those that it cannot decide"
         )
     return (
-        f"{rows} on average, rows that the probe cannot decide or that may be of a rare class, spread over the evaluation "
-        "sample so that each stands for others; typical ones where it is sure of the rest"
+        f"{rows} on average, rows that the probe cannot decide or that may be of a rare class,"
+        " spread over the evaluation sample so that each stands for others; typical ones where it"
+        " is sure of the rest"
     )
 
 
 def _why_uncovered(regions: Regions, cell: int) -> str:
     n_train = int(regions.train_counts.sum())
-    return f"{_share(regions, cell)}, where {int(regions.train_counts[cell])} of {n_train} labelled rows lie"
+    return (
+        f"{_share(regions, cell)}, where {int(regions.train_counts[cell])} of {n_train} labelled"
+        " rows lie"
+    )
 
 
 def _why_typical(regions: Regions, cell: int) -> str:
@@ -171,17 +197,27 @@ def _why_typical(regions: Regions, cell: int) -> str:
 
 
 def _share(regions: Regions, cell: int) -> str:
-    return f"typical of {regions.eval_counts[cell] / int(regions.eval_counts.sum()):.0%} of the evaluation rows"
+    return (
+        f"typical of {regions.eval_counts[cell] / int(regions.eval_counts.sum()):.0%} of the"
+        " evaluation rows"
+    )
 
 
-def _why_uncertain(probabilities: np.ndarray, first: int, second: int, label_names: Sequence[str]) -> str:
+def _why_uncertain(
+    probabilities: np.ndarray, first: int, second: int, label_names: Sequence[str]
+) -> str:
     one, other = (f"'{label_names[i]}' ({probabilities[i]:.0%})" for i in (first, second))
     return f"the probe hesitates between {one} and {other}"
 
 
-def _why_rare(label: int, probabilities: np.ndarray, y: np.ndarray, label_names: Sequence[str]) -> str:
+def _why_rare(
+    label: int, probabilities: np.ndarray, y: np.ndarray, label_names: Sequence[str]
+) -> str:
     count = int(np.sum(y == label))
-    return f"may be '{label_names[label]}' ({probabilities[label]:.0%}), which has {count} of {len(y)} labelled rows"
+    return (
+        f"may be '{label_names[label]}' ({probabilities[label]:.0%}), which has {count} of {len(y)}"
+        " labelled rows"
+    )
 
 
 def _margins(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

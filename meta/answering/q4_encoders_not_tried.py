@@ -1,7 +1,9 @@
-"""Question 4, second half: encoders of the hub that were not tried, and how likely they beat the best one tried.
+"""Question 4, second half: encoders of the hub that were not tried, and how likely they beat the
+best one tried.
 
-The prior that ships (`meta.priors.encoders`) knows their level on published tasks; leave-one-out of the encoders tried says how levels
-show on this task. Only encoders with open weights, published on several tasks, and not too large to be tried next.
+The prior that ships (`meta.priors.encoders`) knows their level on published tasks; leave-one-out of
+the encoders tried says how levels show on this task. Only encoders with open weights, published on
+several tasks, and not too large to be tried next.
 """
 
 from collections.abc import Sequence
@@ -20,12 +22,18 @@ MAX_PARAMETERS = 1e9
 MIN_PROBABILITY = 0.5
 
 
-def untried_encoders(spaces: Sequence[Space], texts: Sequence[str], prior: EncoderPrior | None = None) -> list[UntriedEncoder]:
-    """At most `MAX_UNTRIED`, likeliest first. `spaces`: all spaces tried, with their leave-one-out hits; `texts` decide whether
-    the prior is that of English tasks or of others (`prior` replaces it)."""
+def untried_encoders(
+    spaces: Sequence[Space], texts: Sequence[str], prior: EncoderPrior | None = None
+) -> list[UntriedEncoder]:
+    """At most `MAX_UNTRIED`, likeliest first. `spaces`: all spaces tried, with their leave-one-out
+    hits; `texts` decide whether the prior is that of English tasks or of others (`prior` replaces
+    it)."""
     prior = prior or load_prior("english" if looks_english(texts) else "other")
     found = prior.suggestions(
-        evidence(spaces, prior), n_best=MAX_UNTRIED, max_parameters=MAX_PARAMETERS, min_probability=MIN_PROBABILITY
+        evidence(spaces, prior),
+        n_best=MAX_UNTRIED,
+        max_parameters=MAX_PARAMETERS,
+        min_probability=MIN_PROBABILITY,
     )
     return [
         UntriedEncoder(
@@ -40,27 +48,37 @@ def untried_encoders(spaces: Sequence[Space], texts: Sequence[str], prior: Encod
 
 
 def accuracy_quantiles(mean: float, sd: float) -> list[float]:
-    """The 5, 50 and 95 % quantiles of an accuracy with this mean and standard deviation before it is known to lie within 0 and
-    1: a normal distribution cut off there, so that no median is 100 %."""
+    """The 5, 50 and 95 % quantiles of an accuracy with this mean and standard deviation before it
+    is known to lie within 0 and 1: a normal distribution cut off there, so that no median is 100 %.
+    """
     spread = max(sd, 1e-6)
-    return truncnorm.ppf((0.05, 0.5, 0.95), (0.0 - mean) / spread, (1.0 - mean) / spread, mean, spread).tolist()
+    return truncnorm.ppf(
+        (0.05, 0.5, 0.95), (0.0 - mean) / spread, (1.0 - mean) / spread, mean, spread
+    ).tolist()
 
 
 def evidence(spaces: Sequence[Space], prior: EncoderPrior) -> dict[str, Evidence]:
-    """Per encoder tried: leave-one-out accuracy of its best space, and the standard error of it that the others do not share
-    (all are measured on the same rows). Encoders that the prior does not know are left out, but for the best one: of their
-    level it would say nothing."""
+    """Per encoder tried: leave-one-out accuracy of its best space, and the standard error of it
+    that the others do not share (all are measured on the same rows). Encoders that the prior does
+    not know are left out, but for the best one: of their level it would say nothing."""
     best: dict[str, Space] = {}
     for space in spaces:
-        name = prior.name_of(space.info.ref) or space.info.ref  # two references of one encoder count once
+        name = (
+            prior.name_of(space.info.ref) or space.info.ref
+        )  # two references of one encoder count once
         if name not in best or space.hits.mean() > best[name].hits.mean():
             best[name] = space
     first = max(best.values(), key=lambda space: space.hits.mean())
-    chosen = [space for name, space in best.items() if name in prior.encoders.index or space is first]
+    chosen = [
+        space for name, space in best.items() if name in prior.encoders.index or space is first
+    ]
     correlation = hit_correlation(np.stack([space.hits for space in chosen]).astype(np.float64))
     n_others = max(len(chosen) - 1, 1)
     shared = np.clip((correlation.sum(axis=1) - 1) / n_others, 0.0, 1.0)
     rates = np.array([space.hits.mean() for space in chosen])
     n_rows = len(chosen[0].hits)
     noise = np.sqrt((rates * (1 - rates) + 1 / n_rows) / n_rows * (1 - shared))
-    return {space.info.ref: Evidence(float(rate), float(sd)) for space, rate, sd in zip(chosen, rates, noise, strict=True)}
+    return {
+        space.info.ref: Evidence(float(rate), float(sd))
+        for space, rate, sd in zip(chosen, rates, noise, strict=True)
+    }

@@ -1,8 +1,9 @@
-"""Spaces set beside each other on one sample, with what other tasks say of such spaces (`meta.priors.spaces`).
+"""Spaces set beside each other on one sample, with what other tasks say of such spaces
+(`meta.priors.spaces`).
 
-The metamodel forecasts each space from its own sample statistics, and so passes on the luck of every single one. Where there is
-a prior of spaces, the differences between forecasts are replaced by those of the posterior; their common level stays the
-metamodel's.
+The metamodel forecasts each space from its own sample statistics, and so passes on the luck of
+every single one. Where there is a prior of spaces, the differences between forecasts are replaced
+by those of the posterior; their common level stays the metamodel's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,27 +32,40 @@ class Comparison:
 
     def draws(self, medians: np.ndarray, *, seed: int, n_draws: int = N_DRAWS) -> np.ndarray:
         """(n_draws, V) accuracies with the posterior's spread about `medians` (V,)."""
-        values, vectors = np.linalg.eigh(self.covariance - self.covariance.mean())  # a level shared by all decides nothing
+        values, vectors = np.linalg.eigh(
+            self.covariance - self.covariance.mean()
+        )  # a level shared by all decides nothing
         noise = np.random.default_rng(seed).standard_normal((n_draws, len(values)))
         angles = self.mean + noise @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
         return from_stabilised(angles) - self.accuracy + medians
 
 
-def compare_spaces(spaces: Sequence[Space], prior: ViewPrior | None, metric: str) -> Comparison | None:
-    """The posterior of `spaces`, all measured on the same rows; None without a prior, and for metrics that it does not know."""
+def compare_spaces(
+    spaces: Sequence[Space], prior: ViewPrior | None, metric: str
+) -> Comparison | None:
+    """The posterior of `spaces`, all measured on the same rows; None without a prior, and for
+    metrics that it does not know."""
     if prior is None or metric != "accuracy" or len(spaces) < 2:
         return None
     hits = np.stack([space.hits for space in spaces]).astype(np.float64)
-    keys = [SpaceKey(space.info.ref, space.view.layer, space.info.n_layers, space.view.pooling) for space in spaces]
-    return Comparison(*prior.posterior(keys, hits.mean(axis=1), hit_correlation(hits), hits.shape[1]))
+    keys = [
+        SpaceKey(space.info.ref, space.view.layer, space.info.n_layers, space.view.pooling)
+        for space in spaces
+    ]
+    return Comparison(
+        *prior.posterior(keys, hits.mean(axis=1), hit_correlation(hits), hits.shape[1])
+    )
 
 
 def aligned(curves: Mapping[int, np.ndarray], comparison: Comparison) -> dict[int, np.ndarray]:
-    """`curves` (H, 5) by position of their space, moved so that their present medians differ as the posterior says."""
+    """`curves` (H, 5) by position of their space, moved so that their present medians differ as the
+    posterior says."""
     level = np.mean([curve[0, MEDIAN] - comparison.accuracy[i] for i, curve in curves.items()])
     found = {}
     for i, curve in curves.items():
-        angles = stabilised(curve)  # on this scale a quantile of 1 that is moved stays at 1, but for a hair
+        angles = stabilised(
+            curve
+        )  # on this scale a quantile of 1 that is moved stays at 1, but for a hair
         moved = stabilised(comparison.accuracy[i] + level) - angles[0, MEDIAN]
         found[i] = from_stabilised(angles + moved)
     return found

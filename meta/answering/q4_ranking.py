@@ -1,8 +1,8 @@
 """Question 4: embedding spaces compared on one sample, as probabilities rather than as a podium.
 
-Every space is measured on the same rows, so their errors go together: two layers of one encoder fail on the same rows. Joint
-draws of all spaces' metrics keep that (a Gaussian copula whose correlation is that of the leave-one-out hits), with each
-space's own forecast quantiles as margins.
+Every space is measured on the same rows, so their errors go together: two layers of one encoder
+fail on the same rows. Joint draws of all spaces' metrics keep that (a Gaussian copula whose
+correlation is that of the leave-one-out hits), with each space's own forecast quantiles as margins.
 """
 
 from collections.abc import Sequence
@@ -44,17 +44,28 @@ def held_out(hits: np.ndarray) -> HeldOut:
     n_rows, rate, z = len(hits), float(hits.mean()), float(norm.ppf(0.95))
     centre = (rate + z**2 / (2 * n_rows)) / (1 + z**2 / n_rows)
     half = z * np.sqrt(rate * (1 - rate) / n_rows + z**2 / (4 * n_rows**2)) / (1 + z**2 / n_rows)
-    return HeldOut(accuracy=rate, q05=min(max(centre - half, 0.0), rate), q95=max(min(centre + half, 1.0), rate))  # rounding
+    return HeldOut(
+        accuracy=rate,
+        q05=min(max(centre - half, 0.0), rate),
+        q95=max(min(centre + half, 1.0), rate),
+    )  # rounding
 
 
 def choose_scored(
-    spaces: Sequence[Space], metric: str, max_views: int = MAX_SCORED_VIEWS, values: np.ndarray | None = None
+    spaces: Sequence[Space],
+    metric: str,
+    max_views: int = MAX_SCORED_VIEWS,
+    values: np.ndarray | None = None,
 ) -> list[int]:
-    """Positions of the spaces to forecast, best first by `values` (V,) of the metric (default: leave-one-out): the best views
-    of every encoder, the best view of every layer (a shallow one may do), then the best of the rest."""
+    """Positions of the spaces to forecast, best first by `values` (V,) of the metric (default:
+    leave-one-out): the best views of every encoder, the best view of every layer (a shallow one may
+    do), then the best of the rest."""
     sign = 1.0 if metric in RATES else -1.0
     known = [space.held_out for space in spaces] if values is None else values
-    order = sorted(range(len(spaces)), key=lambda i: (-sign * known[i], spaces[i].view.layer, spaces[i].view.pooling))
+    order = sorted(
+        range(len(spaces)),
+        key=lambda i: (-sign * known[i], spaces[i].view.layer, spaces[i].view.pooling),
+    )
     chosen: list[int] = []
     of_encoder: dict[str, int] = {}
     for i in order:  # however many encoders there are, none goes without
@@ -73,8 +84,9 @@ def choose_scored(
 
 
 def hit_correlation(hits: np.ndarray) -> np.ndarray:
-    """(V, V) correlation of the spaces' hits (V, n): positive semi-definite, 1 on the diagonal; a space that is always right or
-    always wrong goes with none. Shrunk by what the sample's size leaves uncertain."""
+    """(V, V) correlation of the spaces' hits (V, n): positive semi-definite, 1 on the diagonal; a
+    space that is always right or always wrong goes with none. Shrunk by what the sample's size
+    leaves uncertain."""
     n_views, n_rows = hits.shape
     centred = hits - hits.mean(axis=1, keepdims=True)
     spread = np.sqrt((centred**2).sum(axis=1))
@@ -84,13 +96,22 @@ def hit_correlation(hits: np.ndarray) -> np.ndarray:
     return correlation
 
 
-def joint_draws(quantiles: np.ndarray, correlation: np.ndarray, *, seed: int, n_draws: int = N_DRAWS) -> np.ndarray:
-    """(n_draws, V) joint draws of metrics with margins `quantiles` (V, 5) and copula `correlation` (V, V).
+def joint_draws(
+    quantiles: np.ndarray, correlation: np.ndarray, *, seed: int, n_draws: int = N_DRAWS
+) -> np.ndarray:
+    """(n_draws, V) joint draws of metrics with margins `quantiles` (V, 5) and copula `correlation`
+    (V, V).
 
-    A margin is linear between its quantiles on the normal scale, and goes on so beyond the outermost.
+    A margin is linear between its quantiles on the normal scale, and goes on so beyond the
+    outermost.
     """
-    z = np.random.default_rng(seed).standard_normal((n_draws, len(quantiles))) @ _root(correlation).T
-    return np.stack([_from_normal(z[:, column], row) for column, row in enumerate(quantiles)], axis=1)
+    z = (
+        np.random.default_rng(seed).standard_normal((n_draws, len(quantiles)))
+        @ _root(correlation).T
+    )
+    return np.stack(
+        [_from_normal(z[:, column], row) for column, row in enumerate(quantiles)], axis=1
+    )
 
 
 def probability_best(draws: np.ndarray, metric: str) -> np.ndarray:
@@ -102,7 +123,11 @@ def probability_best(draws: np.ndarray, metric: str) -> np.ndarray:
 
 def probability_within(draws: np.ndarray, metric: str, tolerance: float) -> np.ndarray:
     """(V,) share of draws in which each is within `tolerance` of the best."""
-    gap = draws.max(axis=1, keepdims=True) - draws if metric in RATES else draws - draws.min(axis=1, keepdims=True)
+    gap = (
+        draws.max(axis=1, keepdims=True) - draws
+        if metric in RATES
+        else draws - draws.min(axis=1, keepdims=True)
+    )
     return (gap <= tolerance + 1e-12).mean(axis=0)
 
 

@@ -1,7 +1,8 @@
 """Question 5: the cheapest model that is good enough, and the NeoBERTa to train in its place.
 
-Good enough is a median forecast within half a point of the best; cheapest is the least time per text, where it was measured,
-else the fewest parameters, of the encoder cut off above the layer that is read: what lies above is never computed.
+Good enough is a median forecast within half a point of the best; cheapest is the least time per
+text, where it was measured, else the fewest parameters, of the encoder cut off above the layer that
+is read: what lies above is never computed.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ from probes.encoders.base import EncoderInfo, View
 BYTES_PER_PARAMETER = 4
 MAX_NEOBERTA_LAYERS = 12
 TOKENS_PER_PARAMETER = 20
-"""Pretraining budget by rule: Hoffmann et al. 2022 (arXiv 2203.15556); there for causal models, here a place to begin."""
+"""Pretraining budget by rule: Hoffmann et al. 2022 (arXiv 2203.15556); there for causal models,
+here a place to begin."""
 
 
 @dataclass(frozen=True)
@@ -35,24 +37,31 @@ class Contender:
 
 
 def truncated_parameters(info: EncoderInfo, layer: int) -> int:
-    """Parameters of an encoder cut off above `layer`, taking a layer to be a standard transformer block of 12 h² + 13 h (four
-    attention matrices, and two or three feed-forward ones that come to the same)."""
+    """Parameters of an encoder cut off above `layer`, taking a layer to be a standard transformer
+    block of 12 h² + 13 h (four attention matrices, and two or three feed-forward ones that come to
+    the same)."""
     if info.n_layers == 0:
         return info.n_parameters
     block = 12 * info.hidden_size**2 + 13 * info.hidden_size
-    blocks = min(block * info.n_layers, info.n_parameters)  # shared layers have fewer than the formula says
-    return int(info.n_parameters - blocks * (info.n_layers - min(layer, info.n_layers)) / info.n_layers)
+    blocks = min(
+        block * info.n_layers, info.n_parameters
+    )  # shared layers have fewer than the formula says
+    return int(
+        info.n_parameters - blocks * (info.n_layers - min(layer, info.n_layers)) / info.n_layers
+    )
 
 
 def cost(contender: Contender) -> tuple[float, float, int]:
-    """Order of cheapness: scaled time per text (parameters stand in where nothing was measured), parameters, depth."""
+    """Order of cheapness: scaled time per text (parameters stand in where nothing was measured),
+    parameters, depth."""
     n_parameters = truncated_parameters(contender.info, contender.view.layer)
     ms = scaled_milliseconds(contender)
     return (ms if ms is not None else n_parameters / 1e6, n_parameters, contender.view.layer)
 
 
 def scaled_milliseconds(contender: Contender) -> float | None:
-    """The whole encoder's time by the share of layers that are computed; the embedding layer counts as half a layer."""
+    """The whole encoder's time by the share of layers that are computed; the embedding layer counts
+    as half a layer."""
     if contender.milliseconds_whole is None:
         return None
     n_layers = contender.info.n_layers
@@ -61,20 +70,30 @@ def scaled_milliseconds(contender: Contender) -> float | None:
 
 
 def choose_model(contenders: Sequence[Contender], metric: str) -> tuple[int, ModelAnswer]:
-    """(position, answer): the cheapest contender within `TOLERANCE` of the best. Times are compared only when all of
-    these have one. Raises ValueError when there is no contender."""
+    """(position, answer): the cheapest contender within `TOLERANCE` of the best. Times are compared
+    only when all of these have one. Raises ValueError when there is no contender."""
     if not contenders:
         raise ValueError("no forecast space to choose from")
     sign = 1.0 if metric in RATES else -1.0
     best = max(sign * contender.q50 for contender in contenders)
-    good = [i for i, contender in enumerate(contenders) if sign * contender.q50 >= best - TOLERANCE - 1e-9]
+    good = [
+        i
+        for i, contender in enumerate(contenders)
+        if sign * contender.q50 >= best - TOLERANCE - 1e-9
+    ]
     timed = all(contenders[i].milliseconds_whole is not None for i in good)
     chosen = min(good, key=lambda i: cost(contenders[i])[0 if timed else 1 :])
     contender = contenders[chosen]
     layers = min(contender.view.layer, contender.info.n_layers)
     n_parameters = truncated_parameters(contender.info, layers)
     ms = scaled_milliseconds(contender)
-    source = "not measured" if ms is None else "measured" if layers == contender.info.n_layers else "scaled by depth"
+    source = (
+        "not measured"
+        if ms is None
+        else "measured"
+        if layers == contender.info.n_layers
+        else "scaled by depth"
+    )
     neoberta, neoberta_source = neoberta_configuration(contender)
     return chosen, ModelAnswer(
         encoder=contender.info.ref,
@@ -95,13 +114,19 @@ def choose_model(contenders: Sequence[Contender], metric: str) -> tuple[int, Mod
 
 
 def neoberta_configuration(contender: Contender) -> tuple[dict[str, Any], str]:
-    """What to set in a pretraining configuration (`neoberta.config.PretrainConfig`; the rest are its defaults) for a NeoBERTa
-    of the chosen depth and width, widths rounded to whole heads; and where the numbers come from."""
+    """What to set in a pretraining configuration (`neoberta.config.PretrainConfig`; the rest are
+    its defaults) for a NeoBERTa of the chosen depth and width, widths rounded to whole heads; and
+    where the numbers come from."""
     width = int(np.clip(round(contender.info.hidden_size / HEAD_SIZE), 2, 12)) * HEAD_SIZE
     depth = int(np.clip(contender.view.layer, 2, MAX_NEOBERTA_LAYERS))
-    source = "depth and width of the chosen space; pretraining settings by rule: confirm with neoberta search"
+    source = (
+        "depth and width of the chosen space; pretraining settings by rule: confirm with neoberta"
+        " search"
+    )
     if contender.info.n_layers == 0:
-        source = "the chosen space has no layers: the smallest NeoBERTa worth comparing with it, by rule"
+        source = (
+            "the chosen space has no layers: the smallest NeoBERTa worth comparing with it, by rule"
+        )
     model = ModelConfig(n_layers=depth, hidden_size=width)
     n_tokens = TOKENS_PER_PARAMETER * model.n_parameters(0)["body"]
     lr = float(np.clip(2e-3 * (256 / width) ** 0.5, 3e-4, 3e-3))

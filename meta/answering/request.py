@@ -1,5 +1,5 @@
-"""What may be asked for: a known metric, a target that it can have, a metamodel that forecasts it."""
-
+"""What may be asked for: a known metric, a target that it can have, a metamodel that forecasts
+it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +19,11 @@ FALLBACK_ENCODER = "lsa:256"
 
 
 def default_encoders() -> tuple[str, ...]:
-    """What is compared when no encoder is named: the offline sentence encoder where its package is installed, and LSA."""
-    return (OFFLINE_ENCODER, FALLBACK_ENCODER) if find_spec(OFFLINE_PACKAGE) else (FALLBACK_ENCODER,)
+    """What is compared when no encoder is named: the offline sentence encoder where its package is
+    installed, and LSA."""
+    return (
+        (OFFLINE_ENCODER, FALLBACK_ENCODER) if find_spec(OFFLINE_PACKAGE) else (FALLBACK_ENCODER,)
+    )
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,8 @@ def check_and_prepare(
     metamodel: str | None,
     trust_remote_code: bool,
 ) -> Request:
-    """The request of `characterize`'s arguments: tables read and cleaned, metamodel loaded, encoders there. Raises
-    UserError."""
+    """The request of `characterize`'s arguments: tables read and cleaned, metamodel loaded,
+    encoders there. Raises UserError."""
     check_request(metric, target)
     sample, unlabelled, notes = read_samples(train, evaluation, columns, eval_labels=eval_labels)
     prepared = prepare(sample, unlabelled)

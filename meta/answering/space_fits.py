@@ -1,5 +1,5 @@
-"""The spaces of a run, each seen from the same labelled rows: its leave-one-out probe, and the features of those to forecast.
-Spaces are looked at on all cores (`meta.answering.on_cores`)."""
+"""The spaces of a run, each seen from the same labelled rows: its leave-one-out probe, and the
+features of those to forecast. Spaces are looked at on all cores (`meta.answering.on_cores`)."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -15,15 +15,22 @@ from probes.metrics import score
 
 
 def fit_spaces(
-    encoders: Sequence[EmbeddedEncoder], labels: np.ndarray, n_classes: int, metric: str, report: Callable[[int], None]
+    encoders: Sequence[EmbeddedEncoder],
+    labels: np.ndarray,
+    n_classes: int,
+    metric: str,
+    report: Callable[[int], None],
 ) -> tuple[list[Space], list[EmbeddedEncoder]]:
-    """Every view of every encoder fitted on the labelled rows, and whose each is; `report` gets the number done."""
+    """Every view of every encoder fitted on the labelled rows, and whose each is; `report` gets the
+    number done."""
     places = [(encoder, view) for encoder in encoders for view in encoder.views]
 
     def fit(place: tuple[EmbeddedEncoder, View, np.ndarray]) -> Space:
         encoder, view, X = place
         found = fit_ridge(X, labels, n_classes)
-        value = float(score(labels, found.probabilities(found.loo_scores), np.arange(n_classes))[metric])
+        value = float(
+            score(labels, found.probabilities(found.loo_scores), np.arange(n_classes))[metric]
+        )
         return Space(encoder.info, view, found, found.loo_scores.argmax(axis=1) == labels, value)
 
     spaces: list[Space] = []
@@ -45,13 +52,22 @@ def describe_spaces(
 
 
 def _features(
-    space: Space, vectors: tuple[np.ndarray, np.ndarray], labels: np.ndarray, n_classes: int, seed: int
+    space: Space,
+    vectors: tuple[np.ndarray, np.ndarray],
+    labels: np.ndarray,
+    n_classes: int,
+    seed: int,
 ) -> dict[str, float]:
     X, X_eval = vectors
     if len(X_eval) >= MIN_EVAL_ROWS:
-        return sample_features(X, labels, X_eval, n_classes, space.info, space.view, seed=seed, fit=space.fit)
-    # no evaluation sample, or too small: the labelled rows stand in, then everything that compares the two says "no shift"
-    features = sample_features(X, labels, X, n_classes, space.info, space.view, seed=seed, fit=space.fit)
+        return sample_features(
+            X, labels, X_eval, n_classes, space.info, space.view, seed=seed, fit=space.fit
+        )
+    # no evaluation sample, or too small: the labelled rows stand in, then everything that compares
+    # the two says "no shift"
+    features = sample_features(
+        X, labels, X, n_classes, space.info, space.view, seed=seed, fit=space.fit
+    )
     accuracy = float(space.hits.mean())
     for name in features:
         if name.startswith(("shift_", "eval_")) or name == "log2_n_eval":

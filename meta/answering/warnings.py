@@ -1,4 +1,5 @@
-"""What must be said beside the answers: a level that a constant answer has as well, texts that an encoder cuts."""
+"""What must be said beside the answers: a level that a constant answer has as well, texts that an
+encoder cuts."""
 
 from collections.abc import Sequence
 
@@ -11,9 +12,12 @@ TRUNCATED_SHARE = 0.05
 """Share of cut texts above which it is said."""
 
 
-def level_warnings(constant: float, always: str, curve: np.ndarray, metric: str, target: float | None) -> list[str]:
-    """A level, forecast (H, 5) or wished for, that an answer which never looks at a text has as well; `constant` is its score,
-    `always` what it does in words (`meta.answering.constant_answer`)."""
+def level_warnings(
+    constant: float, always: str, curve: np.ndarray, metric: str, target: float | None
+) -> list[str]:
+    """A level, forecast (H, 5) or wished for, that an answer which never looks at a text has as
+    well; `constant` is its score, `always` what it does in words
+    (`meta.answering.constant_answer`)."""
     sign = 1 if metric in RATES else -1
     floor, now = sign * constant, np.sort(sign * curve[0])  # worst first
     warnings = []
@@ -22,10 +26,13 @@ def level_warnings(constant: float, always: str, curve: np.ndarray, metric: str,
     elif now[0] <= floor:
         beyond = "below" if metric in RATES else "above"
         warnings.append(
-            f"the forecast at the present size is not surely better than {always}: its interval reaches {beyond} that"
+            f"the forecast at the present size is not surely better than {always}: its interval"
+            f" reaches {beyond} that"
         )
     if target is not None and sign * target <= floor:
-        shown, further = (f"{target:.1%}", "higher") if metric in RATES else (f"{target:g}", "lower")
+        shown, further = (
+            (f"{target:.1%}", "higher") if metric in RATES else (f"{target:g}", "lower")
+        )
         warnings.append(f"the target of {shown} is met by {always}: aim {further}")
     return warnings
 
@@ -33,11 +40,14 @@ def level_warnings(constant: float, always: str, curve: np.ndarray, metric: str,
 def truncation_warnings(prepared: Prepared, encoders: Sequence[EmbeddedEncoder]) -> list[str]:
     """Encoders that do not read the ends of more than `TRUNCATED_SHARE` of the texts."""
     warnings = []
-    n_texts = (len(prepared.train) + len(prepared.evaluation)) * (1 if prepared.train.text_pair is None else 2)
+    n_texts = (len(prepared.train) + len(prepared.evaluation)) * (
+        1 if prepared.train.text_pair is None else 2
+    )
     for encoder in encoders:
         if encoder.n_truncated > TRUNCATED_SHARE * n_texts:
             share = encoder.n_truncated / n_texts
             warnings.append(
-                f"{encoder.info.ref} reads only the first {encoder.info.max_length} tokens of {share:.0%} of the texts"
+                f"{encoder.info.ref} reads only the first {encoder.info.max_length} tokens of"
+                f" {share:.0%} of the texts"
             )
     return warnings

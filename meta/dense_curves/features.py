@@ -1,9 +1,11 @@
-"""What a learning curve seen up to n says of a larger n: averaged laws, slopes, noise, and how earlier forecasts came out.
+"""What a learning curve seen up to n says of a larger n: averaged laws, slopes, noise, and how
+earlier forecasts came out.
 
-Each family of laws is linear in its level and slope once its shape is fixed, so thousands of curves are fitted over a whole
-grid of shapes with a few matrix products. The shapes are then averaged by how well they fit instead of the best one taken:
-few points cannot tell an exponent from an asymptote, and the average errs less far ahead (docs/benchmarks.md); how much the
-shapes disagree is a feature. All values are losses in [0, 1]; nothing here knows where a curve comes from.
+Each family of laws is linear in its level and slope once its shape is fixed, so thousands of curves
+are fitted over a whole grid of shapes with a few matrix products. The shapes are then averaged by
+how well they fit instead of the best one taken: few points cannot tell an exponent from an
+asymptote, and the average errs less far ahead (docs/benchmarks.md); how much the shapes disagree is
+a feature. All values are losses in [0, 1]; nothing here knows where a curve comes from.
 """
 
 from collections.abc import Sequence
@@ -13,12 +15,18 @@ import numpy as np
 import pandas as pd
 
 FLOOR = 0.003
-"""Root mean square that a fit is never believed below: a curve averaged over tens of draws still wobbles so."""
+"""Root mean square that a fit is never believed below: a curve averaged over tens of draws still
+wobbles so."""
 MAX_INDEPENDENT_POINTS = 12
-"""Neighbouring points share training rows; more of them than this say nothing more about the shape."""
+"""Neighbouring points share training rows; more of them than this say nothing more about the
+shape."""
 POWER = [("power", c, 0.0) for c in np.geomspace(0.05, 2.0, 24)]
-SHIFTED_POWER = [("power", c, d) for c in np.geomspace(0.1, 2.0, 12) for d in (1 / 64, 1 / 16, 1 / 4, 1.0)]
-SIGMOID = [("sigmoid", c, x) for c in np.geomspace(0.3, 4.0, 8) for x in np.geomspace(1 / 64, 4.0, 9)]
+SHIFTED_POWER = [
+    ("power", c, d) for c in np.geomspace(0.1, 2.0, 12) for d in (1 / 64, 1 / 16, 1 / 4, 1.0)
+]
+SIGMOID = [
+    ("sigmoid", c, x) for c in np.geomspace(0.3, 4.0, 8) for x in np.geomspace(1 / 64, 4.0, 9)
+]
 """Morgan-Mercer-Flodin: flat, then a fall around x, then flat."""
 EXPONENTIAL = [("exponential", 1.0, x) for x in np.geomspace(1 / 32, 8.0, 12)]
 WEIBULL = [("exponential", c, x) for c in (0.25, 0.5) for x in np.geomspace(1 / 256, 8.0, 12)]
@@ -38,7 +46,8 @@ MIN_POINTS = 8
 
 @dataclass(frozen=True)
 class LawFit:
-    """Least-squares fits level + slope * shape(size / n) of R curves by C shapes, level and slope >= 0."""
+    """Least-squares fits level + slope * shape(size / n) of R curves by C shapes, level and slope
+    >= 0."""
 
     level: np.ndarray
     slope: np.ndarray
@@ -50,16 +59,21 @@ class LawFit:
     def best(self) -> np.ndarray:
         """(R, H) forecasts of the shape that fits best."""
         rows, chosen = np.arange(len(self.level)), self.error.argmin(axis=1)
-        return self.level[rows, chosen][:, None] + self.slope[rows, chosen][:, None] * self.ahead[chosen]
+        return (
+            self.level[rows, chosen][:, None]
+            + self.slope[rows, chosen][:, None] * self.ahead[chosen]
+        )
 
     def shares(self, n_points: int) -> np.ndarray:
-        """(R, C) weights of the shapes: the likelihood of `n_points` residuals with their variance estimated."""
+        """(R, C) weights of the shapes: the likelihood of `n_points` residuals with their variance
+        estimated."""
         log_share = -0.5 * min(n_points, MAX_INDEPENDENT_POINTS) * np.log(self.error + FLOOR**2)
         share = np.exp(log_share - log_share.max(axis=1, keepdims=True))
         return share / share.sum(axis=1, keepdims=True)
 
     def average(self, n_points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean (R, H) and standard deviation (R, H) of the shapes' forecasts, and their mean level (R,), by `shares`."""
+        """Mean (R, H) and standard deviation (R, H) of the shapes' forecasts, and their mean level
+        (R,), by `shares`."""
         share = self.shares(n_points)
         level, slope = share * self.level, share * self.slope
         mean = level.sum(axis=1)[:, None] + slope @ self.ahead
@@ -77,10 +91,11 @@ def fit_law(
     *,
     asymptote: bool = True,
 ) -> LawFit:
-    """Fit every shape of `family` to the curves `losses` (R, P) at `sizes` (P,), ascending, the last one n.
+    """Fit every shape of `family` to the curves `losses` (R, P) at `sizes` (P,), ascending, the
+    last one n.
 
-    `weights` (P,) say how much a point counts, `ratios` (H,) are the horizons in multiples of n. Without `asymptote` the level
-    is 0.
+    `weights` (P,) say how much a point counts, `ratios` (H,) are the horizons in multiples of n.
+    Without `asymptote` the level is 0.
     """
     relative = np.asarray(sizes, dtype=np.float64) / sizes[-1]
     shapes = np.stack([_shape(*shape, relative) for shape in family])
@@ -96,30 +111,42 @@ def fit_law(
     if asymptote:
         variance = shape_square - mean_shape**2
         bends = variance > 1e-10 * shape_square
-        slope = np.where(bends, (product - mean_shape * mean_loss) / np.where(bends, variance, 1.0), 0.0)
+        slope = np.where(
+            bends, (product - mean_shape * mean_loss) / np.where(bends, variance, 1.0), 0.0
+        )
         level = mean_loss - slope * mean_shape
         flat, rooted = slope <= 0, level < 0  # on the border of level, slope >= 0
         level = np.where(flat, mean_loss, np.where(rooted, 0.0, level))
         slope = np.where(flat, 0.0, np.where(rooted, through_zero, slope))
-    error = mean_square - 2 * level * mean_loss - 2 * slope * product + level**2 + 2 * level * slope * mean_shape
+    error = (
+        mean_square
+        - 2 * level * mean_loss
+        - 2 * slope * product
+        + level**2
+        + 2 * level * slope * mean_shape
+    )
     return LawFit(level, slope, np.maximum(error + slope**2 * shape_square, 0.0), ahead)
 
 
 def curve_features(sizes: np.ndarray, losses: np.ndarray, ratios: Sequence[float]) -> pd.DataFrame:
     """Features of R curves at H horizons: R * H rows, the horizons of a curve together.
 
-    `sizes` (P,) ascending training sizes, the last one n, shared by all curves; `losses` (R, P); `ratios` the horizons in
-    multiples of n. Forecasts end in `_best` and `_mean`, in losses; `ANCHOR` is one of them. NaN where too few points lie
-    far enough below n. Raises ValueError for fewer than `MIN_POINTS` points, a missing or negative loss, or sizes that do not
-    ascend.
+    `sizes` (P,) ascending training sizes, the last one n, shared by all curves; `losses` (R, P);
+    `ratios` the horizons in multiples of n. Forecasts end in `_best` and `_mean`, in losses;
+    `ANCHOR` is one of them. NaN where too few points lie far enough below n. Raises ValueError for
+    fewer than `MIN_POINTS` points, a missing or negative loss, or sizes that do not ascend.
     """
     sizes, losses = np.asarray(sizes, dtype=np.float64), np.asarray(losses, dtype=np.float64)
     if sizes.ndim != 1 or losses.ndim != 2 or losses.shape[1] != len(sizes):
         raise ValueError(f"losses (R, P) at sizes (P,), got {losses.shape} at {sizes.shape}")
     if len(sizes) < MIN_POINTS or not (np.diff(sizes) > 0).all():
-        raise ValueError(f"a curve needs {MIN_POINTS} points of ascending sizes, got {sizes.tolist()}")
+        raise ValueError(
+            f"a curve needs {MIN_POINTS} points of ascending sizes, got {sizes.tolist()}"
+        )
     if not (np.isfinite(losses) & (losses >= 0)).all():
-        raise ValueError("losses must be finite and not negative: leave curves with missing points out")
+        raise ValueError(
+            "losses must be finite and not negative: leave curves with missing points out"
+        )
     ahead = np.asarray(ratios, dtype=np.float64)
     at_horizon = _forecasts(sizes, losses, ahead)
     of_curve = {**_shape_features(sizes, losses), **_backtests(sizes, losses)}
@@ -132,8 +159,8 @@ def curve_features(sizes: np.ndarray, losses: np.ndarray, ratios: Sequence[float
 
 
 def tree_columns(features: pd.DataFrame) -> pd.DataFrame:
-    """`features` of `curve_features` as the inputs of trees that predict what `ANCHOR` gets wrong: forecasts as their distance
-    from it, and the spread of the averaged ones."""
+    """`features` of `curve_features` as the inputs of trees that predict what `ANCHOR` gets wrong:
+    forecasts as their distance from it, and the spread of the averaged ones."""
     forecasts = [name for name in features if name.endswith(("_best", "_mean"))]
     averaged = features[[name for name in forecasts if name.endswith("_mean")]]
     gaps = features[forecasts].sub(features[ANCHOR], axis=0)
@@ -157,7 +184,8 @@ def _shape(kind: str, exponent: float, scale: float, relative: np.ndarray) -> np
 
 
 def _forecasts(sizes: np.ndarray, losses: np.ndarray, ratios: np.ndarray) -> dict[str, np.ndarray]:
-    """(R, H) each: best, mean and spread of the laws; what does not depend on the horizon is repeated."""
+    """(R, H) each: best, mean and spread of the laws; what does not depend on the horizon is
+    repeated."""
     relative = sizes / sizes[-1]
     octaves = (relative >= 0.2499).astype(np.float64)
     schemes = [("even", np.ones(len(sizes)), name, True) for name in FAMILIES]
@@ -170,7 +198,9 @@ def _forecasts(sizes: np.ndarray, losses: np.ndarray, ratios: np.ndarray) -> dic
         name = f"{scheme}_{family}"
         found |= {f"{name}_best": fit.best(), f"{name}_mean": mean, f"{name}_spread": spread}
         found[f"{name}_level"] = np.repeat(level[:, None], len(ratios), axis=1)
-        found[f"{name}_misfit"] = np.repeat(np.sqrt(fit.error.min(axis=1))[:, None], len(ratios), axis=1)
+        found[f"{name}_misfit"] = np.repeat(
+            np.sqrt(fit.error.min(axis=1))[:, None], len(ratios), axis=1
+        )
     return found
 
 
@@ -178,7 +208,12 @@ def _shape_features(sizes: np.ndarray, losses: np.ndarray) -> dict[str, np.ndarr
     """(R,) each: levels, falls per octaves seen, bends, roughness, where the extremes lie."""
     relative = np.log2(sizes / sizes[-1])
     now = losses[:, -3:].mean(axis=1)
-    found = {"last": losses[:, -1], "now": now, "log_now": np.log(now + FLOOR), "first": losses[:, 0]}
+    found = {
+        "last": losses[:, -1],
+        "now": now,
+        "log_now": np.log(now + FLOOR),
+        "first": losses[:, 0],
+    }
     for ratio in DROPS:
         near = np.abs(relative + np.log2(ratio)) < 0.19
         before = losses[:, near].mean(axis=1) if near.any() else np.full(len(losses), np.nan)
@@ -204,7 +239,15 @@ def _backtests(sizes: np.ndarray, losses: np.ndarray) -> dict[str, np.ndarray]:
         error = np.full((2, len(losses)), np.nan)
         if seen.sum() >= MIN_POINTS:
             weights = np.sqrt(sizes[seen])
-            fit = fit_law(sizes[seen], losses[:, seen], weights, POWER, np.array([sizes[-1] / sizes[seen][-1]]))
-            error = np.stack([fit.best()[:, 0], fit.average(int(seen.sum()))[0][:, 0]]) - losses[:, -1]
+            fit = fit_law(
+                sizes[seen],
+                losses[:, seen],
+                weights,
+                POWER,
+                np.array([sizes[-1] / sizes[seen][-1]]),
+            )
+            error = (
+                np.stack([fit.best()[:, 0], fit.average(int(seen.sum()))[0][:, 0]]) - losses[:, -1]
+            )
         found |= {f"missed_{ratio}": error[0], f"missed_{ratio}_averaged": error[1]}
     return found

@@ -1,8 +1,9 @@
 """Forecasts of learning curves with calibrated intervals, learnt from other curves.
 
-Two stages. Trees foretell the median of what an anchor forecast gets wrong. What those trees get wrong on groups that they
-have not seen is what the intervals are learnt from: quantile trees of the cross-fitted residuals, stretched until they hold
-with the group as the conformal unit (`meta.metamodel.conformal`). Deep trees may thus be used for the median without their
+Two stages. Trees foretell the median of what an anchor forecast gets wrong. What those trees get
+wrong on groups that they have not seen is what the intervals are learnt from: quantile trees of the
+cross-fitted residuals, stretched until they hold with the group as the conformal unit
+(`meta.metamodel.conformal`). Deep trees may thus be used for the median without their
 over-confidence reaching the intervals.
 """
 
@@ -55,13 +56,18 @@ class CurveForecaster:
         groups: np.ndarray,
         settings: ForecastSettings | None = None,
     ) -> "CurveForecaster":
-        """Learn from `inputs` (R, features), the anchor's forecasts (R,) and what came, `truth` (R,), both in [0, 1]; rows of
-        one value of `groups` (R,) are never split. Raises ValueError for fewer groups than folds."""
+        """Learn from `inputs` (R, features), the anchor's forecasts (R,) and what came, `truth`
+        (R,), both in [0, 1]; rows of one value of `groups` (R,) are never split. Raises ValueError
+        for fewer groups than folds."""
         settings = settings or ForecastSettings()
         names = np.unique(groups)
         if len(names) < 2 * settings.n_folds:
-            raise ValueError(f"{2 * settings.n_folds} groups are needed for cross-fitting, got {len(names)}")
-        parts = np.random.default_rng(settings.seed).permutation(np.arange(len(names)) % settings.n_folds)
+            raise ValueError(
+                f"{2 * settings.n_folds} groups are needed for cross-fitting, got {len(names)}"
+            )
+        parts = np.random.default_rng(settings.seed).permutation(
+            np.arange(len(names)) % settings.n_folds
+        )
         part = parts[np.searchsorted(names, groups)]
         X = inputs.to_numpy(dtype=np.float32)
         residual = truth - anchor
@@ -75,7 +81,9 @@ class CurveForecaster:
             out = part == fold
             trees = _fit_spread(X[~out], left[~out], groups[~out], settings)
             spread[out] = _predict(trees, X[out])
-        factors, guaranteed = calibration_factors(_quantiles(anchor + median, spread), truth, groups)
+        factors, guaranteed = calibration_factors(
+            _quantiles(anchor + median, spread), truth, groups
+        )
         return cls(
             median_trees=_fit_median(X, residual, settings),
             spread_trees=_fit_spread(X, left, groups, settings),
@@ -85,7 +93,8 @@ class CurveForecaster:
         )
 
     def predict(self, inputs: pd.DataFrame, anchor: np.ndarray) -> np.ndarray:
-        """(R, 5) quantiles (QUANTILES) of the loss, sorted, within [0, 1]. Raises KeyError for a missing column."""
+        """(R, 5) quantiles (QUANTILES) of the loss, sorted, within [0, 1]. Raises KeyError for a
+        missing column."""
         X = inputs[list(self.columns)].to_numpy(dtype=np.float32)
         median = anchor + _predict(self.median_trees, X)[:, 0]
         quantiles = _quantiles(median, _predict(self.spread_trees, X))
@@ -93,7 +102,8 @@ class CurveForecaster:
 
 
 def _quantiles(median: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """(R, 5) sorted, with `median` (R,) in the middle whatever the spread's own says: the sides are what it is for."""
+    """(R, 5) sorted, with `median` (R,) in the middle whatever the spread's own says: the sides are
+    what it is for."""
     sides = np.sort(spread - spread[:, [MEDIAN]], axis=1)
     sides = np.where(np.array(QUANTILES) < 0.5, np.minimum(sides, 0.0), np.maximum(sides, 0.0))
     sides[:, MEDIAN] = 0.0
@@ -113,18 +123,24 @@ def _fit_median(X: np.ndarray, residual: np.ndarray, settings: ForecastSettings)
     return xgboost.train(parameters, xgboost.DMatrix(X, residual), settings.n_rounds)
 
 
-def _fit_spread(X: np.ndarray, left: np.ndarray, groups: np.ndarray, settings: ForecastSettings) -> xgboost.Booster:
-    """Quantile trees of what the median left, groups counting equally: they are the unit the interval has to hold for."""
+def _fit_spread(
+    X: np.ndarray, left: np.ndarray, groups: np.ndarray, settings: ForecastSettings
+) -> xgboost.Booster:
+    """Quantile trees of what the median left, groups counting equally: they are the unit the
+    interval has to hold for."""
     weights = group_weights(groups) * len(groups)
     parameters = {
         "objective": "reg:quantileerror",
         "quantile_alpha": np.array(QUANTILES),
         "max_depth": settings.spread_depth,
         "eta": settings.spread_eta,
-        "min_child_weight": len(groups) / len(np.unique(groups)),  # a leaf is never one group's alone
+        "min_child_weight": len(groups)
+        / len(np.unique(groups)),  # a leaf is never one group's alone
         **_shared(settings),
     }
-    return xgboost.train(parameters, xgboost.DMatrix(X, left, weight=weights), settings.spread_rounds)
+    return xgboost.train(
+        parameters, xgboost.DMatrix(X, left, weight=weights), settings.spread_rounds
+    )
 
 
 def _shared(settings: ForecastSettings) -> dict:

@@ -1,7 +1,8 @@
-"""What has been found out of an encoder on a sample: kept beside the vectors, so that a second call needs no weights.
+"""What has been found out of an encoder on a sample: kept beside the vectors, so that a second call
+needs no weights.
 
-The key is the content of the encoder's files, known without loading them, the sample's texts, and the machine by name: times
-are its own, and so is the precision that `auto` stands for.
+The key is the content of the encoder's files, known without loading them, the sample's texts, and
+the machine by name: times are its own, and so is the precision that `auto` stands for.
 """
 
 import dataclasses
@@ -33,7 +34,8 @@ _STORED = TypeAdapter(KnownEncoder)
 
 
 def recall(storage: Storage, encoder: str, sample: str) -> KnownEncoder | None:
-    """What was kept of the encoder and the sample of these fingerprints on this machine; None where nothing (readable) was."""
+    """What was kept of the encoder and the sample of these fingerprints on this machine; None where
+    nothing (readable) was."""
     try:
         known = _STORED.validate_python(storage.read_json(_key(encoder, sample)))
     except (FileNotFoundError, CorruptArtefactError, ValueError):

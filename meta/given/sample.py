@@ -1,7 +1,9 @@
-"""What the user gives: labelled rows, unlabelled evaluation rows, and their vectors in some embedding spaces.
+"""What the user gives: labelled rows, unlabelled evaluation rows, and their vectors in some
+embedding spaces.
 
-`prepare` makes them fit to be learnt from: repeated rows are counted once (a repeated row would be its own neighbour in
-leave-one-out), evaluation rows that are also labelled are dropped, very many rows are sampled; each with a line that says so.
+`prepare` makes them fit to be learnt from: repeated rows are counted once (a repeated row would be
+its own neighbour in leave-one-out), evaluation rows that are also labelled are dropped, very many
+rows are sampled; each with a line that says so.
 """
 
 import re
@@ -20,16 +22,19 @@ MAX_TRAIN_ROWS = 4096
 MIN_IDENTIFIER_CLASSES, MAX_CLASS_SHARE = 5, 0.4
 """So many classes, and more per labelled row than this, look like an identifier."""
 LEAK_SHARE = 0.8
-"""The label is written in the text when so many rows hold their own, and at most the rest another."""
+"""The label is written in the text when so many rows hold their own, and at most the rest
+another."""
 MAX_EVAL_ROWS = 4096
 MIN_EVAL_ROWS = 50
-"""Fewer evaluation rows say nothing of the forecast: what a probe thinks of a dozen would move it by ten points."""
+"""Fewer evaluation rows say nothing of the forecast: what a probe thinks of a dozen would move it
+by ten points."""
 """Evaluation rows looked at: more are sampled."""
 
 
 @dataclass(frozen=True)
 class LabelledSample:
-    """Labelled rows: `labels` (n,) int64, indices into `label_names`; `rows` (n,) their positions in the user's file."""
+    """Labelled rows: `labels` (n,) int64, indices into `label_names`; `rows` (n,) their positions
+    in the user's file."""
 
     texts: tuple[str, ...]
     labels: np.ndarray
@@ -53,7 +58,9 @@ class LabelledSample:
     def take(self, index: np.ndarray) -> "LabelledSample":
         """The rows at `index`."""
         texts, pair = _take(self.texts, index), _take(self.text_pair, index)
-        return LabelledSample(texts or (), self.labels[index], self.label_names, pair, self.positions[index])
+        return LabelledSample(
+            texts or (), self.labels[index], self.label_names, pair, self.positions[index]
+        )
 
 
 NOT_LABELLED = -1
@@ -62,13 +69,15 @@ NOT_LABELLED = -1
 
 @dataclass(frozen=True)
 class EvalSample:
-    """Rows that the classifier will meet, unlabelled but for the few whose labels the user wants used."""
+    """Rows that the classifier will meet, unlabelled but for the few whose labels the user wants
+    used."""
 
     texts: tuple[str, ...]
     text_pair: tuple[str, ...] | None = None
     rows: np.ndarray | None = None
     labels: np.ndarray | None = None
-    """(m,) int64: an index into the labelled sample's `label_names`, their number for a class it lacks, or NOT_LABELLED."""
+    """(m,) int64: an index into the labelled sample's `label_names`, their number for a class it
+    lacks, or NOT_LABELLED."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -86,12 +95,18 @@ class EvalSample:
     def take(self, index: np.ndarray) -> "EvalSample":
         """The rows at `index`."""
         labels = None if self.labels is None else self.labels[index]
-        return EvalSample(_take(self.texts, index) or (), _take(self.text_pair, index), self.positions[index], labels)
+        return EvalSample(
+            _take(self.texts, index) or (),
+            _take(self.text_pair, index),
+            self.positions[index],
+            labels,
+        )
 
 
 @dataclass(frozen=True)
 class EmbeddedEncoder:
-    """An encoder's vectors of both samples: per view X_train (n, d), X_eval (m, d) float32; m = 0 without evaluation rows."""
+    """An encoder's vectors of both samples: per view X_train (n, d), X_eval (m, d) float32; m = 0
+    without evaluation rows."""
 
     info: EncoderInfo
     views: Mapping[View, tuple[np.ndarray, np.ndarray]]
@@ -132,8 +147,9 @@ class Prepared:
 
 
 def prepare(train: LabelledSample, evaluation: EvalSample | None, *, seed: int = 0) -> Prepared:
-    """Clean both samples; pure and deterministic. Raises UserError where nothing can be learnt: fewer than 2 classes, fewer
-    than `MIN_TRAIN_ROWS` distinct rows, or no evaluation row that is not also labelled."""
+    """Clean both samples; pure and deterministic. Raises UserError where nothing can be learnt:
+    fewer than 2 classes, fewer than `MIN_TRAIN_ROWS` distinct rows, or no evaluation row that is
+    not also labelled."""
     _check(train)
     n_train_given = len(train)
     warnings: list[str] = []
@@ -141,7 +157,9 @@ def prepare(train: LabelledSample, evaluation: EvalSample | None, *, seed: int =
     if leak:
         warnings.append(leak)
     conflicts = _conflicts(train)
-    distinct = _first_of_each([(*key, int(label)) for key, label in zip(train.keys, train.labels, strict=True)])
+    distinct = _first_of_each(
+        [(*key, int(label)) for key, label in zip(train.keys, train.labels, strict=True)]
+    )
     if len(distinct) < len(train):
         n_more = len(train) - len(distinct)
         repeat = "1 labelled row repeats" if n_more == 1 else f"{n_more} labelled rows repeat"
@@ -153,18 +171,23 @@ def prepare(train: LabelledSample, evaluation: EvalSample | None, *, seed: int =
         warnings.append(f"{occur} with more than one label: see suspect_labels")
     if len(train) > MAX_TRAIN_ROWS:
         warnings.append(
-            f"{len(train)} labelled rows: answered from a stratified sample of {MAX_TRAIN_ROWS} of them, where the curves begin"
+            f"{len(train)} labelled rows: answered from a stratified sample of {MAX_TRAIN_ROWS} of"
+            " them, where the curves begin"
         )
         train = train.take(_stratified(train.labels, MAX_TRAIN_ROWS, seed))
     _check(train)
     n_classes = len(np.unique(train.labels))
     if n_classes >= MIN_IDENTIFIER_CLASSES and n_classes > MAX_CLASS_SHARE * len(train):
         warnings.append(
-            f"{n_classes} different labels in {len(train)} rows: most classes have a row or two, and those that the sample "
-            "lacks are never found; if the label column is an identifier or a number, choose another with --label-column"
+            f"{n_classes} different labels in {len(train)} rows: most classes have a row or two,"
+            " and those that the sample lacks are never found; if the label column is an"
+            " identifier or a number, choose another with --label-column"
         )
     if evaluation is None:
-        warnings.append("no evaluation sample: forecasts assume rows like the labelled ones; there is nothing to label next")
+        warnings.append(
+            "no evaluation sample: forecasts assume rows like the labelled ones; there is nothing"
+            " to label next"
+        )
         evaluation = EvalSample(())
     elif len(evaluation) == 0:
         raise UserError("--eval: no rows; give unlabelled rows, or leave --eval out")
@@ -173,17 +196,22 @@ def prepare(train: LabelledSample, evaluation: EvalSample | None, *, seed: int =
     return Prepared(train, evaluation, tuple(conflicts), tuple(warnings), n_train_given)
 
 
-def _clean_evaluation(train: LabelledSample, evaluation: EvalSample, warnings: list[str], seed: int) -> EvalSample:
+def _clean_evaluation(
+    train: LabelledSample, evaluation: EvalSample, warnings: list[str], seed: int
+) -> EvalSample:
     if (train.text_pair is None) != (evaluation.text_pair is None):
         lacking, other = ("--train", "--eval") if train.text_pair is None else ("--eval", "--train")
         raise UserError(
-            f"{lacking}: no column with second texts, which {other} has (a column text_pair counts as one); "
-            "both files need it, or neither"
+            f"{lacking}: no column with second texts, which {other} has (a column text_pair counts"
+            " as one); both files need it, or neither"
         )
     labelled = set(train.keys)
     fresh = np.array([key not in labelled for key in evaluation.keys])
     if not fresh.any():
-        raise UserError("--eval: every row is also a labelled row; give rows that the classifier has not been trained on")
+        raise UserError(
+            "--eval: every row is also a labelled row; give rows that the classifier has not been"
+            " trained on"
+        )
     if not fresh.all():
         n_known = int((~fresh).sum())
         are = "1 evaluation row is" if n_known == 1 else f"{n_known} evaluation rows are"
@@ -196,31 +224,41 @@ def _clean_evaluation(train: LabelledSample, evaluation: EvalSample, warnings: l
         warnings.append(f"{repeat} another: counted once")
         evaluation = evaluation.take(distinct)
     if len(evaluation) > MAX_EVAL_ROWS:
-        warnings.append(f"{len(evaluation)} evaluation rows: answered from a random sample of {MAX_EVAL_ROWS} of them")
+        warnings.append(
+            f"{len(evaluation)} evaluation rows: answered from a random sample of {MAX_EVAL_ROWS}"
+            " of them"
+        )
         chosen = np.random.default_rng(seed).choice(len(evaluation), MAX_EVAL_ROWS, replace=False)
         evaluation = evaluation.take(np.sort(chosen))
     if len(evaluation) < MIN_EVAL_ROWS:
         rows = "1 evaluation row" if len(evaluation) == 1 else f"{len(evaluation)} evaluation rows"
-        warnings.append(f"only {rows}: forecasts assume rows like the labelled ones; give {MIN_EVAL_ROWS} or more")
+        warnings.append(
+            f"only {rows}: forecasts assume rows like the labelled ones; give {MIN_EVAL_ROWS} or"
+            " more"
+        )
     return evaluation
 
 
 def _check(train: LabelledSample) -> None:
     n_classes = len(np.unique(train.labels))
     if n_classes < 2:
-        raise UserError(f"--train: {n_classes} class in {len(train)} rows; at least 2 classes are needed")
+        raise UserError(
+            f"--train: {n_classes} class in {len(train)} rows; at least 2 classes are needed"
+        )
     if len(train) < MIN_TRAIN_ROWS:
-        raise UserError(f"--train: {len(train)} distinct rows; at least {MIN_TRAIN_ROWS} are needed")
+        raise UserError(
+            f"--train: {len(train)} distinct rows; at least {MIN_TRAIN_ROWS} are needed"
+        )
     if n_classes == len(train):
         raise UserError(
-            f"--train: every one of the {len(train)} rows has a label of its own, so nothing can be learnt; "
-            "is the label column an identifier? choose another with --label-column"
+            f"--train: every one of the {len(train)} rows has a label of its own, so nothing can be"
+            " learnt; is the label column an identifier? choose another with --label-column"
         )
 
 
 def _label_in_text(train: LabelledSample) -> str | None:
-    """A warning where the text holds its row's label, and hardly another row's: that is no forecast. Raises UserError where
-    the text is the label."""
+    """A warning where the text holds its row's label, and hardly another row's: that is no
+    forecast. Raises UserError where the text is the label."""
     names = [_plain(name) for name in train.label_names]
     texts = [_plain(text) for text in train.texts]
     n_same = sum(text == names[label] for text, label in zip(texts, train.labels, strict=True))
@@ -230,13 +268,21 @@ def _label_in_text(train: LabelledSample) -> str | None:
             "name the column of the text with --text-column"
         )
     patterns = [re.compile(rf"(?<!\w){re.escape(name)}(?!\w)") for name in names]
-    own = np.array([bool(patterns[label].search(text)) for text, label in zip(texts, train.labels, strict=True)])
-    other = [bool(patterns[(label + 1) % len(names)].search(text)) for text, label in zip(texts, train.labels, strict=True)]
+    own = np.array(
+        [
+            bool(patterns[label].search(text))
+            for text, label in zip(texts, train.labels, strict=True)
+        ]
+    )
+    other = [
+        bool(patterns[(label + 1) % len(names)].search(text))
+        for text, label in zip(texts, train.labels, strict=True)
+    ]
     if own.mean() < LEAK_SHARE or np.mean(other) > 1 - LEAK_SHARE:
         return None
     return (
-        f"the label is written in the text of {own.mean():.0%} of the labelled rows: unless the texts to come hold it too, "
-        "no forecast here holds for them; take it out"
+        f"the label is written in the text of {own.mean():.0%} of the labelled rows: unless the"
+        " texts to come hold it too, no forecast here holds for them; take it out"
     )
 
 
@@ -256,7 +302,15 @@ def _conflicts(train: LabelledSample) -> list[Conflict]:
             if counts[label] > counts[other]:
                 continue  # the majority label of this text stands
             share, position = float(counts[label] / counts.sum()), int(train.positions[row])
-            found.append(Conflict(position, train.texts[row], train.label_names[label], train.label_names[other], share))
+            found.append(
+                Conflict(
+                    position,
+                    train.texts[row],
+                    train.label_names[label],
+                    train.label_names[other],
+                    share,
+                )
+            )
     return found
 
 

@@ -1,4 +1,5 @@
-"""The vectors of a user's samples through one encoder: from the cache; what is missing is encoded in this process."""
+"""The vectors of a user's samples through one encoder: from the cache; what is missing is encoded
+in this process."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,8 @@ EncodeMissing = Callable[[Encoder, EmbeddingCache, list[tuple[list[str], list[Vi
 
 
 def as_task(prepared: Prepared) -> Task:
-    """Both samples in the shape that embedding works on: splits `train` and, if there are evaluation rows, `test`."""
+    """Both samples in the shape that embedding works on: splits `train` and, if there are
+    evaluation rows, `test`."""
     train, evaluation = prepared.train, prepared.evaluation
     splits = {"train": Split(train.texts, train.labels, train.text_pair)}
     if len(evaluation):
@@ -41,12 +43,13 @@ def embed_sample(
     trust_remote_code: bool = False,
     encode_missing: EncodeMissing | None = None,
 ) -> EmbeddedEncoder:
-    """Have the standard views of `task`'s texts through the encoder `ref` (`lsa:DIM` is fitted on those texts) in the cache on
-    `storage`, and time the encoder.
+    """Have the standard views of `task`'s texts through the encoder `ref` (`lsa:DIM` is fitted on
+    those texts) in the cache on `storage`, and time the encoder.
 
-    `encode_missing` encodes elsewhere what is not in the cache (by default here, reporting to `progress` texts done and to do).
-    The time per text is measured once per encoder, sample and machine, and kept; where all is there, model files are only
-    hashed, not loaded. Raises UserError.
+    `encode_missing` encodes elsewhere what is not in the cache (by default here, reporting to
+    `progress` texts done and to do). The time per text is measured once per encoder, sample and
+    machine, and kept; where all is there, model files are only hashed, not loaded. Raises
+    UserError.
     """
     named = reference_fingerprint(ref, trust_remote_code=trust_remote_code)
     known = recall(storage, named, task.fingerprint) if named is not None else None
@@ -58,7 +61,10 @@ def embed_sample(
     encoder = load_encoder(ref, fit_texts=texts, trust_remote_code=trust_remote_code)
     cache, views, inputs = _wanted(encoder.info, task, storage)
     if not views:
-        raise UserError(f"encoder {ref}: this view is of pairs of texts, and the rows have single ones; choose another")
+        raise UserError(
+            f"encoder {ref}: this view is of pairs of texts, and the rows have single ones; choose"
+            " another"
+        )
     n_missing = sum(len(cache.missing(inputs_of, wanted)) for inputs_of, wanted in inputs)
     if n_missing:
         encode = encode_missing or (lambda *work: encode_here(*work[:3], progress=progress))
@@ -66,7 +72,10 @@ def embed_sample(
     named = named or encoder.info.fingerprint
     known = recall(storage, named, task.fingerprint)
     if n_missing or known is None or known.info != encoder.info:
-        n_truncated = sum(encoder.count_truncated(texts_of, are_pairs=wanted[0].is_cross) for texts_of, wanted in inputs)
+        n_truncated = sum(
+            encoder.count_truncated(texts_of, are_pairs=wanted[0].is_cross)
+            for texts_of, wanted in inputs
+        )
         known = KnownEncoder(encoder.info, time_encoder(encoder, texts), n_truncated)
         keep(storage, named, task.fingerprint, known)
     return _embedded(known, task, storage)
@@ -83,7 +92,9 @@ def _wanted(
 def _embedded(known: KnownEncoder, task: Task, storage: Storage) -> EmbeddedEncoder:
     cache, wanted, _ = _wanted(known.info, task, storage)
     views = CachedViews(task, cache, wanted)
-    return EmbeddedEncoder(known.info, views, known.milliseconds_per_text, known.n_truncated, read_train=views.train)
+    return EmbeddedEncoder(
+        known.info, views, known.milliseconds_per_text, known.n_truncated, read_train=views.train
+    )
 
 
 def encode_here(
@@ -95,19 +106,26 @@ def encode_here(
 ) -> None:
     """Encode what is missing in this process."""
     for texts, wanted in inputs:
-        embed_texts(encoder, cache, texts, wanted, texts_per_shard=TEXTS_PER_SHARD, progress=progress)
+        embed_texts(
+            encoder, cache, texts, wanted, texts_per_shard=TEXTS_PER_SHARD, progress=progress
+        )
 
 
 class CachedViews(Mapping[View, tuple[np.ndarray, np.ndarray]]):
-    """Per view the matrices of both splits, (n, d) and (m, d) float32, d four times as wide for pairs: read from the cache when
-    asked for, since all views of all encoders at once may not fit into memory."""
+    """Per view the matrices of both splits, (n, d) and (m, d) float32, d four times as wide for
+    pairs: read from the cache when asked for, since all views of all encoders at once may not fit
+    into memory."""
 
     def __init__(self, task: Task, cache: EmbeddingCache, views: Sequence[View]):
         self._task, self._cache, self._views = task, cache, tuple(views)
 
     def __getitem__(self, view: View) -> tuple[np.ndarray, np.ndarray]:
         X = self.train(view)
-        return X, task_matrix(self._task, "test", self._cache, view) if "test" in self._task.splits else X[:0]
+        return X, (
+            task_matrix(self._task, "test", self._cache, view)
+            if "test" in self._task.splits
+            else X[:0]
+        )
 
     def train(self, view: View) -> np.ndarray:
         """The first of the two alone."""
@@ -123,7 +141,8 @@ class CachedViews(Mapping[View, tuple[np.ndarray, np.ndarray]]):
 
 
 def time_encoder(encoder: Encoder, texts: Sequence[str]) -> float:
-    """Milliseconds per text on this machine now: the best of two passes over at most 64 of `texts`, after a short one."""
+    """Milliseconds per text on this machine now: the best of two passes over at most 64 of `texts`,
+    after a short one."""
     sample = list(texts[:: max(len(texts) // TIMED_TEXTS, 1)])[:TIMED_TEXTS]
     view = (standard_views(encoder.info) or encoder.info.views)[-1:]
     encoder.encode(sample[:4], view)

@@ -1,6 +1,8 @@
-"""How a metamodel is learnt: what it takes in, its two stages (linear, then trees), and what cross-fitting says of them.
+"""How a metamodel is learnt: what it takes in, its two stages (linear, then trees), and what
+cross-fitting says of them.
 
-Families of tasks are never split. With few of them most inputs are left out, and the linear stage says nothing.
+Families of tasks are never split. With few of them most inputs are left out, and the linear stage
+says nothing.
 """
 
 from dataclasses import dataclass, replace
@@ -29,28 +31,32 @@ from meta.metric import MEDIAN, METRICS, QUANTILES
 
 MAX_FOLDS = 5
 N_STACK_FOLDS = 4
-"""Parts of the families for the linear stage that the trees learn beside: they must see its errors on tasks it has not seen."""
+"""Parts of the families for the linear stage that the trees learn beside: they must see its errors
+on tasks it has not seen."""
 
 
 @dataclass(frozen=True)
 class FitSettings:
-    """Hyperparameters of the linear stage and of the quantile trees; `meta.metamodel.tuning` chooses them."""
+    """Hyperparameters of the linear stage and of the quantile trees; `meta.metamodel.tuning`
+    chooses them."""
 
     n_rounds: int = 60
     eta: float = 0.1
     max_depth: int = 3
     leaf_tasks: float = 0.4
-    """Least weight of a leaf, in tasks: a leaf made of one task's rows has learnt that task's name."""
+    """Least weight of a leaf, in tasks: a leaf made of one task's rows has learnt that task's
+    name."""
     stack_penalty_tasks: float = 4.0
-    """Prior weight of "no correction" in the linear stage, in task families: few of them are believed little."""
+    """Prior weight of "no correction" in the linear stage, in task families: few of them are
+    believed little."""
     seed: int = 0
     n_threads: int = 1
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A frame of observations as the arrays that fitting and predicting share; the metric on the scale of
-    `meta.metamodel.quantile_curves.on_scale`."""
+    """A frame of observations as the arrays that fitting and predicting share; the metric on the
+    scale of `meta.metamodel.quantile_curves.on_scale`."""
 
     inputs: pd.DataFrame
     """of the trees"""
@@ -60,7 +66,8 @@ class Prepared:
     octaves: np.ndarray
     log2_n: np.ndarray
     shift: np.ndarray
-    """(R,) how well a classifier tells labelled from evaluation rows (area under the curve, 0.5 where nobody asked)."""
+    """(R,) how well a classifier tells labelled from evaluation rows (area under the curve, 0.5
+    where nobody asked)."""
     sample: np.ndarray
     """(R,) int64: rows of one sample (all horizons) share a number."""
 
@@ -69,7 +76,9 @@ class Prepared:
         known = forecasts(frame, metric)
         anchored = anchor(frame, known, metric)
         same = frame.drop(columns=[name for name in TRUTH_COLUMNS if name in frame])
-        sample = np.unique(pd.util.hash_pandas_object(same, index=False).to_numpy(), return_inverse=True)[1]
+        sample = np.unique(
+            pd.util.hash_pandas_object(same, index=False).to_numpy(), return_inverse=True
+        )[1]
         return cls(
             tree_inputs(frame, known, anchored, metric),
             stack_inputs(frame, known, metric),
@@ -85,25 +94,39 @@ class Prepared:
         return Prepared(**{name: values[kept] for name, values in vars(self).items()})
 
 
-def learnable(frame: pd.DataFrame, metric: str, groups: str) -> tuple[Prepared, np.ndarray, np.ndarray]:
-    """(inputs that so many families may use, truth (R,) on its scale, family names (R,)). Raises as `Metamodel.fit`."""
+def learnable(
+    frame: pd.DataFrame, metric: str, groups: str
+) -> tuple[Prepared, np.ndarray, np.ndarray]:
+    """(inputs that so many families may use, truth (R,) on its scale, family names (R,)). Raises as
+    `Metamodel.fit`."""
     if metric not in METRICS:
         raise ValueError(f"metric {metric!r}: one of {', '.join(METRICS)}")
     names = frame[groups].to_numpy(dtype=str) if len(frame) else np.array([], dtype=str)
     n_groups = len(np.unique(names))
     if n_groups < 3:
-        raise UserError(f"a metamodel needs observations of at least 3 task families, got {n_groups}: sweep more tasks")
+        raise UserError(
+            f"a metamodel needs observations of at least 3 task families, got {n_groups}: sweep"
+            " more tasks"
+        )
     data = Prepared.of(frame, metric)
-    stacked = data.stack_inputs if n_groups >= MIN_GROUPS_TO_STACK else data.stack_inputs.iloc[:, :0]
-    data = replace(data, inputs=data.inputs[chosen_inputs(data.inputs, n_groups)], stack_inputs=stacked)
+    stacked = (
+        data.stack_inputs if n_groups >= MIN_GROUPS_TO_STACK else data.stack_inputs.iloc[:, :0]
+    )
+    data = replace(
+        data, inputs=data.inputs[chosen_inputs(data.inputs, n_groups)], stack_inputs=stacked
+    )
     return data, on_scale(frame["truth"].to_numpy(dtype=np.float64), metric), names
 
 
 def held_out_quantiles(
-    frame: pd.DataFrame, *, metric: str, groups: str = "task_family", settings: FitSettings | None = None
+    frame: pd.DataFrame,
+    *,
+    metric: str,
+    groups: str = "task_family",
+    settings: FitSettings | None = None,
 ) -> np.ndarray:
-    """(R, 5) quantiles at QUANTILES of the rows of `frame`, each by a fit that has not seen its family, not yet calibrated.
-    Arguments and errors as those of `Metamodel.fit`."""
+    """(R, 5) quantiles at QUANTILES of the rows of `frame`, each by a fit that has not seen its
+    family, not yet calibrated. Arguments and errors as those of `Metamodel.fit`."""
     data, truth, names = learnable(frame, metric, groups)
     return off_scale(cross_fitted(data, truth, names, metric, settings or FitSettings())[0], metric)
 
@@ -111,27 +134,38 @@ def held_out_quantiles(
 def cross_fitted(
     data: Prepared, truth: np.ndarray, names: np.ndarray, metric: str, settings: FitSettings
 ) -> tuple[np.ndarray, np.ndarray]:
-    """((R, 5) quantiles, on the scale, of every row by a fit that has not seen its family, (len(OCTAVE_KNOTS),) trust that they
-    show)."""
+    """((R, 5) quantiles, on the scale, of every row by a fit that has not seen its family,
+    (len(OCTAVE_KNOTS),) trust that they show)."""
     held_out = np.empty((len(truth), len(QUANTILES)))  # the learnt stages' standardised quantiles
     held_out_spread, held_out_scale = np.empty_like(held_out), np.empty(len(truth))
     for fold in _folds(names, settings.seed):
-        noise, spread, stack, booster = learn(data.rows(~fold), truth[~fold], names[~fold], settings)
+        noise, spread, stack, booster = learn(
+            data.rows(~fold), truth[~fold], names[~fold], settings
+        )
         held_out_scale[fold] = np.sqrt(data.noise[fold] @ noise)
         held_out_spread[fold] = at_octaves(spread, data.octaves[fold])
-        held_out[fold] = standardised_quantiles(stack, booster, data.rows(fold), held_out_scale[fold])
+        held_out[fold] = standardised_quantiles(
+            stack, booster, data.rows(fold), held_out_scale[fold]
+        )
     error_trees, error_spread = (
-        truth - data.anchor - held_out_scale * standardised[:, MEDIAN] for standardised in (held_out, held_out_spread)
+        truth - data.anchor - held_out_scale * standardised[:, MEDIAN]
+        for standardised in (held_out, held_out_spread)
     )
     trust = choose_trust(error_trees, error_spread, data.octaves, names)
     return believed_quantiles(data, held_out_scale, held_out, held_out_spread, trust, metric), trust
 
 
 def believed_quantiles(
-    data: Prepared, scale: np.ndarray, learnt: np.ndarray, spread: np.ndarray, trust: np.ndarray, metric: str
+    data: Prepared,
+    scale: np.ndarray,
+    learnt: np.ndarray,
+    spread: np.ndarray,
+    trust: np.ndarray,
+    metric: str,
 ) -> np.ndarray:
-    """(R, 5) quantiles on the scale, not yet calibrated: what both stages have `learnt` (R, 5) and the anchor's own `spread`
-    (R, 5), in units of `scale` (R,), by the trust in the former at OCTAVE_KNOTS."""
+    """(R, 5) quantiles on the scale, not yet calibrated: what both stages have `learnt` (R, 5) and
+    the anchor's own `spread` (R, 5), in units of `scale` (R,), by the trust in the former at
+    OCTAVE_KNOTS."""
     share = np.interp(data.octaves, OCTAVE_KNOTS, trust)[:, None]
     quantiles = sorted_quantiles(data.anchor, scale, share * learnt + (1 - share) * spread, metric)
     return monotone(quantiles, data.sample, data.octaves, metric)
@@ -140,17 +174,22 @@ def believed_quantiles(
 def learn(
     data: Prepared, truth: np.ndarray, names: np.ndarray, settings: FitSettings
 ) -> tuple[np.ndarray, np.ndarray, Stack, xgboost.Booster]:
-    """(noise factors (N_NOISE_TERMS,), spread (len(OCTAVE_KNOTS), 5), linear stage, trees) from rows of groups `names`."""
+    """(noise factors (N_NOISE_TERMS,), spread (len(OCTAVE_KNOTS), 5), linear stage, trees) from
+    rows of groups `names`."""
     from scipy.optimize import nnls
 
     weights = group_weights(names)
     error = truth - data.anchor
-    balance = np.sqrt(weights) / data.noise.sum(axis=1)  # relative errors of the variance, tasks equal
+    balance = np.sqrt(weights) / data.noise.sum(
+        axis=1
+    )  # relative errors of the variance, tasks equal
     noise = np.maximum(nnls(data.noise * balance[:, None], error**2 * balance)[0], 0.05)
     standardised = error / np.sqrt(data.noise @ noise)
     spread = np.empty((len(OCTAVE_KNOTS), len(QUANTILES)))
     for row, knot in enumerate(OCTAVE_KNOTS):
-        near = weights * np.maximum(nearness(data.octaves, knot), 1e-3)  # all rows count a little where no row is near
+        near = weights * np.maximum(
+            nearness(data.octaves, knot), 1e-3
+        )  # all rows count a little where no row is near
         spread[row] = [weighted_quantile(standardised, near, level) for level in QUANTILES]
         spread[row] -= (1 - _certainty(standardised, near, names)) * spread[row, MEDIAN]
     corrected = np.empty(len(error))  # by linear stages that have not seen the row's family
@@ -169,33 +208,50 @@ def learn(
         "subsample": 0.5,
         "colsample_bynode": 0.3,
         "lambda": 10.0,
-        "min_child_weight": settings.leaf_tasks * len(weights) / len(np.unique(names)) * 0.5,  # of the half drawn
+        "min_child_weight": (
+            settings.leaf_tasks * len(weights) / len(np.unique(names)) * 0.5
+        ),  # of the half drawn
         "seed": settings.seed,
         "nthread": settings.n_threads,
     }
-    return noise, spread, _fit_stack(data, error, names, settings), xgboost.train(parameters, matrix, settings.n_rounds)
+    return (
+        noise,
+        spread,
+        _fit_stack(data, error, names, settings),
+        xgboost.train(parameters, matrix, settings.n_rounds),
+    )
 
 
 def _stack_rows(data: Prepared) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     return data.stack_inputs, data.octaves, data.log2_n
 
 
-def _fit_stack(data: Prepared, error: np.ndarray, names: np.ndarray, settings: FitSettings) -> Stack:
+def _fit_stack(
+    data: Prepared, error: np.ndarray, names: np.ndarray, settings: FitSettings
+) -> Stack:
     return Stack.fit(*_stack_rows(data), error, names, penalty_tasks=settings.stack_penalty_tasks)
 
 
 def _certainty(errors: np.ndarray, weights: np.ndarray, names: np.ndarray) -> float:
-    """In [0, 1]: how much of the mean error is the anchor's own bias rather than the luck of which tasks were swept
-    (positive-part James-Stein over the tasks' means)."""
+    """In [0, 1]: how much of the mean error is the anchor's own bias rather than the luck of which
+    tasks were swept (positive-part James-Stein over the tasks' means)."""
     _, index = np.unique(names, return_inverse=True)
     means = np.bincount(index, weights * errors) / np.bincount(index, weights)
-    return float(max(0.0, 1 - means.var(ddof=1) / len(means) / max(means.mean() ** 2, 1e-12))) if len(means) > 1 else 0.0
+    return (
+        float(max(0.0, 1 - means.var(ddof=1) / len(means) / max(means.mean() ** 2, 1e-12)))
+        if len(means) > 1
+        else 0.0
+    )
 
 
-def standardised_quantiles(stack: Stack, booster: xgboost.Booster, data: Prepared, scale: np.ndarray) -> np.ndarray:
+def standardised_quantiles(
+    stack: Stack, booster: xgboost.Booster, data: Prepared, scale: np.ndarray
+) -> np.ndarray:
     """(R, 5) quantiles of the anchor's error in units of `scale` (R,), by both stages."""
     trees = np.asarray(booster.predict(xgboost.DMatrix(data.inputs.to_numpy())), dtype=np.float64)
-    return (stack.predict(*_stack_rows(data)) / scale)[:, None] + trees.reshape(len(scale), len(QUANTILES))
+    return (stack.predict(*_stack_rows(data)) / scale)[:, None] + trees.reshape(
+        len(scale), len(QUANTILES)
+    )
 
 
 def _folds(names: np.ndarray, seed: int, n_folds: int = MAX_FOLDS) -> list[np.ndarray]:

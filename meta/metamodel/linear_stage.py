@@ -1,9 +1,11 @@
-"""The linear stage of the metamodel: a ridge regression on what several plain forecasts say beyond the anchor.
+"""The linear stage of the metamodel: a ridge regression on what several plain forecasts say beyond
+the anchor.
 
-A carried-forward accuracy, power laws, confidences on the evaluation rows and agreements of half-trained probes are estimates
-of one number, each wrong in its own way; their linear combination (stacking; Wolpert 1992, Breiman 1996) is worth more than
-trees on the same inputs while tasks are few. Its coefficients change with the horizon and with n: one ridge per knot of
-(octaves ahead, log2 n), rows counting by their nearness, linear between knots.
+A carried-forward accuracy, power laws, confidences on the evaluation rows and agreements of
+half-trained probes are estimates of one number, each wrong in its own way; their linear combination
+(stacking; Wolpert 1992, Breiman 1996) is worth more than trees on the same inputs while tasks are
+few. Its coefficients change with the horizon and with n: one ridge per knot of (octaves ahead, log2
+n), rows counting by their nearness, linear between knots.
 """
 
 from collections.abc import Sequence
@@ -47,14 +49,17 @@ class Stack:
         *,
         penalty_tasks: float = 4.0,
     ) -> "Stack":
-        """Learn what the anchor misses, `error` (R,), from `inputs` (R, F); rows of one of `groups` (R,) count together as much
-        as those of any other, "no correction" as much as `penalty_tasks` of them."""
+        """Learn what the anchor misses, `error` (R,), from `inputs` (R, F); rows of one of `groups`
+        (R,) count together as much as those of any other, "no correction" as much as
+        `penalty_tasks` of them."""
         weights = group_weights(groups)
         values = inputs.to_numpy(dtype=np.float64)
         known = np.where(np.isfinite(values), weights[:, None], 0.0)
         filled = np.where(np.isfinite(values), values, 0.0)
         centre = (known * filled).sum(axis=0) / np.maximum(known.sum(axis=0), 1e-12)
-        spread = np.sqrt((known * (filled - centre) ** 2).sum(axis=0) / np.maximum(known.sum(axis=0), 1e-12))
+        spread = np.sqrt(
+            (known * (filled - centre) ** 2).sum(axis=0) / np.maximum(known.sum(axis=0), 1e-12)
+        )
         scale = np.where(spread > 1e-9, spread, np.inf)  # what never varies says nothing
         design = _design(values, centre, scale)
         penalty = np.full(design.shape[1], penalty_tasks / len(np.unique(groups)))
@@ -65,14 +70,19 @@ class Stack:
                 near = weights * (ahead * np.exp(-0.5 * ((log2_n - size) / SIZE_WIDTH) ** 2) + 1e-6)
                 near = near / near.sum()
                 gram = (design * near[:, None]).T @ design
-                coefficients[i, j] = np.linalg.solve(gram + np.diag(penalty), design.T @ (near * error))
+                coefficients[i, j] = np.linalg.solve(
+                    gram + np.diag(penalty), design.T @ (near * error)
+                )
         return cls(tuple(inputs.columns), centre, scale, coefficients)
 
     def predict(self, inputs: pd.DataFrame, octaves: np.ndarray, log2_n: np.ndarray) -> np.ndarray:
-        """(R,) corrections; between knots linear, beyond the outermost as there; 0 without inputs."""
+        """(R,) corrections; between knots linear, beyond the outermost as there; 0 without
+        inputs."""
         if not self.names:
             return np.zeros(len(inputs))
-        design = _design(inputs[list(self.names)].to_numpy(dtype=np.float64), self.centre, self.scale)
+        design = _design(
+            inputs[list(self.names)].to_numpy(dtype=np.float64), self.centre, self.scale
+        )
         found = np.zeros(len(design))
         for i, by_octave in enumerate(shares(octaves, OCTAVE_KNOTS).T):
             for j, by_size in enumerate(shares(log2_n, SIZE_KNOTS).T):
@@ -92,12 +102,22 @@ class Stack:
         """Raises ValueError, KeyError or TypeError for what `to_json` would not have written."""
         names = tuple(stored["names"])
         centre = np.array(stored["centre"], dtype=np.float64)
-        scale = np.array([np.inf if value is None else value for value in stored["scale"]], dtype=np.float64)
+        scale = np.array(
+            [np.inf if value is None else value for value in stored["scale"]], dtype=np.float64
+        )
         coefficients = np.array(stored["coefficients"], dtype=np.float64)
         shape = (len(OCTAVE_KNOTS), len(SIZE_KNOTS), len(names) + 1)
-        if centre.shape != (len(names),) or scale.shape != (len(names),) or coefficients.shape != shape:
-            raise ValueError(f"stack: coefficients of shape {coefficients.shape}, {shape} are needed")
-        if not (np.isfinite(centre).all() and np.isfinite(coefficients).all() and (scale > 0).all()):
+        if (
+            centre.shape != (len(names),)
+            or scale.shape != (len(names),)
+            or coefficients.shape != shape
+        ):
+            raise ValueError(
+                f"stack: coefficients of shape {coefficients.shape}, {shape} are needed"
+            )
+        if not (
+            np.isfinite(centre).all() and np.isfinite(coefficients).all() and (scale > 0).all()
+        ):
             raise ValueError("stack: must be finite numbers")
         return cls(names, centre, scale, coefficients)
 
@@ -105,9 +125,14 @@ class Stack:
 def _design(values: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """(R, F + 1) standardised inputs, 0 where missing, and the intercept."""
     standardised = np.where(np.isfinite(values), (values - centre) / scale, 0.0)
-    return np.column_stack([np.clip(standardised, -MAX_DEVIATIONS, MAX_DEVIATIONS), np.ones(len(values))])
+    return np.column_stack(
+        [np.clip(standardised, -MAX_DEVIATIONS, MAX_DEVIATIONS), np.ones(len(values))]
+    )
 
 
 def shares(at: np.ndarray, knots: Sequence[float]) -> np.ndarray:
-    """(R, knots) weights of linear interpolation between `knots` at each of `at` (R,), rows sum to 1."""
-    return np.stack([np.interp(at, knots, np.eye(len(knots))[i]) for i in range(len(knots))], axis=1)
+    """(R, knots) weights of linear interpolation between `knots` at each of `at` (R,), rows sum to
+    1."""
+    return np.stack(
+        [np.interp(at, knots, np.eye(len(knots))[i]) for i in range(len(knots))], axis=1
+    )

@@ -1,9 +1,11 @@
-"""The metamodel: from what is known of a sample to calibrated quantiles of the metric at any horizon.
+"""The metamodel: from what is known of a sample to calibrated quantiles of the metric at any
+horizon.
 
-A linear stage (`meta.metamodel.linear_stage`) says what the anchor forecast gets wrong, quantile trees (XGBoost) what is left, in units of
-the noise the sample must have. How far both are believed (`trust`, per octave ahead), and how far their intervals must be
-stretched, is learnt on tasks that they have not seen; with too few tasks trust falls to 0 and the forecast is the anchor with
-an empirical spread. Stored as XGBoost UBJSON beside card.json; nothing is pickled.
+A linear stage (`meta.metamodel.linear_stage`) says what the anchor forecast gets wrong, quantile
+trees (XGBoost) what is left, in units of the noise the sample must have. How far both are believed
+(`trust`, per octave ahead), and how far their intervals must be stretched, is learnt on tasks that
+they have not seen; with too few tasks trust falls to 0 and the forecast is the anchor with an
+empirical spread. Stored as XGBoost UBJSON beside card.json; nothing is pickled.
 """
 
 import dataclasses
@@ -40,8 +42,13 @@ SCHEMA = 4
 """Version of the stored form; raised when older cards cannot be read."""
 TREES_FILE, CARD_FILE, VIEW_PRIOR_FILE = "trees.ubj", "card.json", "view_prior.json"
 WIDER_PER_OCTAVE_OUTSIDE = 0.25
-"""An interval outside the range of the training samples is this much wider per octave (of n, classes or horizon) outside."""
-RANGE_FEATURES = {"n_train": "labelled rows", "n_classes": "classes", "log2_n_columns": "dimensions of the space"}
+"""An interval outside the range of the training samples is this much wider per octave (of n,
+classes or horizon) outside."""
+RANGE_FEATURES = {
+    "n_train": "labelled rows",
+    "n_classes": "classes",
+    "log2_n_columns": "dimensions of the space",
+}
 """What has a range that was learnt from, and what it counts."""
 
 
@@ -56,7 +63,8 @@ class Metamodel:
     noise: tuple[float, ...]
     """(N_NOISE_TERMS,) factors of `meta.metamodel.inputs.noise_terms`."""
     spread: tuple[tuple[float, ...], ...]
-    """Quantiles (at QUANTILES) of the standardised error of the anchor over all tasks, near each of OCTAVE_KNOTS."""
+    """Quantiles (at QUANTILES) of the standardised error of the anchor over all tasks, near each of
+    OCTAVE_KNOTS."""
     trust: tuple[float, ...]
     """Share of the trees' word against `spread`, at OCTAVE_KNOTS."""
     factors: np.ndarray
@@ -64,7 +72,8 @@ class Metamodel:
     card: dict[str, Any] = field(default_factory=dict)
     """Where it comes from: tasks, encoders, ranges, guaranteed levels, honest scores."""
     view_prior: ViewPrior | None = None
-    """What the same tasks say of how spaces compare; None where too few tasks have the same spaces."""
+    """What the same tasks say of how spaces compare; None where too few tasks have the same
+    spaces."""
 
     @classmethod
     def fit(
@@ -75,15 +84,18 @@ class Metamodel:
         groups: str = "task_family",
         settings: FitSettings | None = None,
     ) -> "Metamodel":
-        """Learn from observations with their truth (`meta.metamodel.observations.observation_table`).
+        """Learn from observations with their truth
+        (`meta.metamodel.observations.observation_table`).
 
-        `groups` names the column whose values are never split between learning and calibration. Raises UserError for fewer
-        than 3 groups, ValueError for an unknown metric.
+        `groups` names the column whose values are never split between learning and calibration.
+        Raises UserError for fewer than 3 groups, ValueError for an unknown metric.
         """
         data, truth, names = learnable(frame, metric, groups)
         settings = settings or FitSettings()
         raw, trust = cross_fitted(data, truth, names, metric, settings)
-        factors, guaranteed = local_factors(raw, truth, names, data.octaves, data.log2_n, data.shift)
+        factors, guaranteed = local_factors(
+            raw, truth, names, data.octaves, data.log2_n, data.shift
+        )
         noise, spread, stack, booster = learn(data, truth, names, settings)
         return cls(
             metric,
@@ -98,10 +110,12 @@ class Metamodel:
         )
 
     def predict(self, features: pd.DataFrame) -> np.ndarray:
-        """(R, 5) float64 quantiles (QUANTILES) of the metric for rows of sample features with the column `horizon`.
+        """(R, 5) float64 quantiles (QUANTILES) of the metric for rows of sample features with the
+        column `horizon`.
 
-        Sorted in each row; for rows that differ only in `horizon`, each quantile is monotone in it (rates never fall).
-        Rows outside the range learnt from are answered with wider intervals (`outside` says which).
+        Sorted in each row; for rows that differ only in `horizon`, each quantile is monotone in it
+        (rates never fall). Rows outside the range learnt from are answered with wider intervals
+        (`outside` says which).
         """
         data = Prepared.of(features, self.metric)
         missing = [name for name in self.feature_names if name not in data.inputs.columns]
@@ -111,30 +125,46 @@ class Metamodel:
         scale = np.sqrt(data.noise @ np.asarray(self.noise))
         learnt = standardised_quantiles(self.stack, self.booster, data, scale)
         spread = at_octaves(np.asarray(self.spread), data.octaves)
-        quantiles = believed_quantiles(data, scale, learnt, spread, np.asarray(self.trust), self.metric)
+        quantiles = believed_quantiles(
+            data, scale, learnt, spread, np.asarray(self.trust), self.metric
+        )
         wider = 1 + WIDER_PER_OCTAVE_OUTSIDE * self._octaves_outside(features)
-        quantiles = stretch(quantiles, factors_at(self.factors, data.octaves, data.log2_n, data.shift) * wider[:, None])
-        quantiles = monotone(bounded(quantiles, self.metric), data.sample, data.octaves, self.metric)
+        quantiles = stretch(
+            quantiles,
+            factors_at(self.factors, data.octaves, data.log2_n, data.shift) * wider[:, None],
+        )
+        quantiles = monotone(
+            bounded(quantiles, self.metric), data.sample, data.octaves, self.metric
+        )
         return off_scale(quantiles, self.metric)
 
-    def curve(self, features: Mapping[str, float], horizons: Sequence[int] | np.ndarray) -> np.ndarray:
-        """(len(horizons), 5) quantiles of one sample's curve: `features` from `meta.metamodel.observations.sample_features`, horizons in
-        rows, in any order."""
+    def curve(
+        self, features: Mapping[str, float], horizons: Sequence[int] | np.ndarray
+    ) -> np.ndarray:
+        """(len(horizons), 5) quantiles of one sample's curve: `features` from
+        `meta.metamodel.observations.sample_features`, horizons in rows, in any order."""
         frame = pd.DataFrame([dict(features)] * len(horizons))
         return self.predict(frame.assign(horizon=np.asarray(horizons, dtype=np.float64)))
 
     def outside(self, features: Mapping[str, float]) -> list[str]:
-        """What of a sample lies outside the range this metamodel has learnt from, one plain phrase each; empty if nothing."""
+        """What of a sample lies outside the range this metamodel has learnt from, one plain phrase
+        each; empty if nothing."""
         phrases = []
         for name, (low, high) in self.card["ranges"].items():
             value = features.get(name)
             if value is not None and not low <= value <= high:
-                low_shown, high_shown, shown = (2**v if name.startswith("log2_") else v for v in (low, high, value))
-                phrases.append(f"{shown:.0f} {RANGE_FEATURES[name]}, learnt from {low_shown:.0f} to {high_shown:.0f}")
+                low_shown, high_shown, shown = (
+                    2**v if name.startswith("log2_") else v for v in (low, high, value)
+                )
+                phrases.append(
+                    f"{shown:.0f} {RANGE_FEATURES[name]}, learnt from {low_shown:.0f} to"
+                    f" {high_shown:.0f}"
+                )
         return phrases
 
     def with_evaluation(self, tables: Mapping[str, Any]) -> "Metamodel":
-        """The same metamodel with the tables of `meta.metamodel.evaluation` in its card, under `evaluation`."""
+        """The same metamodel with the tables of `meta.metamodel.evaluation` in its card, under
+        `evaluation`."""
         return replace(self, card={**self.card, "evaluation": dict(tables)})
 
     def with_view_prior(self, view_prior: ViewPrior | None) -> "Metamodel":
@@ -153,10 +183,14 @@ class Metamodel:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Metamodel":
-        """The metamodel in a folder. Raises UserError where there is none or it is of another version, CorruptArtefactError."""
+        """The metamodel in a folder. Raises UserError where there is none or it is of another
+        version, CorruptArtefactError."""
         folder = Path(folder)
         if not (folder / CARD_FILE).is_file():
-            raise UserError(f"{folder}: no metamodel there ({CARD_FILE} is missing); give the folder that `neoberta fit` wrote")
+            raise UserError(
+                f"{folder}: no metamodel there ({CARD_FILE} is missing); give the folder that"
+                " `neoberta fit` wrote"
+            )
         try:
             stored = json.loads((folder / CARD_FILE).read_text())
             version = (stored["schema"], stored["features_version"])
@@ -171,10 +205,21 @@ class Metamodel:
                 prior = folder / VIEW_PRIOR_FILE
                 fitted["view_prior"] = ViewPrior.load(prior) if prior.is_file() else None
                 return cls(metric=stored["metric"], booster=booster, card=stored["card"], **fitted)
-        except (ValueError, KeyError, TypeError, AttributeError, xgboost.core.XGBoostError) as error:
-            raise CorruptArtefactError(f"{folder}: cannot be read ({str(error).splitlines()[0]})") from error
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            xgboost.core.XGBoostError,
+        ) as error:
+            raise CorruptArtefactError(
+                f"{folder}: cannot be read ({str(error).splitlines()[0]})"
+            ) from error
         wanted = (SCHEMA, FEATURES_VERSION)
-        raise UserError(f"{folder}: metamodel of version {version}, this program reads {wanted}; run `neoberta fit` again")
+        raise UserError(
+            f"{folder}: metamodel of version {version}, this program reads {wanted}; run `neoberta"
+            " fit` again"
+        )
 
     def _to_json(self) -> dict[str, Any]:
         names = ("metric", "feature_names", "noise", "spread", "trust", "card")
@@ -183,17 +228,23 @@ class Metamodel:
         return {"schema": SCHEMA, "features_version": FEATURES_VERSION, **fitted}
 
     def _octaves_outside(self, features: pd.DataFrame) -> np.ndarray:
-        """(R,) octaves outside the learnt range, summed over n, classes, embedding width and the horizon."""
+        """(R,) octaves outside the learnt range, summed over n, classes, embedding width and the
+        horizon."""
         total = np.maximum(log2_ratio(features) - self.card["max_octaves"], 0.0)
         for name, (low, high) in self.card["ranges"].items():
-            logs = (lambda v: v) if name.startswith("log2_") else (lambda v: np.log2(np.maximum(v, 1.0)))
+            logs = (
+                (lambda v: v)
+                if name.startswith("log2_")
+                else (lambda v: np.log2(np.maximum(v, 1.0)))
+            )
             values = logs(features[name].to_numpy(dtype=np.float64))
             total += np.maximum(logs(low) - values, 0.0) + np.maximum(values - logs(high), 0.0)
         return total
 
 
 def _check_stored(stored: Mapping[str, Any], n_features: int) -> None:
-    """Raises ValueError, KeyError, TypeError or AttributeError for a stored form that `predict` would stumble over."""
+    """Raises ValueError, KeyError, TypeError or AttributeError for a stored form that `predict`
+    would stumble over."""
     shapes = {
         "noise": (N_NOISE_TERMS,),
         "spread": (len(OCTAVE_KNOTS), len(QUANTILES)),
@@ -203,27 +254,43 @@ def _check_stored(stored: Mapping[str, Any], n_features: int) -> None:
     for name, shape in shapes.items():
         values = np.array(stored[name], dtype=np.float64)
         if values.shape != shape or not np.isfinite(values).all():
-            raise ValueError(f"{name}: must be finite numbers of shape {shape}, found shape {values.shape}")
+            raise ValueError(
+                f"{name}: must be finite numbers of shape {shape}, found shape {values.shape}"
+            )
     names, card = stored["feature_names"], stored["card"]
-    if not isinstance(names, list) or len(names) != n_features or not all(isinstance(name, str) for name in names):
+    if (
+        not isinstance(names, list)
+        or len(names) != n_features
+        or not all(isinstance(name, str) for name in names)
+    ):
         raise ValueError(f"feature_names: must be the names of the trees' {n_features} inputs")
     if stored["metric"] not in METRICS:
         raise ValueError(f"metric: must be one of {', '.join(METRICS)}")
     if not np.isfinite(np.float64(card["max_octaves"])):
         raise ValueError("max_octaves: must be a number")
     for name, bounds in card["ranges"].items():
-        if name not in RANGE_FEATURES or not np.isfinite(np.array(bounds, dtype=np.float64).reshape(2)).all():
-            raise ValueError(f"ranges: {name}: must be the least and the greatest of one of {', '.join(RANGE_FEATURES)}")
+        if (
+            name not in RANGE_FEATURES
+            or not np.isfinite(np.array(bounds, dtype=np.float64).reshape(2)).all()
+        ):
+            raise ValueError(
+                f"ranges: {name}: must be the least and the greatest of one of"
+                f" {', '.join(RANGE_FEATURES)}"
+            )
 
 
-def _card(frame: pd.DataFrame, names: np.ndarray, metric: str, guaranteed: np.ndarray) -> dict[str, Any]:
+def _card(
+    frame: pd.DataFrame, names: np.ndarray, metric: str, guaranteed: np.ndarray
+) -> dict[str, Any]:
     return {
         "metric": metric,
         "n_observations": len(frame),
         "tasks": sorted(set(frame["task"].astype(str))),
         "task_families": sorted(set(names.tolist())),
         "encoders": sorted(set(frame["encoder"].astype(str))),
-        "ranges": {name: [float(frame[name].min()), float(frame[name].max())] for name in RANGE_FEATURES},
+        "ranges": {
+            name: [float(frame[name].min()), float(frame[name].max())] for name in RANGE_FEATURES
+        },
         "max_octaves": float(log2_ratio(frame).max()),
         "quantiles": list(QUANTILES),
         "guaranteed_levels": [float(level) for level in guaranteed],

@@ -1,8 +1,9 @@
 """Observations: what could be known from a sample of n rows, beside what came out at n and beyond.
 
-One observation is (labelled sample S of n rows, unlabelled evaluation sample, encoder view): its features are computed from
-those alone, never from a test label. The truth at a horizon T >= n is the mean over the sweep's seeds of the metric of the
-probe trained on T rows, its regularisation chosen without test rows.
+One observation is (labelled sample S of n rows, unlabelled evaluation sample, encoder view): its
+features are computed from those alone, never from a test label. The truth at a horizon T >= n is
+the mean over the sweep's seeds of the metric of the probe trained on T rows, its regularisation
+chosen without test rows.
 """
 
 import time
@@ -30,9 +31,27 @@ FRACTIONS = (8, 4, 2, 1)
 POOLINGS = ("cls", "mean", "max")
 FAMILIES = ("neoberta", "hf", "lsa", "random", "static")
 HORIZON_FACTORS = (1, 2, 4, 8, 16)
-BLOCK_KEYS = ("storage", "task", "task_fingerprint", "task_family", "encoder", "encoder_name", "layer", "pooling")
+BLOCK_KEYS = (
+    "storage",
+    "task",
+    "task_fingerprint",
+    "task_family",
+    "encoder",
+    "encoder_name",
+    "layer",
+    "pooling",
+)
 """What an observation block takes over from the sweep's block."""
-ID_COLUMNS = ("task", "task_fingerprint", "task_family", "encoder", "encoder_fingerprint", "pooling", "subset", "seed")
+ID_COLUMNS = (
+    "task",
+    "task_fingerprint",
+    "task_family",
+    "encoder",
+    "encoder_fingerprint",
+    "pooling",
+    "subset",
+    "seed",
+)
 """Columns that name an observation; every other number of an observation is a feature."""
 
 VIEW = ["encoder_fingerprint", "layer", "pooling"]
@@ -65,9 +84,9 @@ def sample_features(
     seed: int,
     fit: RidgeFit | None = None,
 ) -> dict[str, float]:
-    """Every feature of one sample: X (n, d), y (n,) int64 in 0..n_classes-1, X_eval (m, d), all from the embedding space `view`
-    of the encoder `info`; `fit` is `fit_ridge(X, y, n_classes)` where the caller has it. Raises ValueError for fewer than 4
-    rows or one class."""
+    """Every feature of one sample: X (n, d), y (n,) int64 in 0..n_classes-1, X_eval (m, d), all
+    from the embedding space `view` of the encoder `info`; `fit` is `fit_ridge(X, y, n_classes)`
+    where the caller has it. Raises ValueError for fewer than 4 rows or one class."""
     check_sample(X, y)
     fit = fit or fit_ridge(X, y, n_classes)
     return {
@@ -90,13 +109,17 @@ def _size_features(y: np.ndarray, n_eval: int, n_classes: int) -> dict[str, floa
         "share_classes_seen": float(len(shares) / n_classes),
         "share_single_rows": float(np.sum(counts == 1) / len(y)),
         "log2_rows_per_class": float(np.log2(len(y) / n_classes)),
-        "class_entropy": float(-np.sum(shares * np.log(shares)) / np.log(n_classes)) if n_classes > 1 else 0.0,
+        "class_entropy": float(-np.sum(shares * np.log(shares)) / np.log(n_classes))
+        if n_classes > 1
+        else 0.0,
         "majority_share": float(shares.max()),
         "minority_share": float(shares.min()),
     }
 
 
-def _encoder_features(info: EncoderInfo | Mapping[str, Any], view: View, n_columns: int) -> dict[str, float]:
+def _encoder_features(
+    info: EncoderInfo | Mapping[str, Any], view: View, n_columns: int
+) -> dict[str, float]:
     known = info if isinstance(info, Mapping) else vars(info)
     depth = max(int(known["n_layers"]), 1)
     return {
@@ -112,12 +135,17 @@ def _encoder_features(info: EncoderInfo | Mapping[str, Any], view: View, n_colum
     }
 
 
-def _curve_features(X: np.ndarray, y: np.ndarray, n_classes: int, fit: RidgeFit, *, seed: int) -> dict[str, float]:
-    """`curve_n_<fraction>`: mean rows trained on; `curve_<metric>_<fraction>`: held-out metric. NaN where none."""
+def _curve_features(
+    X: np.ndarray, y: np.ndarray, n_classes: int, fit: RidgeFit, *, seed: int
+) -> dict[str, float]:
+    """`curve_n_<fraction>`: mean rows trained on; `curve_<metric>_<fraction>`: held-out metric. NaN
+    where none."""
     labels = np.arange(n_classes)
     points = {1: (float(len(y)), fit.probabilities(fit.loo_scores), y)}
     for point in curve_so_far(X, y, n_classes, seed=seed, fractions=FRACTIONS[:-1]):
-        nearest = min(FRACTIONS[:-1], key=lambda fraction: abs(np.log(len(y) / point.n_rows / fraction)))
+        nearest = min(
+            FRACTIONS[:-1], key=lambda fraction: abs(np.log(len(y) / point.n_rows / fraction))
+        )
         points[nearest] = (point.n_rows, point.probabilities, point.labels)
     features = {}
     for fraction in FRACTIONS:
@@ -130,27 +158,33 @@ def _curve_features(X: np.ndarray, y: np.ndarray, n_classes: int, fit: RidgeFit,
 
 
 def with_horizons(samples: pd.DataFrame, horizons: Sequence[int] | np.ndarray) -> pd.DataFrame:
-    """Every sample at every horizon: `samples` (R rows of `sample_features`) repeated, with the column `horizon` (rows)."""
+    """Every sample at every horizon: `samples` (R rows of `sample_features`) repeated, with the
+    column `horizon` (rows)."""
     repeated = samples.loc[samples.index.repeat(len(horizons))].reset_index(drop=True)
     return repeated.assign(horizon=np.tile(np.asarray(horizons, dtype=np.float64), len(samples)))
 
 
 def forecasts(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The parametric forecasts of the loss of `metric` at each row's `horizon`, columns of `meta.metamodel.power_laws.FORECASTS`."""
+    """The parametric forecasts of the loss of `metric` at each row's `horizon`, columns of
+    `meta.metamodel.power_laws.FORECASTS`."""
     sizes = frame[[f"curve_n_{fraction}" for fraction in FRACTIONS]].to_numpy(dtype=np.float64)
-    values = frame[[f"curve_{metric}_{fraction}" for fraction in FRACTIONS]].to_numpy(dtype=np.float64)
+    values = frame[[f"curve_{metric}_{fraction}" for fraction in FRACTIONS]].to_numpy(
+        dtype=np.float64
+    )
     known = forecast(sizes, to_loss(metric, values), frame["horizon"].to_numpy(dtype=np.float64))
     return pd.DataFrame(known, index=frame.index)
 
 
-# --- running and storing ----------------------------------------------------------------------------------------------
+# --- running and storing --------------------------------------------------------------------------
 
 
 def plan_observations(spec: ObservationSpec, blocks: Sequence[dict], done: set[str]) -> list[dict]:
-    """Blocks to run: one for each probe block of the sweep (task x encoder x view) whose observations are not in `done`.
+    """Blocks to run: one for each probe block of the sweep (task x encoder x view) whose
+    observations are not in `done`.
 
-    `blocks` are the sweep's own (probes.sweep.sweep.plan_blocks): the keys used are `storage`, `task`, `task_fingerprint`,
-    `task_family`, `encoder` (the EncoderInfo as a dict), `encoder_name`, `layer` and `pooling`.
+    `blocks` are the sweep's own (probes.sweep.sweep.plan_blocks): the keys used are `storage`,
+    `task`, `task_fingerprint`, `task_family`, `encoder` (the EncoderInfo as a dict),
+    `encoder_name`, `layer` and `pooling`.
     """
     planned = []
     for block in blocks:
@@ -170,8 +204,8 @@ def plan_observations(spec: ObservationSpec, blocks: Sequence[dict], done: set[s
 
 
 def run_observations(block: dict) -> dict:
-    """Describe the samples of one planned block and publish `observations/<key>.parquet`; does nothing where it lies there.
-    Returns key, n_observations and wall_seconds."""
+    """Describe the samples of one planned block and publish `observations/<key>.parquet`; does
+    nothing where it lies there. Returns key, n_observations and wall_seconds."""
     from probes.embeddings.cache import EmbeddingCache
     from probes.embeddings.encode import task_matrix
     from probes.sweep.subsets import parse_kind, subset_labels, subset_rows
@@ -198,12 +232,20 @@ def run_observations(block: dict) -> dict:
             subset = subset_rows(pool_labels, n=size, clusters=clusters, **drawn)
             labels = subset_labels(pool_labels, n_classes=task.n_classes, **drawn)
             if not 2 <= len(np.unique(labels[subset])) < len(subset):
-                continue  # `characterize` refuses rows of one class, and such that have each a class of its own
+                # `characterize` refuses rows of one class, and such that have each a class of its
+                # own
+                continue
             X_eval = sample_rows(X_test, spec.max_eval_rows, seed)
-            features = sample_features(X[subset], labels[subset], X_eval, task.n_classes, block["encoder"], view, seed=seed)
+            features = sample_features(
+                X[subset], labels[subset], X_eval, task.n_classes, block["encoder"], view, seed=seed
+            )
             rows.append({**_identity(block), "subset": spec.subset, "seed": seed, **features})
     storage.write_table(artefact, pa.Table.from_pylist(rows))
-    return {"key": block["key"], "n_observations": len(rows), "wall_seconds": time.perf_counter() - started}
+    return {
+        "key": block["key"],
+        "n_observations": len(rows),
+        "wall_seconds": time.perf_counter() - started,
+    }
 
 
 def _identity(block: dict) -> dict[str, Any]:
@@ -218,14 +260,24 @@ def _identity(block: dict) -> dict[str, Any]:
 
 
 def observation_table(
-    storage: Storage, results: pa.Table, *, metric: str = "accuracy", keys: Sequence[str] | None = None
+    storage: Storage,
+    results: pa.Table,
+    *,
+    metric: str = "accuracy",
+    keys: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Observations with their truth: one row for each (sample, horizon) whose horizon the sweep has measured.
+    """Observations with their truth: one row for each (sample, horizon) whose horizon the sweep has
+    measured.
 
-    `results` are probe results (probes.sweep.results); `keys` restricts the observations to those. Columns: `ID_COLUMNS`, the
-    features, `horizon` (rows), `truth` (metric), `truth_std` and `n_truth` (over the sweep's seeds).
+    `results` are probe results (probes.sweep.results); `keys` restricts the observations to those.
+    Columns: `ID_COLUMNS`, the features, `horizon` (rows), `truth` (metric), `truth_std` and
+    `n_truth` (over the sweep's seeds).
     """
-    wanted = [f"observations/{key}.parquet" for key in keys] if keys is not None else storage.keys("observations")
+    wanted = (
+        [f"observations/{key}.parquet" for key in keys]
+        if keys is not None
+        else storage.keys("observations")
+    )
     tables = [storage.read_table(key).to_pandas() for key in wanted]
     tables = [table for table in tables if len(table)]
     if not tables:
@@ -233,14 +285,22 @@ def observation_table(
     return join_truth(pd.concat(tables, ignore_index=True), results, metric=metric)
 
 
-def join_truth(samples: pd.DataFrame, results: pa.Table, *, metric: str = "accuracy") -> pd.DataFrame:
-    """`samples` at every horizon in `HORIZON_FACTORS` times n for which `results` have the chosen ridge probe, on subsets of
-    the kind the sample was drawn as."""
+def join_truth(
+    samples: pd.DataFrame, results: pa.Table, *, metric: str = "accuracy"
+) -> pd.DataFrame:
+    """`samples` at every horizon in `HORIZON_FACTORS` times n for which `results` have the chosen
+    ridge probe, on subsets of the kind the sample was drawn as."""
     probes = results.to_pandas()
     probes = probes[(probes["probe"] == "ridge") & probes["C_selected"] & probes[metric].notna()]
     place = ["task_fingerprint", "encoder_fingerprint", "layer", "pooling", "subset"]
-    truth = probes.groupby([*place, "n_train"], observed=True)[metric].agg(["mean", "std", "size"]).reset_index()
-    truth = truth.rename(columns={"n_train": "horizon", "mean": "truth", "std": "truth_std", "size": "n_truth"})
+    truth = (
+        probes.groupby([*place, "n_train"], observed=True)[metric]
+        .agg(["mean", "std", "size"])
+        .reset_index()
+    )
+    truth = truth.rename(
+        columns={"n_train": "horizon", "mean": "truth", "std": "truth_std", "size": "n_truth"}
+    )
     truth["horizon"] = truth["horizon"].astype(np.float64)
     truth["layer"] = truth["layer"].astype(np.float64)
     expanded = []

@@ -1,6 +1,7 @@
-"""Quantiles of a metric along the horizon: in order, within the metric's range, and never worse with more labels; and the scale
-that they are learnt on: arcsin √a for rates, where the noise of n rows is 1/(4n) whatever the rate (Anscombe 1948) and nothing
-reaches past 1; logarithms for log-loss, whose errors are in proportion to it."""
+"""Quantiles of a metric along the horizon: in order, within the metric's range, and never worse
+with more labels; and the scale that they are learnt on: arcsin √a for rates, where the noise of n
+rows is 1/(4n) whatever the rate (Anscombe 1948) and nothing reaches past 1; logarithms for
+log-loss, whose errors are in proportion to it."""
 
 import itertools
 
@@ -16,16 +17,23 @@ LEAST_LOSS = 0.005
 """A log-loss (nats) below it is one of so much: its logarithm would count for more than it says."""
 
 MIN_CHANCE = 0.1
-"""A target that more labels make so little likelier has no size of its own: it rests on the tails of the forecasts."""
+"""A target that more labels make so little likelier has no size of its own: it rests on the tails
+of the forecasts."""
 
 
-def sorted_quantiles(anchored: np.ndarray, scale: np.ndarray, standardised: np.ndarray, metric: str) -> np.ndarray:
+def sorted_quantiles(
+    anchored: np.ndarray, scale: np.ndarray, standardised: np.ndarray, metric: str
+) -> np.ndarray:
     return bounded(np.sort(anchored[:, None] + scale[:, None] * standardised, axis=1), metric)
 
 
 def bounded(quantiles: np.ndarray, metric: str) -> np.ndarray:
     """Angles of rates within [0, π/2], logarithms of losses at most that of MOST_LOSS."""
-    return np.clip(quantiles, 0.0, np.pi / 2) if metric in RATES else np.minimum(quantiles, np.log(MOST_LOSS))
+    return (
+        np.clip(quantiles, 0.0, np.pi / 2)
+        if metric in RATES
+        else np.minimum(quantiles, np.log(MOST_LOSS))
+    )
 
 
 def on_scale(values: np.ndarray, metric: str) -> np.ndarray:
@@ -38,8 +46,11 @@ def off_scale(values: np.ndarray, metric: str) -> np.ndarray:
     return from_stabilised(values) if metric in RATES else np.exp(values)
 
 
-def monotone(quantiles: np.ndarray, sample: np.ndarray, octaves: np.ndarray, metric: str) -> np.ndarray:
-    """Each quantile of each sample projected (least squares) on curves that get no worse with the horizon."""
+def monotone(
+    quantiles: np.ndarray, sample: np.ndarray, octaves: np.ndarray, metric: str
+) -> np.ndarray:
+    """Each quantile of each sample projected (least squares) on curves that get no worse with the
+    horizon."""
     projected = quantiles.copy()
     order = np.lexsort((octaves, sample))
     starts = np.flatnonzero(np.r_[True, np.diff(sample[order]) > 0, True])
@@ -47,7 +58,9 @@ def monotone(quantiles: np.ndarray, sample: np.ndarray, octaves: np.ndarray, met
     for start, stop in itertools.pairwise(starts):
         rows = order[start:stop]
         for column in np.flatnonzero(worsens[start : stop - 1].any(axis=0)):
-            projected[rows, column] = isotonic_regression(quantiles[rows, column], increasing=metric in RATES)
+            projected[rows, column] = isotonic_regression(
+                quantiles[rows, column], increasing=metric in RATES
+            )
     return projected
 
 
@@ -58,21 +71,27 @@ def probability_reached(quantiles: np.ndarray, target: float, metric: str) -> fl
         knots, target = -knots[::-1], -target
     knots = np.maximum.accumulate(knots + np.arange(len(knots)) * 1e-12)
     if target <= knots[0]:
-        z = levels[0] + (target - knots[0]) / max(knots[MEDIAN] - knots[0], 1e-6) * (levels[MEDIAN] - levels[0])
+        z = levels[0] + (target - knots[0]) / max(knots[MEDIAN] - knots[0], 1e-6) * (
+            levels[MEDIAN] - levels[0]
+        )
     elif target >= knots[-1]:
-        z = levels[-1] + (target - knots[-1]) / max(knots[-1] - knots[MEDIAN], 1e-6) * (levels[-1] - levels[MEDIAN])
+        z = levels[-1] + (target - knots[-1]) / max(knots[-1] - knots[MEDIAN], 1e-6) * (
+            levels[-1] - levels[MEDIAN]
+        )
     else:
         z = np.interp(target, knots, levels)
     return float(norm.sf(z))
 
 
 def n_if_reached(sizes: np.ndarray, reached: np.ndarray) -> float | None:
-    """The median of the required n for those of the possible curves that are below the target now and get there: the size by
-    which the chance of having reached it, `reached` (H,) at `sizes` (H,), has risen half of the way from the first size to the
-    last, linear in log n between. None where it hardly rises: nothing is gained, or all is there.
+    """The median of the required n for those of the possible curves that are below the target now
+    and get there: the size by which the chance of having reached it, `reached` (H,) at `sizes`
+    (H,), has risen half of the way from the first size to the last, linear in log n between. None
+    where it hardly rises: nothing is gained, or all is there.
 
-    A target is asked for because it is believed to be within reach. The median over all curves, those that never get there
-    included, answers another question, and is later: infinite for every target less likely than not.
+    A target is asked for because it is believed to be within reach. The median over all curves,
+    those that never get there included, answers another question, and is later: infinite for every
+    target less likely than not.
     """
     risen = np.maximum.accumulate(reached) - reached[0]
     if risen[-1] < MIN_CHANCE:

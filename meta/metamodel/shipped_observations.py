@@ -1,7 +1,9 @@
-"""The observations that the shipped metamodels have learnt from: they ship, too, so that `neoberta fit` can learn from them and
-a user's own sweeps together, and anyone can make the shipped metamodels again.
+"""The observations that the shipped metamodels have learnt from: they ship, too, so that `neoberta
+fit` can learn from them and a user's own sweeps together, and anyone can make the shipped
+metamodels again.
 
-Numbers only: features of samples, measured metrics, the public names of tasks and encoders; no text and no vector.
+Numbers only: features of samples, measured metrics, the public names of tasks and encoders; no text
+and no vector.
 """
 
 from collections.abc import Mapping
@@ -25,24 +27,34 @@ PLACE = [*SAMPLE, "horizon"]
 
 
 def join_metrics(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One table from that of every metric (`meta.metamodel.observations.observation_table`, the same samples); numbers as float32."""
+    """One table from that of every metric (`meta.metamodel.observations.observation_table`, the
+    same samples); numbers as float32."""
     joined = pd.DataFrame()
     for metric, frame in frames.items():
         own = frame.rename(columns={column: f"{column}_{metric}" for column in OF_METRIC})
-        new = own if joined.empty else own[[*PLACE, *(f"{column}_{metric}" for column in OF_METRIC)]]
+        new = (
+            own if joined.empty else own[[*PLACE, *(f"{column}_{metric}" for column in OF_METRIC)]]
+        )
         joined = new if joined.empty else joined.merge(new, on=PLACE, how="left")
-    numbers = [name for name in joined.columns if name not in ID_COLUMNS and joined[name].dtype == np.float64]
+    numbers = [
+        name
+        for name in joined.columns
+        if name not in ID_COLUMNS and joined[name].dtype == np.float64
+    ]
     return joined.astype(dict.fromkeys(numbers, np.float32)).sort_values(PLACE, ignore_index=True)
 
 
 def write_observations(joined: pd.DataFrame, path: Path) -> None:
     """Write what `join_metrics` returned."""
-    table = pa.Table.from_pandas(joined, preserve_index=False).replace_schema_metadata({VERSION_KEY: str(FEATURES_VERSION)})
+    table = pa.Table.from_pandas(joined, preserve_index=False).replace_schema_metadata(
+        {VERSION_KEY: str(FEATURES_VERSION)}
+    )
     pq.write_table(table, path, compression="zstd", compression_level=19, write_page_checksum=True)
 
 
 def of_metric(joined: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The rows that have a truth of `metric`, as `meta.metamodel.observations.observation_table` gives them, in float64."""
+    """The rows that have a truth of `metric`, as `meta.metamodel.observations.observation_table`
+    gives them, in float64."""
     own = {f"{column}_{metric}": column for column in OF_METRIC}
     others = [f"{column}_{other}" for other in METRICS for column in OF_METRIC if other != metric]
     frame = joined.drop(columns=[name for name in others if name in joined]).rename(columns=own)
@@ -52,7 +64,8 @@ def of_metric(joined: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def shipped_observations(metric: str) -> pd.DataFrame:
-    """The shipped observations of `metric`. Raises UserError where this build has none, or of another version."""
+    """The shipped observations of `metric`. Raises UserError where this build has none, or of
+    another version."""
     path = shipped_folder() / FILE
     if not path.is_file():
         raise UserError("metamodel.with_shipped: this build ships no observations; set it to false")
@@ -61,13 +74,14 @@ def shipped_observations(metric: str) -> pd.DataFrame:
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"{path}: damaged ({reason:.200}); install neoberta again, or set metamodel.with_shipped to false"
+            f"{path}: damaged ({reason:.200}); install neoberta again, or set"
+            " metamodel.with_shipped to false"
         ) from error
     version = (table.schema.metadata or {}).get(VERSION_KEY, b"").decode()
     if version != str(FEATURES_VERSION):
         raise UserError(
-            f"metamodel.with_shipped: the shipped observations are of version {version or 'unknown'}, this program makes "
-            f"{FEATURES_VERSION}; set it to false"
+            "metamodel.with_shipped: the shipped observations are of version"
+            f" {version or 'unknown'}, this program makes {FEATURES_VERSION}; set it to false"
         )
     return of_metric(table.to_pandas(), metric)
 
@@ -78,8 +92,13 @@ def digest_of_shipped() -> str:
 
 
 def with_shipped(frame: pd.DataFrame, shipped: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(own observations, shipped ones) fit to be learnt from together: a task that is in both counts once, as the user's own,
-    and is of the family that ships, so that a family left out is left out whole."""
+    """(own observations, shipped ones) fit to be learnt from together: a task that is in both
+    counts once, as the user's own, and is of the family that ships, so that a family left out is
+    left out whole."""
     families = shipped.groupby("task_fingerprint")["task_family"].first()
-    own = frame.assign(task_family=frame["task_fingerprint"].map(families).fillna(frame["task_family"]))
-    return own, shipped[~shipped["task_fingerprint"].isin(own["task_fingerprint"])].reset_index(drop=True)
+    own = frame.assign(
+        task_family=frame["task_fingerprint"].map(families).fillna(frame["task_family"])
+    )
+    return own, shipped[~shipped["task_fingerprint"].isin(own["task_fingerprint"])].reset_index(
+        drop=True
+    )

@@ -11,20 +11,26 @@ if TYPE_CHECKING:
 
 
 def load_metamodel(folder: str | None, metric: str = "accuracy") -> tuple["Metamodel", str]:
-    """(metamodel, its name): that in `folder` (path or URI), or the one of `metric` that ships. Raises UserError: none there,
-    of another version, or corrupt."""
+    """(metamodel, its name): that in `folder` (path or URI), or the one of `metric` that ships.
+    Raises UserError: none there, of another version, or corrupt."""
     from meta.metamodel.model import Metamodel
 
-    place = Storage(folder or str(shipped_folder() / metric)).uri.rstrip("/")  # in full: `.` has a name and a parent, too
+    place = Storage(folder or str(shipped_folder() / metric)).uri.rstrip(
+        "/"
+    )  # in full: `.` has a name and a parent, too
     parent, _, name = place.rpartition("/")
     try:
         storage = Storage("/" if place.startswith("/") and not parent else parent)
         if name in ("", ".", "..") or not storage.exists(f"{name}/card.json"):
             if folder is None:
                 raise UserError(
-                    f"no metamodel of {metric} ships with this build; give one made by `neoberta fit` as --metamodel FOLDER"
+                    f"no metamodel of {metric} ships with this build; give one made by `neoberta"
+                    " fit` as --metamodel FOLDER"
                 )
-            raise UserError(f"--metamodel {place or '/'}: no metamodel there; give the folder that `neoberta fit` wrote")
+            raise UserError(
+                f"--metamodel {place or '/'}: no metamodel there; give the folder that `neoberta"
+                " fit` wrote"
+            )
         if storage.exists(f"{name}/{MANIFEST}"):
             storage.verify_folder(name)
         model = Metamodel.load(storage.local_path(name))
@@ -34,7 +40,9 @@ def load_metamodel(folder: str | None, metric: str = "accuracy") -> tuple["Metam
         raise UserError(f"--metamodel {error}; make it again with `neoberta fit`") from error
     except OSError as error:
         reason = (error.strerror or str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"--metamodel {place}: cannot be read ({reason:.200}); give a folder on this machine") from error
+        raise UserError(
+            f"--metamodel {place}: cannot be read ({reason:.200}); give a folder on this machine"
+        ) from error
     return model, "shipped" if folder is None else name
 
 

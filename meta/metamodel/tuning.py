@@ -1,8 +1,9 @@
 """The metamodel's own hyperparameters, chosen inside whatever is left out.
 
-A candidate is judged by the pinball loss of its quantiles for families that its fits have not seen, before calibration. One
-candidate within one fold of the evaluation is one piece of work (`run_tuning`) for `cluster.tune.fan_out`; the fold's families
-are never looked at, so that an evaluation with the chosen settings stays honest.
+A candidate is judged by the pinball loss of its quantiles for families that its fits have not seen,
+before calibration. One candidate within one fold of the evaluation is one piece of work
+(`run_tuning`) for `cluster.tune.fan_out`; the fold's families are never looked at, so that an
+evaluation with the chosen settings stays honest.
 """
 
 import dataclasses
@@ -29,40 +30,64 @@ CANDIDATES = (
 )
 
 
-def plan_tuning(storage: Storage, frame_key: str, folds: Sequence[Collection[str]], *, metric: str) -> list[dict[str, Any]]:
-    """Pieces of work for `run_tuning`: every candidate within every one of `folds`, the families that are left out. `frame_key`
-    is a table of observations with their truth (`meta.metamodel.observations.observation_table`) on `storage`."""
+def plan_tuning(
+    storage: Storage, frame_key: str, folds: Sequence[Collection[str]], *, metric: str
+) -> list[dict[str, Any]]:
+    """Pieces of work for `run_tuning`: every candidate within every one of `folds`, the families
+    that are left out. `frame_key` is a table of observations with their truth
+    (`meta.metamodel.observations.observation_table`) on `storage`."""
     pieces = []
     for fold in folds:
         for settings in CANDIDATES:
-            piece = {"frame": frame_key, "metric": metric, "fold": sorted(fold), "settings": dataclasses.asdict(settings)}
-            pieces.append({**piece, "storage": storage.uri, "key": f"tuning/{digest([TUNING_VERSION, piece])}.json"})
+            piece = {
+                "frame": frame_key,
+                "metric": metric,
+                "fold": sorted(fold),
+                "settings": dataclasses.asdict(settings),
+            }
+            pieces.append(
+                {
+                    **piece,
+                    "storage": storage.uri,
+                    "key": f"tuning/{digest([TUNING_VERSION, piece])}.json",
+                }
+            )
     return pieces
 
 
 def run_tuning(piece: dict[str, Any]) -> dict[str, Any]:
-    """Judge one candidate and publish its loss; does nothing where it lies on storage. Returns `key` and `loss` (in points)."""
+    """Judge one candidate and publish its loss; does nothing where it lies on storage. Returns
+    `key` and `loss` (in points)."""
     storage = Storage(piece["storage"])
     if not storage.exists(piece["key"]):
         frame = storage.read_table(piece["frame"]).to_pandas()
         rest = frame[~frame["task_family"].isin(piece["fold"])]
-        quantiles = held_out_quantiles(rest, metric=piece["metric"], settings=FitSettings(**piece["settings"]))
-        loss = pinball_points(quantiles, rest["truth"].to_numpy(dtype=np.float64), rest["task_family"].to_numpy(dtype=str))
+        quantiles = held_out_quantiles(
+            rest, metric=piece["metric"], settings=FitSettings(**piece["settings"])
+        )
+        loss = pinball_points(
+            quantiles,
+            rest["truth"].to_numpy(dtype=np.float64),
+            rest["task_family"].to_numpy(dtype=str),
+        )
         storage.write_json(piece["key"], {"loss": loss})
     return {"key": piece["key"], "loss": storage.read_json(piece["key"])["loss"]}
 
 
 def pinball_points(quantiles: np.ndarray, truth: np.ndarray, groups: np.ndarray) -> float:
-    """Mean pinball loss (Koenker and Bassett 1978) of quantiles (R, 5) at QUANTILES of `truth` (R,), in hundredths of the
-    metric; all of `groups` (R,) count alike."""
+    """Mean pinball loss (Koenker and Bassett 1978) of quantiles (R, 5) at QUANTILES of `truth`
+    (R,), in hundredths of the metric; all of `groups` (R,) count alike."""
     error = truth[:, None] - quantiles
     levels = np.array(QUANTILES)
     loss = np.maximum(levels * error, (levels - 1) * error).mean(axis=1)
     return float(100 * np.sum(group_weights(groups) * loss))
 
 
-def chosen_settings(pieces: Sequence[Mapping[str, Any]], losses: Sequence[float]) -> dict[tuple[str, ...], FitSettings]:
-    """The best candidate of every fold (its families, sorted); the earlier one of two that are equal."""
+def chosen_settings(
+    pieces: Sequence[Mapping[str, Any]], losses: Sequence[float]
+) -> dict[tuple[str, ...], FitSettings]:
+    """The best candidate of every fold (its families, sorted); the earlier one of two that are
+    equal."""
     best: dict[tuple[str, ...], tuple[float, FitSettings]] = {}
     for piece, loss in zip(pieces, losses, strict=True):
         fold = tuple(piece["fold"])

@@ -1,1 +1,2 @@
-"""What is known before anything is tried: of encoders (published results) and of embedding spaces (the study's tasks)."""
+"""What is known before anything is tried: of encoders (published results) and of embedding spaces
+(the study's tasks)."""

@@ -1,14 +1,19 @@
-"""What is known of encoders before anyone tries them on a task, and what the ones tried say of the others.
+"""What is known of encoders before anyone tries them on a task, and what the ones tried say of the
+others.
 
-The table that ships (`encoder_prior.json`, made by `python -m benchmarks.mteb --write` from published few-shot results) holds
-the level of some hundreds of encoders with its uncertainty. On a user's task
+The table that ships (`encoder_prior.json`, made by `python -m benchmarks.mteb --write` from
+published few-shot results) holds the level of some hundreds of encoders with its uncertainty. On a
+user's task
 
-    held-out accuracy of encoder m = level of the task + sensitivity * (level_m + interaction_m) + sampling noise_m,
+    held-out accuracy of encoder m = level of the task + sensitivity * (level_m + interaction_m) +
+    sampling noise_m,
 
-everything Gaussian once the sensitivity is fixed; the task's level is unknown beforehand, the sensitivity (and the size of
-interactions that goes with it) has the distribution it had over the published tasks and is summed over. So the encoders that
-were tried say what the task's level and sensitivity are, and the others follow. Known limits: interactions of encoders of one
-family are taken as independent, and the sampling noise that all encoders share on the same rows cancels in the task's level.
+everything Gaussian once the sensitivity is fixed; the task's level is unknown beforehand, the
+sensitivity (and the size of interactions that goes with it) has the distribution it had over the
+published tasks and is summed over. So the encoders that were tried say what the task's level and
+sensitivity are, and the others follow. Known limits: interactions of encoders of one family are
+taken as independent, and the sampling noise that all encoders share on the same rows cancels in the
+task's level.
 """
 
 import json
@@ -26,7 +31,8 @@ SCHEMA = 1
 FILE = "encoder_prior.json"
 LANGUAGES = ("english", "other")
 ABOUT = ("n_parameters", "embedding_width", "n_layers", "max_length", "open_weights")
-"""What the table says of an encoder, NaN where unknown; `max_length` in tokens, `open_weights` 1 or 0."""
+"""What the table says of an encoder, NaN where unknown; `max_length` in tokens, `open_weights` 1 or
+0."""
 TASK_LEVEL_SD = 1.0
 """Of the task's level before anything was tried: accuracy may be anything."""
 MIN_TASKS = 5
@@ -52,14 +58,16 @@ class EncoderPrior:
     sensitivities: np.ndarray
     """(S,) equally likely."""
     interaction_sds: np.ndarray
-    """(S,) of tasks of such sensitivities, in units of the levels: larger where encoders hardly differ."""
+    """(S,) of tasks of such sensitivities, in units of the levels: larger where encoders hardly
+    differ."""
     slope: float
     mean_log_parameters: float
     population_sd: float
 
     def name_of(self, ref: str) -> str | None:
-        """The table's name of an encoder reference (`hf:name@revision#view`, a hub name, or a folder whose last part is the
-        last part of exactly one name); None where the table does not know it."""
+        """The table's name of an encoder reference (`hf:name@revision#view`, a hub name, or a
+        folder whose last part is the last part of exactly one name); None where the table does not
+        know it."""
         plain = ref.partition("#")[0].removeprefix("hf:").partition("@")[0].rstrip("/")
         if plain in self.encoders.index:
             return plain
@@ -68,29 +76,37 @@ class EncoderPrior:
         return same[0] if len(same) == 1 else None
 
     def level(self, ref: str, n_parameters: float | None = None) -> tuple[float, float]:
-        """(mean, standard deviation) of an encoder's level, in accuracy on an average task; 0 is the average encoder. An
-        unknown one has the level of its size, or of all encoders."""
+        """(mean, standard deviation) of an encoder's level, in accuracy on an average task; 0 is
+        the average encoder. An unknown one has the level of its size, or of all encoders."""
         name = self.name_of(ref)
         if name is not None:
             row = self.encoders.loc[name]
             return float(row["mean"]), float(row["sd"])
         if not n_parameters:
             return 0.0, float(np.hypot(self.encoders["mean"].std(), self.encoders["sd"].mean()))
-        return float(self.slope * (np.log10(n_parameters) - self.mean_log_parameters)), self.population_sd
+        return float(
+            self.slope * (np.log10(n_parameters) - self.mean_log_parameters)
+        ), self.population_sd
 
-    def update(self, tried: Mapping[str, Evidence], n_parameters: Mapping[str, float] | None = None) -> pd.DataFrame:
-        """Every encoder of the table and every one `tried` (by reference) on the user's task, best expected first.
+    def update(
+        self, tried: Mapping[str, Evidence], n_parameters: Mapping[str, float] | None = None
+    ) -> pd.DataFrame:
+        """Every encoder of the table and every one `tried` (by reference) on the user's task, best
+        expected first.
 
-        Columns: `encoder` (the table's name, or the reference of an unknown one), `tried`, `mean` and `sd` of its accuracy
-        there, `p_beats_best_tried`: the probability that it is above the true accuracy of the tried one with the highest mean.
-        Raises ValueError where nothing was tried or two references mean one encoder.
+        Columns: `encoder` (the table's name, or the reference of an unknown one), `tried`, `mean`
+        and `sd` of its accuracy there, `p_beats_best_tried`: the probability that it is above the
+        true accuracy of the tried one with the highest mean. Raises ValueError where nothing was
+        tried or two references mean one encoder.
         """
         if not tried:
             raise ValueError("nothing was tried: there is no task to compare encoders on")
         names = [self.name_of(ref) or ref for ref in tried]
         if len(set(names)) < len(names):
             raise ValueError(f"two references of one encoder: {', '.join(sorted(tried))}")
-        known = self.encoders[["mean", "sd"]].drop(index=[name for name in names if name in self.encoders.index])
+        known = self.encoders[["mean", "sd"]].drop(
+            index=[name for name in names if name in self.encoders.index]
+        )
         levels = [self.level(ref, (n_parameters or {}).get(ref)) for ref in tried]
         mean = np.r_[[level[0] for level in levels], known["mean"]]
         variance = np.r_[[level[1] for level in levels], known["sd"]] ** 2
@@ -100,7 +116,9 @@ class EncoderPrior:
             [*names, *known.index],
             [
                 _given_sensitivity(sensitivity, mean, variance + interaction**2, measured, noise)
-                for sensitivity, interaction in zip(self.sensitivities, self.interaction_sds, strict=True)
+                for sensitivity, interaction in zip(
+                    self.sensitivities, self.interaction_sds, strict=True
+                )
             ],
             len(tried),
         )
@@ -113,19 +131,27 @@ class EncoderPrior:
         max_parameters: float | None = None,
         min_probability: float = 0.5,
     ) -> pd.DataFrame:
-        """Encoders with open weights that were not tried and beat the best tried one with at least `min_probability`, likeliest
-        first: the columns of `update` and of the table. At most `n_best`; with `max_parameters` none that is larger or of
-        unknown size."""
-        found = self.update(tried).merge(self.encoders.drop(columns=["mean", "sd"]), left_on="encoder", right_index=True)
+        """Encoders with open weights that were not tried and beat the best tried one with at least
+        `min_probability`, likeliest first: the columns of `update` and of the table. At most
+        `n_best`; with `max_parameters` none that is larger or of unknown size."""
+        found = self.update(tried).merge(
+            self.encoders.drop(columns=["mean", "sd"]), left_on="encoder", right_index=True
+        )
         good = ~found["tried"] & (found["p_beats_best_tried"] >= min_probability)
         good &= (found["n_tasks"] >= MIN_TASKS) & (found["open_weights"] == 1)
         if max_parameters is not None:
             good &= found["n_parameters"] <= max_parameters
-        return found[good].sort_values("p_beats_best_tried", ascending=False).head(n_best).reset_index(drop=True)
+        return (
+            found[good]
+            .sort_values("p_beats_best_tried", ascending=False)
+            .head(n_best)
+            .reset_index(drop=True)
+        )
 
 
 def load_prior(language: str = "english") -> EncoderPrior:
-    """The prior that ships, for tasks in English or in `other` languages. Raises ValueError for another word."""
+    """The prior that ships, for tasks in English or in `other` languages. Raises ValueError for
+    another word."""
     if language not in LANGUAGES:
         raise ValueError(f"language {language!r}: one of {', '.join(LANGUAGES)}")
     return from_json(_shipped(), language)
@@ -134,7 +160,9 @@ def load_prior(language: str = "english") -> EncoderPrior:
 def from_json(stored: Mapping[str, Any], language: str) -> EncoderPrior:
     """The prior of a stored table (`encoder_prior.json`). Raises ValueError for another schema."""
     if stored.get("schema") != SCHEMA:
-        raise ValueError(f"encoder table of schema {stored.get('schema')}, this program reads {SCHEMA}")
+        raise ValueError(
+            f"encoder table of schema {stored.get('schema')}, this program reads {SCHEMA}"
+        )
     table = pd.DataFrame(stored["encoders"], columns=stored["columns"]).set_index("encoder")
     fitted = stored["languages"][language]
     table = table.rename(columns={f"{language}_{name}": name for name in ("mean", "sd", "n_tasks")})
@@ -150,7 +178,8 @@ def from_json(stored: Mapping[str, Any], language: str) -> EncoderPrior:
 
 
 def prior_level(ref: str, language: str = "english") -> tuple[float, float]:
-    """(mean, standard deviation) of an encoder's level in the prior that ships: `EncoderPrior.level`."""
+    """(mean, standard deviation) of an encoder's level in the prior that ships:
+    `EncoderPrior.level`."""
     return load_prior(language).level(ref)
 
 
@@ -161,7 +190,8 @@ def _shipped() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Posterior:
-    """Given one sensitivity: accuracies and their variances (M,), covariances with the tried (M, k), how likely it is."""
+    """Given one sensitivity: accuracies and their variances (M,), covariances with the tried (M,
+    k), how likely it is."""
 
     mean: np.ndarray
     variance: np.ndarray
@@ -170,7 +200,11 @@ class _Posterior:
 
 
 def _given_sensitivity(
-    sensitivity: float, mean: np.ndarray, variance: np.ndarray, measured: np.ndarray, noise: np.ndarray
+    sensitivity: float,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    measured: np.ndarray,
+    noise: np.ndarray,
 ) -> _Posterior:
     """Gaussian conditioning of M accuracies, the first k of which were measured."""
     n_tried, shared = len(measured), TASK_LEVEL_SD**2
@@ -195,7 +229,10 @@ def _mixture(names: list[str], posteriors: list[_Posterior], n_tried: int) -> pd
     weight = np.exp(evidence - evidence.max())
     weight /= weight.sum()
     mean = sum(w * posterior.mean for w, posterior in zip(weight, posteriors, strict=True))
-    square = sum(w * (posterior.variance + posterior.mean**2) for w, posterior in zip(weight, posteriors, strict=True))
+    square = sum(
+        w * (posterior.variance + posterior.mean**2)
+        for w, posterior in zip(weight, posteriors, strict=True)
+    )
     best = int(mean[:n_tried].argmax())
     beats = np.zeros(len(names))
     for w, posterior in zip(weight, posteriors, strict=True):

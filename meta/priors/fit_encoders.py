@@ -1,9 +1,11 @@
-"""How good encoders are in general: a two-way model of published accuracies, encoder by task, with what it leaves uncertain.
+"""How good encoders are in general: a two-way model of published accuracies, encoder by task, with
+what it leaves uncertain.
 
-accuracy = task's level + task's sensitivity * (encoder's level + interaction): tasks differ in how far they tell encoders
-apart, and an encoder is better on one task than its level says and worse on the next. Sensitivities average 1, so levels are in
-accuracy on an average task. An encoder's level is drawn towards a line in the logarithm of its parameters, the more the fewer
-tasks it was measured on.
+accuracy = task's level + task's sensitivity * (encoder's level + interaction): tasks differ in how
+far they tell encoders apart, and an encoder is better on one task than its level says and worse on
+the next. Sensitivities average 1, so levels are in accuracy on an average task. An encoder's level
+is drawn towards a line in the logarithm of its parameters, the more the fewer tasks it was measured
+on.
 """
 
 from dataclasses import dataclass
@@ -25,10 +27,12 @@ class TwoWayFit:
     encoders: pd.DataFrame
     """Index encoder: `mean`, `sd` of its level (0 is the average encoder), `n_tasks`."""
     tasks: pd.DataFrame
-    """Index task: `level`, `sensitivity`, `interaction_sd` in units of the encoders' levels, `n_encoders`."""
+    """Index task: `level`, `sensitivity`, `interaction_sd` in units of the encoders' levels,
+    `n_encoders`."""
     intercept: float
     slope: float
-    """The line in log10(parameters) that levels are drawn to; parameters unknown: at the average."""
+    """The line in log10(parameters) that levels are drawn to; parameters unknown: at the
+    average."""
     mean_log_parameters: float
     population_sd: float
     """Spread of levels about the line."""
@@ -37,8 +41,9 @@ class TwoWayFit:
 
 
 def fit_two_way(cells: pd.DataFrame, n_parameters: pd.Series) -> TwoWayFit:
-    """Fit by expectation and maximisation. `cells` has a row for each measured pair: `encoder`, `task`, `accuracy` in [0, 1];
-    `n_parameters` (index encoder) may hold NaN. Raises ValueError for a pair given twice or fewer than 3 encoders or tasks."""
+    """Fit by expectation and maximisation. `cells` has a row for each measured pair: `encoder`,
+    `task`, `accuracy` in [0, 1]; `n_parameters` (index encoder) may hold NaN. Raises ValueError for
+    a pair given twice or fewer than 3 encoders or tasks."""
     if cells.duplicated(["encoder", "task"]).any():
         raise ValueError("an encoder is measured twice on one task: average before")
     encoder, encoders = pd.factorize(cells["encoder"], sort=True)
@@ -61,27 +66,40 @@ def fit_two_way(cells: pd.DataFrame, n_parameters: pd.Series) -> TwoWayFit:
     for _ in range(N_ROUNDS):
         precision = 1 / population + of_encoder(1 / interaction[task])
         standardised = (accuracy - level[task]) / sensitivity[task]
-        mean = (design @ line / population + of_encoder(standardised / interaction[task])) / precision
+        mean = (
+            design @ line / population + of_encoder(standardised / interaction[task])
+        ) / precision
         variance = 1 / precision
         line = np.linalg.solve(design.T @ design + np.diag([0.0, 1e-6]), design.T @ mean)
         mean, line[0] = mean - line[0], 0.0  # the levels' origin is the average encoder
         population = float(np.mean((mean - design @ line) ** 2 + variance))
-        # a task's level and sensitivity given the encoders' uncertain levels; sensitivity drawn towards 1
+        # a task's level and sensitivity given the encoders' uncertain levels; sensitivity drawn
+        # towards 1
         weight = interaction * sensitivity**2 / SENSITIVITY_SD**2
         centre_of_task = total(mean[encoder]) / n_encoders
         apart = mean[encoder] - centre_of_task[task]
         square = total(apart**2 + variance[encoder])
-        sensitivity = (total(apart * (accuracy - (total(accuracy) / n_encoders)[task])) + weight) / (square + weight)
+        sensitivity = (
+            total(apart * (accuracy - (total(accuracy) / n_encoders)[task])) + weight
+        ) / (square + weight)
         scale = sensitivity.mean()
         sensitivity = np.maximum(sensitivity / scale, 0.05)
-        mean, variance, population, line = mean * scale, variance * scale**2, population * scale**2, line * scale
+        mean, variance, population, line = (
+            mean * scale,
+            variance * scale**2,
+            population * scale**2,
+            line * scale,
+        )
         level = total(accuracy - sensitivity[task] * mean[encoder]) / n_encoders
         left = (accuracy - level[task]) / sensitivity[task] - mean[encoder]
         squares = total(left**2 + variance[encoder])
         pooled = float(np.median(squares / n_encoders))
         interaction = (squares + TASK_ROWS * pooled) / (n_encoders + TASK_ROWS)
     return TwoWayFit(
-        pd.DataFrame({"mean": mean, "sd": np.sqrt(variance), "n_tasks": n_tasks}, index=pd.Index(encoders, name="encoder")),
+        pd.DataFrame(
+            {"mean": mean, "sd": np.sqrt(variance), "n_tasks": n_tasks},
+            index=pd.Index(encoders, name="encoder"),
+        ),
         pd.DataFrame(
             {
                 "level": level,

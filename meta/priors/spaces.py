@@ -1,15 +1,17 @@
 """What other tasks say of how embedding spaces compare, for question 4.
 
-Leave-one-out accuracies of dozens of spaces on one small sample are dozens of noisy numbers, and their maximum flatters
-whoever is lucky. The spaces' true accuracies on a task are therefore given a prior learnt on other tasks: a mean per space and
-a covariance between spaces (neighbouring layers do well or badly together), on the scale arcsin √a, on which the noise of an
-accuracy of n rows is 1/(4n) whatever the accuracy. The sample's own accuracies, with the correlation of their hits as noise,
-then give the posterior (a best linear unbiased predictor; Robinson 1991, "That BLUP is a good thing"). The task's own level is
-left free: only contrasts between spaces are learnt. How far apart a task's spaces are differs from task to task, so a factor on
-the covariance is integrated out.
+Leave-one-out accuracies of dozens of spaces on one small sample are dozens of noisy numbers, and
+their maximum flatters whoever is lucky. The spaces' true accuracies on a task are therefore given a
+prior learnt on other tasks: a mean per space and a covariance between spaces (neighbouring layers
+do well or badly together), on the scale arcsin √a, on which the noise of an accuracy of n rows is
+1/(4n) whatever the accuracy. The sample's own accuracies, with the correlation of their hits as
+noise, then give the posterior (a best linear unbiased predictor; Robinson 1991, "That BLUP is a
+good thing"). The task's own level is left free: only contrasts between spaces are learnt. How far
+apart a task's spaces are differs from task to task, so a factor on the covariance is integrated
+out.
 
-Spaces that the study has not seen are compared through variance components: of the encoder, of the pooling, of the depth within
-the encoder.
+Spaces that the study has not seen are compared through variance components: of the encoder, of the
+pooling, of the depth within the encoder.
 """
 
 import json
@@ -28,7 +30,8 @@ SCALES = tuple(2.0**power for power in np.arange(-2.0, 2.01, 0.5))
 SCALE_OCTAVES = 1.0
 """Standard deviation of the prior on log2 of that factor."""
 TABLE_SHARE = 0.7
-"""Weight of the covariance of the spaces as measured; the rest is that of the variance components."""
+"""Weight of the covariance of the spaces as measured; the rest is that of the variance
+components."""
 LEVEL_VARIANCE = 10.0
 """Prior variance of what all spaces of a task share: none of it is known."""
 DEPTH_LENGTH = 0.35
@@ -36,8 +39,9 @@ DEPTH_LENGTH = 0.35
 COMMON_SHARE = 0.7
 """Share of the (task, size) that must have a space for it to be in the table."""
 CORRELATION_ROWS = 64
-"""Correlations of hits on n rows are believed n / (n + CORRELATION_ROWS), else none. Those of dozens of spaces on few rows have
-directions in which all noise seems to cancel, and a gap along such a one, which is luck, would overrule the prior."""
+"""Correlations of hits on n rows are believed n / (n + CORRELATION_ROWS), else none. Those of
+dozens of spaces on few rows have directions in which all noise seems to cancel, and a gap along
+such a one, which is luck, would overrule the prior."""
 COMPONENTS = ("encoder", "depth", "pooling", "depth and pooling", "own")
 
 
@@ -75,29 +79,55 @@ class ViewPrior:
 
     @classmethod
     def fit(cls, truths: pd.DataFrame) -> "ViewPrior":
-        """Learn from `truths`: columns task, task_family, encoder, layer, n_layers, pooling, n_train, truth (accuracy). Spaces
-        that many tasks lack are left out, and tasks that lack one of the others. Raises ValueError for fewer than 3 families
-        or 2 spaces."""
+        """Learn from `truths`: columns task, task_family, encoder, layer, n_layers, pooling,
+        n_train, truth (accuracy). Spaces that many tasks lack are left out, and tasks that lack one
+        of the others. Raises ValueError for fewer than 3 families or 2 spaces."""
         spaces_of = {
             key.name: key
             for key in (
                 SpaceKey(row.encoder, int(row.layer), int(row.n_layers), row.pooling)
-                for row in truths[["encoder", "layer", "n_layers", "pooling"]].drop_duplicates().itertuples()
+                for row in (
+                    truths[["encoder", "layer", "n_layers", "pooling"]]
+                    .drop_duplicates()
+                    .itertuples()
+                )
             )
         }
-        names = truths["encoder"].map(short_reference) + "#" + truths["layer"].astype(int).astype(str) + "/" + truths["pooling"]
+        names = (
+            truths["encoder"].map(short_reference)
+            + "#"
+            + truths["layer"].astype(int).astype(str)
+            + "/"
+            + truths["pooling"]
+        )
         place = ["task_family", "task", "n_train"]
-        wide = truths.assign(space=names).pivot_table(index=place, columns="space", values="truth", aggfunc="mean")
+        wide = truths.assign(space=names).pivot_table(
+            index=place, columns="space", values="truth", aggfunc="mean"
+        )
         share = wide.notna().mean()
-        wide = wide[share.index[share >= COMMON_SHARE]].dropna()  # spaces of pairs are few tasks' alone
+        wide = wide[
+            share.index[share >= COMMON_SHARE]
+        ].dropna()  # spaces of pairs are few tasks' alone
         spaces = [spaces_of[name] for name in wide.columns]
         families = wide.index.get_level_values("task_family").to_numpy(dtype=str)
         if len(np.unique(families)) < 3 or len(spaces) < 2:
-            raise ValueError(f"{len(np.unique(families))} task families and {len(spaces)} spaces: at least 3 and 2 are needed")
+            raise ValueError(
+                f"{len(np.unique(families))} task families and {len(spaces)} spaces: at least 3 and"
+                " 2 are needed"
+            )
         of_size = wide.index.get_level_values("n_train").to_numpy()
-        n_families = {size: len(np.unique(families[of_size == size])) for size in np.unique(of_size)}
-        common = np.isin(of_size, [size for size, count in n_families.items() if count >= max(n_families.values()) / 2])
-        wide, families, of_size = wide[common], families[common], of_size[common]  # few tasks have the largest sizes
+        n_families = {
+            size: len(np.unique(families[of_size == size])) for size in np.unique(of_size)
+        }
+        common = np.isin(
+            of_size,
+            [size for size, count in n_families.items() if count >= max(n_families.values()) / 2],
+        )
+        wide, families, of_size = (
+            wide[common],
+            families[common],
+            of_size[common],
+        )  # few tasks have the largest sizes
         values = stabilised(wide.to_numpy())
         contrasts = values - values.mean(axis=1, keepdims=True)
         sizes = tuple(sorted(set(of_size.tolist())))
@@ -107,17 +137,30 @@ class ViewPrior:
             means[row] = group_weights(families[here]) @ contrasts[here]
             centred[here] = contrasts[here] - means[row]
         covariance = (centred * group_weights(families)[:, None]).T @ centred
-        return cls(tuple(key.name for key in spaces), sizes, means, covariance, _components(spaces, covariance))
+        return cls(
+            tuple(key.name for key in spaces),
+            sizes,
+            means,
+            covariance,
+            _components(spaces, covariance),
+        )
 
     def posterior(
-        self, spaces: Sequence[SpaceKey], accuracies: np.ndarray, hit_correlation: np.ndarray, n_train: int
+        self,
+        spaces: Sequence[SpaceKey],
+        accuracies: np.ndarray,
+        hit_correlation: np.ndarray,
+        n_train: int,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Mean (V,) and covariance (V, V) of the spaces' values on the scale arcsin √accuracy, given leave-one-out
-        `accuracies` (V,) on `n_train` rows whose hits correlate as `hit_correlation` (V, V)."""
+        """Mean (V,) and covariance (V, V) of the spaces' values on the scale arcsin √accuracy,
+        given leave-one-out `accuracies` (V,) on `n_train` rows whose hits correlate as
+        `hit_correlation` (V, V)."""
         prior_mean, prior_covariance = self._prior(spaces, n_train)
         observed = stabilised(smoothed(accuracies, n_train)) - prior_mean
         believed = n_train / (n_train + CORRELATION_ROWS)
-        noise = (believed * hit_correlation + (1 - believed) * np.eye(len(accuracies))) / (4 * n_train)
+        noise = (believed * hit_correlation + (1 - believed) * np.eye(len(accuracies))) / (
+            4 * n_train
+        )
         level = LEVEL_VARIANCE * np.ones_like(noise)
         logs, means, covariances = [], [], []
         for scale in SCALES:
@@ -133,7 +176,10 @@ class ViewPrior:
         share /= share.sum()
         mean = share @ np.array(means)
         spread = np.array(means) - mean
-        covariance = np.einsum("s,sij->ij", share, np.array(covariances)) + (spread * share[:, None]).T @ spread
+        covariance = (
+            np.einsum("s,sij->ij", share, np.array(covariances))
+            + (spread * share[:, None]).T @ spread
+        )
         return mean, (covariance + covariance.T) / 2
 
     def save(self, path: Path) -> None:
@@ -149,13 +195,26 @@ class ViewPrior:
 
     @classmethod
     def load(cls, path: Path) -> "ViewPrior":
-        """Read what `save` wrote. Raises ValueError, KeyError or OSError for a file that is not that."""
+        """Read what `save` wrote. Raises ValueError, KeyError or OSError for a file that is not
+        that."""
         stored = json.loads(path.read_text(encoding="utf-8"))
         means, covariance = np.array(stored["means"]), np.array(stored["covariance"])
         n_spaces = len(stored["names"])
-        if means.shape != (len(stored["sizes"]), n_spaces) or covariance.shape != (n_spaces, n_spaces):
-            raise ValueError(f"{path}: means {means.shape} and covariance {covariance.shape} of {n_spaces} spaces")
-        return cls(tuple(stored["names"]), tuple(stored["sizes"]), means, covariance, tuple(stored["components"]))
+        if means.shape != (len(stored["sizes"]), n_spaces) or covariance.shape != (
+            n_spaces,
+            n_spaces,
+        ):
+            raise ValueError(
+                f"{path}: means {means.shape} and covariance {covariance.shape} of {n_spaces}"
+                " spaces"
+            )
+        return cls(
+            tuple(stored["names"]),
+            tuple(stored["sizes"]),
+            means,
+            covariance,
+            tuple(stored["components"]),
+        )
 
     def _prior(self, spaces: Sequence[SpaceKey], n_train: int) -> tuple[np.ndarray, np.ndarray]:
         place = {name: index for index, name in enumerate(self.names)}
@@ -163,16 +222,21 @@ class ViewPrior:
         at = np.log2(np.clip(n_train, self.sizes[0], self.sizes[-1]))
         table = np.array([np.interp(at, np.log2(self.sizes), column) for column in self.means.T])
         mean = np.where(known >= 0, table[known], _mean_alike(spaces, self.names, table))
-        by_parts = sum(v * kernel for v, kernel in zip(self.components, _kernels(spaces), strict=True))
+        by_parts = sum(
+            v * kernel for v, kernel in zip(self.components, _kernels(spaces), strict=True)
+        )
         both = (known[:, None] >= 0) & (known[None, :] >= 0)
         measured = self.covariance[np.ix_(known, known)]
         return mean, np.where(both, TABLE_SHARE * measured + (1 - TABLE_SHARE) * by_parts, by_parts)
 
 
 def space_truths(probes: pd.DataFrame, tasks: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
-    """What `ViewPrior.fit` learns from: the mean accuracy over seeds of the chosen ridge probe of every (task, space, n), from
-    probe results (`probes.sweep.results`) on stratified subsets. `tasks`: fingerprint -> (name, family); others are left out."""
-    chosen = (probes["probe"] == "ridge") & probes["C_selected"] & (probes["subset"] == "stratified")
+    """What `ViewPrior.fit` learns from: the mean accuracy over seeds of the chosen ridge probe of
+    every (task, space, n), from probe results (`probes.sweep.results`) on stratified subsets.
+    `tasks`: fingerprint -> (name, family); others are left out."""
+    chosen = (
+        (probes["probe"] == "ridge") & probes["C_selected"] & (probes["subset"] == "stratified")
+    )
     known = probes[chosen & probes["task_fingerprint"].isin(list(tasks))]
     place = ["task_fingerprint", "encoder", "encoder_fingerprint", "layer", "pooling", "n_train"]
     found = known.groupby(place, observed=True)["accuracy"].mean().rename("truth").reset_index()
@@ -185,7 +249,11 @@ def space_truths(probes: pd.DataFrame, tasks: Mapping[str, tuple[str, str]]) -> 
 def short_reference(encoder: str) -> str:
     """An encoder's reference without the folders of files on somebody's disk."""
     family, colon, name = encoder.partition(":")
-    return f"{family}{colon}{name.rpartition('/')[2]}" if name.startswith(("/", "./", "../")) else encoder
+    return (
+        f"{family}{colon}{name.rpartition('/')[2]}"
+        if name.startswith(("/", "./", "../"))
+        else encoder
+    )
 
 
 def smoothed(accuracy: np.ndarray, n_rows: int) -> np.ndarray:
@@ -211,12 +279,14 @@ def _kernels(spaces: Sequence[SpaceKey]) -> list[np.ndarray]:
 
 
 def _components(spaces: Sequence[SpaceKey], covariance: np.ndarray) -> tuple[float, ...]:
-    """Variances of COMPONENTS whose centred kernels come nearest (least squares, none negative) to a covariance of
-    contrasts."""
+    """Variances of COMPONENTS whose centred kernels come nearest (least squares, none negative) to
+    a covariance of contrasts."""
     from scipy.optimize import nnls
 
     centring = np.eye(len(spaces)) - 1 / len(spaces)
-    columns = np.stack([(centring @ kernel @ centring).ravel() for kernel in _kernels(spaces)], axis=1)
+    columns = np.stack(
+        [(centring @ kernel @ centring).ravel() for kernel in _kernels(spaces)], axis=1
+    )
     tells = np.linalg.norm(columns, axis=0) > 1e-9  # one encoder alone says nothing of encoders
     variances = np.zeros(len(COMPONENTS))
     variances[tells] = nnls(columns[:, tells], covariance.ravel())[0]
@@ -224,8 +294,16 @@ def _components(spaces: Sequence[SpaceKey], covariance: np.ndarray) -> tuple[flo
 
 
 def _mean_alike(spaces: Sequence[SpaceKey], names: Sequence[str], table: np.ndarray) -> np.ndarray:
-    """(V,) prior mean of spaces that were not measured: the mean of the measured ones of the same pooling, of all if none."""
+    """(V,) prior mean of spaces that were not measured: the mean of the measured ones of the same
+    pooling, of all if none."""
     poolings = np.array([name.rpartition("/")[2] for name in names])
     return np.array(
-        [float(table[poolings == key.pooling].mean() if (poolings == key.pooling).any() else table.mean()) for key in spaces]
+        [
+            float(
+                table[poolings == key.pooling].mean()
+                if (poolings == key.pooling).any()
+                else table.mean()
+            )
+            for key in spaces
+        ]
     )

@@ -1,6 +1,8 @@
-"""What the six sections of a page show, made from the content of answers.json: names, rows, pictures. No HTML is written here.
+"""What the six sections of a page show, made from the content of answers.json: names, rows,
+pictures. No HTML is written here.
 
-Reads the mapping tolerantly: answers of the first schema without its later fields still make a page.
+Reads the mapping tolerantly: answers of the first schema without its later fields still make a
+page.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,9 +34,11 @@ def answer_view(
     evaluation: Mapping[str, Any] | None = None,
     pretrained: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """The template's variable `a`. `truth` are curves measured later, matched by encoder and view (`layer=6,pooling=mean`);
-    `colours` number the encoders that the page shows elsewhere too, so that each keeps its colour; `evaluation` has the tables
-    of `meta.metamodel.evaluation.evaluation_tables`; `pretrained` are the study's own NeoBERTas with their tokens of pretraining."""
+    """The template's variable `a`. `truth` are curves measured later, matched by encoder and view
+    (`layer=6,pooling=mean`); `colours` number the encoders that the page shows elsewhere too, so
+    that each keeps its colour; `evaluation` has the tables of
+    `meta.metamodel.evaluation.evaluation_tables`; `pretrained` are the study's own NeoBERTas with
+    their tokens of pretraining."""
     known = dict(names or {})
     metric = answers.get("metric", "accuracy")
     spaces = [_space(space, known) for space in answers.get("encoders") or [] if space.get("curve")]
@@ -69,7 +73,9 @@ def answer_view(
     view |= _expect_view(spaces, colours, measured, metric)
     view |= _ranking_view(answers, spaces, colours, metric, known)
     screened = view["screened"]
-    view |= model_view(answers, spaces, screened, colours=colours, names=known, pretrained=pretrained or {})
+    view |= model_view(
+        answers, spaces, screened, colours=colours, names=known, pretrained=pretrained or {}
+    )
     return view
 
 
@@ -92,7 +98,10 @@ def _classes(counts: Mapping[str, int]) -> list[tuple[str, int, float]]:
     ordered = sorted(counts.items(), key=lambda item: -item[1])
     if len(ordered) > MAX_CLASSES:
         rest = ordered[MAX_CLASSES - 1 :]
-        ordered = [*ordered[: MAX_CLASSES - 1], (f"{len(rest)} more classes, together", sum(n for _, n in rest))]
+        ordered = [
+            *ordered[: MAX_CLASSES - 1],
+            (f"{len(rest)} more classes, together", sum(n for _, n in rest)),
+        ]
     most = max((n for _, n in ordered), default=1)
     return [(name, n, n / max(most, 1)) for name, n in ordered]
 
@@ -113,7 +122,11 @@ def _need_view(
         "open_end": need.get("q95") is None,
     }
     wanted = view_words(need.get("view"))
-    matching = [space for space in spaces if space["name"] == shown["name"] and wanted in ("", space["view"])]
+    matching = [
+        space
+        for space in spaces
+        if space["name"] == shown["name"] and wanted in ("", space["view"])
+    ]
     plot = None
     if matching:
         space = matching[0]
@@ -128,10 +141,16 @@ def _need_view(
         }
         for each in need.get("by_encoder") or []
     ]
-    needs.sort(key=lambda each: (each["name"] != shown["name"], each["q50"] is None, each["q50"] or 0))
-    return {"need": shown, "need_plot": plot, "needs": needs, "plan": need.get("plan") or [], "searched_up_to": limit} | {
-        "plan_words": plan_words(need, limit)
-    }
+    needs.sort(
+        key=lambda each: (each["name"] != shown["name"], each["q50"] is None, each["q50"] or 0)
+    )
+    return {
+        "need": shown,
+        "need_plot": plot,
+        "needs": needs,
+        "plan": need.get("plan") or [],
+        "searched_up_to": limit,
+    } | {"plan_words": plan_words(need, limit)}
 
 
 def _expect_view(
@@ -148,15 +167,25 @@ def _expect_view(
         return {"panels": [], "forecasts": [], "sizes": [], "bias": ""}
     truths = [measured.get((space["name"], space["truth_view"]), ()) for space in first]
     sizes = plots.octaves([point["n_train"] for point in first[0]["curve"]])
-    reached = [point for truth in truths for point in truth if sizes[0] <= point.n_train <= sizes[-1]]
+    reached = [
+        point for truth in truths for point in truth if sizes[0] <= point.n_train <= sizes[-1]
+    ]
     y_range = plots.common_range([space["curve"] for space in first], reached)
     panels = [
         plots.forecast_panel(
-            space["name"], space["curve"], metric=metric, y_range=y_range, measured=truth, colour=colours[space["name"]]
+            space["name"],
+            space["curve"],
+            metric=metric,
+            y_range=y_range,
+            measured=truth,
+            colour=colours[space["name"]],
         )
         for space, truth in zip(first, truths, strict=True)
     ]
-    rows = [{**space, "points": [point for point in space["curve"] if point["n_train"] in sizes]} for space in first]
+    rows = [
+        {**space, "points": [point for point in space["curve"] if point["n_train"] in sizes]}
+        for space in first
+    ]
     bias = bias_words([(space["curve"], truth) for space, truth in zip(first, truths, strict=True)])
     return {"panels": panels, "forecasts": rows, "sizes": sizes, "bias": bias}
 
@@ -169,12 +198,19 @@ def _ranking_view(
     names: dict[str, str],
 ) -> dict[str, Any]:
     screened = [_space(space, names) for space in answers.get("screened") or []]
-    view: dict[str, Any] = {"spaces": spaces, "screened": screened, "n_compared": len(spaces) + len(screened)}
+    view: dict[str, Any] = {
+        "spaces": spaces,
+        "screened": screened,
+        "n_compared": len(spaces) + len(screened),
+    }
     shown = spaces[:MAX_RANKED]
     view |= {"ranking_plot": None, "crossing": None, "n_drawn": len(shown)}
     if not spaces:
         return view
-    rows = [(f"{s['name']}, {s['view']}" if s["view"] else s["name"], s["curve"][0], s["p_best"] or 0.0) for s in shown]
+    rows = [
+        (f"{s['name']}, {s['view']}" if s["view"] else s["name"], s["curve"][0], s["p_best"] or 0.0)
+        for s in shown
+    ]
     view["ranking_plot"] = plots.ranking(rows, metric, [colours[space["name"]] for space in shown])
     now = max(spaces, key=lambda space: space["p_best"] or 0)
     later = max(spaces, key=lambda space: space["p_best_16x"] or 0)

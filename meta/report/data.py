@@ -1,6 +1,8 @@
-"""What the study's report shows. Everything is optional: a missing part is named on the page with its reason.
+"""What the study's report shows. Everything is optional: a missing part is named on the page with
+its reason.
 
-Rates are fractions in [0, 1], errors in points are hundredths of the metric, seconds are wall-clock.
+Rates are fractions in [0, 1], errors in points are hundredths of the metric, seconds are
+wall-clock.
 """
 
 from collections.abc import Sequence
@@ -74,7 +76,8 @@ class PretrainedModel(ReportPart):
 
 
 class MeasuredPoint(ReportPart):
-    """What the probes reached with `n_train` labelled rows: mean and standard deviation over seeds."""
+    """What the probes reached with `n_train` labelled rows: mean and standard deviation over
+    seeds."""
 
     n_train: int
     mean: float
@@ -93,7 +96,8 @@ class LearningCurve(ReportPart):
 
 
 class DepthCurve(ReportPart):
-    """Quality by layer of an encoder: the mean over tasks, at each layer the pooling that leave-one-out likes best."""
+    """Quality by layer of an encoder: the mean over tasks, at each layer the pooling that
+    leave-one-out likes best."""
 
     encoder: str
     n_train: int
@@ -102,7 +106,8 @@ class DepthCurve(ReportPart):
 
 
 class RegularisationCurve(ReportPart):
-    """Quality of the probes by their regularisation C, mean over tasks and encoders, at one size."""
+    """Quality of the probes by their regularisation C, mean over tasks and encoders, at one
+    size."""
 
     n_train: int
     C: tuple[float, ...]
@@ -132,7 +137,8 @@ class Horizon(ReportPart):
 
 
 class PilotReportData(ReportPart):
-    """The study's report. `names` maps encoder references (as in `answers`) to the names that the page shows."""
+    """The study's report. `names` maps encoder references (as in `answers`) to the names that the
+    page shows."""
 
     title: str = "The pilot study"
     preset: str = ""
@@ -151,10 +157,12 @@ class PilotReportData(ReportPart):
     depth_curves: tuple[DepthCurve, ...] = ()
     regularisation: tuple[RegularisationCurve, ...] = ()
     answers: dict[str, Any] | None = None
-    """The answers (`Answers`, or the content of answers.json) for a task left out of the metamodel."""
+    """The answers (`Answers`, or the content of answers.json) for a task left out of the
+    metamodel."""
     answers_task: str = ""
     answers_truth: tuple[LearningCurve, ...] = ()
-    """What the probes measured on that task; `encoder` and `view` as in `answers` (view `layer=6,pooling=mean`)."""
+    """What the probes measured on that task; `encoder` and `view` as in `answers` (view
+    `layer=6,pooling=mean`)."""
     evaluation: dict[str, Any] = {}
     """The tables of `meta.metamodel.evaluation.leave_task_out`."""
     horizons: tuple[Horizon, ...] = ()
@@ -163,7 +171,8 @@ class PilotReportData(ReportPart):
     thin: tuple[str, ...] = ()
     """What is still thin, a sentence each."""
     missing: dict[str, str] = {}
-    """Why a part is missing, by the name of its field: `{"candidates": "the meta-search was switched off"}`."""
+    """Why a part is missing, by the name of its field: `{"candidates": "the meta-search was
+    switched off"}`."""
 
     @field_validator("answers", mode="before")
     @classmethod
@@ -172,7 +181,8 @@ class PilotReportData(ReportPart):
 
 
 def display_name(ref: str, names: dict[str, str]) -> str:
-    """How the page calls the encoder `ref`: its name in `names`, or the reference with a long path cut to its last part."""
+    """How the page calls the encoder `ref`: its name in `names`, or the reference with a long path
+    cut to its last part."""
     if ref in names:
         return names[ref]
     family, separator, place = ref.partition(":")

@@ -1,4 +1,5 @@
-"""How far to trust a forecast, in sentences made of the evaluation's own numbers (`meta.metamodel.evaluation.evaluation_tables`).
+"""How far to trust a forecast, in sentences made of the evaluation's own numbers
+(`meta.metamodel.evaluation.evaluation_tables`).
 
 Each is empty where the numbers are missing: nothing is said that was not measured.
 """
@@ -29,24 +30,34 @@ NOTABLE_BIAS = 1.0
 
 
 def row_count_words(evidence: Mapping[str, Any], need: Mapping[str, Any]) -> str:
-    """How often row counts like that of the first answer were right, by horizon; empty where the answer names no row count."""
+    """How often row counts like that of the first answer were right, by horizon; empty where the
+    answer names no row count."""
     status = need.get("status") or ("reachable" if need.get("reachable") else "")
     name = {"reachable": "q50", "uncertain": "n_if_reached"}.get(status, "")
     shares = evidence.get("held_out_required_n_within_2x") or {}
-    right = [(percent(row[name]), f"{horizon.removesuffix('x')} times") for horizon, row in shares.items() if name in row]
+    right = [
+        (percent(row[name]), f"{horizon.removesuffix('x')} times")
+        for horizon, row in shares.items()
+        if name in row
+    ]
     if need.get(name) is None or not right:
         return ""
     first, *others = right
     return (
-        f"On tasks left out, row counts like this were within a factor of two of the truth in {first[0]} of the cases that "
-        f"needed {first[1]} the rows{''.join(f', in {share} of those that needed {much}' for share, much in others)}."
+        "On tasks left out, row counts like this were within a factor of two of the truth in"
+        f" {first[0]} of the cases that needed {first[1]} the"
+        f" rows{''.join(f', in {share} of those that needed {much}' for share, much in others)}."
     )
 
 
 def held_words(evaluation: Mapping[str, Any]) -> str:
     """What the 50 % and the 90 % intervals held: `45 % and 93 %`."""
     held = [_held(evaluation.get("coverage") or {}, level) for level in ("50", "90")]
-    return " and ".join(percent(value) for value in held if value is not None) if None not in held else ""
+    return (
+        " and ".join(percent(value) for value in held if value is not None)
+        if None not in held
+        else ""
+    )
 
 
 def coverage_words(coverage: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
@@ -56,9 +67,19 @@ def coverage_words(coverage: Mapping[str, Mapping[str, Mapping[str, float]]]) ->
         held = _held(coverage, level)
         if held is not None:
             excess = round(100 * held) - float(level)
-            verdict = "too narrow" if excess < -KEPT else "wider than needed" if excess > KEPT else "about right"
+            verdict = (
+                "too narrow"
+                if excess < -KEPT
+                else "wider than needed"
+                if excess > KEPT
+                else "about right"
+            )
             verdicts[verdict].append(f"the {level}\u00a0% intervals (held {percent(held)})")
-    said = "; ".join(f"{verdict}: {' and '.join(intervals)}" for verdict, intervals in verdicts.items() if intervals)
+    said = "; ".join(
+        f"{verdict}: {' and '.join(intervals)}"
+        for verdict, intervals in verdicts.items()
+        if intervals
+    )
     return f"{said[0].upper()}{said[1:]}." if said else ""
 
 
@@ -66,9 +87,12 @@ def _held(coverage: Mapping[str, Any], level: str) -> float | None:
     return ((coverage.get(level) or {}).get("all") or {}).get("coverage")
 
 
-def bias_words(forecasts: Sequence[tuple[Sequence[Mapping[str, Any]], Sequence[MeasuredPoint]]]) -> str:
-    """Whether forecasts err to one side: pairs of a forecast's curve and what was measured afterwards, compared where the curve
-    reaches. Empty where the mean signed error is below `NOTABLE_BIAS` points."""
+def bias_words(
+    forecasts: Sequence[tuple[Sequence[Mapping[str, Any]], Sequence[MeasuredPoint]]],
+) -> str:
+    """Whether forecasts err to one side: pairs of a forecast's curve and what was measured
+    afterwards, compared where the curve reaches. Empty where the mean signed error is below
+    `NOTABLE_BIAS` points."""
     errors, n_inside = [], 0
     for curve, measured in forecasts:
         octaves = np.log2([point["n_train"] for point in curve])
@@ -76,7 +100,8 @@ def bias_words(forecasts: Sequence[tuple[Sequence[Mapping[str, Any]], Sequence[M
             at = np.log2(point.n_train)
             if octaves[0] <= at <= octaves[-1]:
                 low, middle, high = (
-                    float(np.interp(at, octaves, [each[name] for each in curve])) for name in ("q05", "q50", "q95")
+                    float(np.interp(at, octaves, [each[name] for each in curve]))
+                    for name in ("q05", "q50", "q95")
                 )
                 errors.append(100 * (middle - point.mean))
                 n_inside += low <= point.mean <= high
@@ -85,14 +110,16 @@ def bias_words(forecasts: Sequence[tuple[Sequence[Mapping[str, Any]], Sequence[M
         return ""
     n_same = sum(error * mean > 0 for error in errors)
     return (
-        f"On this task the median forecasts are too {'high' if mean > 0 else 'low'}, by {points(abs(mean))} points on average "
-        f"({n_same} of {len(errors)} measured values lie {'below' if mean > 0 else 'above'}); "
-        f"the 90\u00a0% bands hold {n_inside} of {len(errors)}."
+        f"On this task the median forecasts are too {'high' if mean > 0 else 'low'}, by"
+        f" {points(abs(mean))} points on average ({n_same} of {len(errors)} measured values lie"
+        f" {'below' if mean > 0 else 'above'}); the 90\u00a0% bands hold {n_inside} of"
+        f" {len(errors)}."
     )
 
 
 def error_rows(errors: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """A row per forecaster: label, cells (value, whether it is the lowest of its horizon, to the tenth that is shown)."""
+    """A row per forecaster: label, cells (value, whether it is the lowest of its horizon, to the
+    tenth that is shown)."""
     lowest = {horizon: points(min(row.values())) for horizon, row in errors.items() if row}
     order = [name for name in FORECASTERS if any(name in row for row in errors.values())]
     order += sorted({name for row in errors.values() for name in row} - set(FORECASTERS))
@@ -100,15 +127,18 @@ def error_rows(errors: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]
         {
             "label": FORECASTERS.get(name, name),
             "own": name == "metamodel",
-            "cells": [(row.get(name), name in row and points(row[name]) == lowest[horizon]) for horizon, row in errors.items()],
+            "cells": [
+                (row.get(name), name in row and points(row[name]) == lowest[horizon])
+                for horizon, row in errors.items()
+            ],
         }
         for name in order
     ]
 
 
 def error_words(errors: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """In sentences, for better or worse, how the metamodel compares with the best baseline of each horizon. Errors that are
-    equal as the page shows them, to the tenth of a point, are level."""
+    """In sentences, for better or worse, how the metamodel compares with the best baseline of each
+    horizon. Errors that are equal as the page shows them, to the tenth of a point, are level."""
     verdicts: dict[str, dict[str, str]] = {"lower": {}, "level": {}, "higher": {}}
     for horizon, row in errors.items():
         others = {name: value for name, value in row.items() if name != "metamodel"}
@@ -127,7 +157,8 @@ def error_words(errors: Mapping[str, Mapping[str, float]]) -> list[str]:
         "higher": "The best baseline errs less than the metamodel at",
     }
     return [
-        f"{openings[verdict]} {', '.join(cases)}. The best baseline there: {'; '.join(dict.fromkeys(cases.values()))}."
+        f"{openings[verdict]} {', '.join(cases)}. The best baseline there:"
+        f" {'; '.join(dict.fromkeys(cases.values()))}."
         for verdict, cases in verdicts.items()
         if cases
     ]

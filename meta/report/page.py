@@ -1,6 +1,8 @@
-"""The two pages. `pilot_report` and `characterize_report` return a whole HTML document: one file, no script, no address.
+"""The two pages. `pilot_report` and `characterize_report` return a whole HTML document: one file,
+no script, no address.
 
-Jinja's autoescape is on for all templates, so every text of a user is escaped; only our own SVG and CSS pass as they are.
+Jinja's autoescape is on for all templates, so every text of a user is escaped; only our own SVG and
+CSS pass as they are.
 """
 
 import re
@@ -36,15 +38,24 @@ def pilot_report(data: PilotReportData) -> str:
             evaluation=data.evaluation,
             pretrained={model.name: model.n_tokens for model in data.pretrained},
         )
-    return _render("pilot.html.j2", title=data.title, d=data, s=study, a=answers, sections=PILOT_SECTIONS)
+    return _render(
+        "pilot.html.j2", title=data.title, d=data, s=study, a=answers, sections=PILOT_SECTIONS
+    )
 
 
-def characterize_report(answers: Answers | Mapping[str, Any], *, names: Mapping[str, str] | None = None) -> str:
-    """The answers for a user's own data as an HTML document. `answers` may be the content of answers.json; `names` replace
-    encoder references."""
+def characterize_report(
+    answers: Answers | Mapping[str, Any], *, names: Mapping[str, str] | None = None
+) -> str:
+    """The answers for a user's own data as an HTML document. `answers` may be the content of
+    answers.json; `names` replace encoder references."""
     content = answers.to_json() if isinstance(answers, Answers) else answers
     title = "What your data can tell before you build"
-    return _render("characterize.html.j2", title=title, a=answer_view(content, names), sections=CHARACTERIZE_SECTIONS)
+    return _render(
+        "characterize.html.j2",
+        title=title,
+        a=answer_view(content, names),
+        sections=CHARACTERIZE_SECTIONS,
+    )
 
 
 PILOT_SECTIONS = (
@@ -77,17 +88,25 @@ def excerpt(text: Any) -> str:
 
 
 def whole_names(sentence: Any) -> Markup:
-    """A sentence in which names and numbers with a hyphen or a slash (`hf:all-MiniLM-L6-v2`, `3e-5`) do not end a line."""
+    """A sentence in which names and numbers with a hyphen or a slash (`hf:all-MiniLM-L6-v2`,
+    `3e-5`) do not end a line."""
     words = wording.printable(sentence).split(" ")
     return Markup(" ").join(
-        Markup('<span class="whole">{}</span>').format(word) if re.search(r"[-/]", word) and re.search(r"[\d:]", word) else word
+        Markup('<span class="whole">{}</span>').format(word)
+        if re.search(r"[-/]", word) and re.search(r"[\d:]", word)
+        else word
         for word in words
     )
 
 
 def _render(template: str, **context: Any) -> str:
     css = Markup((FOLDER / "report.css").read_text())  # ours: nothing of a user is in it
-    return _environment().get_template(template).render(css=css, max_excerpt=MAX_EXCERPT, **context).lstrip()
+    return (
+        _environment()
+        .get_template(template)
+        .render(css=css, max_excerpt=MAX_EXCERPT, **context)
+        .lstrip()
+    )
 
 
 @cache
@@ -95,14 +114,19 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
-        finalize=lambda value: wording.printable(value) if type(value) is str else value,  # not Markup: that is ours
+        finalize=lambda value: (
+            wording.printable(value) if type(value) is str else value
+        ),  # not Markup: that is ours
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {
-        name: getattr(wording, name) for name in ("rate", "percent", "count", "points", "parameters", "duration", "number")
+        name: getattr(wording, name)
+        for name in ("rate", "percent", "count", "points", "parameters", "duration", "number")
     }
     environment.filters |= {"excerpt": excerpt, "whole_names": whole_names}
-    environment.filters["span"] = lambda point, metric: wording.between(point["q05"], point["q95"], metric)
+    environment.filters["span"] = lambda point, metric: wording.between(
+        point["q05"], point["q95"], metric
+    )
     return environment

@@ -1,4 +1,5 @@
-"""The pictures of the six answers. Every function takes plain values and returns inline SVG; `alt` texts say what is seen."""
+"""The pictures of the six answers. Every function takes plain values and returns inline SVG; `alt`
+texts say what is seen."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +9,19 @@ from markupsafe import Markup
 
 from meta.metric import RATES
 from meta.report.data import MeasuredPoint
-from meta.report.svg import GOOD, GRID, INK, MARKERS, MUTED, SERIES, SURFACE, Picture, canvas, percent_axis, size_axis
+from meta.report.svg import (
+    GOOD,
+    GRID,
+    INK,
+    MARKERS,
+    MUTED,
+    SERIES,
+    SURFACE,
+    Picture,
+    canvas,
+    percent_axis,
+    size_axis,
+)
 from meta.report.wording import METRIC_NAMES, count, hundredths, percent, rate, rows_between
 
 BAND, CORE = 0.16, 0.26
@@ -16,7 +29,8 @@ BAND, CORE = 0.16, 0.26
 
 
 def metric_axis(picture: Picture, metric: str, *, label: bool = True) -> None:
-    """The metric upwards: percent for rates; the label stands above the axis, where it need not be read sideways."""
+    """The metric upwards: percent for rates; the label stands above the axis, where it need not be
+    read sideways."""
     if metric in RATES:
         percent_axis(picture.axes)
     if label:
@@ -31,11 +45,15 @@ def need_curve(
     metric: str,
     measured: Sequence[MeasuredPoint] = (),
 ) -> Markup:
-    """Question 1: the forecast with its bands, the target, and where the two meet with the 90 % interval of the meeting point.
-    `measured` are values that came out later, where they are known."""
+    """Question 1: the forecast with its bands, the target, and where the two meet with the 90 %
+    interval of the meeting point. `measured` are values that came out later, where they are known.
+    """
     sizes = [point["n_train"] for point in curve]
     span = rows_between(need.get("q05"), need.get("q95"), need.get("searched_up_to") or sizes[-1])
-    alt = f"Forecast from {count(sizes[0])} to {count(sizes[-1])} rows; target {rate(target, metric)} met at {span} rows."
+    alt = (
+        f"Forecast from {count(sizes[0])} to {count(sizes[-1])} rows; target {rate(target, metric)}"
+        f" met at {span} rows."
+    )
     with canvas(alt, 400, 260, left=34, right=14, top=30, bottom=40) as picture:
         axes = picture.axes
         _bands(picture, curve, SERIES[0])
@@ -72,7 +90,10 @@ def forecast_panel(
 ) -> Markup:
     """Question 2: one space's forecast, small, on the common scale `y_range`."""
     sizes = [point["n_train"] for point in curve]
-    ends = [f"{rate(point['q50'], metric)} at {count(point['n_train'])} rows" for point in (curve[0], curve[-1])]
+    ends = [
+        f"{rate(point['q50'], metric)} at {count(point['n_train'])} rows"
+        for point in (curve[0], curve[-1])
+    ]
     alt = f"{title}: forecast {', '.join(ends)}."
     with canvas(alt, 260, 190, left=30, top=26, bottom=26) as picture:
         _bands(picture, curve, SERIES[colour % len(SERIES)])
@@ -85,21 +106,46 @@ def forecast_panel(
     return picture.html
 
 
-def ranking(rows: Sequence[tuple[str, Mapping[str, Any], float]], metric: str, colours: Sequence[int]) -> Markup:
-    """Question 4: each space's forecast at the present size as a dot with its 50 % and 90 % intervals, and the probability that
-    it is the best. `rows` are (name, curve point, p_best), best first; `colours` number the encoders."""
+def ranking(
+    rows: Sequence[tuple[str, Mapping[str, Any], float]], metric: str, colours: Sequence[int]
+) -> Markup:
+    """Question 4: each space's forecast at the present size as a dot with its 50 % and 90 %
+    intervals, and the probability that it is the best. `rows` are (name, curve point, p_best), best
+    first; `colours` number the encoders."""
     alt = "; ".join(f"{name}: {rate(point['q50'], metric)}" for name, point, _ in rows[:6])
     height = 46 + 33 * len(rows)
-    with canvas(f"Forecast of each embedding space. {alt}.", 400, height, left=8, right=64, top=26, bottom=28) as picture:
+    with canvas(
+        f"Forecast of each embedding space. {alt}.",
+        400,
+        height,
+        left=8,
+        right=64,
+        top=26,
+        bottom=28,
+    ) as picture:
         axes = picture.axes
         for row, ((name, point, p_best), colour) in enumerate(zip(rows, colours, strict=True)):
             hue, y = SERIES[colour % len(SERIES)], row + 0.68
             low, high = point["q05"], point["q95"]
             axes.plot([low, high], [y, y], color=hue, linewidth=1.4)
-            axes.plot([point.get("q25", low), point.get("q75", high)], [y, y], color=hue, linewidth=4.2)
-            axes.plot(point["q50"], y, MARKERS[colour % len(MARKERS)], color=hue, markersize=7, markeredgecolor=SURFACE)
+            axes.plot(
+                [point.get("q25", low), point.get("q75", high)], [y, y], color=hue, linewidth=4.2
+            )
+            axes.plot(
+                point["q50"],
+                y,
+                MARKERS[colour % len(MARKERS)],
+                color=hue,
+                markersize=7,
+                markeredgecolor=SURFACE,
+            )
             axes.annotate(
-                name, (0, row + 0.22), (2, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center"
+                name,
+                (0, row + 0.22),
+                (2, 0),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                va="center",
             )
             axes.annotate(
                 percent(p_best),
@@ -128,15 +174,26 @@ def ranking(rows: Sequence[tuple[str, Mapping[str, Any], float]], metric: str, c
             annotation_clip=False,
         )
         metric_axis_below = METRIC_NAMES.get(metric, metric) + (", %" if metric in RATES else "")
-        axes.annotate(metric_axis_below, (0, 1), (2, 10), xycoords="axes fraction", textcoords="offset points", color=MUTED)
+        axes.annotate(
+            metric_axis_below,
+            (0, 1),
+            (2, 10),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            color=MUTED,
+        )
     return picture.html
 
 
 def depth(
-    series: Sequence[tuple[str, Sequence[tuple[int, float]], int]], metric: str, *, good_enough: float | None, alt: str
+    series: Sequence[tuple[str, Sequence[tuple[int, float]], int]],
+    metric: str,
+    *,
+    good_enough: float | None,
+    alt: str,
 ) -> Markup:
-    """Question 5: quality by layer of each encoder. `series` are (name, (layer, value) pairs, colour number); `good_enough` is
-    the edge of what is within half a point of the best."""
+    """Question 5: quality by layer of each encoder. `series` are (name, (layer, value) pairs,
+    colour number); `good_enough` is the edge of what is within half a point of the best."""
     with canvas(alt, 400, 250, left=34, top=30, bottom=38) as picture:
         axes = picture.axes
         for _, pairs, colour in series:
@@ -156,7 +213,13 @@ def depth(
         if good_enough is not None:
             low, high = axes.get_ylim()
             edge = high if metric in RATES else low
-            axes.axhspan(good_enough, edge + (edge - good_enough) * 0.02, color=MUTED, alpha=0.15, linewidth=0)
+            axes.axhspan(
+                good_enough,
+                edge + (edge - good_enough) * 0.02,
+                color=MUTED,
+                alpha=0.15,
+                linewidth=0,
+            )
             axes.annotate(
                 f"grey: within {hundredths(metric)[1]} of the best",
                 (1, 1),
@@ -174,8 +237,11 @@ def depth(
     return picture.html
 
 
-def common_range(curves: Sequence[Sequence[Mapping[str, Any]]], measured: Sequence[MeasuredPoint] = ()) -> tuple[float, float]:
-    """One scale for several forecasts: from the lowest 5 % to the highest 95 % quantile, with a little air."""
+def common_range(
+    curves: Sequence[Sequence[Mapping[str, Any]]], measured: Sequence[MeasuredPoint] = ()
+) -> tuple[float, float]:
+    """One scale for several forecasts: from the lowest 5 % to the highest 95 % quantile, with a
+    little air."""
     values = [point[name] for curve in curves for point in curve for name in ("q05", "q95")] + [
         point.mean for point in measured
     ]
@@ -187,9 +253,17 @@ def common_range(curves: Sequence[Sequence[Mapping[str, Any]]], measured: Sequen
 def _bands(picture: Picture, curve: Sequence[Mapping[str, Any]], hue: str) -> None:
     sizes = [point["n_train"] for point in curve]
     axes = picture.axes
-    axes.fill_between(sizes, *([p[q] for p in curve] for q in ("q05", "q95")), color=hue, alpha=BAND, linewidth=0)
+    axes.fill_between(
+        sizes, *([p[q] for p in curve] for q in ("q05", "q95")), color=hue, alpha=BAND, linewidth=0
+    )
     if all("q25" in point and "q75" in point for point in curve):
-        axes.fill_between(sizes, *([p[q] for p in curve] for q in ("q25", "q75")), color=hue, alpha=CORE, linewidth=0)
+        axes.fill_between(
+            sizes,
+            *([p[q] for p in curve] for q in ("q25", "q75")),
+            color=hue,
+            alpha=CORE,
+            linewidth=0,
+        )
     axes.plot(sizes, [point["q50"] for point in curve], color=hue, linewidth=2.2, zorder=3)
 
 
@@ -207,20 +281,34 @@ def _measured(picture: Picture, measured: Sequence[MeasuredPoint], sizes: Sequen
         )
 
 
-def _required(picture: Picture, need: Mapping[str, Any], target: float, sizes: Sequence[int]) -> None:
-    """The required n as a broad bar behind the target line, from its 5 % to its 95 % quantile, up to the edge where it does not
-    end; the median as a dot, read off on the axis below."""
+def _required(
+    picture: Picture, need: Mapping[str, Any], target: float, sizes: Sequence[int]
+) -> None:
+    """The required n as a broad bar behind the target line, from its 5 % to its 95 % quantile, up
+    to the edge where it does not end; the median as a dot, read off on the axis below."""
     low, middle, high = (need.get(name) for name in ("q05", "q50", "q95"))
     if low is None or need.get("status") == "reached":
         return
     end = high if high is not None else sizes[-1] * 1.06
-    picture.axes.plot([low, end], [target, target], color=MUTED, alpha=0.5, linewidth=10, solid_capstyle="butt", zorder=4)
+    picture.axes.plot(
+        [low, end],
+        [target, target],
+        color=MUTED,
+        alpha=0.5,
+        linewidth=10,
+        solid_capstyle="butt",
+        zorder=4,
+    )
     if middle is not None:
-        picture.axes.plot(middle, target, "o", color=INK, markeredgecolor=SURFACE, markersize=10, zorder=6)
+        picture.axes.plot(
+            middle, target, "o", color=INK, markeredgecolor=SURFACE, markersize=10, zorder=6
+        )
         bottom = picture.axes.get_ylim()[0]
         picture.axes.plot([middle, middle], [bottom, target], color=INK, linewidth=1, zorder=5)
         picture.axes.set_ylim(bottom=bottom)
-        is_right = middle > (sizes[0] * sizes[-1] ** 3) ** 0.25  # in the last quarter of the logarithmic axis
+        is_right = (
+            middle > (sizes[0] * sizes[-1] ** 3) ** 0.25
+        )  # in the last quarter of the logarithmic axis
         picture.axes.annotate(
             f"{count(middle)} rows",
             (middle, 0),
@@ -236,4 +324,6 @@ def _required(picture: Picture, need: Mapping[str, Any], target: float, sizes: S
 def octaves(sizes: Sequence[int]) -> list[int]:
     """The sizes that are (about) the first times a power of two."""
     ratios = np.log2(np.asarray(sizes, dtype=np.float64) / sizes[0])
-    return [size for size, ratio in zip(sizes, ratios, strict=True) if abs(ratio - round(ratio)) < 0.02]
+    return [
+        size for size, ratio in zip(sizes, ratios, strict=True) if abs(ratio - round(ratio)) < 0.02
+    ]

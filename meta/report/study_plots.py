@@ -1,4 +1,5 @@
-"""The pictures of a study: what was measured, how good the forecasts were, what the searches tried. Inline SVG each."""
+"""The pictures of a study: what was measured, how good the forecasts were, what the searches tried.
+Inline SVG each."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +9,19 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from meta.metric import RATES
 from meta.report.data import Horizon, LearningCurve, PretrainedModel, RegularisationCurve
 from meta.report.plots import metric_axis
-from meta.report.svg import DASHES, GOOD, INK, MARKERS, MUTED, SERIES, SURFACE, canvas, percent_axis, short_count, size_axis
+from meta.report.svg import (
+    DASHES,
+    GOOD,
+    INK,
+    MARKERS,
+    MUTED,
+    SERIES,
+    SURFACE,
+    canvas,
+    percent_axis,
+    short_count,
+    size_axis,
+)
 from meta.report.wording import count, number, rate
 from meta.search import Candidate
 
@@ -24,22 +37,40 @@ def learning_panel(
     y_range: tuple[float, float],
     constant: float | None = None,
 ) -> Markup:
-    """One task: every encoder's measured learning curve, mean with a band of one standard deviation over seeds, and what an
-    answer has that never looks at a text as a dashed line."""
+    """One task: every encoder's measured learning curve, mean with a band of one standard deviation
+    over seeds, and what an answer has that never looks at a text as a dashed line."""
     best = max(curves, key=lambda curve: curve.points[-1].mean)
     end = best.points[-1]
-    alt = f"{task}: {best.encoder} reaches {rate(end.mean, metric)} with {count(end.n_train)} labelled rows."
+    alt = (
+        f"{task}: {best.encoder} reaches {rate(end.mean, metric)} with {count(end.n_train)}"
+        " labelled rows."
+    )
     with canvas(alt, 270, 200, left=30, top=26, bottom=26) as picture:
         for curve in curves:
             colour = colours[curve.encoder]
             hue, sizes = SERIES[colour % len(SERIES)], [point.n_train for point in curve.points]
             low, high = ([p.mean + sign * p.sd for p in curve.points] for sign in (-1, 1))
             picture.axes.fill_between(sizes, low, high, color=hue, alpha=0.14, linewidth=0)
-            style = {"marker": MARKERS[colour % len(MARKERS)], "linestyle": DASHES[colour // len(SERIES) % len(DASHES)]}
-            picture.axes.plot(sizes, [point.mean for point in curve.points], color=hue, markeredgecolor=SURFACE, **style)
+            style = {
+                "marker": MARKERS[colour % len(MARKERS)],
+                "linestyle": DASHES[colour // len(SERIES) % len(DASHES)],
+            }
+            picture.axes.plot(
+                sizes,
+                [point.mean for point in curve.points],
+                color=hue,
+                markeredgecolor=SURFACE,
+                **style,
+            )
         if constant is not None:
-            picture.axes.axhline(constant, color=INK, linewidth=1.1, linestyle=(0, (4, 3)), zorder=4)
-        size_axis(picture.axes, sorted({point.n_train for curve in curves for point in curve.points}), max_ticks=5)
+            picture.axes.axhline(
+                constant, color=INK, linewidth=1.1, linestyle=(0, (4, 3)), zorder=4
+            )
+        size_axis(
+            picture.axes,
+            sorted({point.n_train for curve in curves for point in curve.points}),
+            max_ticks=5,
+        )
         picture.axes.set_ylim(*y_range)
         metric_axis(picture, metric, label=False)
         picture.axes.set_title(task, fontsize=9.5, x=0.0)
@@ -47,13 +78,21 @@ def learning_panel(
 
 
 def regularisation(curves: Sequence[RegularisationCurve], metric: str) -> Markup:
-    """Quality by C, one line for each size, and the level that choosing C by leave-one-out reached as a dotted line."""
-    alt = "; ".join(f"with {count(c.n_train)} rows the best C is {c.C[c.values.index(max(c.values))]:g}" for c in curves)
-    with canvas(f"Quality by regularisation: {alt}.", 400, 250, left=34, right=62, top=30, bottom=38) as picture:
+    """Quality by C, one line for each size, and the level that choosing C by leave-one-out reached
+    as a dotted line."""
+    alt = "; ".join(
+        f"with {count(c.n_train)} rows the best C is {c.C[c.values.index(max(c.values))]:g}"
+        for c in curves
+    )
+    with canvas(
+        f"Quality by regularisation: {alt}.", 400, 250, left=34, right=62, top=30, bottom=38
+    ) as picture:
         axes = picture.axes
         for position, curve in enumerate(curves):
             hue = SERIES[position % len(SERIES)]
-            axes.plot(curve.C, curve.values, color=hue, marker=MARKERS[position], markeredgecolor=SURFACE)
+            axes.plot(
+                curve.C, curve.values, color=hue, marker=MARKERS[position], markeredgecolor=SURFACE
+            )
             axes.annotate(
                 f"{count(curve.n_train)} rows",
                 (curve.C[-1], curve.values[-1]),
@@ -66,7 +105,11 @@ def regularisation(curves: Sequence[RegularisationCurve], metric: str) -> Markup
             if curve.chosen is not None:
                 axes.axhline(curve.chosen, color=hue, linewidth=1, linestyle=(0, (1, 2)))
         axes.set_xscale("log")
-        decades = [10.0**e for e in range(-12, 13) if curves[0].C[0] <= 1.001 * 10.0**e and 10.0**e <= 1.001 * curves[0].C[-1]]
+        decades = [
+            10.0**e
+            for e in range(-12, 13)
+            if curves[0].C[0] <= 1.001 * 10.0**e and 10.0**e <= 1.001 * curves[0].C[-1]
+        ]
         axes.xaxis.set_major_locator(FixedLocator(decades[:: max(1, (len(decades) + 5) // 6)]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
         axes.xaxis.set_minor_locator(NullLocator())
@@ -76,17 +119,32 @@ def regularisation(curves: Sequence[RegularisationCurve], metric: str) -> Markup
 
 
 def error_by_horizon(table: Mapping[str, Mapping[str, float]], labels: Mapping[str, str]) -> Markup:
-    """Mean absolute error in points by horizon: the metamodel in bold, the baselines beside it. `labels` name the forecasters
-    that are drawn, in order; the axis ends where the metamodel can still be read."""
+    """Mean absolute error in points by horizon: the metamodel in bold, the baselines beside it.
+    `labels` name the forecasters that are drawn, in order; the axis ends where the metamodel can
+    still be read."""
     horizons = sorted(table, key=lambda name: float(name.rstrip("x")))
     factors = [float(name.rstrip("x")) for name in horizons]
     own = [table[name].get("metamodel") for name in horizons]
-    alt = ", ".join(f"{name}: {value:.1f}" for name, value in zip(horizons, own, strict=True) if value is not None)
-    with canvas(f"Mean error of the metamodel in points: {alt}.", 400, 250, left=30, right=14, top=30, bottom=40) as picture:
+    alt = ", ".join(
+        f"{name}: {value:.1f}"
+        for name, value in zip(horizons, own, strict=True)
+        if value is not None
+    )
+    with canvas(
+        f"Mean error of the metamodel in points: {alt}.",
+        400,
+        250,
+        left=30,
+        right=14,
+        top=30,
+        bottom=40,
+    ) as picture:
         axes, highest = picture.axes, 0.0
         for position, forecaster in enumerate(labels):
             pairs = [
-                (f, table[name][forecaster]) for f, name in zip(factors, horizons, strict=True) if forecaster in table[name]
+                (f, table[name][forecaster])
+                for f, name in zip(factors, horizons, strict=True)
+                if forecaster in table[name]
             ]
             if not pairs:
                 continue
@@ -108,23 +166,47 @@ def error_by_horizon(table: Mapping[str, Mapping[str, float]], labels: Mapping[s
         size_axis(axes, [int(factor) for factor in factors])
         axes.set_xticks(factors, horizons)
         axes.set_xlabel("labelled rows forecast, as a multiple of those at hand")
-        axes.set_title("mean absolute error, points", fontsize=9.5, fontweight="normal", color=MUTED, pad=8, x=0.0)
+        axes.set_title(
+            "mean absolute error, points",
+            fontsize=9.5,
+            fontweight="normal",
+            color=MUTED,
+            pad=8,
+            x=0.0,
+        )
     return picture.html
 
 
 def scatter_panel(horizon: Horizon, metric: str, limits: tuple[float, float]) -> Markup:
-    """Predicted against actual at one horizon: circles where the 90 % interval held what came out, crosses where it did not."""
+    """Predicted against actual at one horizon: circles where the 90 % interval held what came out,
+    crosses where it did not."""
     inside = [point for point in horizon.points if point.low <= point.actual <= point.high]
     outside = [point for point in horizon.points if not point.low <= point.actual <= point.high]
     title = "now (1x)" if horizon.factor == 1 else f"{horizon.factor}x the labels"
-    alt = f"{title}: {len(inside)} of {len(horizon.points)} forecasts held what came out within their 90 % interval."
+    alt = (
+        f"{title}: {len(inside)} of {len(horizon.points)} forecasts held what came out within their"
+        " 90 % interval."
+    )
     with canvas(alt, 270, 262, left=32, top=26, bottom=38) as picture:
         axes = picture.axes
         axes.plot(limits, limits, color=MUTED, linewidth=1)
         axes.plot(
-            [p.predicted for p in inside], [p.actual for p in inside], "o", color=SERIES[0], alpha=0.5, markersize=4, mew=0
+            [p.predicted for p in inside],
+            [p.actual for p in inside],
+            "o",
+            color=SERIES[0],
+            alpha=0.5,
+            markersize=4,
+            mew=0,
         )
-        axes.plot([p.predicted for p in outside], [p.actual for p in outside], "x", color=OUTSIDE, markersize=5.5, mew=1.6)
+        axes.plot(
+            [p.predicted for p in outside],
+            [p.actual for p in outside],
+            "x",
+            color=OUTSIDE,
+            markersize=5.5,
+            mew=1.6,
+        )
         axes.set_xlim(*limits)
         axes.set_ylim(*limits)
         if metric in RATES:
@@ -136,19 +218,37 @@ def scatter_panel(horizon: Horizon, metric: str, limits: tuple[float, float]) ->
 
 
 def coverage(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Markup:
-    """Achieved coverage by horizon, a line for each promised level beside the promise as a dashed line."""
-    horizons = sorted({h for row in table.values() for h in row if h != "all"}, key=lambda name: float(name.rstrip("x")))
-    words = ", ".join(
-        f"{level} % promised, {100 * row['all']['coverage']:.0f} % held" for level, row in table.items() if "all" in row
+    """Achieved coverage by horizon, a line for each promised level beside the promise as a dashed
+    line."""
+    horizons = sorted(
+        {h for row in table.values() for h in row if h != "all"},
+        key=lambda name: float(name.rstrip("x")),
     )
-    with canvas(f"Coverage of the intervals: {words}.", 400, 250, left=30, right=40, top=30, bottom=38) as picture:
+    words = ", ".join(
+        f"{level} % promised, {100 * row['all']['coverage']:.0f} % held"
+        for level, row in table.items()
+        if "all" in row
+    )
+    with canvas(
+        f"Coverage of the intervals: {words}.", 400, 250, left=30, right=40, top=30, bottom=38
+    ) as picture:
         axes = picture.axes
         factors = [float(name.rstrip("x")) for name in horizons]
         for position, (level, row) in enumerate(sorted(table.items(), reverse=True)):
             hue = SERIES[position]
-            pairs = [(f, 100 * row[name]["coverage"]) for f, name in zip(factors, horizons, strict=True) if name in row]
+            pairs = [
+                (f, 100 * row[name]["coverage"])
+                for f, name in zip(factors, horizons, strict=True)
+                if name in row
+            ]
             axes.axhline(float(level), color=hue, linewidth=1.2, linestyle=(0, (4, 3)))
-            axes.plot(*zip(*pairs, strict=True), color=hue, marker=MARKERS[position], markeredgecolor=SURFACE, markersize=6.5)
+            axes.plot(
+                *zip(*pairs, strict=True),
+                color=hue,
+                marker=MARKERS[position],
+                markeredgecolor=SURFACE,
+                markersize=6.5,
+            )
             axes.annotate(
                 f"{level} %",
                 (1, float(level)),
@@ -164,40 +264,72 @@ def coverage(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Markup:
         size_axis(axes, [int(factor) for factor in factors])
         axes.set_xticks(factors, horizons)
         axes.set_xlabel("multiple of the labels at hand")
-        axes.set_title("held what came out, %", fontsize=9.5, fontweight="normal", color=MUTED, pad=8, x=0.0)
+        axes.set_title(
+            "held what came out, %", fontsize=9.5, fontweight="normal", color=MUTED, pad=8, x=0.0
+        )
     return picture.html
 
 
 def pretraining(models: Sequence[PretrainedModel], colours: Mapping[str, int]) -> Markup:
-    """Training loss by tokens seen, a line for each model (all have losses), and as a dashed line that of guessing by word
-    frequency."""
+    """Training loss by tokens seen, a line for each model (all have losses), and as a dashed line
+    that of guessing by word frequency."""
     alt = "; ".join(f"{model.name} ends at {model.losses[-1][1]:.2f} nats" for model in models)
-    with canvas(f"Pretraining loss: {alt}.", 400, 240, left=34, right=12, top=30, bottom=38) as picture:
+    with canvas(
+        f"Pretraining loss: {alt}.", 400, 240, left=34, right=12, top=30, bottom=38
+    ) as picture:
         axes = picture.axes
         for model in models:
-            axes.plot(*zip(*model.losses, strict=True), color=SERIES[colours[model.name] % len(SERIES)], linewidth=1.8)
+            axes.plot(
+                *zip(*model.losses, strict=True),
+                color=SERIES[colours[model.name] % len(SERIES)],
+                linewidth=1.8,
+            )
         unigram = next((model.unigram_loss for model in models if model.unigram_loss), None)
         if unigram is not None:
-            axes.axhline(unigram, color=INK, linewidth=1.1, linestyle=(0, (4, 3)), zorder=4)  # named in the caption
+            axes.axhline(
+                unigram, color=INK, linewidth=1.1, linestyle=(0, (4, 3)), zorder=4
+            )  # named in the caption
         axes.xaxis.set_major_locator(_few_ticks())
         axes.xaxis.set_major_formatter(lambda value, _: short_count(value))
         axes.set_xlabel("tokens seen")
-        axes.set_title("loss, nats a hidden token", fontsize=9.5, fontweight="normal", color=MUTED, pad=8, x=0.0)
+        axes.set_title(
+            "loss, nats a hidden token",
+            fontsize=9.5,
+            fontweight="normal",
+            color=MUTED,
+            pad=8,
+            x=0.0,
+        )
     return picture.html
 
 
 def search(candidates: Sequence[Candidate], metric: str) -> Markup:
-    """The meta-search: what each candidate is predicted to reach, with its 90 % interval, by its number of parameters; the
-    chosen one is a diamond."""
+    """The meta-search: what each candidate is predicted to reach, with its 90 % interval, by its
+    number of parameters; the chosen one is a diamond."""
     chosen = next((candidate for candidate in candidates if candidate.chosen), None)
-    alt = f"{len(candidates)} candidates" + (f"; chosen: {chosen.n_layers} layers of {chosen.hidden_size}" if chosen else "")
+    alt = f"{len(candidates)} candidates" + (
+        f"; chosen: {chosen.n_layers} layers of {chosen.hidden_size}" if chosen else ""
+    )
     with canvas(f"Meta-search: {alt}.", 400, 240, left=34, right=14, top=30, bottom=40) as picture:
         axes = picture.axes
         for candidate in candidates:
             hue, size = (GOOD, 10.0) if candidate.chosen else (SERIES[0], 6.5)
             x, marker = candidate.n_parameters, "D" if candidate.chosen else "o"
-            axes.plot([x, x], [candidate.predicted_low, candidate.predicted_high], color=hue, linewidth=1.4)
-            axes.plot(x, candidate.predicted, marker, color=hue, markersize=size, markeredgecolor=SURFACE, zorder=4)
+            axes.plot(
+                [x, x],
+                [candidate.predicted_low, candidate.predicted_high],
+                color=hue,
+                linewidth=1.4,
+            )
+            axes.plot(
+                x,
+                candidate.predicted,
+                marker,
+                color=hue,
+                markersize=size,
+                markeredgecolor=SURFACE,
+                zorder=4,
+            )
         if chosen is not None:
             axes.annotate(
                 "chosen",

@@ -1,11 +1,18 @@
-"""What the study's part of the page shows: curves, tables, evidence, search, time. No HTML is written here."""
+"""What the study's part of the page shows: curves, tables, evidence, search, time. No HTML is
+written here."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from meta.metric import RATES
 from meta.report import plots, study_plots
-from meta.report.data import DepthCurve, EncoderSummary, LearningCurve, PilotReportData, total_seconds
+from meta.report.data import (
+    DepthCurve,
+    EncoderSummary,
+    LearningCurve,
+    PilotReportData,
+    total_seconds,
+)
 from meta.report.evidence_words import FORECASTERS, coverage_words, error_rows, error_words
 from meta.report.svg import key_entry
 from meta.report.wording import METRIC_NAMES
@@ -31,7 +38,9 @@ REASONS = {
     "depth_curves": "The sweep has not run.",
     "regularisation": "The sweep has not run, or tried a single C.",
     "pretrained": "The study pretrained no NeoBERTa.",
-    "evaluation": "The metamodel has not been evaluated; it takes at least two tasks to leave one out.",
+    "evaluation": (
+        "The metamodel has not been evaluated; it takes at least two tasks to leave one out."
+    ),
     "horizons": "The metamodel has not been evaluated.",
     "candidates": "The meta-search has not run.",
     "stages": "No stage has left its time.",
@@ -44,8 +53,12 @@ MIN_SHARED = 0.5
 
 def study_view(data: PilotReportData) -> dict[str, Any]:
     """The template's variable `s`."""
-    names = [encoder.name for encoder in data.encoders] + [curve.encoder for curve in data.learning_curves]
-    names += [curve.encoder for curve in data.depth_curves] + [model.name for model in data.pretrained]
+    names = [encoder.name for encoder in data.encoders] + [
+        curve.encoder for curve in data.learning_curves
+    ]
+    names += [curve.encoder for curve in data.depth_curves] + [
+        model.name for model in data.pretrained
+    ]
     colours = {name: position for position, name in enumerate(dict.fromkeys(names))}
     return {
         "colours": colours,
@@ -65,7 +78,9 @@ def _measured_view(data: PilotReportData, colours: Mapping[str, int]) -> dict[st
     by_task: dict[str, list[LearningCurve]] = {}
     for curve in curves:
         by_task.setdefault(curve.task, []).append(curve)
-    values = [value for curve in curves for p in curve.points for value in (p.mean - p.sd, p.mean + p.sd)]
+    values = [
+        value for curve in curves for p in curve.points for value in (p.mean - p.sd, p.mean + p.sd)
+    ]
     constants = {task.name: task.constant_score for task in data.tasks}
     drawn = [constants[task] for task in by_task if constants.get(task) is not None]
     values += drawn
@@ -73,24 +88,45 @@ def _measured_view(data: PilotReportData, colours: Mapping[str, int]) -> dict[st
     encoders = {encoder.name: encoder for encoder in data.encoders}
     trained, depth = [model for model in data.pretrained if model.losses], None
     if data.depth_curves:
-        series = [(c.encoder, list(zip(c.layers, c.values, strict=True)), colours[c.encoder]) for c in data.depth_curves]
+        series = [
+            (c.encoder, list(zip(c.layers, c.values, strict=True)), colours[c.encoder])
+            for c in data.depth_curves
+        ]
         sign = 1 if data.metric in RATES else -1
-        best = max((value for curve in data.depth_curves for value in curve.values), key=lambda value: sign * value)
+        best = max(
+            (value for curve in data.depth_curves for value in curve.values),
+            key=lambda value: sign * value,
+        )
         alt = f"Mean {data.metric} over the tasks by layer, for {len(series)} encoders."
         depth = plots.depth(series, data.metric, good_enough=best - sign * 0.005, alt=alt)
     return {
         "learning_panels": [
-            study_plots.learning_panel(task, rows, colours, data.metric, y_range, constants.get(task))
+            study_plots.learning_panel(
+                task, rows, colours, data.metric, y_range, constants.get(task)
+            )
             for task, rows in by_task.items()
         ],
-        "learning_key": [key_entry(colours[name], name) for name in dict.fromkeys(curve.encoder for curve in curves)],
+        "learning_key": [
+            key_entry(colours[name], name)
+            for name in dict.fromkeys(curve.encoder for curve in curves)
+        ],
         "has_constants": bool(drawn),
         "encoder_means": encoder_means(curves, data.metric),
         "depth_plot": depth,
-        "depth_key": [key_entry(colours[curve.encoder], curve.encoder) for curve in data.depth_curves],
-        "depth_words": [words for curve in data.depth_curves if (words := depth_words(curve, encoders.get(curve.encoder)))],
+        "depth_key": [
+            key_entry(colours[curve.encoder], curve.encoder) for curve in data.depth_curves
+        ],
+        "depth_words": [
+            words
+            for curve in data.depth_curves
+            if (words := depth_words(curve, encoders.get(curve.encoder)))
+        ],
         "depth_n": data.depth_curves[0].n_train if data.depth_curves else None,
-        "regularisation_plot": study_plots.regularisation(data.regularisation, data.metric) if data.regularisation else None,
+        "regularisation_plot": (
+            study_plots.regularisation(data.regularisation, data.metric)
+            if data.regularisation
+            else None
+        ),
         "pretraining_plot": study_plots.pretraining(trained, colours) if trained else None,
         "pretraining_key": [key_entry(colours[model.name], model.name, "━") for model in trained],
     }
@@ -106,11 +142,13 @@ def depth_words(curve: DepthCurve, encoder: EncoderSummary | None) -> str:
 
 
 def encoder_means(curves: Sequence[LearningCurve], metric: str = "accuracy") -> dict[str, Any]:
-    """Each encoder's mean over tasks at the smallest, a middle and the largest size that all tasks have, and the number of
-    tasks that it wins at the largest; best first. `sizes` and `rows` (name, values, wins, n_tasks); empty without curves."""
+    """Each encoder's mean over tasks at the smallest, a middle and the largest size that all tasks
+    have, and the number of tasks that it wins at the largest; best first. `sizes` and `rows` (name,
+    values, wins, n_tasks); empty without curves."""
     tasks = list(dict.fromkeys(curve.task for curve in curves))
     at: dict[tuple[str, str], dict[int, float]] = {
-        (curve.encoder, curve.task): {point.n_train: point.mean for point in curve.points} for curve in curves
+        (curve.encoder, curve.task): {point.n_train: point.mean for point in curve.points}
+        for curve in curves
     }
     shared = sorted(set.intersection(*(set(values) for values in at.values()))) if at else []
     if not shared:
@@ -139,18 +177,29 @@ def encoder_means(curves: Sequence[LearningCurve], metric: str = "accuracy") -> 
 def _evidence_view(data: PilotReportData) -> dict[str, Any]:
     tables = data.evaluation
     errors = tables.get("mae_points") or {}
-    coverage = {level: row for level, row in (tables.get("coverage") or {}).items() if row.get("all")}
-    points = [value for horizon in data.horizons for p in horizon.points for value in (p.predicted, p.actual)]
+    coverage = {
+        level: row for level, row in (tables.get("coverage") or {}).items() if row.get("all")
+    }
+    points = [
+        value
+        for horizon in data.horizons
+        for p in horizon.points
+        for value in (p.predicted, p.actual)
+    ]
     air = 0.02 * (max(points) - min(points)) + 0.005 if points else 0.0
     limits = (min(points) - air, max(points) + air) if points else (0.0, 1.0)
-    drawn = {name: FORECASTERS[name] for name in DRAWN if any(name in row for row in errors.values())}
+    drawn = {
+        name: FORECASTERS[name] for name in DRAWN if any(name in row for row in errors.values())
+    }
     return {
         "horizon_names": list(errors),
         "mae_plot": study_plots.error_by_horizon(errors, drawn) if errors else None,
         "mae_key": [key_entry(position, label) for position, label in enumerate(drawn.values())],
         "mae_rows": error_rows(errors),
         "mae_words": error_words(errors),
-        "scatter_panels": [study_plots.scatter_panel(horizon, data.metric, limits) for horizon in data.horizons],
+        "scatter_panels": [
+            study_plots.scatter_panel(horizon, data.metric, limits) for horizon in data.horizons
+        ],
         "coverage": coverage,
         "coverage_plot": study_plots.coverage(coverage) if coverage and errors else None,
         "coverage_words": coverage_words(coverage),
@@ -168,7 +217,9 @@ def _evidence_view(data: PilotReportData) -> dict[str, Any]:
 
 
 def _search_view(data: PilotReportData) -> dict[str, Any]:
-    ordered = sorted(data.candidates, key=lambda candidate: (not candidate.chosen, -candidate.predicted))
+    ordered = sorted(
+        data.candidates, key=lambda candidate: (not candidate.chosen, -candidate.predicted)
+    )
     return {
         "candidates": ordered,
         "search_plot": study_plots.search(ordered, data.metric) if ordered else None,

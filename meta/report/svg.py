@@ -1,7 +1,8 @@
-"""Pictures as inline SVG that belongs to its page: colours are the page's CSS variables (light, dark, print), text stays text.
+"""Pictures as inline SVG that belongs to its page: colours are the page's CSS variables (light,
+dark, print), text stays text.
 
-Figures are drawn with sentinel colours that no one else uses; after drawing, each becomes `var(--name)`. Only tags are
-rewritten, never the text between them, which matplotlib has escaped.
+Figures are drawn with sentinel colours that no one else uses; after drawing, each becomes
+`var(--name)`. Only tags are rewritten, never the text between them, which matplotlib has escaped.
 Pyplot is not used, and settings are those of `canvas` only inside its block.
 """
 
@@ -24,17 +25,27 @@ from meta.report.wording import printable
 INK, MUTED, GRID, SURFACE, GOOD = "#00fd01", "#00fd02", "#00fd03", "#00fd04", "#00fd05"
 """Text, secondary text, grid lines, the paper, and the colour of what was measured."""
 SERIES = tuple(f"#00fe{position:02x}" for position in range(1, 9))
-"""Eight series colours that colour-blind readers tell apart (after Okabe and Ito); always beside a marker or a label."""
+"""Eight series colours that colour-blind readers tell apart (after Okabe and Ito); always beside a
+marker or a label."""
 WIDE = 390
 """Pictures at least this wide get larger letters on a phone."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 MARKS = ("●", "■", "▲", "◆", "▼", "✚", "✖", "★")
 """The markers as letters, for keys outside the pictures."""
-DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)))
+DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
+    "-",
+    (0, (5, 2)),
+    (0, (1.5, 1.5)),
+    (0, (7, 2, 1.5, 2)),
+)
 
-_VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", SURFACE: "--paper", GOOD: "--measured"} | {
-    colour: f"--s{position}" for position, colour in enumerate(SERIES, start=1)
-}
+_VARIABLES = {
+    INK: "--ink",
+    MUTED: "--muted",
+    GRID: "--grid",
+    SURFACE: "--paper",
+    GOOD: "--measured",
+} | {colour: f"--s{position}" for position, colour in enumerate(SERIES, start=1)}
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "report",
@@ -71,14 +82,19 @@ _STYLE = {
 
 
 def key_entry(position: int, label: str, mark: str | None = None) -> dict[str, str]:
-    """An entry of a key: series colour and marker by number, or a given mark in the same colour. Untrained encoders are said
-    to be so."""
+    """An entry of a key: series colour and marker by number, or a given mark in the same colour.
+    Untrained encoders are said to be so."""
     untrained = " (untrained)" if label.startswith("random:") else ""
-    return {"css": f"c{position % 8 + 1}", "mark": mark or MARKS[position % 8], "label": label + untrained}
+    return {
+        "css": f"c{position % 8 + 1}",
+        "mark": mark or MARKS[position % 8],
+        "label": label + untrained,
+    }
 
 
 class Picture:
-    """A figure under way; `axes` is its only pair of axes. `html` is there once the `canvas` block has ended."""
+    """A figure under way; `axes` is its only pair of axes. `html` is there once the `canvas` block
+    has ended."""
 
     def __init__(self, figure: Figure, axes: Axes):
         self.figure = figure
@@ -88,28 +104,47 @@ class Picture:
 
 @contextmanager
 def canvas(
-    alt: str, width: float, height: float, *, left: float = 40, right: float = 10, top: float = 24, bottom: float = 36
+    alt: str,
+    width: float,
+    height: float,
+    *,
+    left: float = 40,
+    right: float = 10,
+    top: float = 24,
+    bottom: float = 36,
 ) -> Iterator[Picture]:
-    """Draw on `axes` inside the block; sizes are CSS pixels of the drawing at its natural scale, margins included. `alt`
-    says in words what the picture shows."""
+    """Draw on `axes` inside the block; sizes are CSS pixels of the drawing at its natural scale,
+    margins included. `alt` says in words what the picture shows."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width / 72, height / 72), dpi=72)
         FigureCanvasSVG(figure)
-        box = (left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height)
+        box = (
+            left / width,
+            bottom / height,
+            (width - left - right) / width,
+            (height - top - bottom) / height,
+        )
         picture = Picture(figure, figure.add_axes(box))
         yield picture
         file = io.BytesIO()
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing")  # letters are drawn by the browser's fonts
+            warnings.filterwarnings(
+                "ignore", message="Glyph .* missing"
+            )  # letters are drawn by the browser's fonts
             figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     picture.html = inline(file.getvalue().decode(errors="replace"), alt)
 
 
 def inline(svg: str, alt: str) -> Markup:
-    """A matplotlib SVG document as an element of an HTML page: no prolog, metadata, style sheet or address; ids that no other
-    picture of the page has; colours by CSS variables."""
+    """A matplotlib SVG document as an element of an HTML page: no prolog, metadata, style sheet or
+    address; ids that no other picture of the page has; colours by CSS variables."""
     svg, alt = printable(svg), printable(alt)
-    svg = re.sub(r"<metadata>.*?</metadata>|<style\b.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(
+        r"<metadata>.*?</metadata>|<style\b.*?</style>",
+        "",
+        svg[svg.index("<svg") :],
+        flags=re.DOTALL,
+    )
     prefix = "p" + hashlib.sha256(f"{alt}\n{svg}".encode()).hexdigest()[:8]
     svg = re.sub(r"<[^>]+>", lambda match: _tag(match.group(), prefix), svg)
     svg = re.sub(r">\s+<", "><", svg.replace("<defs></defs>", ""))
@@ -118,17 +153,26 @@ def inline(svg: str, alt: str) -> Markup:
         raise ValueError("an SVG document without a viewBox")
     width, height = (float(value) for value in match.groups())
     kind = "plot wide" if width >= WIDE else "plot"
-    head = f'<svg class="{kind}" role="img" viewBox="0 0 {width:g} {height:g}" style="max-width:{1.4 * width:g}px">'
+    head = (
+        f'<svg class="{kind}" role="img" viewBox="0 0 {width:g} {height:g}"'
+        f' style="max-width:{1.4 * width:g}px">'
+    )
     return Markup(f"{head}<title>{escape(alt)}</title>" + svg[svg.index(">") + 1 :].strip())
 
 
 def _tag(tag: str, prefix: str) -> str:
     if tag.startswith("<g id=") and "clip-path" not in tag:
-        return "" if tag.endswith("/>") else "<g>"  # matplotlib names every group; nothing refers to them
+        return (
+            "" if tag.endswith("/>") else "<g>"
+        )  # matplotlib names every group; nothing refers to them
     tag = re.sub(r' transform="rotate\(-?0 [^"]*\)"', "", tag)
     tag = re.sub(r" font-family: [^;\"]*;", "", tag)
     tag = re.sub(r'\bid="', f'id="{prefix}', tag)
-    tag = tag.replace("xlink:href=", "href=").replace('href="#', f'href="#{prefix}').replace("url(#", f"url(#{prefix}")
+    tag = (
+        tag.replace("xlink:href=", "href=")
+        .replace('href="#', f'href="#{prefix}')
+        .replace("url(#", f"url(#{prefix}")
+    )
     tag = re.sub(r"#00f[de][0-9a-f]{2}", lambda match: f"var({_VARIABLES[match.group()]})", tag)
     return re.sub(r"(\d+\.\d{2})\d+", r"\1", re.sub(r"\s+", " ", tag))
 

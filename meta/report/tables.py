@@ -22,8 +22,11 @@ MAX_POINTS = 400
 
 
 def chosen_probes(results: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
-    """The ridge probes whose C was chosen by leave-one-out, on uniform subsets where the kind of subset says so."""
-    chosen = results[(results["probe"] == "ridge") & results["C_selected"] & results[metric].notna()]
+    """The ridge probes whose C was chosen by leave-one-out, on uniform subsets where the kind of
+    subset says so."""
+    chosen = results[
+        (results["probe"] == "ridge") & results["C_selected"] & results[metric].notna()
+    ]
     uniform = chosen[chosen["subset"] == "uniform"]
     return uniform if len(uniform) else chosen
 
@@ -31,8 +34,9 @@ def chosen_probes(results: pd.DataFrame, metric: str = "accuracy") -> pd.DataFra
 def learning_curves(
     results: pd.DataFrame, *, metric: str = "accuracy", names: Mapping[str, str] | None = None
 ) -> tuple[LearningCurve, ...]:
-    """One curve for each (task, encoder), at the encoder's space with the best leave-one-out accuracy at the task's largest
-    size: chosen without test rows. `results` has the columns of `probes.sweep.results`."""
+    """One curve for each (task, encoder), at the encoder's space with the best leave-one-out
+    accuracy at the task's largest size: chosen without test rows. `results` has the columns of
+    `probes.sweep.results`."""
     probes = chosen_probes(results, metric)
     curves = []
     for (task, encoder), rows in probes.groupby(["task", "encoder"], sort=True):
@@ -40,24 +44,36 @@ def learning_curves(
         score = "loo_accuracy" if largest["loo_accuracy"].notna().any() else metric
         layer, pooling = largest.groupby(["layer", "pooling"])[score].mean().idxmax()
         space = rows[(rows["layer"] == layer) & (rows["pooling"] == pooling)]
-        curves.append(_curve(space, metric, str(task), _named(encoder, names), f"layer {layer}, {pooling}"))
+        curves.append(
+            _curve(space, metric, str(task), _named(encoder, names), f"layer {layer}, {pooling}")
+        )
     return tuple(curves)
 
 
-def measured_spaces(results: pd.DataFrame, task: str, *, metric: str = "accuracy") -> tuple[LearningCurve, ...]:
-    """Every space's measured curve on one task, named as in the answers: encoder reference and `layer=6,pooling=mean`."""
+def measured_spaces(
+    results: pd.DataFrame, task: str, *, metric: str = "accuracy"
+) -> tuple[LearningCurve, ...]:
+    """Every space's measured curve on one task, named as in the answers: encoder reference and
+    `layer=6,pooling=mean`."""
     probes = chosen_probes(results, metric)
     probes = probes[probes["task"] == task]
     return tuple(
         _curve(rows, metric, task, str(encoder), f"layer={layer},pooling={pooling}")
-        for (encoder, layer, pooling), rows in probes.groupby(["encoder", "layer", "pooling"], sort=True)
+        for (encoder, layer, pooling), rows in probes.groupby(
+            ["encoder", "layer", "pooling"], sort=True
+        )
     )
 
 
 def depth_curves(
-    results: pd.DataFrame, *, metric: str = "accuracy", names: Mapping[str, str] | None = None, n_train: int | None = None
+    results: pd.DataFrame,
+    *,
+    metric: str = "accuracy",
+    names: Mapping[str, str] | None = None,
+    n_train: int | None = None,
 ) -> tuple[DepthCurve, ...]:
-    """Quality by layer of every encoder at `n_train` rows (default: the largest size that every task has)."""
+    """Quality by layer of every encoder at `n_train` rows (default: the largest size that every
+    task has)."""
     probes = chosen_probes(results, metric)
     if probes.empty:
         return ()
@@ -81,11 +97,18 @@ def depth_curves(
 def regularisation_curves(
     results: pd.DataFrame, *, metric: str = "accuracy", max_sizes: int = 3
 ) -> tuple[RegularisationCurve, ...]:
-    """Quality by C at (at most) `max_sizes` sizes spread from the smallest to the largest, tasks weighted equally."""
+    """Quality by C at (at most) `max_sizes` sizes spread from the smallest to the largest, tasks
+    weighted equally."""
     ridge = results[(results["probe"] == "ridge") & results[metric].notna()]
     counts = ridge.groupby("n_train")["task"].nunique()
     sizes = sorted(counts.index[counts == counts.max()]) if len(counts) else []
-    picked = sorted({sizes[round(i * (len(sizes) - 1) / max(max_sizes - 1, 1))] for i in range(max_sizes)}) if sizes else []
+    picked = (
+        sorted(
+            {sizes[round(i * (len(sizes) - 1) / max(max_sizes - 1, 1))] for i in range(max_sizes)}
+        )
+        if sizes
+        else []
+    )
     curves = []
     for size in picked:
         rows = ridge[ridge["n_train"] == size]
@@ -93,13 +116,19 @@ def regularisation_curves(
         chosen = rows[rows["C_selected"]].groupby("task")[metric].mean()
         if len(by_c) > 1:
             value = float(chosen.mean()) if len(chosen) else None
-            curves.append(RegularisationCurve(n_train=int(size), C=tuple(by_c.index), values=tuple(by_c), chosen=value))
+            curves.append(
+                RegularisationCurve(
+                    n_train=int(size), C=tuple(by_c.index), values=tuple(by_c), chosen=value
+                )
+            )
     return tuple(curves)
 
 
-def horizons(held_out: pd.DataFrame, *, factors: Sequence[int] = (1, 4, 16), seed: int = 0) -> tuple[Horizon, ...]:
-    """Predicted and actual at some factors of `meta.metamodel.evaluation.held_out_predictions`; at most `MAX_POINTS` forecasts of each,
-    drawn equally from the tasks."""
+def horizons(
+    held_out: pd.DataFrame, *, factors: Sequence[int] = (1, 4, 16), seed: int = 0
+) -> tuple[Horizon, ...]:
+    """Predicted and actual at some factors of `meta.metamodel.evaluation.held_out_predictions`; at
+    most `MAX_POINTS` forecasts of each, drawn equally from the tasks."""
     shown = []
     for factor in factors:
         rows = held_out[(held_out["factor"] == factor) & held_out["truth"].notna()]
@@ -109,25 +138,37 @@ def horizons(held_out: pd.DataFrame, *, factors: Sequence[int] = (1, 4, 16), see
         turn = shuffled.groupby("task_fingerprint").cumcount()
         picked = shuffled.iloc[np.argsort(turn.to_numpy(), kind="stable")[:MAX_POINTS]]
         points = tuple(
-            ForecastPoint(task=str(row.task), predicted=row.q50, actual=row.truth, low=row.q05, high=row.q95)
+            ForecastPoint(
+                task=str(row.task), predicted=row.q50, actual=row.truth, low=row.q05, high=row.q95
+            )
             for row in picked.itertuples()
         )
         shown.append(Horizon(factor=factor, points=points, n_total=len(rows)))
     return tuple(shown)
 
 
-def stage_times(ledger: Sequence[Mapping[str, Any]], notes: Mapping[str, str] | None = None) -> tuple[StageTime, ...]:
+def stage_times(
+    ledger: Sequence[Mapping[str, Any]], notes: Mapping[str, str] | None = None
+) -> tuple[StageTime, ...]:
     """Seconds of every stage summed over all runs, stages in the order of their first run."""
     seconds: dict[str, float] = {}
     for entry in ledger:
         seconds[entry["stage"]] = seconds.get(entry["stage"], 0.0) + entry["seconds"]
-    return tuple(StageTime(stage=stage, seconds=value, note=(notes or {}).get(stage, "")) for stage, value in seconds.items())
+    return tuple(
+        StageTime(stage=stage, seconds=value, note=(notes or {}).get(stage, ""))
+        for stage, value in seconds.items()
+    )
 
 
 def _curve(rows: pd.DataFrame, metric: str, task: str, encoder: str, view: str) -> LearningCurve:
     stats = rows.groupby("n_train")[metric].agg(["mean", "std", "size"]).fillna({"std": 0.0})
     points = tuple(
-        MeasuredPoint(n_train=int(size), mean=float(row["mean"]), sd=float(row["std"]), n_seeds=int(row["size"]))
+        MeasuredPoint(
+            n_train=int(size),
+            mean=float(row["mean"]),
+            sd=float(row["std"]),
+            n_seeds=int(row["size"]),
+        )
         for size, row in stats.iterrows()
     )
     return LearningCurve(task=task, encoder=encoder, view=view, points=points)

@@ -7,7 +7,12 @@ from typing import Any
 
 from meta.metric import RATES
 
-METRIC_NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "auroc": "AUROC", "log_loss": "log loss (nats)"}
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "auroc": "AUROC",
+    "log_loss": "log loss (nats)",
+}
 BLANK = "–"
 NBSP = "\u00a0"
 """Keeps a number and its sign on one line."""
@@ -33,7 +38,11 @@ def between(low: Any, high: Any, metric: str = "accuracy") -> str:
     """An interval of the metric: `71.0 to 79.0 %`."""
     if not (_is_number(low) and _is_number(high)):
         return BLANK
-    return f"{100 * low:.1f} to {100 * high:.1f}{NBSP}%" if metric in RATES else f"{low:.3f} to {high:.3f}"
+    return (
+        f"{100 * low:.1f} to {100 * high:.1f}{NBSP}%"
+        if metric in RATES
+        else f"{low:.3f} to {high:.3f}"
+    )
 
 
 def count(value: Any) -> str:
@@ -47,7 +56,8 @@ def points(value: Any) -> str:
 
 
 def hundredths(metric: str) -> tuple[str, str, str]:
-    """One and half a hundredth of the metric, and one to two, in its unit: points are those of a rate."""
+    """One and half a hundredth of the metric, and one to two, in its unit: points are those of a
+    rate."""
     if metric in RATES:
         return "a point", "half a point", "one to two points"
     return "0.01 nats", "0.005 nats", "0.01 to 0.02 nats"
@@ -55,7 +65,9 @@ def hundredths(metric: str) -> tuple[str, str, str]:
 
 def gain_words(gain: Mapping[str, Any]) -> str:
     """A difference of a rate with its interval: `+2.1 points (90 % interval: −5.0 to +6.3)`."""
-    low, middle, high = (f"{100 * gain[name]:+.1f}".replace("-", "−") for name in ("q05", "q50", "q95"))
+    low, middle, high = (
+        f"{100 * gain[name]:+.1f}".replace("-", "−") for name in ("q05", "q50", "q95")
+    )
     beyond = "; beyond what was published" if gain.get("extrapolated") else ""
     return f"{middle} points (90{NBSP}% interval: {low} to {high}{beyond})"
 
@@ -105,11 +117,16 @@ def rows_between(low: Any, high: Any, searched_up_to: Any) -> str:
     start = count(low) if _is_number(low) else f"more than {count(searched_up_to)}"
     if not _is_number(low):
         return start
-    return f"{start} to {count(high)}" if _is_number(high) else f"{start} to more than {count(searched_up_to)}"
+    return (
+        f"{start} to {count(high)}"
+        if _is_number(high)
+        else f"{start} to more than {count(searched_up_to)}"
+    )
 
 
 def printable(text: Any) -> str:
-    """A text without the characters that HTML does not allow (control characters, lone surrogates)."""
+    """A text without the characters that HTML does not allow (control characters, lone
+    surrogates)."""
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]", "", str(text))
 
 

@@ -1,9 +1,10 @@
 """Vectors that were computed once: the embedding cache of one encoder.
 
-Layout: `embeddings/<encoder fingerprint>/<segment key>.safetensors` (see `probes.embeddings.segment`), published atomically and never
-changed, and `encoder.json`, which says whose they are. A vector of a text and view is there once: what others have published
-meanwhile is not written again. A segment that does not match its checksums is removed, said in one line, and counts as
-missing.
+Layout: `embeddings/<encoder fingerprint>/<segment key>.safetensors` (see
+`probes.embeddings.segment`), published atomically and never changed, and `encoder.json`, which says
+whose they are. A vector of a text and view is there once: what others have published meanwhile is
+not written again. A segment that does not match its checksums is removed, said in one line, and
+counts as missing.
 """
 
 import contextlib
@@ -17,7 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from cluster.storage import CorruptArtefactError, Storage
-from probes.embeddings.segment import KEY_BYTES, SUFFIX, Segment, segment_key, text_keys, write_segment
+from probes.embeddings.segment import (
+    KEY_BYTES,
+    SUFFIX,
+    Segment,
+    segment_key,
+    text_keys,
+    write_segment,
+)
 from probes.encoders.base import EncoderInfo, View
 
 EMBEDDINGS = "embeddings"
@@ -27,11 +35,13 @@ _logger = logging.getLogger(__name__)
 
 
 class MissingVectorsError(LookupError):
-    """Vectors were asked for that are not (or, being corrupt, no longer) in the cache: encode them and ask again."""
+    """Vectors were asked for that are not (or, being corrupt, no longer) in the cache: encode them
+    and ask again."""
 
 
 class EmbeddingCache:
-    """The vectors of one encoder. Reading sees what others have published meanwhile; writing the same twice does no harm."""
+    """The vectors of one encoder. Reading sees what others have published meanwhile; writing the
+    same twice does no harm."""
 
     def __init__(self, storage: Storage, encoder_fingerprint: str):
         self.storage = storage
@@ -39,18 +49,23 @@ class EmbeddingCache:
         self.prefix = f"{EMBEDDINGS}/{encoder_fingerprint}"
         self._segments: dict[str, Segment] = {}
         self._indices: dict[tuple[View, ...], list[_Index]] = {}
-        """Of the segments that have the same views, the largest first: what is new is sorted in by and by."""
+        """Of the segments that have the same views, the largest first: what is new is sorted in by
+        and by."""
 
     def describe(self, info: EncoderInfo) -> None:
         """Write down whose vectors these are, for those who look at the cache."""
         key = f"{self.prefix}/{ENCODER_FILE}"
         if not self.storage.exists(key):
-            kept = {name: value for name, value in dataclasses.asdict(info).items() if name not in ("views", "standard_views")}
+            kept = {
+                name: value
+                for name, value in dataclasses.asdict(info).items()
+                if name not in ("views", "standard_views")
+            }
             self.storage.write_json(key, kept)
 
     def missing(self, texts: Sequence[str], views: Sequence[View]) -> list[str]:
-        """The distinct texts that lack a vector in one of `views`, in the order of their first appearance. On local storage
-        those that are there are checked, and count as used."""
+        """The distinct texts that lack a vector in one of `views`, in the order of their first
+        appearance. On local storage those that are there are checked, and count as used."""
         distinct = list(dict.fromkeys(texts))
         if not distinct:
             return []
@@ -62,8 +77,8 @@ class EmbeddingCache:
         return [text for text, lacks in zip(distinct, is_missing, strict=True) if lacks]
 
     def mapped(self, keys: np.ndarray, view: View) -> "MappedVectors":
-        """The vectors of the texts with these keys (`text_keys`, (n, 16) uint8), in their order, left in the files until rows
-        are taken. Raises MissingVectorsError."""
+        """The vectors of the texts with these keys (`text_keys`, (n, 16) uint8), in their order,
+        left in the files until rows are taken. Raises MissingVectorsError."""
         segment_idx, rows, segments = self._find(keys, view)
         if (segment_idx < 0).any():
             self._refresh()
@@ -71,7 +86,8 @@ class EmbeddingCache:
         n_missing = int((segment_idx < 0).sum())
         if n_missing:
             raise MissingVectorsError(
-                f"{self.storage.uri}/{self.prefix}: {n_missing} of {len(keys)} texts lack {view}; embed them first"
+                f"{self.storage.uri}/{self.prefix}: {n_missing} of {len(keys)} texts lack {view};"
+                " embed them first"
             )
         return MappedVectors(segments, view, segment_idx, rows)
 
@@ -80,8 +96,9 @@ class EmbeddingCache:
         return self.mapped(text_keys(texts), view)[:]
 
     def publish(self, texts: Sequence[str], vectors: Mapping[View, np.ndarray]) -> list[str]:
-        """Write the vectors, each (n_texts, d) float, of distinct `texts`, those of them that are not there by now; returns the
-        keys of the new segments: one, none where all are there, several where some texts lack some views only."""
+        """Write the vectors, each (n_texts, d) float, of distinct `texts`, those of them that are
+        not there by now; returns the keys of the new segments: one, none where all are there,
+        several where some texts lack some views only."""
         keys = text_keys(texts)
         published = []
         with self._publishing():
@@ -101,8 +118,9 @@ class EmbeddingCache:
 
     @contextlib.contextmanager
     def _publishing(self) -> Iterator[None]:
-        """One process at a time: it looks what is missing and writes it. (On object storage nothing can be locked: two that
-        publish a text within the same moment both do, and one of its vectors is read.)"""
+        """One process at a time: it looks what is missing and writes it. (On object storage nothing
+        can be locked: two that publish a text within the same moment both do, and one of its
+        vectors is read.)"""
         if not self.storage.is_local:
             yield
             return
@@ -113,7 +131,8 @@ class EmbeddingCache:
             yield
 
     def _refresh(self) -> None:
-        """Take in segments that were published, and drop those that were removed, since the last look."""
+        """Take in segments that were published, and drop those that were removed, since the last
+        look."""
         names = {name for name in self.storage.keys(self.prefix) if name.endswith(SUFFIX)}
         for name in set(self._segments) - names:
             self._drop(name)
@@ -133,7 +152,8 @@ class EmbeddingCache:
                 indices[-2:] = [_Index(indices[-2].segments + indices[-1].segments)]
 
     def _lacking(self, keys: np.ndarray, view: View) -> np.ndarray:
-        """(n,) bool, for (n, 16) uint8 keys. Remote vectors are not fetched to be checked: whoever reads them does."""
+        """(n,) bool, for (n, 16) uint8 keys. Remote vectors are not fetched to be checked: whoever
+        reads them does."""
         return (self._find if self.storage.is_local else self._look_up)(keys, view)[0] < 0
 
     def _find(self, keys: np.ndarray, view: View) -> tuple[np.ndarray, np.ndarray, list[Segment]]:
@@ -146,11 +166,19 @@ class EmbeddingCache:
             if all([self._is_sound(segments[number], view) for number in used[used >= 0]]):
                 return segment_idx, rows, segments
 
-    def _look_up(self, keys: np.ndarray, view: View) -> tuple[np.ndarray, np.ndarray, list[Segment]]:
-        """Segment numbers (n,), -1 where there is none, and rows (n,), both int64; and the segments."""
-        segment_idx, rows = np.full(len(keys), -1, dtype=np.int64), np.zeros(len(keys), dtype=np.int64)
+    def _look_up(
+        self, keys: np.ndarray, view: View
+    ) -> tuple[np.ndarray, np.ndarray, list[Segment]]:
+        """Segment numbers (n,), -1 where there is none, and rows (n,), both int64; and the
+        segments."""
+        segment_idx, rows = (
+            np.full(len(keys), -1, dtype=np.int64),
+            np.zeros(len(keys), dtype=np.int64),
+        )
         segments: list[Segment] = []
-        for index in [index for views, indices in self._indices.items() if view in views for index in indices]:
+        for index in [
+            index for views, indices in self._indices.items() if view in views for index in indices
+        ]:
             at = np.flatnonzero(segment_idx < 0)
             found, inside = index.find(keys[at])
             hit = found >= 0
@@ -172,20 +200,29 @@ class EmbeddingCache:
     def _drop(self, name: str) -> None:
         segment = self._segments.pop(name, None)
         if segment is not None:
-            left = [other for index in self._indices[segment.views] for other in index.segments if other is not segment]
+            left = [
+                other
+                for index in self._indices[segment.views]
+                for other in index.segments
+                if other is not segment
+            ]
             self._indices[segment.views] = [_Index(left)]
 
     def _remove(self, name: str, error: CorruptArtefactError) -> None:
-        _logger.warning("removed a corrupt cache segment, its texts will be encoded again: %s", error)
+        _logger.warning(
+            "removed a corrupt cache segment, its texts will be encoded again: %s", error
+        )
         self.storage.delete(name)
         self._drop(name)
 
 
 class MappedVectors:
-    """Vectors (n, d) of some texts that lie in the cache's files: `vectors[rows]` reads the rows (a slice, integers or a mask)
-    as float32, and nothing else is copied into memory."""
+    """Vectors (n, d) of some texts that lie in the cache's files: `vectors[rows]` reads the rows (a
+    slice, integers or a mask) as float32, and nothing else is copied into memory."""
 
-    def __init__(self, segments: Sequence[Segment], view: View, segment_idx: np.ndarray, rows: np.ndarray):
+    def __init__(
+        self, segments: Sequence[Segment], view: View, segment_idx: np.ndarray, rows: np.ndarray
+    ):
         self._segments, self._view = segments, view
         self._segment_idx, self._rows = segment_idx.astype(np.int32), rows.astype(np.int32)
         self.shape = (len(rows), segments[int(segment_idx[0])].width(view) if len(rows) else 0)
@@ -203,11 +240,14 @@ class MappedVectors:
         return out
 
     def stored(self) -> Iterator[np.ndarray]:
-        """The mapped float16 arrays (n_segment, d) that the vectors lie in, unscaled, one after the other."""
+        """The mapped float16 arrays (n_segment, d) that the vectors lie in, unscaled, one after the
+        other."""
         for number in np.unique(self._segment_idx):
             yield self._segments[number].vectors(self._view)
 
-    def _parts(self, segment_idx: np.ndarray, inside: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
+    def _parts(
+        self, segment_idx: np.ndarray, inside: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
         """(places, float16 rows, their scale), a segment at a time."""
         order = np.argsort(segment_idx, kind="stable")
         bounds = np.append(np.flatnonzero(np.diff(segment_idx[order], prepend=-1)), len(order))
@@ -218,7 +258,8 @@ class MappedVectors:
 
 
 class _Index:
-    """Text key -> (segment, row), over segments; of vectors that are there twice, one. 20 bytes a text."""
+    """Text key -> (segment, row), over segments; of vectors that are there twice, one. 20 bytes a
+    text."""
 
     def __init__(self, segments: Sequence[Segment]):
         self.segments = list(segments)
@@ -231,13 +272,18 @@ class _Index:
         self._position = order.astype(np.uint32)
 
     def find(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For (n, 16) uint8 keys: segment numbers (n,) int64, -1 where there is none, and rows (n,) int64."""
+        """For (n, 16) uint8 keys: segment numbers (n,) int64, -1 where there is none, and rows (n,)
+        int64."""
         halves = np.ascontiguousarray(keys).view("<u8")
         at = np.searchsorted(self._first, halves[:, 0])
-        segment_idx, rows = np.full(len(keys), -1, dtype=np.int64), np.zeros(len(keys), dtype=np.int64)
+        segment_idx, rows = (
+            np.full(len(keys), -1, dtype=np.int64),
+            np.zeros(len(keys), dtype=np.int64),
+        )
         inside = np.flatnonzero(at < len(self._first))
         place = at[inside]
-        # Two texts that share the first 8 bytes are told apart by the rest; a 2^-64 chance is at worst encoded again.
+        # Two texts that share the first 8 bytes are told apart by the rest; a 2^-64 chance is at
+        # worst encoded again.
         hit = (self._first[place] == halves[inside, 0]) & (self._second[place] == halves[inside, 1])
         position = self._position[place[hit]].astype(np.int64)
         found = np.searchsorted(self._starts, position, side="right") - 1

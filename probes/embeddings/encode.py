@@ -1,9 +1,11 @@
-"""From tasks to cached vectors, one shard of texts at a time, and from cached vectors to the matrices that probes see.
+"""From tasks to cached vectors, one shard of texts at a time, and from cached vectors to the
+matrices that probes see.
 
-A shard is the unit of work: its texts lie in a file on storage beside the cache (so that planner and workers exchange only
-small dictionaries), its result is one cache segment. Planning again after an interruption gives what is still missing. Jobs
-that want the same texts at the same time share the work: each takes its shards in an order of its own, and encodes of a shard
-what is not there by then.
+A shard is the unit of work: its texts lie in a file on storage beside the cache (so that planner
+and workers exchange only small dictionaries), its result is one cache segment. Planning again after
+an interruption gives what is still missing. Jobs that want the same texts at the same time share
+the work: each takes its shards in an order of its own, and encodes of a shard what is not there by
+then.
 """
 
 import math
@@ -40,7 +42,8 @@ def task_texts(task: Task) -> list[str]:
 
 
 def task_pairs(task: Task) -> list[str]:
-    """The distinct pairs of a pair task as `join_pair` makes them, in a fixed order; none of other tasks."""
+    """The distinct pairs of a pair task as `join_pair` makes them, in a fixed order; none of other
+    tasks."""
     pairs: dict[str, None] = {}
     for name in sorted(task.splits):
         split = task.splits[name]
@@ -49,20 +52,39 @@ def task_pairs(task: Task) -> list[str]:
     return list(pairs)
 
 
-def embedding_inputs(tasks: Sequence[Task], views: Sequence[View]) -> list[tuple[list[str], list[View]]]:
-    """What an encoder has to read for `views` of `tasks`: (texts, views of single texts) and (pairs, views of pairs), those of
-    them that are not empty."""
-    alone, together = [view for view in views if not view.is_cross], [view for view in views if view.is_cross]
+def embedding_inputs(
+    tasks: Sequence[Task], views: Sequence[View]
+) -> list[tuple[list[str], list[View]]]:
+    """What an encoder has to read for `views` of `tasks`: (texts, views of single texts) and
+    (pairs, views of pairs), those of them that are not empty."""
+    alone, together = (
+        [view for view in views if not view.is_cross],
+        [view for view in views if view.is_cross],
+    )
     inputs = [
-        (list(dict.fromkeys(text for task in tasks for text in task_texts(task))) if alone else [], alone),
-        (list(dict.fromkeys(pair for task in tasks for pair in task_pairs(task))) if together else [], together),
+        (
+            (
+                list(dict.fromkeys(text for task in tasks for text in task_texts(task)))
+                if alone
+                else []
+            ),
+            alone,
+        ),
+        (
+            (
+                list(dict.fromkeys(pair for task in tasks for pair in task_pairs(task)))
+                if together
+                else []
+            ),
+            together,
+        ),
     ]
     return [(texts, wanted) for texts, wanted in inputs if texts]
 
 
 def split_shards(texts: Sequence[str], texts_per_shard: int) -> list[list[str]]:
-    """`texts` in shards of at most `texts_per_shard` and of similar cost: dealt out by length. Depends on the set of
-    texts only, not on their order."""
+    """`texts` in shards of at most `texts_per_shard` and of similar cost: dealt out by length.
+    Depends on the set of texts only, not on their order."""
     if texts_per_shard < 1:
         raise ValueError(f"texts_per_shard must be 1 or more, got {texts_per_shard}")
     ordered = sorted(set(texts), key=lambda text: (-len(text), text))
@@ -70,9 +92,12 @@ def split_shards(texts: Sequence[str], texts_per_shard: int) -> list[list[str]]:
     return [ordered[number::n_shards] for number in range(n_shards)]
 
 
-def missing_shards(texts: Sequence[str], missing: Sequence[str], texts_per_shard: int) -> list[list[str]]:
-    """The `missing` ones of `texts` in shards. Shards of all `texts` that are missing whole stay as they are, so that after an
-    interruption the same texts go through the encoder together, to the same bits; what is left of others is dealt out anew."""
+def missing_shards(
+    texts: Sequence[str], missing: Sequence[str], texts_per_shard: int
+) -> list[list[str]]:
+    """The `missing` ones of `texts` in shards. Shards of all `texts` that are missing whole stay as
+    they are, so that after an interruption the same texts go through the encoder together, to the
+    same bits; what is left of others is dealt out anew."""
     lacking = set(missing)
     whole, rest = [], []
     for shard in split_shards(texts, texts_per_shard):
@@ -91,8 +116,9 @@ def plan_shards(
     views: Sequence[View],
     texts_per_shard: int = TEXTS_PER_SHARD,
 ) -> list[dict[str, Any]]:
-    """The work that is left to have `views` of all `texts` in `cache`: JSON-able items for `ShardEncoder`, the most costly
-    first; none where all is there. Writes each shard's texts beside the cache; they go when the shard is done.
+    """The work that is left to have `views` of all `texts` in `cache`: JSON-able items for
+    `ShardEncoder`, the most costly first; none where all is there. Writes each shard's texts beside
+    the cache; they go when the shard is done.
 
     Raises UserError for a view that the encoder does not offer.
     """
@@ -103,7 +129,9 @@ def plan_shards(
         key = segment_key(info.fingerprint, text_keys(shard), views)
         texts_key = f"{cache.prefix}/texts/{key}.parquet"
         if not cache.storage.exists(texts_key):
-            column = pa.array([text.encode("utf-8", "surrogatepass") for text in shard], type=pa.binary())
+            column = pa.array(
+                [text.encode("utf-8", "surrogatepass") for text in shard], type=pa.binary()
+            )
             cache.storage.write_table(texts_key, pa.table({"text": column}))
         items.append(
             {
@@ -121,14 +149,15 @@ def plan_shards(
 
 
 def in_own_order(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The items of `plan_shards` in an order that no other job has: two jobs that plan the same work at the same time seldom
-    encode the same shard at once."""
+    """The items of `plan_shards` in an order that no other job has: two jobs that plan the same
+    work at the same time seldom encode the same shard at once."""
     return random.SystemRandom().sample(items, len(items))
 
 
 class ShardEncoder:
-    """A worker: loads its encoder once, then encodes the shards it is given and publishes each as a cache segment. `precision`
-    as planned: what this machine would choose by itself may be another one."""
+    """A worker: loads its encoder once, then encodes the shards it is given and publishes each as a
+    cache segment. `precision` as planned: what this machine would choose by itself may be another
+    one."""
 
     def __init__(
         self,
@@ -141,20 +170,25 @@ class ShardEncoder:
     ):
         from probes.encoders.load import load_encoder
 
-        options = {"n_threads": n_threads, "precision": precision, "trust_remote_code": trust_remote_code}
+        options = {
+            "n_threads": n_threads,
+            "precision": precision,
+            "trust_remote_code": trust_remote_code,
+        }
         self._encoder = load_encoder(encoder_ref, **options)
         self._storage = Storage(storage_uri)
         self._cache = EmbeddingCache(self._storage, self._encoder.info.fingerprint)
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        """Encode what is not there yet of one item of `plan_shards`. Returns `key`, and `n_texts`, `n_tokens` and `seconds`
-        (wall-clock) of what was done. Raises UserError when this worker's encoder is not the one that the work was planned
-        for."""
+        """Encode what is not there yet of one item of `plan_shards`. Returns `key`, and `n_texts`,
+        `n_tokens` and `seconds` (wall-clock) of what was done. Raises UserError when this worker's
+        encoder is not the one that the work was planned for."""
         info = self._encoder.info
         if item["encoder_fingerprint"] != info.fingerprint:
             raise UserError(
-                f"encoder {info.ref}: its files changed since the work was planned "
-                f"({item['encoder_fingerprint']} then, {info.fingerprint} here); start the job again"
+                f"encoder {info.ref}: its files changed since the work was planned"
+                f" ({item['encoder_fingerprint']} then, {info.fingerprint} here); start the job"
+                " again"
             )
         done = {"key": item["key"], **_NOTHING_DONE}
         try:
@@ -177,10 +211,11 @@ def embed_texts(
     texts_per_shard: int = TEXTS_PER_SHARD,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Have `views` of all `texts` in `cache`, encoding here what is missing; for inputs too small for a cluster.
+    """Have `views` of all `texts` in `cache`, encoding here what is missing; for inputs too small
+    for a cluster.
 
-    Returns the sums of `n_texts` encoded, `n_tokens` and `seconds`. `progress` gets (texts done, texts to encode). Raises
-    UserError.
+    Returns the sums of `n_texts` encoded, `n_tokens` and `seconds`. `progress` gets (texts done,
+    texts to encode). Raises UserError.
     """
     views = sorted({resolve_view(encoder.info, view) for view in views})
     shards = missing_shards(texts, cache.missing(texts, views), texts_per_shard)
@@ -196,15 +231,20 @@ def embed_texts(
 
 
 def task_matrix(task: Task, split: str, cache: EmbeddingCache, view: View) -> np.ndarray:
-    """The inputs of a probe, row i of the split at row i: (n, d) float32, or for text pairs (n, 4d), the vectors u and v of
-    the two texts as (u, v, |u - v|, u * v) (Conneau et al. 2017), unless the view is of pairs read together: then (n, d).
-    Raises MissingVectorsError, UserError."""
+    """The inputs of a probe, row i of the split at row i: (n, d) float32, or for text pairs (n,
+    4d), the vectors u and v of the two texts as (u, v, |u - v|, u * v) (Conneau et al. 2017),
+    unless the view is of pairs read together: then (n, d). Raises MissingVectorsError, UserError.
+    """
     if split not in task.splits:
-        raise UserError(f"task {task.name}: has no split {split}; it has {', '.join(sorted(task.splits))}")
+        raise UserError(
+            f"task {task.name}: has no split {split}; it has {', '.join(sorted(task.splits))}"
+        )
     rows: Split = task.splits[split]
     if view.is_cross:
         if rows.text_pair is None:
-            raise UserError(f"task {task.name}: has no pairs of texts, which {view} reads; choose another view")
+            raise UserError(
+                f"task {task.name}: has no pairs of texts, which {view} reads; choose another view"
+            )
         return cache.view(list(map(join_pair, rows.text, rows.text_pair)), view)
     u = cache.view(rows.text, view)
     if rows.text_pair is None:
@@ -213,7 +253,9 @@ def task_matrix(task: Task, split: str, cache: EmbeddingCache, view: View) -> np
     return np.concatenate([u, v, np.abs(u - v), u * v], axis=1)
 
 
-def _encode_missing(encoder: Encoder, cache: EmbeddingCache, texts: Sequence[str], views: Sequence[View]) -> dict[str, Any]:
+def _encode_missing(
+    encoder: Encoder, cache: EmbeddingCache, texts: Sequence[str], views: Sequence[View]
+) -> dict[str, Any]:
     """Encode those of `texts` that another job has not published meanwhile."""
     n_tokens, start = encoder.stats.n_tokens, time.perf_counter()
     missing = cache.missing(texts, views)
@@ -221,4 +263,8 @@ def _encode_missing(encoder: Encoder, cache: EmbeddingCache, texts: Sequence[str
         return _NOTHING_DONE
     cache.publish(missing, encoder.encode(missing, views))
     seconds = time.perf_counter() - start
-    return {"n_texts": len(missing), "n_tokens": encoder.stats.n_tokens - n_tokens, "seconds": seconds}
+    return {
+        "n_texts": len(missing),
+        "n_tokens": encoder.stats.n_tokens - n_tokens,
+        "seconds": seconds,
+    }

@@ -1,13 +1,16 @@
-"""One file of the embedding cache: vectors of some texts through one encoder, as float16 that is mapped into memory.
+"""One file of the embedding cache: vectors of some texts through one encoder, as float16 that is
+mapped into memory.
 
-A segment is a plain safetensors file: `texts` (n, 16) uint8, the texts' keys, and one float16 array (n, d) per view, named like
-the view. The header's metadata, `arrays`, is JSON: for each array its scale, by which stored values are multiplied, and its
-checksum (XXH3, 128 bits, over scale, shape and bytes; older segments have SHA-256). The bytes on disk are what is mapped, so
-all processes of a node share them; of a remote segment only header and keys are read until its vectors are asked for, then this
-node keeps a copy.
+A segment is a plain safetensors file: `texts` (n, 16) uint8, the texts' keys, and one float16 array
+(n, d) per view, named like the view. The header's metadata, `arrays`, is JSON: for each array its
+scale, by which stored values are multiplied, and its checksum (XXH3, 128 bits, over scale, shape
+and bytes; older segments have SHA-256). The bytes on disk are what is mapped, so all processes of a
+node share them; of a remote segment only header and keys are read until its vectors are asked for,
+then this node keeps a copy.
 
-float16 keeps 11 bits; a power-of-two scale per view brings the largest value near float16's, so nothing overflows and only
-what is 1e-9 of the largest value underflows. Relative error of a value: at most 2^-11.
+float16 keeps 11 bits; a power-of-two scale per view brings the largest value near float16's, so
+nothing overflows and only what is 1e-9 of the largest value underflows. Relative error of a value:
+at most 2^-11.
 """
 
 import contextlib
@@ -36,7 +39,8 @@ SUFFIX = ".safetensors"
 MAX_MAGNITUDE = 2.0**127
 """Largest component that is stored: rounded to eleven bits it is still a float32."""
 USE_IS_NOTED_AFTER_S = 3600.0
-"""A segment's file (or this node's copy of it) has the time of its last use as its modification time, to the hour."""
+"""A segment's file (or this node's copy of it) has the time of its last use as its modification
+time, to the hour."""
 
 _TEXTS = "texts"
 _MAX_EXPONENT = 15
@@ -70,14 +74,25 @@ class _Array(NamedTuple):
 
 def text_keys(texts: Sequence[str]) -> np.ndarray:
     """(n, 16) uint8: the first half of the SHA-256 of each text's UTF-8."""
-    joined = b"".join([hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:KEY_BYTES] for text in texts])
+    joined = b"".join(
+        [
+            hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:KEY_BYTES]
+            for text in texts
+        ]
+    )
     return np.frombuffer(joined, dtype=np.uint8).reshape(len(texts), KEY_BYTES)
 
 
 def segment_key(encoder_fingerprint: str, keys: np.ndarray, views: Sequence[View]) -> str:
     """The identity of a segment: its encoder, its texts' keys (n, 16) uint8 in order, its views."""
     texts = hashlib.sha256(np.ascontiguousarray(keys).tobytes()).hexdigest()
-    return digest({"encoder": encoder_fingerprint, "texts": texts, "views": sorted(str(view) for view in views)})
+    return digest(
+        {
+            "encoder": encoder_fingerprint,
+            "texts": texts,
+            "views": sorted(str(view) for view in views),
+        }
+    )
 
 
 def segment_bytes(n_texts: int, n_columns: int, n_views: int) -> int:
@@ -87,8 +102,8 @@ def segment_bytes(n_texts: int, n_columns: int, n_views: int) -> int:
 
 
 def write_segment(path: Path, keys: np.ndarray, vectors: Mapping[View, np.ndarray]) -> None:
-    """Write keys (n, 16) uint8 and vectors, each (n, d) float, as one file. Raises ValueError for vectors that are not finite,
-    OSError where they cannot be written."""
+    """Write keys (n, 16) uint8 and vectors, each (n, d) float, as one file. Raises ValueError for
+    vectors that are not finite, OSError where they cannot be written."""
     tensors: dict[str, np.ndarray] = {_TEXTS: np.ascontiguousarray(keys)}
     scales = {_TEXTS: 1.0}
     for view, values in vectors.items():
@@ -97,17 +112,22 @@ def write_segment(path: Path, keys: np.ndarray, vectors: Mapping[View, np.ndarra
         scale = _power_of_two_scale(values)
         tensors[str(view)] = np.ascontiguousarray(values / scale, dtype=np.float16)
         scales[str(view)] = scale
-    arrays = {name: {"scale": scales[name], "xxh3": _xxh3(tensors[name], scales[name])} for name in tensors}
+    arrays = {
+        name: {"scale": scales[name], "xxh3": _xxh3(tensors[name], scales[name])}
+        for name in tensors
+    }
     try:
-        # one entry: the library writes several in any order, and equal segments shall be equal files
+        # one entry: the library writes several in any order, and equal segments shall be equal
+        # files
         save_file(tensors, path, metadata={"arrays": json.dumps(arrays)})
     except SafetensorError as error:
         raise OSError(_errno_of(error), str(error), str(path)) from error
 
 
 class Segment:
-    """A segment whose header and keys were read and checked; its vectors are mapped when they are asked for, and the mapping
-    (with its file descriptor) lasts as long as the array that is given out.
+    """A segment whose header and keys were read and checked; its vectors are mapped when they are
+    asked for, and the mapping (with its file descriptor) lasts as long as the array that is given
+    out.
 
     Raises CorruptArtefactError, FileNotFoundError."""
 
@@ -119,7 +139,9 @@ class Segment:
         try:
             self._arrays, self._texts = _parse_header(read)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CorruptArtefactError(f"{self._place}: no readable header ({type(error).__name__})") from error
+            raise CorruptArtefactError(
+                f"{self._place}: no readable header ({type(error).__name__})"
+            ) from error
         self.views = tuple(self._arrays)
         self.n_texts = self._texts.shape[0]
         keys = self._array(self._texts, read)
@@ -129,10 +151,15 @@ class Segment:
     @property
     def keys(self) -> np.ndarray:
         """(n, 16) uint8"""
-        return self._array(self._texts, self._mapped) if self._fetched_keys is None else self._fetched_keys
+        return (
+            self._array(self._texts, self._mapped)
+            if self._fetched_keys is None
+            else self._fetched_keys
+        )
 
     def vectors(self, view: View) -> np.ndarray:
-        """(n, d) float16, mapped, still to be multiplied by `scale(view)`; checked, and noted as used, the first time."""
+        """(n, d) float16, mapped, still to be multiplied by `scale(view)`; checked, and noted as
+        used, the first time."""
         values = self._array(self._arrays[view], self._mapped)
         if view not in self._sound:
             try:
@@ -141,7 +168,9 @@ class Segment:
                 copy = self._storage.node_copy(self.name)
                 if copy is None:
                     raise
-                copy.unlink(missing_ok=True)  # damaged on this node, or where it came from: fetch it once more
+                copy.unlink(
+                    missing_ok=True
+                )  # damaged on this node, or where it came from: fetch it once more
                 values = self._array(self._arrays[view], self._mapped)
                 _check(values, self._arrays[view], self._place)
             self._note_use()
@@ -157,7 +186,9 @@ class Segment:
 
     def _note_use(self) -> None:
         path = self._storage.node_copy(self.name) or Path(self._storage.uri) / self.name
-        with contextlib.suppress(OSError):  # a store that may only be read, or a file that is just being removed
+        with contextlib.suppress(
+            OSError
+        ):  # a store that may only be read, or a file that is just being removed
             if time.time() - path.stat().st_mtime > USE_IS_NOTED_AFTER_S:
                 os.utime(path)
 
@@ -175,26 +206,34 @@ class Segment:
         with open(self._storage.local_path(self.name), "rb") as file:
             if not os.fstat(file.fileno()).st_size:
                 raise CorruptArtefactError(f"{self._place}: empty")
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[offset : offset + n_bytes]
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[
+                offset : offset + n_bytes
+            ]
 
     def _fetched(self, offset: int, n_bytes: int) -> bytes:
         return self._storage.read_range(self.name, offset, n_bytes)
 
 
 def verify_segment(storage: Storage, name: str) -> None:
-    """Read all of a segment as it lies on storage and check it. Raises CorruptArtefactError, FileNotFoundError."""
+    """Read all of a segment as it lies on storage and check it. Raises CorruptArtefactError,
+    FileNotFoundError."""
     place, data = f"{storage.uri}/{name}", memoryview(storage.read_bytes(name))
     try:
         arrays, texts = _parse_header(lambda offset, n_bytes: data[offset : offset + n_bytes])
         for array in (texts, *arrays.values()):
-            values = np.frombuffer(data[array.offset : array.offset + array.n_bytes], array.dtype).reshape(array.shape)
+            values = np.frombuffer(
+                data[array.offset : array.offset + array.n_bytes], array.dtype
+            ).reshape(array.shape)
             _check(values, array, place)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptArtefactError(f"{place}: truncated, or no readable header ({type(error).__name__})") from error
+        raise CorruptArtefactError(
+            f"{place}: truncated, or no readable header ({type(error).__name__})"
+        ) from error
 
 
 def _parse_header(read: _Read) -> tuple[dict[View, _Array], _Array]:
-    """The arrays of a segment file. Layout: https://huggingface.co/docs/safetensors (8 bytes of length, JSON, data)."""
+    """The arrays of a segment file. Layout: https://huggingface.co/docs/safetensors (8 bytes of
+    length, JSON, data)."""
     start = bytes(read(0, _FIRST_READ_BYTES))
     n_bytes = int.from_bytes(start[:8], "little")
     if 8 + n_bytes > len(start):
@@ -209,7 +248,9 @@ def _parse_header(read: _Read) -> tuple[dict[View, _Array], _Array]:
         described = stored[name]
         checksum = described["xxh3"] if "xxh3" in described else described["sha256"]
         offset = 8 + n_bytes + entry["data_offsets"][0]
-        arrays[name] = _Array(_DTYPES[entry["dtype"]], (n_rows, n_columns), offset, described["scale"], checksum)
+        arrays[name] = _Array(
+            _DTYPES[entry["dtype"]], (n_rows, n_columns), offset, described["scale"], checksum
+        )
     texts = arrays.pop(_TEXTS)
     return {_parse_view(name): array for name, array in arrays.items()}, texts
 
@@ -246,6 +287,11 @@ def _power_of_two_scale(values: np.ndarray) -> float:
 
 
 def _errno_of(error: SafetensorError) -> int:
-    """What the operating system said when the library could not write; it passes it on as text only."""
-    found = (code for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES) if f"(os error {code})" in str(error))
+    """What the operating system said when the library could not write; it passes it on as text
+    only."""
+    found = (
+        code
+        for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES)
+        if f"(os error {code})" in str(error)
+    )
     return next(found, errno.EIO)

@@ -1,8 +1,9 @@
-"""Looking after the embedding caches of a storage: what is there, whether it is whole, what nobody uses any more.
+"""Looking after the embedding caches of a storage: what is there, whether it is whole, what nobody
+uses any more.
 
-A segment's last use is the modification time of its file: publishing sets it, and so does whoever reads its vectors or plans
-work that finds them there, to the hour. On object storage, where reading leaves no trace, it is the time of publication;
-what is removed too early is only encoded again.
+A segment's last use is the modification time of its file: publishing sets it, and so does whoever
+reads its vectors or plans work that finds them there, to the hour. On object storage, where reading
+leaves no trace, it is the time of publication; what is removed too early is only encoded again.
 """
 
 import contextlib
@@ -22,7 +23,8 @@ class CacheSummary:
 
     encoder_fingerprint: str
     ref: str
-    """The encoder's reference when its first vectors were published; empty in caches that did not keep it."""
+    """The encoder's reference when its first vectors were published; empty in caches that did not
+    keep it."""
     n_texts: int
     n_views: int
     size_bytes: int
@@ -30,7 +32,8 @@ class CacheSummary:
 
 
 def list_caches(storage: Storage) -> list[CacheSummary]:
-    """Every encoder's cache on `storage`, by reference. Damaged segments count with their bytes only; nothing is changed."""
+    """Every encoder's cache on `storage`, by reference. Damaged segments count with their bytes
+    only; nothing is changed."""
     by_encoder: dict[str, list[StoredFile]] = {}
     for file in _segments(storage):
         by_encoder.setdefault(file.key.split("/")[1], []).append(file)
@@ -48,12 +51,17 @@ def list_caches(storage: Storage) -> list[CacheSummary]:
         times = [file.modified_at for file in files if file.modified_at is not None]
         size_bytes = sum(file.size_bytes for file in files)
         last = max(times) if times else None
-        summaries.append(CacheSummary(fingerprint, _ref(storage, fingerprint), len(keys), len(views), size_bytes, last))
+        summaries.append(
+            CacheSummary(
+                fingerprint, _ref(storage, fingerprint), len(keys), len(views), size_bytes, last
+            )
+        )
     return sorted(summaries, key=lambda cache: (cache.ref, cache.encoder_fingerprint))
 
 
 def verify_caches(storage: Storage) -> Iterator[tuple[StoredFile, str | None]]:
-    """Every segment on `storage`, read whole, with what is wrong with it (None: nothing). Removes nothing."""
+    """Every segment on `storage`, read whole, with what is wrong with it (None: nothing). Removes
+    nothing."""
     for file in _segments(storage):
         try:
             verify_segment(storage, file.key)
@@ -65,15 +73,25 @@ def verify_caches(storage: Storage) -> Iterator[tuple[StoredFile, str | None]]:
             yield file, None
 
 
-def prune_caches(storage: Storage, older_than: timedelta, now: datetime, *, dry_run: bool = False) -> list[StoredFile]:
-    """Remove (`dry_run`: only list) the segments that were last used longer than `older_than` before `now` (UTC), and as old
-    leftovers of killed jobs: planned texts, half-written files, this node's copies of remote segments. A file without a time
-    stays. Returns what was removed."""
+def prune_caches(
+    storage: Storage, older_than: timedelta, now: datetime, *, dry_run: bool = False
+) -> list[StoredFile]:
+    """Remove (`dry_run`: only list) the segments that were last used longer than `older_than`
+    before `now` (UTC), and as old leftovers of killed jobs: planned texts, half-written files, this
+    node's copies of remote segments. A file without a time stays. Returns what was removed."""
     found = [*storage.files(EMBEDDINGS), *_half_written(storage)]
-    old = [file for file in found if file.modified_at is not None and now - file.modified_at > older_than]
+    old = [
+        file
+        for file in found
+        if file.modified_at is not None and now - file.modified_at > older_than
+    ]
     old = [file for file in old if not file.key.endswith(f"/{ENCODER_FILE}")]
     copies = storage.node_copy(EMBEDDINGS)
-    of_copies = [] if copies is None else prune_caches(Storage(copies.parent), older_than, now, dry_run=dry_run)
+    of_copies = (
+        []
+        if copies is None
+        else prune_caches(Storage(copies.parent), older_than, now, dry_run=dry_run)
+    )
     for file in old if not dry_run else ():
         storage.delete(file.key)
     return old + of_copies

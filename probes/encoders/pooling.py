@@ -1,18 +1,21 @@
 """Token vectors to one vector per text: which tokens, which layers.
 
-A pooling's name is what is done with the tokens of a layer (`cls`, `mean`, `max`, `last`), and, where it averages several
-layers, which ones: `mean_all`, `mean_last4`, `mean_ends`. The average is over the layers' pooled vectors.
+A pooling's name is what is done with the tokens of a layer (`cls`, `mean`, `max`, `last`), and,
+where it averages several layers, which ones: `mean_all`, `mean_last4`, `mean_ends`. The average is
+over the layers' pooled vectors.
 """
 
 import torch
 
 TOKEN_POOLINGS = ("cls", "mean", "max", "last")
 COMBINATIONS = ("all", "last4", "ends")
-"""All layers with the input embeddings; the last four; the first (above the embeddings) and the last, as SimCSE has it."""
+"""All layers with the input embeddings; the last four; the first (above the embeddings) and the
+last, as SimCSE has it."""
 
 
 def layers_of(layer: int, pooling: str) -> tuple[tuple[int, ...], str]:
-    """The layers that `pooling` up to `layer` averages, and what it does with the tokens of each."""
+    """The layers that `pooling` up to `layer` averages, and what it does with the tokens of
+    each."""
     tokens, _, combination = pooling.partition("_")
     if combination == "all":
         return tuple(range(layer + 1)), tokens
@@ -24,10 +27,11 @@ def layers_of(layer: int, pooling: str) -> tuple[tuple[int, ...], str]:
 
 
 def pool(hidden: torch.Tensor, lengths: torch.Tensor, tokens: str) -> torch.Tensor:
-    """(B, T, D) any float dtype, right-padded; `lengths` (B,) int64 tokens of each text -> (B, D) float32.
+    """(B, T, D) any float dtype, right-padded; `lengths` (B,) int64 tokens of each text -> (B, D)
+    float32.
 
-    `cls` is the first token, `last` the last one of the text; `mean` and `max` go over all its tokens (special tokens
-    included), never over padding. Raises ValueError for another name.
+    `cls` is the first token, `last` the last one of the text; `mean` and `max` go over all its
+    tokens (special tokens included), never over padding. Raises ValueError for another name.
     """
     if tokens == "cls":
         return hidden[:, 0].float()

@@ -1,4 +1,5 @@
-"""Encoder references as text: `hf:all-MiniLM-L6-v2#layer=6,pooling=mean` is a family, a name and, if given, one view."""
+"""Encoder references as text: `hf:all-MiniLM-L6-v2#layer=6,pooling=mean` is a family, a name and,
+if given, one view."""
 
 import difflib
 import os
@@ -12,19 +13,26 @@ FAMILIES = ("hf", "neoberta", "lsa", "random", "static")
 POOLINGS = ("cls", "mean", "max", "last")
 """What can be done with the tokens of one layer; see `View` and `probes.encoders.pooling`."""
 SENTENCE = "sentence"
-"""The pooling that a sentence-transformers folder brings along: its own tokens, dense layers and normalisation."""
+"""The pooling that a sentence-transformers folder brings along: its own tokens, dense layers and
+normalisation."""
 LAST_LAYER = -1
-"""The layer of a view written `layer=last`, before it is resolved against an encoder (`resolve_view`)."""
+"""The layer of a view written `layer=last`, before it is resolved against an encoder
+(`resolve_view`)."""
 _COMBINATION = {"all": "all", "last4": "last4", "first+last": "ends"}
 """How a reference spells averages of layers, as `layer=...`, and the end of the pooling's name."""
-POOLING_FORMS = f"{', '.join(POOLINGS)}, {SENTENCE}; for pairs read together {CROSS}{f', {CROSS}'.join(POOLINGS)}"
+POOLING_FORMS = (
+    f"{', '.join(POOLINGS)}, {SENTENCE}; for pairs read together"
+    f" {CROSS}{f', {CROSS}'.join(POOLINGS)}"
+)
 
 
 def parse_ref(ref: str) -> tuple[str, View | None]:
-    """The reference without its view, and the view that `#layer=6,pooling=mean` fixes (None where there is none).
+    """The reference without its view, and the view that `#layer=6,pooling=mean` fixes (None where
+    there is none).
 
-    `layer=last` gives `LAST_LAYER`, as do the averages `layer=all`, `layer=last4` and `layer=first+last`; a part that is left
-    out defaults to the last layer and to mean pooling. Raises UserError.
+    `layer=last` gives `LAST_LAYER`, as do the averages `layer=all`, `layer=last4` and
+    `layer=first+last`; a part that is left out defaults to the last layer and to mean pooling.
+    Raises UserError.
     """
     base, mark, suffix = ref.partition("#")
     family_of(base)
@@ -41,8 +49,8 @@ def parse_ref(ref: str) -> tuple[str, View | None]:
             pooling = value
         else:
             raise UserError(
-                f"encoder {ref}: cannot read '{part}' in the view; write #layer=6,pooling=mean (layer: a number, last, "
-                f"{', '.join(_COMBINATION)}; pooling: {POOLING_FORMS})"
+                f"encoder {ref}: cannot read '{part}' in the view; write #layer=6,pooling=mean"
+                f" (layer: a number, last, {', '.join(_COMBINATION)}; pooling: {POOLING_FORMS})"
             )
     return base, View(layer, pooling + combination)
 
@@ -58,14 +66,21 @@ def family_of(base: str) -> tuple[str, str]:
     if colon and family in FAMILIES and name:
         return family, name
     if family in FAMILIES:
-        raise UserError(f"encoder {base}: what follows {family}: is missing, for example {_EXAMPLES[family]}")
+        raise UserError(
+            f"encoder {base}: what follows {family}: is missing, for example {_EXAMPLES[family]}"
+        )
     near = difflib.get_close_matches(family, FAMILIES, n=1) if colon else []
-    hint = f"did you mean {near[0]}:{name}?" if near else f"a reference starts with {', '.join(f'{f}:' for f in FAMILIES)}"
+    hint = (
+        f"did you mean {near[0]}:{name}?"
+        if near
+        else f"a reference starts with {', '.join(f'{f}:' for f in FAMILIES)}"
+    )
     raise UserError(f"encoder {base}: unknown family; {hint}")
 
 
 def in_full(ref: str) -> str:
-    """`ref` with the path in full where it names a file or folder that is there: a worker may have another working folder."""
+    """`ref` with the path in full where it names a file or folder that is there: a worker may have
+    another working folder."""
     base, mark, suffix = ref.partition("#")
     family, name = family_of(base)
     path = Path(os.path.expanduser(name))
@@ -73,7 +88,8 @@ def in_full(ref: str) -> str:
 
 
 def resolve_view(info: EncoderInfo, view: View) -> View:
-    """`view` with `LAST_LAYER` replaced by the encoder's last. Raises UserError when the encoder does not offer it."""
+    """`view` with `LAST_LAYER` replaced by the encoder's last. Raises UserError when the encoder
+    does not offer it."""
     found = View(info.n_layers if view.layer == LAST_LAYER else view.layer, view.pooling)
     if found not in info.views:
         layers = sorted({offered.layer for offered in info.views})
@@ -87,7 +103,8 @@ def resolve_view(info: EncoderInfo, view: View) -> View:
 
 
 def applicable_views(views: Sequence[View], *, is_pair: bool) -> tuple[View, ...]:
-    """Those of `views` that a task can use: views of pairs read together only where texts come in pairs."""
+    """Those of `views` that a task can use: views of pairs read together only where texts come in
+    pairs."""
     return tuple(view for view in views if is_pair or not view.is_cross)
 
 
@@ -99,13 +116,18 @@ def is_last_layers_only(pooling: str) -> bool:
 def check_pooling(name: str) -> None:
     """Raises UserError where `name` is no pooling."""
     if not _is_pooling(name):
-        near = difflib.get_close_matches(name, (*POOLINGS, SENTENCE, f"{CROSS}mean", f"{CROSS}cls"), n=1)
-        raise UserError(f"unknown pooling '{name}'; {f'did you mean {near[0]}?' if near else f'choose {POOLING_FORMS}'}")
+        near = difflib.get_close_matches(
+            name, (*POOLINGS, SENTENCE, f"{CROSS}mean", f"{CROSS}cls"), n=1
+        )
+        raise UserError(
+            f"unknown pooling '{name}';"
+            f" {f'did you mean {near[0]}?' if near else f'choose {POOLING_FORMS}'}"
+        )
 
 
 def standard_views(info: EncoderInfo, *, is_pair: bool = False) -> tuple[View, ...]:
-    """The views that are looked at where the user names none; of texts in pairs also how the encoder reads them together, for
-    as many of the ways to pool as single texts have."""
+    """The views that are looked at where the user names none; of texts in pairs also how the
+    encoder reads them together, for as many of the ways to pool as single texts have."""
     views = info.standard_views or applicable_views(info.views, is_pair=is_pair)
     together = [View(view.layer, CROSS + view.pooling) for view in views] if is_pair else []
     return (*views, *(view for view in together if view in info.views))

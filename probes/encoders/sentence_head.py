@@ -1,7 +1,9 @@
-"""What a sentence-transformers folder does with the last hidden states: pooling, dense layers, normalisation.
+"""What a sentence-transformers folder does with the last hidden states: pooling, dense layers,
+normalisation.
 
-Read from `modules.json` and the folders it names, without the library and without its classes: a head that has parts we do not
-know is left alone (the folder then has no `sentence` view), never half applied.
+Read from `modules.json` and the folders it names, without the library and without its classes: a
+head that has parts we do not know is left alone (the folder then has no `sentence` view), never
+half applied.
 """
 
 import json
@@ -61,7 +63,11 @@ class SentenceHead:
         """(B, T, D) right-padded, `lengths` (B,) -> (B, d) float32."""
         vectors = self._pool(hidden, lengths)
         for step in self.steps:
-            vectors = torch.nn.functional.normalize(vectors, dim=-1) if isinstance(step, str) else step(vectors)
+            vectors = (
+                torch.nn.functional.normalize(vectors, dim=-1)
+                if isinstance(step, str)
+                else step(vectors)
+            )
         return vectors
 
     def _pool(self, hidden: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -69,14 +75,18 @@ class SentenceHead:
             return pool(hidden, lengths, "mean") * lengths[:, None].sqrt()
         if self.pooling == "weightedmean":  # the k-th token weighs k (SGPT)
             n_tokens = hidden.shape[1]
-            weights = text_mask(lengths, n_tokens) * torch.arange(1, n_tokens + 1, device=hidden.device)
-            return torch.bmm((weights / weights.sum(1, keepdim=True))[:, None, :], hidden.float()).squeeze(1)
+            weights = text_mask(lengths, n_tokens) * torch.arange(
+                1, n_tokens + 1, device=hidden.device
+            )
+            return torch.bmm(
+                (weights / weights.sum(1, keepdim=True))[:, None, :], hidden.float()
+            ).squeeze(1)
         return pool(hidden, lengths, self.pooling)
 
 
 def read_sentence_head(folder: Path, ref: str) -> SentenceHead | None:
-    """The head of a sentence-transformers folder; None for other folders and for heads with parts that are not known here.
-    Raises UserError for damaged files."""
+    """The head of a sentence-transformers folder; None for other folders and for heads with parts
+    that are not known here. Raises UserError for damaged files."""
     listing = folder / "modules.json"
     if not listing.exists():
         return None
@@ -101,7 +111,9 @@ def read_sentence_head(folder: Path, ref: str) -> SentenceHead | None:
                 return None
             steps.append(dense)
             identity[f"{module['path']}/config.json"] = file_digest(settings_path)
-            identity[f"{module['path']}/model.safetensors"] = file_digest(part / "model.safetensors")
+            identity[f"{module['path']}/model.safetensors"] = file_digest(
+                part / "model.safetensors"
+            )
         elif kind == "Normalize":
             steps.append("normalize")
         else:
@@ -110,7 +122,8 @@ def read_sentence_head(folder: Path, ref: str) -> SentenceHead | None:
 
 
 def _pooling_of(settings: dict[str, Any]) -> str | None:
-    """The one pooling that is asked for; None for several at once (they are concatenated) and for unknown ones."""
+    """The one pooling that is asked for; None for several at once (they are concatenated) and for
+    unknown ones."""
     named = settings.get("pooling_mode")
     if isinstance(named, str):
         short = {"lasttoken": "last", "mean_sqrt_len_tokens": "mean_sqrt_len"}
@@ -126,20 +139,30 @@ def _read_dense(folder: Path, settings: dict[str, Any], ref: str) -> Dense | Non
     weights = folder / "model.safetensors"
     if not weights.exists():
         raise UserError(
-            f"encoder {ref}: {folder} has no model.safetensors (pickled weights can execute code and are refused); load the "
-            "folder with sentence-transformers where you trust it and save it again"
+            f"encoder {ref}: {folder} has no model.safetensors (pickled weights can execute code"
+            " and are refused); load the folder with sentence-transformers where you trust it and"
+            " save it again"
         )
     try:
         tensors = load_file(weights)
         weight = tensors["linear.weight"].float()
-        return Dense(weight, tensors.get("linear.bias", torch.zeros(len(weight))).float(), activation)
+        return Dense(
+            weight, tensors.get("linear.bias", torch.zeros(len(weight))).float(), activation
+        )
     except (SafetensorError, KeyError, OSError) as error:
-        raise UserError(f"encoder {ref}: {weights} is damaged ({type(error).__name__}); copy or download it again") from error
+        raise UserError(
+            f"encoder {ref}: {weights} is damaged ({type(error).__name__}); copy or download it"
+            " again"
+        ) from error
 
 
 def _asks_for_more(folder: Path, ref: str) -> bool:
-    """Whether its authors put something around the text (lower case, a prompt) that the other views do not see."""
-    lowered, prompted = folder / "sentence_bert_config.json", folder / "config_sentence_transformers.json"
+    """Whether its authors put something around the text (lower case, a prompt) that the other views
+    do not see."""
+    lowered, prompted = (
+        folder / "sentence_bert_config.json",
+        folder / "config_sentence_transformers.json",
+    )
     return bool(
         (lowered.exists() and _read_json(lowered, ref).get("do_lower_case"))
         or (prompted.exists() and _read_json(prompted, ref).get("default_prompt_name"))
@@ -150,4 +173,7 @@ def _read_json(path: Path, ref: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"encoder {ref}: {path} is missing or damaged ({type(error).__name__}); download it again") from error
+        raise UserError(
+            f"encoder {ref}: {path} is missing or damaged ({type(error).__name__}); download it"
+            " again"
+        ) from error

@@ -17,11 +17,13 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 
 
 class StaticEncoder:
-    """Words to rows of `vectors` (n_words, d) float32. A word is looked up as it is, then in lower case; unknown words are
-    skipped, and a text without known words is the zero vector."""
+    """Words to rows of `vectors` (n_words, d) float32. A word is looked up as it is, then in lower
+    case; unknown words are skipped, and a text without known words is the zero vector."""
 
     def __init__(self, words: Sequence[str], vectors: np.ndarray, ref: str):
-        self._row_of = {word: row for row, word in reversed(list(enumerate(words)))}  # a word listed twice: its first row
+        self._row_of = {
+            word: row for row, word in reversed(list(enumerate(words)))
+        }  # a word listed twice: its first row
         self._vectors = vectors
         self.stats = EncodingStats()
         sha = hashlib.sha256("\n".join(words).encode("utf-8", "surrogatepass"))
@@ -40,7 +42,10 @@ class StaticEncoder:
     def encode(self, texts: Sequence[str], views: Sequence[View]) -> dict[View, np.ndarray]:
         """See `Encoder.encode`. Raises UserError for a view that it does not offer."""
         resolved = {view: resolve_view(self.info, view) for view in views}
-        out = {view: np.zeros((len(texts), self.info.hidden_size), dtype=np.float32) for view in set(resolved.values())}
+        out = {
+            view: np.zeros((len(texts), self.info.hidden_size), dtype=np.float32)
+            for view in set(resolved.values())
+        }
         for position, text in enumerate(texts):
             rows = self._rows(text)
             self.stats.n_texts += 1
@@ -49,7 +54,9 @@ class StaticEncoder:
                 continue
             known = self._vectors[rows]  # (n_known_words, d)
             for view, vectors in out.items():
-                vectors[position] = known.mean(axis=0) if view.pooling == "mean" else known.max(axis=0)
+                vectors[position] = (
+                    known.mean(axis=0) if view.pooling == "mean" else known.max(axis=0)
+                )
         return {view: out[found] for view, found in resolved.items()}
 
     def count_truncated(self, texts: Sequence[str], *, are_pairs: bool = False) -> int:
@@ -57,12 +64,15 @@ class StaticEncoder:
         return 0
 
     def _rows(self, text: str) -> list[int]:
-        found = (self._row_of.get(word, self._row_of.get(word.lower())) for word in _WORD.findall(text))
+        found = (
+            self._row_of.get(word, self._row_of.get(word.lower())) for word in _WORD.findall(text)
+        )
         return [row for row in found if row is not None]
 
 
 def load_static(name: str, ref: str) -> StaticEncoder:
-    """Vectors from a UTF-8 text file: `word v1 ... vd` a line, with word2vec's header line or without. Raises UserError."""
+    """Vectors from a UTF-8 text file: `word v1 ... vd` a line, with word2vec's header line or
+    without. Raises UserError."""
     path = Path(name).expanduser()
     words: list[str] = []
     rows: list[np.ndarray] = []
@@ -74,21 +84,32 @@ def load_static(name: str, ref: str) -> StaticEncoder:
                     continue  # word2vec: the numbers of words and of dimensions
                 row = _parse_row(parts, n_values=len(rows[0]) if rows else len(parts) - 1)
                 if row is None:
-                    expected = f"a word and {len(rows[0])} numbers" if rows else "a word and its numbers"
-                    raise UserError(f"encoder {ref}: {path}, line {number}: must be {expected}, separated by single spaces")
+                    expected = (
+                        f"a word and {len(rows[0])} numbers" if rows else "a word and its numbers"
+                    )
+                    raise UserError(
+                        f"encoder {ref}: {path}, line {number}: must be {expected}, separated by"
+                        " single spaces"
+                    )
                 words.append(" ".join(parts[: len(parts) - len(row)]))
                 rows.append(row)
     except OSError as error:
-        raise UserError(f"encoder {ref}: {path} cannot be read ({error.strerror}); give a word2vec text file") from error
+        raise UserError(
+            f"encoder {ref}: {path} cannot be read ({error.strerror}); give a word2vec text file"
+        ) from error
     except UnicodeDecodeError as error:
-        raise UserError(f"encoder {ref}: {path} is not UTF-8 text (byte {error.start}); binary formats are not read") from error
+        raise UserError(
+            f"encoder {ref}: {path} is not UTF-8 text (byte {error.start}); binary formats are not"
+            " read"
+        ) from error
     if not rows:
         raise UserError(f"encoder {ref}: {path} holds no vectors")
     return StaticEncoder(words, np.stack(rows), ref)
 
 
 def _parse_row(parts: list[str], n_values: int) -> np.ndarray | None:
-    """The last `n_values` parts as (n_values,) float32; None where they are not finite numbers behind a word."""
+    """The last `n_values` parts as (n_values,) float32; None where they are not finite numbers
+    behind a word."""
     if n_values < 1 or len(parts) <= n_values:
         return None
     try:

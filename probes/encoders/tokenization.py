@@ -1,6 +1,7 @@
 """Texts, pairs and words to token ids, for fast and slow tokenizers alike.
 
-Nothing is padded here. What is longer than the encoder reads is cut, the tokenizer's closing special token kept, and counted.
+Nothing is padded here. What is longer than the encoder reads is cut, the tokenizer's closing
+special token kept, and counted.
 """
 
 from collections.abc import Sequence
@@ -30,17 +31,24 @@ class TokenizedWords(TokenizedTexts):
     """Windows of sentences: an input is one window of whole words."""
 
     words: list[np.ndarray] = field(default_factory=list)
-    """Per window (tokens,) int64: the word of each token, counted through all sentences; -1 for special tokens and spaces."""
+    """Per window (tokens,) int64: the word of each token, counted through all sentences; -1 for
+    special tokens and spaces."""
 
 
 class TextTokenizer:
-    """A tokenizer of transformers behind what encoders need. `takes_types`: whether the model takes token types 0 and 1."""
+    """A tokenizer of transformers behind what encoders need. `takes_types`: whether the model takes
+    token types 0 and 1."""
 
     def __init__(self, tokenizer: Any, max_length: int, *, takes_types: bool):
         self._tokenizer, self.max_length = tokenizer, max_length
         self._takes_types = takes_types and "token_type_ids" in tokenizer.model_input_names
         self.pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-        known = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id, self.pad_id)
+        known = (
+            tokenizer.bos_token_id,
+            tokenizer.eos_token_id,
+            tokenizer.unk_token_id,
+            self.pad_id,
+        )
         self.filler_id: int = next(token_id for token_id in known if token_id is not None)
         """Stands where a tokenizer gives no token at all."""
 
@@ -58,15 +66,24 @@ class TextTokenizer:
 
     def texts(self, texts: Sequence[str], *, are_pairs: bool = False) -> TokenizedTexts:
         """Each text, or each pair made by `join_pair`, as one input."""
-        columns = [list(column) for column in zip(*map(split_pair, texts), strict=True)] if are_pairs else [list(texts)]
+        columns = (
+            [list(column) for column in zip(*map(split_pair, texts), strict=True)]
+            if are_pairs
+            else [list(texts)]
+        )
         columns = [[valid_unicode(text) for text in column] for column in columns]
         options = {**_OPTIONS, "return_token_type_ids": self._takes_types}
         encoded = self._tokenizer(*columns, truncation=False, **options)
-        ids, types = list(encoded["input_ids"]), encoded.get("token_type_ids") if self._takes_types else None
+        ids, types = (
+            list(encoded["input_ids"]),
+            encoded.get("token_type_ids") if self._takes_types else None,
+        )
         too_long = [row for row, found in enumerate(ids) if len(found) > self.max_length]
         if too_long:  # once more, so that the tokenizer keeps its closing special token
             cut = [[column[row] for row in too_long] for column in columns]
-            shortened = self._tokenizer(*cut, truncation=True, max_length=self.max_length, **options)
+            shortened = self._tokenizer(
+                *cut, truncation=True, max_length=self.max_length, **options
+            )
             for position, row in enumerate(too_long):
                 ids[row] = shortened["input_ids"][position]
                 if types is not None:
@@ -76,10 +93,13 @@ class TextTokenizer:
                 ids[row] = [self.filler_id]
                 if types is not None:
                     types[row] = [0]
-        return TokenizedTexts(ids, types if types is not None and any(map(any, types)) else None, len(too_long))
+        return TokenizedTexts(
+            ids, types if types is not None and any(map(any, types)) else None, len(too_long)
+        )
 
     def words(self, sentences: Sequence[Sequence[str]]) -> TokenizedWords:
-        """Each sentence as one input, its words aligned with its tokens; one that is too long as several."""
+        """Each sentence as one input, its words aligned with its tokens; one that is too long as
+        several."""
         result = TokenizedWords([], None)
         first = 0
         for sentence in sentences:
@@ -93,13 +113,21 @@ class TextTokenizer:
         return result
 
     def _windows(self, words: list[str], first: int) -> list[tuple[list[int], np.ndarray]]:
-        """(token ids, word of each token) of as few windows as hold the words, counted from `first`."""
+        """(token ids, word of each token) of as few windows as hold the words, counted from
+        `first`."""
         if not words:
             return []
         ids, word_of_token = self._align(words)
-        if len(ids) <= self.max_length or len(words) == 1:  # of a word that is too long by itself, the beginning
+        if (
+            len(ids) <= self.max_length or len(words) == 1
+        ):  # of a word that is too long by itself, the beginning
             word_of_token = np.where(word_of_token >= 0, word_of_token + first, -1)
-            return [(ids[: self.max_length] or [self.filler_id], word_of_token[: self.max_length] if ids else np.array([-1]))]
+            return [
+                (
+                    ids[: self.max_length] or [self.filler_id],
+                    word_of_token[: self.max_length] if ids else np.array([-1]),
+                )
+            ]
         half = len(words) // 2
         return self._windows(words[:half], first) + self._windows(words[half:], first + half)
 
@@ -113,21 +141,34 @@ class TextTokenizer:
         options = {**_OPTIONS, "return_token_type_ids": False}
         encoded = self._tokenizer(text, truncation=False, return_offsets_mapping=True, **options)
         spans = np.array(encoded["offset_mapping"], dtype=np.int64).reshape(-1, 2)
-        word = np.searchsorted(starts, spans[:, 1] - 1, side="right") - 1  # some tokens begin with the space before the word
-        is_inside = (spans[:, 1] > spans[:, 0]) & (spans[:, 1] <= (starts + lengths)[np.maximum(word, 0)])
+        word = (
+            np.searchsorted(starts, spans[:, 1] - 1, side="right") - 1
+        )  # some tokens begin with the space before the word
+        is_inside = (spans[:, 1] > spans[:, 0]) & (
+            spans[:, 1] <= (starts + lengths)[np.maximum(word, 0)]
+        )
         return list(encoded["input_ids"]), np.where(is_inside, word, -1)
 
     def _align_slowly(self, words: list[str]) -> tuple[list[int], np.ndarray]:
-        """Word by word: tokenizers written in Python keep no account of where a token comes from."""
-        pieces = [self._tokenizer(word, add_special_tokens=False, **_OPTIONS)["input_ids"] for word in words]
+        """Word by word: tokenizers written in Python keep no account of where a token comes
+        from."""
+        pieces = [
+            self._tokenizer(word, add_special_tokens=False, **_OPTIONS)["input_ids"]
+            for word in words
+        ]
         flat = [token_id for piece in pieces for token_id in piece]
         word = np.repeat(np.arange(len(words)), [len(piece) for piece in pieces])
         ids = self._tokenizer.build_inputs_with_special_tokens(flat)
-        n_before = next((at for at in range(len(ids) - len(flat) + 1) if ids[at : at + len(flat)] == flat), 0)
+        n_before = next(
+            (at for at in range(len(ids) - len(flat) + 1) if ids[at : at + len(flat)] == flat), 0
+        )
         n_after = len(ids) - len(flat) - n_before
-        return ids, np.concatenate([np.full(n_before, -1), word, np.full(n_after, -1)]).astype(np.int64)
+        return ids, np.concatenate([np.full(n_before, -1), word, np.full(n_after, -1)]).astype(
+            np.int64
+        )
 
 
 def valid_unicode(text: str) -> str:
-    """`text` with lone surrogates (what is left of broken UTF-16) replaced by `?`: tokenizers take only valid Unicode."""
+    """`text` with lone surrogates (what is left of broken UTF-16) replaced by `?`: tokenizers take
+    only valid Unicode."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

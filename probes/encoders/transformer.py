@@ -1,7 +1,8 @@
-"""Any text encoder of transformers: all layers and poolings from one forward pass, in length-sorted batches.
+"""Any text encoder of transformers: all layers and poolings from one forward pass, in length-sorted
+batches.
 
-A vector depends on its text and on nothing else: padding is masked, so neither the other texts of a call nor their order
-change it (beyond rounding: 1e-4 in fp32).
+A vector depends on its text and on nothing else: padding is masked, so neither the other texts of a
+call nor their order change it (beyond rounding: 1e-4 in fp32).
 """
 
 import contextlib
@@ -55,7 +56,9 @@ class TransformerEncoder:
         self.batch_tokens = batch_tokens or BATCH_TOKENS[self.device.type]
         self._model = model.to(self.device).eval()
         self._autocast_dtype = autocast_dtype(identity.precision, self.device.type)
-        self._tokenizer = TextTokenizer(tokenizer, identity.max_length, takes_types=_takes_types(model))
+        self._tokenizer = TextTokenizer(
+            tokenizer, identity.max_length, takes_types=_takes_types(model)
+        )
         self._cls = "last" if self._tokenizer.cls_is_last() else "cls"
         self._head = sentence_head
         self.stats = EncodingStats()
@@ -64,7 +67,9 @@ class TransformerEncoder:
         n_layers = len(probe) - 1
         n_embeddings = self._model.get_input_embeddings().weight.numel()
         n_parameters = sum(parameter.numel() for parameter in self._model.parameters())
-        self.call_tokens = call_tokens((n_parameters - n_embeddings) / max(n_layers, 1), self.device.type)
+        self.call_tokens = call_tokens(
+            (n_parameters - n_embeddings) / max(n_layers, 1), self.device.type
+        )
         self.info = EncoderInfo(
             ref=identity.ref,
             fingerprint=identity.fingerprint,
@@ -73,7 +78,9 @@ class TransformerEncoder:
             hidden_size=probe[0].shape[-1],
             n_parameters=n_parameters,
             max_length=identity.max_length,
-            views=self._offered_views(n_layers, may_cross=self._tokenizer.joins_pairs and not is_causal),
+            views=self._offered_views(
+                n_layers, may_cross=self._tokenizer.joins_pairs and not is_causal
+            ),
             standard_views=tuple(
                 View(layer, pooling)
                 for layer in range(n_layers + 1)
@@ -83,38 +90,64 @@ class TransformerEncoder:
         )
 
     def encode(self, texts: Sequence[str], views: Sequence[View]) -> dict[View, np.ndarray]:
-        """See `Encoder.encode`. Raises UserError for a view that it does not offer or weights that give NaN."""
+        """See `Encoder.encode`. Raises UserError for a view that it does not offer or weights that
+        give NaN."""
         resolved = {view: resolve_view(self.info, view) for view in views}
         are_pairs = {view.is_cross for view in views} == {True}
         if not are_pairs and any(view.is_cross for view in views):
-            raise ValueError("views of pairs and of single texts take different inputs; ask for them one after the other")
+            raise ValueError(
+                "views of pairs and of single texts take different inputs; ask for them one after"
+                " the other"
+            )
         wanted = sorted(set(resolved.values()))
         out: dict[View, np.ndarray] = {}
         with self._workers() as each:
             for rows, tokenized in self._chunks(texts, are_pairs):
                 batches = list(self._batches(tokenized))
-                pooled = list(each(lambda batch, inputs=tokenized: self._pool(*self._forward(inputs, batch), wanted), batches))
+                pooled = list(
+                    each(
+                        lambda batch, inputs=tokenized: self._pool(
+                            *self._forward(inputs, batch), wanted
+                        ),
+                        batches,
+                    )
+                )
                 for view in wanted:
-                    vectors = torch.cat([part[view] for part in pooled]).cpu().numpy()  # one copy a chunk, not one a batch
-                    target = out.setdefault(view, np.empty((len(texts), vectors.shape[1]), dtype=np.float32))
+                    vectors = (
+                        torch.cat([part[view] for part in pooled]).cpu().numpy()
+                    )  # one copy a chunk, not one a batch
+                    target = out.setdefault(
+                        view, np.empty((len(texts), vectors.shape[1]), dtype=np.float32)
+                    )
                     target[rows[np.concatenate(batches)]] = vectors
         for view, vectors in out.items():
             if not np.isfinite(vectors).all():
-                raise UserError(f"encoder {self.info.ref}: gives infinite or NaN vectors at {view}; its weights are damaged")
+                raise UserError(
+                    f"encoder {self.info.ref}: gives infinite or NaN vectors at {view}; its weights"
+                    " are damaged"
+                )
         nothing = np.empty((0, self.info.hidden_size), dtype=np.float32)
         return {view: out.get(found, nothing) for view, found in resolved.items()}
 
-    def encode_words(self, sentences: Sequence[Sequence[str]], layers: Sequence[int]) -> dict[int, np.ndarray]:
+    def encode_words(
+        self, sentences: Sequence[Sequence[str]], layers: Sequence[int]
+    ) -> dict[int, np.ndarray]:
         """See `WordEncoder.encode_words`."""
         for layer in layers:
             if not 0 <= layer <= self.info.n_layers:
-                raise UserError(f"encoder {self.info.ref}: has layers 0 to {self.info.n_layers}, not {layer}")
+                raise UserError(
+                    f"encoder {self.info.ref}: has layers 0 to {self.info.n_layers}, not {layer}"
+                )
         n_words = sum(map(len, sentences))
-        out = {layer: np.zeros((n_words, self.info.hidden_size), dtype=np.float32) for layer in layers}
+        out = {
+            layer: np.zeros((n_words, self.info.hidden_size), dtype=np.float32) for layer in layers
+        }
         tokenized = self._tokenizer.words(sentences)
         self._count(tokenized, len(sentences))
         with self._workers() as each:
-            for words, of_layer in each(lambda batch: self._words(tokenized, batch, layers), list(self._batches(tokenized))):
+            for words, of_layer in each(
+                lambda batch: self._words(tokenized, batch, layers), list(self._batches(tokenized))
+            ):
                 for layer, vectors in of_layer.items():
                     out[layer][words] = vectors
         return out
@@ -123,7 +156,9 @@ class TransformerEncoder:
         """See `Encoder.count_truncated`."""
         starts = range(0, len(texts), TEXTS_PER_CHUNK)
         chunks = (texts[start : start + TEXTS_PER_CHUNK] for start in starts)
-        return sum(self._tokenizer.texts(chunk, are_pairs=are_pairs).n_truncated for chunk in chunks)
+        return sum(
+            self._tokenizer.texts(chunk, are_pairs=are_pairs).n_truncated for chunk in chunks
+        )
 
     def _words(
         self, tokenized: TokenizedWords, batch: np.ndarray, layers: Sequence[int]
@@ -134,24 +169,31 @@ class TransformerEncoder:
         word = torch.from_numpy(np.concatenate(word_of_token))
         is_word = word >= 0
         found, place, counts = torch.unique(word[is_word], return_inverse=True, return_counts=True)
-        mask = text_mask(torch.tensor([len(part) for part in word_of_token]), hidden_states[0].shape[1])
+        mask = text_mask(
+            torch.tensor([len(part) for part in word_of_token]), hidden_states[0].shape[1]
+        )
         vectors = {}
         for layer in layers:
-            tokens = hidden_states[layer].float().cpu()[mask][is_word]  # (tokens of words, D), window after window
+            tokens = (
+                hidden_states[layer].float().cpu()[mask][is_word]
+            )  # (tokens of words, D), window after window
             sums = torch.zeros(len(found), self.info.hidden_size).index_add_(0, place, tokens)
             vectors[layer] = (sums / counts[:, None]).numpy()
         return found.numpy(), vectors
 
     @contextlib.contextmanager
     def _workers(self) -> Iterator[Callable[..., Iterator[Any]]]:
-        """A `map` over batches. On CPUs every core has a batch of its own instead of a share of each: nobody waits at the end
-        of every operation for the slowest, and a vector does not depend on the number of threads."""
+        """A `map` over batches. On CPUs every core has a batch of its own instead of a share of
+        each: nobody waits at the end of every operation for the slowest, and a vector does not
+        depend on the number of threads."""
         n_threads = torch.get_num_threads()
         if self.device.type != "cpu" or n_threads == 1:
             yield map
             return
         try:
-            with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            with ThreadPoolExecutor(
+                n_threads, initializer=torch.set_num_threads, initargs=(1,)
+            ) as pool:
                 yield pool.map
         finally:
             torch.set_num_threads(n_threads)  # MKL's own setting is the process's, not the thread's
@@ -159,17 +201,27 @@ class TransformerEncoder:
     def _offered_views(self, n_layers: int, *, may_cross: bool) -> tuple[View, ...]:
         layers = range(n_layers + 1)
         views = [View(layer, tokens) for layer in layers for tokens in TOKEN_POOLINGS]
-        views += [View(n_layers, f"{tokens}_{combination}") for combination in COMBINATIONS for tokens in TOKEN_POOLINGS]
+        views += [
+            View(n_layers, f"{tokens}_{combination}")
+            for combination in COMBINATIONS
+            for tokens in TOKEN_POOLINGS
+        ]
         if self._head is not None:
             views.append(View(n_layers, SENTENCE))
         if may_cross:
             views += [View(layer, CROSS + tokens) for layer in layers for tokens in TOKEN_POOLINGS]
         return tuple(views)
 
-    def _chunks(self, texts: Sequence[str], are_pairs: bool) -> Iterator[tuple[np.ndarray, TokenizedTexts]]:
-        """(rows of `texts`, their tokens), the longest texts first; the next chunk is tokenised while this one is used."""
+    def _chunks(
+        self, texts: Sequence[str], are_pairs: bool
+    ) -> Iterator[tuple[np.ndarray, TokenizedTexts]]:
+        """(rows of `texts`, their tokens), the longest texts first; the next chunk is tokenised
+        while this one is used."""
         order = np.argsort([-len(text) for text in texts], kind="stable")
-        chunks = [order[start : start + TEXTS_PER_CHUNK] for start in range(0, len(order), TEXTS_PER_CHUNK)]
+        chunks = [
+            order[start : start + TEXTS_PER_CHUNK]
+            for start in range(0, len(order), TEXTS_PER_CHUNK)
+        ]
 
         def tokenize(rows: np.ndarray) -> TokenizedTexts:
             return self._tokenizer.texts([texts[row] for row in rows], are_pairs=are_pairs)
@@ -178,12 +230,18 @@ class TransformerEncoder:
             ahead = None
             for number, rows in enumerate(chunks):
                 tokenized = tokenize(rows) if ahead is None else ahead.result()
-                ahead = background.submit(tokenize, chunks[number + 1]) if number + 1 < len(chunks) else None
+                ahead = (
+                    background.submit(tokenize, chunks[number + 1])
+                    if number + 1 < len(chunks)
+                    else None
+                )
                 self._count(tokenized, len(rows))
                 yield rows, tokenized
 
     def _batches(self, tokenized: TokenizedTexts) -> Iterator[np.ndarray]:
-        return length_sorted_batches([len(ids) for ids in tokenized.ids], self.batch_tokens, self.call_tokens)
+        return length_sorted_batches(
+            [len(ids) for ids in tokenized.ids], self.batch_tokens, self.call_tokens
+        )
 
     def _count(self, tokenized: TokenizedTexts, n_texts: int) -> None:
         self.stats.n_texts += n_texts
@@ -212,19 +270,30 @@ class TransformerEncoder:
             out[view] = parts[0] if len(parts) == 1 else torch.stack(parts).mean(dim=0)
         return out
 
-    def _forward(self, tokenized: TokenizedTexts, rows: np.ndarray) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
-        """Hidden states, layer 0 (embeddings) to L, each (B, T, D), of some inputs; and their lengths (B,) int64."""
+    def _forward(
+        self, tokenized: TokenizedTexts, rows: np.ndarray
+    ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+        """Hidden states, layer 0 (embeddings) to L, each (B, T, D), of some inputs; and their
+        lengths (B,) int64."""
         lengths = torch.tensor([len(tokenized.ids[row]) for row in rows])
         n_tokens = int(lengths.max())
-        inputs = {"input_ids": self._padded([tokenized.ids[row] for row in rows], n_tokens, self._tokenizer.pad_id)}
+        inputs = {
+            "input_ids": self._padded(
+                [tokenized.ids[row] for row in rows], n_tokens, self._tokenizer.pad_id
+            )
+        }
         if tokenized.types is not None:
-            inputs["token_type_ids"] = self._padded([tokenized.types[row] for row in rows], n_tokens, 0)
+            inputs["token_type_ids"] = self._padded(
+                [tokenized.types[row] for row in rows], n_tokens, 0
+            )
         inputs["attention_mask"] = text_mask(lengths, n_tokens).long()
         with self._counting:
             self.stats.n_padding += len(rows) * n_tokens - int(lengths.sum())
         return self._run(inputs), lengths.to(self.device)
 
-    def _padded(self, sequences: Sequence[Sequence[int]], n_tokens: int, filler: int) -> torch.Tensor:
+    def _padded(
+        self, sequences: Sequence[Sequence[int]], n_tokens: int, filler: int
+    ) -> torch.Tensor:
         """(B, n_tokens) int64, filled up on the right: the first token stays first."""
         padded = np.full((len(sequences), n_tokens), filler, dtype=np.int64)
         for row, sequence in enumerate(sequences):
@@ -234,21 +303,30 @@ class TransformerEncoder:
 
     @torch.inference_mode()
     def _run(self, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.items()}
-        with torch.autocast(self.device.type, dtype=self._autocast_dtype, enabled=self._autocast_dtype is not None):
+        inputs = {
+            name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.items()
+        }
+        with torch.autocast(
+            self.device.type, dtype=self._autocast_dtype, enabled=self._autocast_dtype is not None
+        ):
             return self._model(**inputs, output_hidden_states=True, return_dict=True).hidden_states
 
     def _look_inside(self, ref: str) -> tuple[tuple[torch.Tensor, ...], bool]:
-        """The hidden states of two inputs that differ in their last token, whatever the configuration calls their shapes, and
-        whether the model is causal: then the tokens before the last one cannot know of the difference."""
-        first, n_embeddings = self._tokenizer.filler_id, self._model.get_input_embeddings().num_embeddings
+        """The hidden states of two inputs that differ in their last token, whatever the
+        configuration calls their shapes, and whether the model is causal: then the tokens before
+        the last one cannot know of the difference."""
+        first, n_embeddings = (
+            self._tokenizer.filler_id,
+            self._model.get_input_embeddings().num_embeddings,
+        )
         other = (first + 1) % n_embeddings
         input_ids = torch.tensor([[first, first, first], [first, first, other]])
         states = self._run({"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)})
         shapes = {state.shape for state in states}
         if len(shapes) != 1 or states[0].shape[:2] != input_ids.shape:
             raise UserError(
-                f"encoder {ref}: its layers have different shapes {sorted(map(tuple, shapes))}; this is not supported"
+                f"encoder {ref}: its layers have different shapes {sorted(map(tuple, shapes))};"
+                " this is not supported"
             )
         return states, bool((states[-1][0, :2] - states[-1][1, :2]).abs().max() < 1e-6)
 
@@ -265,5 +343,9 @@ def precision_here(precision: Precision) -> Literal["fp32", "bf16"]:
 
 def _takes_types(model: torch.nn.Module) -> bool:
     """Whether a model tells the tokens of a pair's first text from those of its second."""
-    n_types = getattr(model.config, "type_vocab_size", 2)  # XLNet and its like have no such setting, and do
-    return "token_type_ids" in inspect.signature(model.forward).parameters and (n_types is None or n_types > 1)
+    n_types = getattr(
+        model.config, "type_vocab_size", 2
+    )  # XLNet and its like have no such setting, and do
+    return "token_type_ids" in inspect.signature(model.forward).parameters and (
+        n_types is None or n_types > 1
+    )

@@ -1,4 +1,5 @@
-"""What is known of an embedding space from a labelled sample and an unlabelled evaluation sample."""
+"""What is known of an embedding space from a labelled sample and an unlabelled evaluation
+sample."""
 
 from probes.features.battery import embedding_features
 

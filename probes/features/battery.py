@@ -1,8 +1,10 @@
-"""The feature battery: everything that is known of one (sample, evaluation sample, embedding space) before more is labelled.
+"""The feature battery: everything that is known of one (sample, evaluation sample, embedding space)
+before more is labelled.
 
-Shared pieces are computed once: one decomposition of the centred sample (ridge, LogME, H-score, TransRate, NLEEP, effective
-rank), one matrix of its squared distances (silhouette, TwoNN), one decomposition and one matrix of distances of the two samples
-together (MMD, domain classifier, both divergences), and the probes of nested prefixes (MDL, disagreement).
+Shared pieces are computed once: one decomposition of the centred sample (ridge, LogME, H-score,
+TransRate, NLEEP, effective rank), one matrix of its squared distances (silhouette, TwoNN), one
+decomposition and one matrix of distances of the two samples together (MMD, domain classifier, both
+divergences), and the probes of nested prefixes (MDL, disagreement).
 """
 
 import numpy as np
@@ -20,19 +22,27 @@ from probes.features.crossfit import MIN_PART_ROWS, RidgeFit, fit_prefixes, fit_
 from probes.features.decomposition import centred_rows, decompose
 from probes.features.divergence import gaussian_kl, knn_kl
 from probes.features.evidence import logme
-from probes.features.geometry import knn_loo_accuracy, neighbour_votes, silhouette, squared_distances, twonn_dimension
+from probes.features.geometry import (
+    knn_loo_accuracy,
+    neighbour_votes,
+    silhouette,
+    squared_distances,
+    twonn_dimension,
+)
 from probes.features.separability import effective_rank, fisher_ratio, h_score, nc1
 from probes.features.shift import domain_auc, frechet_distance, mmd2, sliced_wasserstein
 from probes.features.transfer import nleep, transrate
 
 FRECHET_RANK = 64
 MAX_SHIFT_ROWS = 160
-"""Rows of either sample that the distances between them are computed from: their cost is quadratic in it."""
+"""Rows of either sample that the distances between them are computed from: their cost is quadratic
+in it."""
 MAX_EVAL_ROWS = 2048
-"""Evaluation rows used: a seeded sample of them where there are more. Their mean confidence should be less noisy than the
-leave-one-out accuracy that it corrects."""
+"""Evaluation rows used: a seeded sample of them where there are more. Their mean confidence should
+be less noisy than the leave-one-out accuracy that it corrects."""
 PARTS = (2, 4, 8)
-"""Parts of the sample, as n / part, whose probes are set beside each other on the evaluation rows."""
+"""Parts of the sample, as n / part, whose probes are set beside each other on the evaluation
+rows."""
 MAX_PAIR_ROWS = 1024
 """Labelled rows that silhouette and TwoNN look at: a seeded sample of them where there are more."""
 
@@ -41,19 +51,30 @@ ROUND_OFF = 1e-12
 
 
 def embedding_features(
-    X: np.ndarray, y: np.ndarray, X_eval: np.ndarray, n_classes: int, *, seed: int, fit: RidgeFit | None = None
+    X: np.ndarray,
+    y: np.ndarray,
+    X_eval: np.ndarray,
+    n_classes: int,
+    *,
+    seed: int,
+    fit: RidgeFit | None = None,
 ) -> dict[str, float]:
-    """Scores of labelled rows X (n, d) with y (n,) int64 in 0..n_classes-1, beside unlabelled rows X_eval (m, d).
+    """Scores of labelled rows X (n, d) with y (n,) int64 in 0..n_classes-1, beside unlabelled rows
+    X_eval (m, d).
 
-    Names without a prefix are of the labelled sample; `shift_` between the two; `eval_` estimates for the evaluation rows from
-    confidences. `fit` is `fit_ridge(X, y, n_classes)` where the caller has it. NaN where a score is undefined: fewer than 2
-    rows; agreements and churns of halves below 8 rows, of quarters below 16, of eighths below 32; no rows that differ for
-    dimensions. Finite, without overflow, for values between 1e-15 and 1e15 in float32, 1e-100 and 1e60 in float64. Raises
-    ValueError for fewer than 4 rows, one class, or no evaluation row.
+    Names without a prefix are of the labelled sample; `shift_` between the two; `eval_` estimates
+    for the evaluation rows from confidences. `fit` is `fit_ridge(X, y, n_classes)` where the caller
+    has it. NaN where a score is undefined: fewer than 2 rows; agreements and churns of halves below
+    8 rows, of quarters below 16, of eighths below 32; no rows that differ for dimensions. Finite,
+    without overflow, for values between 1e-15 and 1e15 in float32, 1e-100 and 1e60 in float64.
+    Raises ValueError for fewer than 4 rows, one class, or no evaluation row.
     """
     check_sample(X, y)
     if len(X_eval) == 0:
-        raise ValueError("X_eval has no rows; without an evaluation sample give the labelled rows, and ignore shift_ and eval_")
+        raise ValueError(
+            "X_eval has no rows; without an evaluation sample give the labelled rows, and ignore"
+            " shift_ and eval_"
+        )
     X_eval = sample_rows(X_eval, MAX_EVAL_ROWS, seed)
     fit = fit or fit_ridge(X, y, n_classes)
     held_out, eval_scores = fit.probabilities(fit.loo_scores), fit.scores(X_eval)
@@ -68,11 +89,15 @@ def embedding_features(
 
 
 def check_sample(X: np.ndarray, y: np.ndarray) -> None:
-    """Raises ValueError where a sample is too small to describe: fewer than 4 rows, or one class."""
+    """Raises ValueError where a sample is too small to describe: fewer than 4 rows, or one
+    class."""
     if len(X) != len(y):
         raise ValueError(f"X has {len(X)} rows and y {len(y)}")
     if len(y) < 4 or len(np.unique(y)) < 2:
-        raise ValueError(f"{len(y)} rows of {len(np.unique(y))} class(es): at least 4 rows of 2 classes are needed")
+        raise ValueError(
+            f"{len(y)} rows of {len(np.unique(y))} class(es): at least 4 rows of 2 classes are"
+            " needed"
+        )
 
 
 def sample_rows(X: np.ndarray, n_rows: int, seed: int) -> np.ndarray:
@@ -82,7 +107,9 @@ def sample_rows(X: np.ndarray, n_rows: int, seed: int) -> np.ndarray:
     return X[np.sort(np.random.default_rng(seed).choice(len(X), n_rows, replace=False))]
 
 
-def _label_features(X: np.ndarray, y: np.ndarray, n_classes: int, fit: RidgeFit, seed: int) -> dict[str, float]:
+def _label_features(
+    X: np.ndarray, y: np.ndarray, n_classes: int, fit: RidgeFit, seed: int
+) -> dict[str, float]:
     parts = fit.decomposition
     return {
         "ridge_loo_accuracy": float(np.mean(fit.loo_scores.argmax(axis=1) == y)),
@@ -111,15 +138,23 @@ def _pair_features(X: np.ndarray, y: np.ndarray, seed: int) -> dict[str, float]:
 
 def _head_features(X: np.ndarray, held_out: np.ndarray) -> dict[str, float]:
     row_norm = float(np.mean(np.linalg.norm(X, axis=1))) or 1.0
-    diagonal = task2vec_diagonal(centred_rows(X), held_out) / row_norm**2  # its trace: a mean column
+    diagonal = (
+        task2vec_diagonal(centred_rows(X), held_out) / row_norm**2
+    )  # its trace: a mean column
     trace = float(diagonal.sum())
     n_columns = effective_rank(diagonal) if trace > ROUND_OFF else 1.0
-    return {"log_task2vec_trace": _log(trace), "log_task2vec_columns": float(np.log(max(n_columns, 1.0)))}
+    return {
+        "log_task2vec_trace": _log(trace),
+        "log_task2vec_columns": float(np.log(max(n_columns, 1.0))),
+    }
 
 
 def _shift_features(X: np.ndarray, X_eval: np.ndarray, seed: int) -> dict[str, float]:
     X, X_eval = sample_rows(X, MAX_SHIFT_ROWS, seed), sample_rows(X_eval, MAX_SHIFT_ROWS, seed)
-    variance = float(X.var(axis=0, dtype=np.float64).sum() + X_eval.var(axis=0, dtype=np.float64).sum()) / 2
+    variance = (
+        float(X.var(axis=0, dtype=np.float64).sum() + X_eval.var(axis=0, dtype=np.float64).sum())
+        / 2
+    )
     if variance <= ROUND_OFF**2 * float(np.sum(np.square(X[0], dtype=np.float64))):
         variance = 1.0  # two single points: there is no unit
     of_train, of_eval = X / np.sqrt(variance), X_eval / np.sqrt(variance)
@@ -134,7 +169,9 @@ def _shift_features(X: np.ndarray, X_eval: np.ndarray, seed: int) -> dict[str, f
         "shift_frechet": frechet_distance(of_train, of_eval, rank=FRECHET_RANK),
         "shift_domain_auc": auc,
         "shift_proxy_a_distance": distance,
-        "shift_sliced_wasserstein": sliced_wasserstein(of_train, of_eval) * float(np.sqrt(X.shape[1])),
+        "shift_sliced_wasserstein": (
+            sliced_wasserstein(of_train, of_eval) * float(np.sqrt(X.shape[1]))
+        ),
         "shift_log_gaussian_kl": _log(gaussian_kl(of_train, of_eval, decomposition=parts)),
         "shift_knn_kl": knn_kl(squared[n_rows:, n_rows:], squared[n_rows:, :n_rows], dimension),
     }
@@ -156,30 +193,42 @@ def _confidence_features(
 
 
 def _known_of_rows(probabilities: np.ndarray, votes: np.ndarray) -> np.ndarray:
-    """(m, 5) what speaks for the predicted class of each row: the probe's confidences, the share of the nearest labelled rows
-    that are of it, and how near the nearest is."""
+    """(m, 5) what speaks for the predicted class of each row: the probe's confidences, the share of
+    the nearest labelled rows that are of it, and how near the nearest is."""
     support = votes[np.arange(len(votes)), probabilities.argmax(axis=1)]
     return np.column_stack([row_confidences(probabilities), support, votes[:, -1]])
 
 
 def _prefix_features(
-    X: np.ndarray, y: np.ndarray, n_classes: int, X_eval: np.ndarray, eval_scores: np.ndarray, seed: int
+    X: np.ndarray,
+    y: np.ndarray,
+    n_classes: int,
+    X_eval: np.ndarray,
+    eval_scores: np.ndarray,
+    seed: int,
 ) -> dict[str, float]:
-    """What probes of nested parts say: code length, agreement of probes of disjoint parts of n/2, n/4 and n/8 rows, and the
-    share of evaluation rows that doubling the sample still moved to another class. With thousands of unlabelled rows these
-    growths are far less noisy than that of the held-out accuracy."""
+    """What probes of nested parts say: code length, agreement of probes of disjoint parts of n/2,
+    n/4 and n/8 rows, and the share of evaluation rows that doubling the sample still moved to
+    another class. With thousands of unlabelled rows these growths are far less noisy than that of
+    the held-out accuracy."""
     order = nested_order(y, seed=seed)
     prefixes = fit_prefixes(X, y, n_classes, order)
     features = {"mdl_bits_per_row": online_code_length(prefixes, X, y, n_classes, order)}
-    scores = {size: prefix.scores(X_eval) for size, prefix in prefixes[-len(PARTS) :]} | {len(y): eval_scores}
+    scores = {size: prefix.scores(X_eval) for size, prefix in prefixes[-len(PARTS) :]} | {
+        len(y): eval_scores
+    }
     for part in PARTS:
         size = len(y) // part
         agreement = churn = float("nan")
         if size in scores:
-            churn = 1 - gde_accuracy(scores[size], scores[len(y) if part == 2 else len(y) // (part // 2)])
+            churn = 1 - gde_accuracy(
+                scores[size], scores[len(y) if part == 2 else len(y) // (part // 2)]
+            )
             rest = order[size : 2 * size] if part > 2 else order[size:]
             if len(rest) >= MIN_PART_ROWS:
-                agreement = gde_accuracy(scores[size], fit_ridge(X[rest], y[rest], n_classes).scores(X_eval))
+                agreement = gde_accuracy(
+                    scores[size], fit_ridge(X[rest], y[rest], n_classes).scores(X_eval)
+                )
         features["eval_gde_accuracy" if part == 2 else f"eval_gde_accuracy_{part}"] = agreement
         features[f"eval_churn_{part}"] = churn
     return features

@@ -1,9 +1,11 @@
-"""The ridge probe of a sample seen from inside: every training row predicted by a probe that has not seen it.
+"""The ridge probe of a sample seen from inside: every training row predicted by a probe that has
+not seen it.
 
-What the metamodel starts from: leave-one-out predictions at the present n, and held-out predictions of probes trained on
-halves, quarters and eighths of the sample (the learning curve seen so far). Regularisation is chosen by leave-one-out error at
-every size, as the sweep's ridge probe does; the grid reaches far up, because near n = d a weakly regularised ridge is worse
-than one trained on less.
+What the metamodel starts from: leave-one-out predictions at the present n, and held-out predictions
+of probes trained on halves, quarters and eighths of the sample (the learning curve seen so far).
+Regularisation is chosen by leave-one-out error at every size, as the sweep's ridge probe does; the
+grid reaches far up, because near n = d a weakly regularised ridge is worse than one trained on
+less.
 """
 
 from dataclasses import dataclass
@@ -26,9 +28,9 @@ class RidgeFit:
     """A ridge probe on one-hot targets with its leave-one-out predictions."""
 
     loo_scores: np.ndarray
-    """(n, K) float64: row i by the probe fitted to the others, with the class frequencies of the whole sample as intercept.
-    Leaving a row out makes its own class rarer: where features say little and classes are balanced, plain leave-one-out is
-    then wrong about nearly every row."""
+    """(n, K) float64: row i by the probe fitted to the others, with the class frequencies of the
+    whole sample as intercept. Leaving a row out makes its own class rarer: where features say
+    little and classes are balanced, plain leave-one-out is then wrong about nearly every row."""
     weights: np.ndarray
     """(d, K), for features less `centre`, unscaled."""
     intercept: np.ndarray
@@ -51,10 +53,11 @@ class RidgeFit:
 
 
 def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int) -> RidgeFit:
-    """Ridge of one-hot labels on X (n, d), intercept unpenalised, the penalty chosen as the sweep's ridge probe does.
+    """Ridge of one-hot labels on X (n, d), intercept unpenalised, the penalty chosen as the sweep's
+    ridge probe does.
 
-    Cost nd·min(n, d), then n·rank·K per penalty. Rows left out are exact: the
-    residual over 1 − leverage, leverage of the intercept included; then the class frequencies are put back.
+    Cost nd·min(n, d), then n·rank·K per penalty. Rows left out are exact: the residual over 1 −
+    leverage, leverage of the intercept included; then the class frequencies are put back.
     """
     n_rows, n_columns = X.shape
     centre = X.mean(axis=0, dtype=np.float64)
@@ -73,9 +76,13 @@ def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int) -> RidgeFit:
         shrunk = squares / (squares + penalty)
         by_features = left_squares @ shrunk  # leverages without the intercept's 1/n
         left_out_share = np.maximum(1 - 1 / n_rows - by_features, 1e-6)[:, None]
-        # residual / (1 - leverage), written about the class frequencies: where features say nothing all classes tie exactly,
-        # instead of being ordered by round-off, which knows the row's own label
-        fitted = parts.left @ (shrunk[:, None] * projected) - target * (by_features * n_rows / (n_rows - 1))[:, None]
+        # residual / (1 - leverage), written about the class frequencies: where features say nothing
+        # all classes tie exactly, instead of being ordered by round-off, which knows the row's own
+        # label
+        fitted = (
+            parts.left @ (shrunk[:, None] * projected)
+            - target * (by_features * n_rows / (n_rows - 1))[:, None]
+        )
         left_out = fitted / left_out_share
         accuracy = float(np.mean((left_out + intercept).argmax(axis=1) == y))
         tried.append((float(np.mean((target - left_out) ** 2)), accuracy, penalty, left_out))
@@ -86,12 +93,15 @@ def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int) -> RidgeFit:
     # Xᵀ of the dual weights: dividing coefficients by small singular values would cost digits
     dual = parts.left @ (projected / (squares + penalty)[:, None])
     weights = centred.T @ dual * (n_columns / mean_square)
-    return RidgeFit(loo_scores, weights, intercept, centre, penalty, parts, _best_temperature(loo_scores, y))
+    return RidgeFit(
+        loo_scores, weights, intercept, centre, penalty, parts, _best_temperature(loo_scores, y)
+    )
 
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Held-out predictions of probes trained on `n_rows` rows, stacked over the parts of the sample."""
+    """Held-out predictions of probes trained on `n_rows` rows, stacked over the parts of the
+    sample."""
 
     n_rows: float
     probabilities: np.ndarray
@@ -101,10 +111,16 @@ class CurvePoint:
 
 
 def curve_so_far(
-    X: np.ndarray, y: np.ndarray, n_classes: int, *, seed: int, fractions: tuple[int, ...] = (8, 4, 2)
+    X: np.ndarray,
+    y: np.ndarray,
+    n_classes: int,
+    *,
+    seed: int,
+    fractions: tuple[int, ...] = (8, 4, 2),
 ) -> list[CurvePoint]:
-    """The learning curve inside the sample: for each fraction the rows are dealt into that many parts, a probe is trained on
-    each part and predicts all other rows (for halves two dealings). Parts of fewer than 4 rows are left out of the curve.
+    """The learning curve inside the sample: for each fraction the rows are dealt into that many
+    parts, a probe is trained on each part and predicts all other rows (for halves two dealings).
+    Parts of fewer than 4 rows are left out of the curve.
     """
     rng = np.random.default_rng(seed)
     points = []
@@ -120,7 +136,9 @@ def curve_so_far(
                 probabilities.append(fit.probabilities(fit.scores(X[~inside])))
                 labels.append(y[~inside])
                 sizes.append(inside.sum())
-        points.append(CurvePoint(float(np.mean(sizes)), np.concatenate(probabilities), np.concatenate(labels)))
+        points.append(
+            CurvePoint(float(np.mean(sizes)), np.concatenate(probabilities), np.concatenate(labels))
+        )
     return points
 
 
@@ -135,11 +153,18 @@ def nested_order(y: np.ndarray, *, seed: int) -> np.ndarray:
     return by_class[np.argsort(due, kind="stable")]
 
 
-def fit_prefixes(X: np.ndarray, y: np.ndarray, n_classes: int, order: np.ndarray) -> list[tuple[int, RidgeFit]]:
-    """(rows trained on, probe) of the first half, quarter, eighth, ... of the rows X (n, d) in `order` (n,), by growing size;
-    parts of fewer than 4 rows are left out. Cost about that of one probe of n/2 rows and a half."""
+def fit_prefixes(
+    X: np.ndarray, y: np.ndarray, n_classes: int, order: np.ndarray
+) -> list[tuple[int, RidgeFit]]:
+    """(rows trained on, probe) of the first half, quarter, eighth, ... of the rows X (n, d) in
+    `order` (n,), by growing size; parts of fewer than 4 rows are left out. Cost about that of one
+    probe of n/2 rows and a half."""
     sizes = [len(y) >> halvings for halvings in range(1, len(y).bit_length())]
-    return [(size, fit_ridge(X[order[:size]], y[order[:size]], n_classes)) for size in reversed(sizes) if size >= MIN_PART_ROWS]
+    return [
+        (size, fit_ridge(X[order[:size]], y[order[:size]], n_classes))
+        for size in reversed(sizes)
+        if size >= MIN_PART_ROWS
+    ]
 
 
 def _deal(y: np.ndarray, n_parts: int, rng: np.random.Generator) -> np.ndarray:
@@ -158,5 +183,8 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def _best_temperature(scores: np.ndarray, y: np.ndarray) -> float:
     rows = np.arange(len(y))
-    losses = [-np.mean(np.log(softmax(temperature * scores)[rows, y] + 1e-12)) for temperature in TEMPERATURES]
+    losses = [
+        -np.mean(np.log(softmax(temperature * scores)[rows, y] + 1e-12))
+        for temperature in TEMPERATURES
+    ]
     return float(TEMPERATURES[int(np.argmin(losses))])

@@ -9,28 +9,40 @@ from probes.features.decomposition import RELATIVE_TOLERANCE, Decomposition, cen
 N_EVIDENCE_ITERATIONS = 11
 """Fixed-point iterations of LogME; the published implementation stops after as many."""
 _LEAST_PRECISION = 1e-12
-"""Floor of α and β: γ is 0 where X is all zeros (α then cancels from the evidence) and n where X leaves no residual."""
+"""Floor of α and β: γ is 0 where X is all zeros (α then cancels from the evidence) and n where X
+leaves no residual."""
 
 
-def logme(X: np.ndarray, y: np.ndarray, n_classes: int, *, decomposition: Decomposition | None = None) -> float:
-    """Log maximum evidence of a Bayesian linear model of each one-hot label, per row, mean over the classes present.
+def logme(
+    X: np.ndarray, y: np.ndarray, n_classes: int, *, decomposition: Decomposition | None = None
+) -> float:
+    """Log maximum evidence of a Bayesian linear model of each one-hot label, per row, mean over the
+    classes present.
 
-    X (n, d), y (n,) int64, labels outside 0..n_classes-1 left out. Range: unbounded, higher is better, NaN without a label.
-    Features as given (neither centred nor scaled). Cost nd·min(n, d) for the decomposition, then n·rank·classes.
-    `decomposition` is that of the *centred* X, where the caller has it. Source: You et al., ICML 2021 (arXiv 2102.11005), with
-    the fixed point α = γ/‖m‖², β = (n − γ)/‖y − Xm‖², γ = Σ s²/(s² + α/β).
+    X (n, d), y (n,) int64, labels outside 0..n_classes-1 left out. Range: unbounded, higher is
+    better, NaN without a label. Features as given (neither centred nor scaled). Cost nd·min(n, d)
+    for the decomposition, then n·rank·classes. `decomposition` is that of the *centred* X, where
+    the caller has it. Source: You et al., ICML 2021 (arXiv 2102.11005), with the fixed point α =
+    γ/‖m‖², β = (n − γ)/‖y − Xm‖², γ = Σ s²/(s² + α/β).
     """
     centre, centred = X.mean(axis=0, dtype=np.float64), centred_rows(X)
     labels = np.unique(y[(y >= 0) & (y < n_classes)])
     if len(labels) == 0:
         return float("nan")
-    bordered = _Bordered.of(centred, centre, decomposition or decompose(centred), np.equal.outer(labels, y).astype(np.float64))
+    bordered = _Bordered.of(
+        centred,
+        centre,
+        decomposition or decompose(centred),
+        np.equal.outer(labels, y).astype(np.float64),
+    )
     alpha, beta = np.ones(len(labels)), np.ones(len(labels))
     previous, going = np.full(len(labels), np.inf), np.ones(len(labels), dtype=bool)
     for _ in range(N_EVIDENCE_ITERATIONS):
         gamma, weight_square, residual, _ = bordered.at(alpha / beta)
         alpha = np.where(going, np.maximum(gamma / (weight_square + 1e-5), _LEAST_PRECISION), alpha)
-        beta = np.where(going, np.maximum((len(X) - gamma) / (residual + 1e-5), _LEAST_PRECISION), beta)
+        beta = np.where(
+            going, np.maximum((len(X) - gamma) / (residual + 1e-5), _LEAST_PRECISION), beta
+        )
         going &= ~(np.abs(alpha / beta - previous) <= 1e-3 * previous)
         previous = alpha / beta
         if not going.any():
@@ -45,11 +57,13 @@ def logme(X: np.ndarray, y: np.ndarray, n_classes: int, *, decomposition: Decomp
 
 @dataclass(frozen=True)
 class _Bordered:
-    """XXᵀ of a sample that is not centred, in the basis of the centred sample's left vectors and the constant vector.
+    """XXᵀ of a sample that is not centred, in the basis of the centred sample's left vectors and
+    the constant vector.
 
-    There it is diagonal but for its last row and column, [[diag(s²), s·along], [(s·along)ᵀ, ‖along‖² + beyond]], so that
-    everything LogME asks of XXᵀ + ρI is a sum over s: no second decomposition. Written so that all terms of a sum are positive
-    and none is the square of a square.
+    There it is diagonal but for its last row and column, [[diag(s²), s·along], [(s·along)ᵀ,
+    ‖along‖² + beyond]], so that everything LogME asks of XXᵀ + ρI is a sum over s: no second
+    decomposition. Written so that all terms of a sum are positive and none is the square of a
+    square.
     """
 
     singular: np.ndarray
@@ -66,18 +80,26 @@ class _Bordered:
     """(c,) squared length of the part of each target that no linear model reaches"""
 
     @classmethod
-    def of(cls, centred: np.ndarray, centre: np.ndarray, parts: Decomposition, targets: np.ndarray) -> "_Bordered":
+    def of(
+        cls, centred: np.ndarray, centre: np.ndarray, parts: Decomposition, targets: np.ndarray
+    ) -> "_Bordered":
         n_rows, singular = len(centred), parts.singular
         along = parts.left.T @ (centred @ centre) / singular  # Vᵀ centre
         rest = centre - centred.T @ (parts.left @ (along / singular))
-        beyond, total = n_rows * float(rest @ rest), n_rows * float(centre @ centre) + float(singular @ singular)
+        beyond, total = (
+            n_rows * float(rest @ rest),
+            n_rows * float(centre @ centre) + float(singular @ singular),
+        )
         projected, last = targets @ parts.left, targets.sum(axis=1) / np.sqrt(n_rows)
-        outside = np.maximum(np.sum(targets**2, axis=1) - np.sum(projected**2, axis=1) - last**2, 0.0)
+        outside = np.maximum(
+            np.sum(targets**2, axis=1) - np.sum(projected**2, axis=1) - last**2, 0.0
+        )
         beyond = beyond if beyond > RELATIVE_TOLERANCE * total else 0.0
         return cls(singular, np.sqrt(n_rows) * along, beyond, projected, last, outside)
 
     def at(self, ridge: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """For each target's `ridge` ρ (c,): γ, ‖m‖², ‖y − Xm‖² and log|XXᵀ + ρI| in the basis, (c,) each."""
+        """For each target's `ridge` ρ (c,): γ, ‖m‖², ‖y − Xm‖² and log|XXᵀ + ρI| in the basis, (c,)
+        each."""
         squares, border = self.singular**2, self.singular * self.along
         shifted = squares + ridge[:, None]  # (c, r)
         lost = ridge[:, None] / shifted  # share of each direction that the prior takes

@@ -1,17 +1,21 @@
-"""The geometry of a sample as its pairs of rows tell it; Euclidean scores share one matrix of squared distances."""
+"""The geometry of a sample as its pairs of rows tell it; Euclidean scores share one matrix of
+squared distances."""
 
 import numpy as np
 
 SAME_ROW = 1e-12
-"""Squared distances below this share of the rows' own squared lengths are round-off: the rows count as the same."""
+"""Squared distances below this share of the rows' own squared lengths are round-off: the rows count
+as the same."""
 TWO_NN_SHARE_KEPT = 0.9
-"""Of the ratios of TwoNN, in rising order; the largest come from outliers and are dropped, as published."""
+"""Of the ratios of TwoNN, in rising order; the largest come from outliers and are dropped, as
+published."""
 LEAST_ROWS = 4
 """Distinct rows below which TwoNN has no answer."""
 
 
 def squared_distances(gram: np.ndarray) -> np.ndarray:
-    """(n, n) squared Euclidean distances of rows with the products `gram` (n, n) float64; exactly 0 between equal rows.
+    """(n, n) squared Euclidean distances of rows with the products `gram` (n, n) float64; exactly 0
+    between equal rows.
 
     The rows should be centred: a common offset costs digits. Cost n².
     """
@@ -23,10 +27,11 @@ def squared_distances(gram: np.ndarray) -> np.ndarray:
 
 
 def knn_loo_accuracy(X: np.ndarray, y: np.ndarray, *, k: int = 5) -> float:
-    """Leave-one-out accuracy of the majority of the k nearest rows by cosine, the row itself left out.
+    """Leave-one-out accuracy of the majority of the k nearest rows by cosine, the row itself left
+    out.
 
-    X (n, d), y (n,) int64. Range [0, 1], NaN for one row. Cost n²d. Ties go to the class whose neighbours are nearer (votes
-    weighted by 1 + 1e-3·similarity). Source: Cover and Hart, 1967.
+    X (n, d), y (n,) int64. Range [0, 1], NaN for one row. Cost n²d. Ties go to the class whose
+    neighbours are nearer (votes weighted by 1 + 1e-3·similarity). Source: Cover and Hart, 1967.
     """
     if len(X) < 2:
         return float("nan")
@@ -35,19 +40,25 @@ def knn_loo_accuracy(X: np.ndarray, y: np.ndarray, *, k: int = 5) -> float:
     return float(np.mean(_votes(y[nearest], weights, int(y.max()) + 1).argmax(axis=1) == y))
 
 
-def neighbour_votes(X: np.ndarray, y: np.ndarray, n_classes: int, rows: np.ndarray | None, *, k: int = 5) -> np.ndarray:
-    """(m, n_classes + 1): shares of the k nearest labelled rows X (n, d) by cosine about their mean that are of each class, and
-    the similarity of the nearest; of `rows` (m, d), or of every labelled row among the others where `rows` is None. n >= 2.
-    Cost mnd."""
+def neighbour_votes(
+    X: np.ndarray, y: np.ndarray, n_classes: int, rows: np.ndarray | None, *, k: int = 5
+) -> np.ndarray:
+    """(m, n_classes + 1): shares of the k nearest labelled rows X (n, d) by cosine about their mean
+    that are of each class, and the similarity of the nearest; of `rows` (m, d), or of every
+    labelled row among the others where `rows` is None. n >= 2. Cost mnd."""
     centre = X.mean(axis=0, dtype=np.float64)
-    similarity, nearest = _nearest(unit_rows(X - centre), None if rows is None else unit_rows(rows - centre), k)
+    similarity, nearest = _nearest(
+        unit_rows(X - centre), None if rows is None else unit_rows(rows - centre), k
+    )
     shares = _votes(y[nearest], 1.0 / nearest.shape[1], n_classes)
     return np.column_stack([shares, similarity.max(axis=1)])
 
 
-def _nearest(labelled: np.ndarray, rows: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """((m, n) products of `rows` (m, d) with the `labelled` (n, d), (m, min(k, n)) the nearest in no order); of every labelled
-    row with the others, itself at -inf, where `rows` is None."""
+def _nearest(
+    labelled: np.ndarray, rows: np.ndarray | None, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """((m, n) products of `rows` (m, d) with the `labelled` (n, d), (m, min(k, n)) the nearest in
+    no order); of every labelled row with the others, itself at -inf, where `rows` is None."""
     similarity = (labelled if rows is None else rows) @ labelled.T
     if rows is None:
         np.fill_diagonal(similarity, -np.inf)
@@ -69,11 +80,11 @@ def unit_rows(rows: np.ndarray) -> np.ndarray:
 
 
 def silhouette(squared: np.ndarray, y: np.ndarray) -> float:
-    """Mean over the rows of (b − a)/max(a, b): a the mean distance to the other rows of the class, b the least mean distance to
-    another class; 0 for the only row of a class and where a = b = 0.
+    """Mean over the rows of (b − a)/max(a, b): a the mean distance to the other rows of the class,
+    b the least mean distance to another class; 0 for the only row of a class and where a = b = 0.
 
-    `squared` (n, n) squared distances, y (n,) int64. Range [-1, 1], higher is better, NaN for one class. Cost n²·classes.
-    Source: Rousseeuw, 1987.
+    `squared` (n, n) squared distances, y (n,) int64. Range [-1, 1], higher is better, NaN for one
+    class. Cost n²·classes. Source: Rousseeuw, 1987.
     """
     labels, index, counts = np.unique(y, return_inverse=True, return_counts=True)
     if len(labels) < 2:
@@ -87,17 +98,20 @@ def silhouette(squared: np.ndarray, y: np.ndarray) -> float:
     means[rows, index] = np.inf
     nearest = means.min(axis=1)
     larger = np.maximum(own, nearest)
-    widths = np.divide(nearest - own, larger, out=np.zeros_like(larger), where=(larger > 0) & (counts[index] > 1))
+    widths = np.divide(
+        nearest - own, larger, out=np.zeros_like(larger), where=(larger > 0) & (counts[index] > 1)
+    )
     return float(widths.mean())
 
 
 def twonn_dimension(squared: np.ndarray) -> float:
-    """Intrinsic dimension from the ratio μ of each row's second to its first neighbour's distance: the slope through the origin
-    of −ln(1 − F(μ)) on ln μ over the smallest 90 % of the ratios.
+    """Intrinsic dimension from the ratio μ of each row's second to its first neighbour's distance:
+    the slope through the origin of −ln(1 − F(μ)) on ln μ over the smallest 90 % of the ratios.
 
-    `squared` (n, n) squared distances; a repeated row counts once. Range (0, inf]: inf where all ratios are 1 (every row as far
-    from every other), NaN for fewer than 4 distinct rows. Biased low in many dimensions, as every estimator from distances is.
-    Cost n². Source: Facco et al., Scientific Reports 2017.
+    `squared` (n, n) squared distances; a repeated row counts once. Range (0, inf]: inf where all
+    ratios are 1 (every row as far from every other), NaN for fewer than 4 distinct rows. Biased low
+    in many dimensions, as every estimator from distances is. Cost n². Source: Facco et al.,
+    Scientific Reports 2017.
     """
     if np.count_nonzero(squared) < squared.size - len(squared):
         first_copy = ~np.tril(squared == 0, -1).any(axis=1)

@@ -1,4 +1,5 @@
-"""A mixture of Gaussians with diagonal covariances: what a space's own clusters are, without labels."""
+"""A mixture of Gaussians with diagonal covariances: what a space's own clusters are, without
+labels."""
 
 import numpy as np
 
@@ -8,9 +9,9 @@ VARIANCE_FLOOR = 1e-2
 
 
 def seeded_clusters(X: np.ndarray, n_clusters: int, *, seed: int) -> np.ndarray:
-    """(n,) which of `n_clusters` rows of X (n, q) is nearest, each of them drawn with probability proportional to its squared
-    distance from those drawn before. Fewer clusters where X has fewer distinct rows. Cost nq·clusters. Source: Arthur and
-    Vassilvitskii, 2007."""
+    """(n,) which of `n_clusters` rows of X (n, q) is nearest, each of them drawn with probability
+    proportional to its squared distance from those drawn before. Fewer clusters where X has fewer
+    distinct rows. Cost nq·clusters. Source: Arthur and Vassilvitskii, 2007."""
     rng = np.random.default_rng(seed)
     norms = np.einsum("ij,ij->i", X, X)
     cluster, nearest = np.zeros(len(X), dtype=np.int64), np.full(len(X), np.inf)
@@ -23,20 +24,28 @@ def seeded_clusters(X: np.ndarray, n_clusters: int, *, seed: int) -> np.ndarray:
         reach = np.cumsum(nearest)
         if reach[-1] <= 0:
             break
-        chosen = min(int(np.searchsorted(reach, rng.random() * reach[-1], side="right")), len(X) - 1)
+        chosen = min(
+            int(np.searchsorted(reach, rng.random() * reach[-1], side="right")), len(X) - 1
+        )
     return cluster
 
 
-def mixture_posteriors(X: np.ndarray, cluster: np.ndarray, *, n_steps: int = N_EM_STEPS) -> np.ndarray:
-    """(n, M) probabilities of the components given each row of X (n, q), after `n_steps` of expectation maximisation that start
-    with one component for each value of `cluster` (n,). X should have variances near 1. Cost nqM a step. Source: Dempster et
-    al., 1977."""
+def mixture_posteriors(
+    X: np.ndarray, cluster: np.ndarray, *, n_steps: int = N_EM_STEPS
+) -> np.ndarray:
+    """(n, M) probabilities of the components given each row of X (n, q), after `n_steps` of
+    expectation maximisation that start with one component for each value of `cluster` (n,). X
+    should have variances near 1. Cost nqM a step. Source: Dempster et al., 1977."""
     posteriors = np.equal.outer(cluster, np.unique(cluster)).astype(np.float64)
     squares = X**2
     for _ in range(n_steps + 1):
-        mass = posteriors.sum(axis=0) + 10 * np.finfo(np.float64).eps  # (M,); a component can be deserted
+        mass = (
+            posteriors.sum(axis=0) + 10 * np.finfo(np.float64).eps
+        )  # (M,); a component can be deserted
         means = posteriors.T @ X / mass[:, None]
-        precisions = 1 / (np.maximum(posteriors.T @ squares / mass[:, None] - means**2, 0.0) + VARIANCE_FLOOR)  # (M, q)
+        precisions = 1 / (
+            np.maximum(posteriors.T @ squares / mass[:, None] - means**2, 0.0) + VARIANCE_FLOOR
+        )  # (M, q)
         constants = np.log(mass) + (np.log(precisions) - means**2 * precisions).sum(axis=1) / 2
         logs = X @ (means * precisions).T - squares @ precisions.T / 2 + constants
         posteriors = np.exp(logs - logs.max(axis=1, keepdims=True))

@@ -1,7 +1,8 @@
-"""How far an unlabelled evaluation sample Z (m, d) lies from the training sample X (n, d) in an embedding space.
+"""How far an unlabelled evaluation sample Z (m, d) lies from the training sample X (n, d) in an
+embedding space.
 
-Distances are in the units of X (squared units where the name says so); the battery scales both samples to unit total variance
-first. All are deterministic given their arguments.
+Distances are in the units of X (squared units where the name says so); the battery scales both
+samples to unit total variance first. All are deterministic given their arguments.
 """
 
 import numpy as np
@@ -14,10 +15,12 @@ BANDWIDTH_FACTORS = (0.25, 1.0, 4.0)
 
 
 def mmd2(X: np.ndarray, Z: np.ndarray, *, squared: np.ndarray | None = None) -> float:
-    """Unbiased squared maximum mean discrepancy, mean over RBF kernels at 1/4, 1 and 4 times the median squared distance.
+    """Unbiased squared maximum mean discrepancy, mean over RBF kernels at 1/4, 1 and 4 times the
+    median squared distance.
 
-    Range: about [-1/n, 2]; 0 in expectation without a shift. Cost (n+m)²d, or (n+m)² with the `squared` distances (n+m, n+m) of
-    the rows of X above those of Z given. Source: Gretton et al., JMLR 2012.
+    Range: about [-1/n, 2]; 0 in expectation without a shift. Cost (n+m)²d, or (n+m)² with the
+    `squared` distances (n+m, n+m) of the rows of X above those of Z given. Source: Gretton et al.,
+    JMLR 2012.
     """
     n_rows, n_eval = len(X), len(Z)
     if min(n_rows, n_eval) < 2:
@@ -29,23 +32,31 @@ def mmd2(X: np.ndarray, Z: np.ndarray, *, squared: np.ndarray | None = None) -> 
     median = float(np.median(distances[:n_rows, n_rows:]))
     if median <= 0:
         return 0.0
-    kernel = np.exp(-distances / (BANDWIDTH_FACTORS[-1] * median))  # the widest; the others are its powers
+    kernel = np.exp(
+        -distances / (BANDWIDTH_FACTORS[-1] * median)
+    )  # the widest; the others are its powers
     values = []
     for factor in reversed(BANDWIDTH_FACTORS):
         if factor != BANDWIDTH_FACTORS[-1]:
             kernel = kernel**4
-        within_x = (kernel[:n_rows, :n_rows].sum(dtype=np.float64) - n_rows) / (n_rows * (n_rows - 1))
-        within_z = (kernel[n_rows:, n_rows:].sum(dtype=np.float64) - n_eval) / (n_eval * (n_eval - 1))
+        within_x = (kernel[:n_rows, :n_rows].sum(dtype=np.float64) - n_rows) / (
+            n_rows * (n_rows - 1)
+        )
+        within_z = (kernel[n_rows:, n_rows:].sum(dtype=np.float64) - n_eval) / (
+            n_eval * (n_eval - 1)
+        )
         values.append(within_x + within_z - 2 * kernel[:n_rows, n_rows:].mean(dtype=np.float64))
     return float(np.mean(values))
 
 
 def frechet_distance(X: np.ndarray, Z: np.ndarray, *, rank: int | None = None) -> float:
-    """Squared Fréchet distance ‖Δμ‖² + tr(Σ1 + Σ2 − 2(Σ1Σ2)^½) of the two samples as Gaussians. Range [0, inf).
+    """Squared Fréchet distance ‖Δμ‖² + tr(Σ1 + Σ2 − 2(Σ1Σ2)^½) of the two samples as Gaussians.
+    Range [0, inf).
 
-    The cross term is the nuclear norm of A Bᵀ for the centred samples over √(n−1), √(m−1). With `rank` both covariances are
-    first projected on the `rank` leading directions of the pooled sample (the mean term stays whole): cost nd·rank instead of
-    nd·min(n, d). Source: Dowson and Landau, 1982.
+    The cross term is the nuclear norm of A Bᵀ for the centred samples over √(n−1), √(m−1). With
+    `rank` both covariances are first projected on the `rank` leading directions of the pooled
+    sample (the mean term stays whole): cost nd·rank instead of nd·min(n, d). Source: Dowson and
+    Landau, 1982.
     """
     if min(len(X), len(Z)) < 2:
         return float("nan")
@@ -57,13 +68,17 @@ def frechet_distance(X: np.ndarray, Z: np.ndarray, *, rank: int | None = None) -
     A, B = A / np.sqrt(len(X) - 1), B / np.sqrt(len(Z) - 1)
     if min(A.shape[0], B.shape[0]) < A.shape[1]:
         cross = np.linalg.svd(A @ B.T, compute_uv=False).sum()
-    else:  # triangular factors have the same cross product up to rotations, and are no larger than (d, d)
-        cross = np.linalg.svd(np.linalg.qr(A, mode="r") @ np.linalg.qr(B, mode="r").T, compute_uv=False).sum()
+    else:
+        # triangular factors: the same cross product up to rotations, no larger than (d, d)
+        cross = np.linalg.svd(
+            np.linalg.qr(A, mode="r") @ np.linalg.qr(B, mode="r").T, compute_uv=False
+        ).sum()
     return float(max(mean_gap @ mean_gap + np.sum(A**2) + np.sum(B**2) - 2 * cross, 0.0))
 
 
 def _leading_directions(A: np.ndarray, B: np.ndarray, rank: int) -> np.ndarray:
-    """Orthonormal (d, rank) close to the leading directions of the stacked samples: randomised range finder, fixed seed."""
+    """Orthonormal (d, rank) close to the leading directions of the stacked samples: randomised
+    range finder, fixed seed."""
     both = np.concatenate([A, B])
     start = np.random.default_rng(0).standard_normal((both.shape[1], rank))
     for _ in range(2):
@@ -71,13 +86,17 @@ def _leading_directions(A: np.ndarray, B: np.ndarray, rank: int) -> np.ndarray:
     return start
 
 
-def domain_auc(X: np.ndarray, Z: np.ndarray, *, decomposition: Decomposition | None = None) -> tuple[float, float]:
-    """(AUC, proxy A-distance) of a linear classifier that tells Z from X: leave-one-out scores of a ridge regression on ±1
-    targets of equal total weight, its regularisation chosen by leave-one-out error among powers of ten.
+def domain_auc(
+    X: np.ndarray, Z: np.ndarray, *, decomposition: Decomposition | None = None
+) -> tuple[float, float]:
+    """(AUC, proxy A-distance) of a linear classifier that tells Z from X: leave-one-out scores of a
+    ridge regression on ±1 targets of equal total weight, its regularisation chosen by leave-one-out
+    error among powers of ten.
 
-    AUC in [0, 1], 0.5 without a shift (a little below for few rows: a row left out pulls the other way); proxy A-distance
-    2(1 − 2ε) of the balanced error ε, in [0, 2]. Cost (n+m)d·min(n+m, d). `decomposition` is that of the centred rows of X
-    above those of Z, where the caller has it. Source: Ben-David et al., 2007.
+    AUC in [0, 1], 0.5 without a shift (a little below for few rows: a row left out pulls the other
+    way); proxy A-distance 2(1 − 2ε) of the balanced error ε, in [0, 2]. Cost (n+m)d·min(n+m, d).
+    `decomposition` is that of the centred rows of X above those of Z, where the caller has it.
+    Source: Ben-David et al., 2007.
     """
     n_rows, n_eval = len(X), len(Z)
     if min(n_rows, n_eval) < 2:
@@ -99,16 +118,22 @@ def domain_auc(X: np.ndarray, Z: np.ndarray, *, decomposition: Decomposition | N
         if error < best_error:
             best_error, best_scores = error, scores
     of_x, of_z = np.sort(best_scores[:n_rows]), best_scores[n_rows:]
-    below, up_to = np.searchsorted(of_x, of_z, side="left"), np.searchsorted(of_x, of_z, side="right")
+    below, up_to = (
+        np.searchsorted(of_x, of_z, side="left"),
+        np.searchsorted(of_x, of_z, side="right"),
+    )
     auc = float(np.mean(below + up_to) / 2 / n_rows)
     threshold = (of_x.mean() + of_z.mean()) / 2
     error = (np.mean(of_x > threshold) + np.mean(of_z <= threshold)) / 2
     return auc, float(max(2 * (1 - 2 * error), 0.0))
 
 
-def sliced_wasserstein(X: np.ndarray, Z: np.ndarray, *, n_projections: int = 64, seed: int = 0) -> float:
-    """Sliced 2-Wasserstein distance over random unit directions, from 128 matched quantiles a direction. Range [0, inf), in
-    units of X over √d. Cost (n+m)·n_projections·d. Source: Rabin et al., 2011.
+def sliced_wasserstein(
+    X: np.ndarray, Z: np.ndarray, *, n_projections: int = 64, seed: int = 0
+) -> float:
+    """Sliced 2-Wasserstein distance over random unit directions, from 128 matched quantiles a
+    direction. Range [0, inf), in units of X over √d. Cost (n+m)·n_projections·d. Source: Rabin et
+    al., 2011.
     """
     directions = np.random.default_rng(seed).standard_normal((X.shape[1], n_projections))
     directions /= np.linalg.norm(directions, axis=0)

@@ -1,6 +1,8 @@
-"""Transferability scores: how well labels follow from a space, by information rather than by a probe.
+"""Transferability scores: how well labels follow from a space, by information rather than by a
+probe.
 
-X is (n, d), any float type; y is (n,) int64 with values in 0..n_classes-1; classes without a row are left out of every sum.
+X is (n, d), any float type; y is (n,) int64 with values in 0..n_classes-1; classes without a row
+are left out of every sum.
 """
 
 import numpy as np
@@ -11,18 +13,24 @@ from probes.features.mixture import mixture_posteriors, seeded_clusters
 DISTORTION = 1e-4
 """ε of TransRate, the published value."""
 ENERGY_KEPT, MAX_DIRECTIONS = 0.8, 32
-"""NLEEP's mixture lives in the leading directions that hold this share of the variance, and in no more of them than that."""
+"""NLEEP's mixture lives in the leading directions that hold this share of the variance, and in no
+more of them than that."""
 COMPONENTS_PER_CLASS, ROWS_PER_COMPONENT, MAX_COMPONENTS = 5, 5, 128
-"""Components of NLEEP's mixture: as many per class as published, as far as there are rows for them."""
+"""Components of NLEEP's mixture: as many per class as published, as far as there are rows for
+them."""
 
 
-def transrate(X: np.ndarray, y: np.ndarray, n_classes: int, *, decomposition: Decomposition | None = None) -> float:
-    """Coding rate of the sample less that of its classes, R(X) − Σ (n_k/n) R(X_k), with R(Z) = ½ log|I + ZᵀZ/(ε·rows of Z)|, X
-    centred and scaled to unit trace of XᵀX: an estimate of the mutual information of vectors and labels, in nats.
+def transrate(
+    X: np.ndarray, y: np.ndarray, n_classes: int, *, decomposition: Decomposition | None = None
+) -> float:
+    """Coding rate of the sample less that of its classes, R(X) − Σ (n_k/n) R(X_k), with R(Z) = ½
+    log|I + ZᵀZ/(ε·rows of Z)|, X centred and scaled to unit trace of XᵀX: an estimate of the mutual
+    information of vectors and labels, in nats.
 
-    Range [0, inf), higher is better (log-determinants are concave), but high also where classes have few rows; 0 where all rows
-    are equal. Cost n²d/classes once the sample is decomposed. `decomposition` is that of the *centred* X. Source: Huang et al.,
-    ICML 2022 (arXiv 2106.09362), whose code weights classes by 1/classes, which is the same for balanced ones.
+    Range [0, inf), higher is better (log-determinants are concave), but high also where classes
+    have few rows; 0 where all rows are equal. Cost n²d/classes once the sample is decomposed.
+    `decomposition` is that of the *centred* X. Source: Huang et al., ICML 2022 (arXiv 2106.09362),
+    whose code weights classes by 1/classes, which is the same for balanced ones.
     """
     parts = decomposition or decompose(centred_rows(X))
     total = float(np.sum(parts.singular**2))
@@ -41,11 +49,11 @@ def transrate(X: np.ndarray, y: np.ndarray, n_classes: int, *, decomposition: De
 
 
 def leep(posteriors: np.ndarray, y: np.ndarray, n_classes: int) -> float:
-    """Mean log-likelihood of the labels given the source classes: (1/n) Σ ln Σ_z P(y_i|z) θ_z(x_i), P(y|z) from the joint
-    frequencies of labels and `posteriors` θ (n, Z) of the same rows.
+    """Mean log-likelihood of the labels given the source classes: (1/n) Σ ln Σ_z P(y_i|z) θ_z(x_i),
+    P(y|z) from the joint frequencies of labels and `posteriors` θ (n, Z) of the same rows.
 
-    Range (−inf, 0], higher is better; at least minus the entropy of the labels. Cost nZ·classes. Source: Nguyen et al., ICML
-    2020 (arXiv 2002.12462).
+    Range (−inf, 0], higher is better; at least minus the entropy of the labels. Cost nZ·classes.
+    Source: Nguyen et al., ICML 2020 (arXiv 2002.12462).
     """
     targets = np.zeros((len(y), n_classes))
     targets[np.arange(len(y)), y] = 1.0
@@ -56,20 +64,34 @@ def leep(posteriors: np.ndarray, y: np.ndarray, n_classes: int) -> float:
     return float(np.mean(np.log(np.clip(likelihood, np.finfo(np.float64).tiny, 1.0))))
 
 
-def nleep(X: np.ndarray, y: np.ndarray, n_classes: int, *, seed: int, decomposition: Decomposition | None = None) -> float:
-    """LEEP with the components of a Gaussian mixture of the vectors in place of source classes: do the space's own clusters
-    know the labels? The mixture has diagonal covariances and at most 5 components per class, 5 rows a component, in the
-    directions that hold 80 % of the variance.
+def nleep(
+    X: np.ndarray,
+    y: np.ndarray,
+    n_classes: int,
+    *,
+    seed: int,
+    decomposition: Decomposition | None = None,
+) -> float:
+    """LEEP with the components of a Gaussian mixture of the vectors in place of source classes: do
+    the space's own clusters know the labels? The mixture has diagonal covariances and at most 5
+    components per class, 5 rows a component, in the directions that hold 80 % of the variance.
 
-    Range (−inf, 0], higher is better, and higher the more components there are: comparable only between spaces on the same
-    sample. Depends on `seed`, which places the components. Cost n·components·directions per step. `decomposition` is that of
-    the *centred* X. Source: Li et al., CVPR 2021 (arXiv 2011.11200).
+    Range (−inf, 0], higher is better, and higher the more components there are: comparable only
+    between spaces on the same sample. Depends on `seed`, which places the components. Cost
+    n·components·directions per step. `decomposition` is that of the *centred* X. Source: Li et al.,
+    CVPR 2021 (arXiv 2011.11200).
     """
     parts = decomposition or decompose(centred_rows(X))
     energy = np.cumsum(parts.singular**2)
-    n_directions = min(int(np.searchsorted(energy, ENERGY_KEPT * energy[-1])) + 1, MAX_DIRECTIONS) if len(energy) else 0
+    n_directions = (
+        min(int(np.searchsorted(energy, ENERGY_KEPT * energy[-1])) + 1, MAX_DIRECTIONS)
+        if len(energy)
+        else 0
+    )
     scores = parts.scores[:, :n_directions]
     scores = scores / (np.sqrt(np.mean(scores**2)) if scores.size else 1.0)
-    n_components = min(COMPONENTS_PER_CLASS * len(np.unique(y)), len(y) // ROWS_PER_COMPONENT, MAX_COMPONENTS)
+    n_components = min(
+        COMPONENTS_PER_CLASS * len(np.unique(y)), len(y) // ROWS_PER_COMPONENT, MAX_COMPONENTS
+    )
     cluster = seeded_clusters(scores, max(n_components, 1), seed=seed)
     return leep(mixture_posteriors(scores, cluster), y, n_classes)

@@ -1,4 +1,5 @@
-"""Nearest centroid in the row space: the class whose mean row is nearest (Euclidean). The cheapest probe there is."""
+"""Nearest centroid in the row space: the class whose mean row is nearest (Euclidean). The cheapest
+probe there is."""
 
 from dataclasses import dataclass
 
@@ -15,9 +16,11 @@ class Centroids:
     reduced: torch.Tensor
     """(r, K) weights: the class means, over the rows' mean squared norm."""
     intercept: torch.Tensor
-    """(K,) minus half the means' squared norms, on the same scale; -inf for a class without a row."""
+    """(K,) minus half the means' squared norms, on the same scale; -inf for a class without a
+    row."""
     temperature: torch.Tensor
-    """() factor from scores to softmax logits, the best for the rows themselves, each left out of its class's mean."""
+    """() factor from scores to softmax logits, the best for the rows themselves, each left out of
+    its class's mean."""
     loo_accuracy: float
 
     def probabilities(self, scores: torch.Tensor) -> torch.Tensor:
@@ -26,8 +29,8 @@ class Centroids:
 
 
 def fit_centroids(basis: Basis, labels: torch.Tensor, n_classes: int) -> Centroids:
-    """Class means of a sample with `labels` (n,) int64. A row that is alone in its class is, left out, compared with the
-    sample's mean in place of its class's. Cost nrK."""
+    """Class means of a sample with `labels` (n,) int64. A row that is alone in its class is, left
+    out, compared with the sample's mean in place of its class's. Cost nrK."""
     coordinates = basis.coordinates
     one_hot = torch.nn.functional.one_hot(labels, n_classes).to(coordinates.dtype)
     counts = one_hot.sum(dim=0)  # (K,)
@@ -38,11 +41,18 @@ def fit_centroids(basis: Basis, labels: torch.Tensor, n_classes: int) -> Centroi
     scores = coordinates @ means.T / scale + intercept
     norms = norms / scale
     own_count = counts[labels]
-    # -|x - m|²/2 + |x|²/2 with the own class's mean taken without x: x is n/(n - 1) times as far from that
+    # -|x - m|²/2 + |x|²/2 with the own class's mean taken without x: x is n/(n - 1) times as far
+    # from that
     own = scores.gather(1, labels[:, None])[:, 0]
-    stretched = (own - 0.5 * norms) * (own_count / (own_count - 1).clamp_min(1)).square() + 0.5 * norms
-    held_out = scores.scatter(1, labels[:, None], torch.where(own_count > 1, stretched, 0.0)[:, None])
+    stretched = (own - 0.5 * norms) * (
+        own_count / (own_count - 1).clamp_min(1)
+    ).square() + 0.5 * norms
+    held_out = scores.scatter(
+        1, labels[:, None], torch.where(own_count > 1, stretched, 0.0)[:, None]
+    )
     accuracy = float((held_out.argmax(dim=1) == labels).float().mean())
     share = held_out.new_full((1, len(labels)), 1 / len(labels))
-    temperature = best_temperatures(held_out[None, None], labels[None], counts[None] > 0, share)[0, 0]
+    temperature = best_temperatures(held_out[None, None], labels[None], counts[None] > 0, share)[
+        0, 0
+    ]
     return Centroids((means / scale).T.contiguous(), intercept, temperature, accuracy)

@@ -1,9 +1,9 @@
 """Linear discriminant analysis with a shrunk covariance, in the row space.
 
-In the basis of `probes.solvers.rowspace` the within-class scatter is a diagonal less a matrix of rank K, so the shrunk
-covariance is inverted through a system of K equations (Woodbury): no second decomposition. The shrinkage is Ledoit and Wolf's
-(2004) for the rows about their class means. At equal shrinkage it is scikit-learn's
-LinearDiscriminantAnalysis(solver="lsqr").
+In the basis of `probes.solvers.rowspace` the within-class scatter is a diagonal less a matrix of
+rank K, so the shrunk covariance is inverted through a system of K equations (Woodbury): no second
+decomposition. The shrinkage is Ledoit and Wolf's (2004) for the rows about their class means. At
+equal shrinkage it is scikit-learn's LinearDiscriminantAnalysis(solver="lsqr").
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ import torch
 from probes.solvers.rowspace import Basis
 
 MIN_SHRINKAGE = 1e-4
-"""Least share of the scaled identity: with fewer rows than columns the scatter alone has no inverse."""
+"""Least share of the scaled identity: with fewer rows than columns the scatter alone has no
+inverse."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,14 @@ class Discriminant:
 
 
 def fit_discriminant(
-    basis: Basis, labels: torch.Tensor, n_classes: int, n_columns: int, shrinkage: float | None = None
+    basis: Basis,
+    labels: torch.Tensor,
+    n_classes: int,
+    n_columns: int,
+    shrinkage: float | None = None,
 ) -> Discriminant:
-    """Of a sample with `labels` (n,) int64 and `n_columns` features. `shrinkage` in [MIN_SHRINKAGE, 1]; None: estimated.
-    Cost nrK + rK², in float64."""
+    """Of a sample with `labels` (n,) int64 and `n_columns` features. `shrinkage` in [MIN_SHRINKAGE,
+    1]; None: estimated. Cost nrK + rK², in float64."""
     squares = basis.singular.double().square()  # (r,): the total scatter, diagonal
     n_rows = len(labels)
     one_hot = torch.nn.functional.one_hot(labels, n_classes).double()
@@ -47,7 +52,9 @@ def fit_discriminant(
     if shrinkage is None:
         shrinkage = _ledoit_wolf(coordinates - means[labels], squares, weighted, n_columns)
     shrinkage = min(max(shrinkage, MIN_SHRINKAGE), 1.0)
-    if trace <= float(squares.sum()) * 1e-12:  # each class is one point: every direction between them is as good
+    if (
+        trace <= float(squares.sum()) * 1e-12
+    ):  # each class is one point: every direction between them is as good
         spherical = max(float(squares.sum()) / (n_rows * n_columns), 1e-30)
         inverse_means = means / spherical
     else:
@@ -55,19 +62,26 @@ def fit_discriminant(
         diagonal = a * squares + shrinkage * trace / (n_rows * n_columns)
         inner = torch.eye(n_classes, dtype=torch.float64) - a * (weighted / diagonal) @ weighted.T
         scaled = means / diagonal  # (K, r)
-        inverse_means = scaled + a * (scaled @ weighted.T) @ torch.linalg.solve(inner, weighted / diagonal)
+        inverse_means = scaled + a * (scaled @ weighted.T) @ torch.linalg.solve(
+            inner, weighted / diagonal
+        )
     prior = torch.log(counts / n_rows)  # -inf for a class without a row
     intercept = prior - 0.5 * (means * inverse_means).sum(dim=1)
     dtype = basis.left.dtype
     return Discriminant(inverse_means.T.to(dtype).contiguous(), intercept.to(dtype), shrinkage)
 
 
-def _ledoit_wolf(residuals: torch.Tensor, squares: torch.Tensor, weighted: torch.Tensor, n_columns: int) -> float:
-    """Optimal share of tr(S)/d · I against S = RᵀR/n, for `residuals` R (n, r) RᵀR = diag(squares) − weightedᵀ·weighted."""
+def _ledoit_wolf(
+    residuals: torch.Tensor, squares: torch.Tensor, weighted: torch.Tensor, n_columns: int
+) -> float:
+    """Optimal share of tr(S)/d · I against S = RᵀR/n, for `residuals` R (n, r) RᵀR = diag(squares)
+    − weightedᵀ·weighted."""
     n_rows = len(residuals)
     trace = float(squares.sum() - weighted.square().sum())
     between = weighted @ weighted.T
-    norm = float(squares.square().sum() - 2 * (weighted.square() @ squares).sum() + between.square().sum())  # |RᵀR|²
+    norm = float(
+        squares.square().sum() - 2 * (weighted.square() @ squares).sum() + between.square().sum()
+    )  # |RᵀR|²
     fourth = float(residuals.square().sum(dim=1).square().sum())
     beta = (fourth / n_rows - norm / n_rows**2) / n_rows
     delta = norm / n_rows**2 - trace**2 / (n_rows**2 * n_columns)

@@ -1,17 +1,21 @@
-"""Multinomial logistic regression with an L2 penalty: whole regularisation paths of many samples at once, exactly.
+"""Multinomial logistic regression with an L2 penalty: whole regularisation paths of many samples at
+once, exactly.
 
-Minimises, for every sample s, replica r and C, the objective of scikit-learn's LogisticRegression divided by the weight sum:
+Minimises, for every sample s, replica r and C, the objective of scikit-learn's LogisticRegression
+divided by the weight sum:
 
     F(W, b) = Σ_i w_i · crossentropy(y_i, W·x_i + b) / Σ_i w_i + ‖W‖² / (2 C Σ_i w_i)
 
-with the intercept b unpenalised and, for two classes, one weight vector (the sigmoid form). Truncated Newton: conjugate
-gradients on the Hessian, preconditioned by its exact diagonal, which is most of it in the basis of
-`probes.solvers.rowspace` (for two classes by a Cholesky factor, once that pays). The path runs from strong to weak
-regularisation; each C starts from the extrapolation of the last two where that is better than the last. Samples are stacked for
-batched products; replicas (same rows, other weights: the folds of a cross-validation) are further columns of one product. Line
-searches cost no product, because logits are linear along a step.
+with the intercept b unpenalised and, for two classes, one weight vector (the sigmoid form).
+Truncated Newton: conjugate gradients on the Hessian, preconditioned by its exact diagonal, which is
+most of it in the basis of `probes.solvers.rowspace` (for two classes by a Cholesky factor, once
+that pays). The path runs from strong to weak regularisation; each C starts from the extrapolation
+of the last two where that is better than the last. Samples are stacked for batched products;
+replicas (same rows, other weights: the folds of a cross-validation) are further columns of one
+product. Line searches cost no product, because logits are linear along a step.
 
-Method: Lin, Weng and Keerthi (2008), trust region replaced by backtracking (the objective is convex and starts are warm).
+Method: Lin, Weng and Keerthi (2008), trust region replaced by backtracking (the objective is convex
+and starts are warm).
 """
 
 import math
@@ -21,21 +25,26 @@ from dataclasses import dataclass
 import torch
 
 DEFAULT_CS = (0.01, 0.1, 1.0, 10.0, 100.0)
-"""Inverse penalties, strong to weak, on features scaled by `feature_scale`; C means scikit-learn's C."""
+"""Inverse penalties, strong to weak, on features scaled by `feature_scale`; C means scikit-learn's
+C."""
 MAX_NEWTON_STEPS = 60
 MAX_CG_STEPS = {torch.float32: 60, torch.float64: 400}
 GAP_TOLERANCE = {torch.float32: 3e-5, torch.float64: 1e-13}
-"""A fit ends with the Newton step whose predicted decrease, relative to the objective, is below this."""
+"""A fit ends with the Newton step whose predicted decrease, relative to the objective, is below
+this."""
 CG_TOLERANCE = 0.3
-"""Conjugate gradients end when the preconditioned residual has shrunk to this share (less near the solution)."""
+"""Conjugate gradients end when the preconditioned residual has shrunk to this share (less near the
+solution)."""
 Point = tuple[torch.Tensor, torch.Tensor]
 """Parameters (S, R, k, p) and the logits (S, R, k, n) that follow from them."""
 STALE_CG_STEPS = 5
-"""For two classes: conjugate gradient steps of one Newton step after which the preconditioner is made anew from the Hessian."""
+"""For two classes: conjugate gradient steps of one Newton step after which the preconditioner is
+made anew from the Hessian."""
 MAX_GRAM_ELEMENTS = 2**24
 """Hessians of a batch are not formed where they would be more numbers than this."""
 BATCH_ELEMENTS = 2**18
-"""Logits of samples that are solved in one batch: enough to drown per-call overhead, few enough to stay in cache."""
+"""Logits of samples that are solved in one batch: enough to drown per-call overhead, few enough to
+stay in cache."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,8 @@ class LogisticPath:
 
     Cs: tuple[float, ...]
     weights: torch.Tensor
-    """(c, S, R, r, K), in the coordinates of the rows given; for two classes −v/2 and v/2 of the sigmoid's vector v."""
+    """(c, S, R, r, K), in the coordinates of the rows given; for two classes −v/2 and v/2 of the
+    sigmoid's vector v."""
     intercepts: torch.Tensor
     """(c, S, R, K); −inf for a class without weight in the sample, whose probability is then 0."""
     objectives: torch.Tensor
@@ -52,7 +62,8 @@ class LogisticPath:
     converged: torch.Tensor
     """(c, S, R) bool."""
     n_products: int
-    """Products of all rows with all columns, forward or backward, summed over batches: the cost in units of the problem."""
+    """Products of all rows with all columns, forward or backward, summed over batches: the cost in
+    units of the problem."""
 
 
 def fit_logistic_path(
@@ -63,11 +74,13 @@ def fit_logistic_path(
     *,
     sample_weight: torch.Tensor | None = None,
 ) -> LogisticPath:
-    """Logistic probes of rows X (S, n, r), best given as `RowSpace.coordinates`, with `labels` (S, n) int64.
+    """Logistic probes of rows X (S, n, r), best given as `RowSpace.coordinates`, with `labels` (S,
+    n) int64.
 
-    `sample_weight` (S, n, R) >= 0, by default ones (S, n, 1). The dtype of X decides the precision: float32 ends within 1e-4 of
-    the least objective, float64 within 1e-6 and with gradients below 1e-5. A sample of one class is fitted by certainty.
-    Raises ValueError for a C that is not positive.
+    `sample_weight` (S, n, R) >= 0, by default ones (S, n, 1). The dtype of X decides the precision:
+    float32 ends within 1e-4 of the least objective, float64 within 1e-6 and with gradients below
+    1e-5. A sample of one class is fitted by certainty. Raises ValueError for a C that is not
+    positive.
     """
     Cs = tuple(sorted(float(C) for C in Cs))
     if not Cs or Cs[0] <= 0:
@@ -93,9 +106,10 @@ Preconditioner = Callable[[torch.Tensor], torch.Tensor]
 
 
 class _Problem:
-    """One batch: design (S, n, p) with p = r + 1 (a column of ones for the intercept); parameters (S, R, k, p), logits
-    (S, R, k, n), where k is 1 for two classes and K otherwise. Rows come last, so that products are of wide matrices and
-    softmax runs along contiguous memory; the other way round is 2 to 7 times slower for few classes."""
+    """One batch: design (S, n, p) with p = r + 1 (a column of ones for the intercept); parameters
+    (S, R, k, p), logits (S, R, k, n), where k is 1 for two classes and K otherwise. Rows come last,
+    so that products are of wide matrices and softmax runs along contiguous memory; the other way
+    round is 2 to 7 times slower for few classes."""
 
     def __init__(self, X: torch.Tensor, labels: torch.Tensor, n_classes: int, weight: torch.Tensor):
         self.is_binary = n_classes == 2
@@ -103,22 +117,33 @@ class _Problem:
         self.design_T = self.design.transpose(1, 2).contiguous()
         self.squared_design = self.design.square()
         self.weight_sum = weight.sum(dim=1)  # (S, R)
-        self.weight = (weight / self.weight_sum[:, None]).transpose(1, 2)[:, :, None].contiguous()  # (S, R, 1, n)
+        self.weight = (
+            (weight / self.weight_sum[:, None]).transpose(1, 2)[:, :, None].contiguous()
+        )  # (S, R, 1, n)
         one_hot = torch.nn.functional.one_hot(labels, n_classes).to(X.dtype)
-        self.target = one_hot.transpose(1, 2)[:, None, int(self.is_binary) :].contiguous()  # (S, 1, k, n)
+        self.target = one_hot.transpose(1, 2)[
+            :, None, int(self.is_binary) :
+        ].contiguous()  # (S, 1, k, n)
         self.seen = torch.einsum("snr,snk->srk", weight, one_hot) > 0  # (S, R, K)
         unseen = torch.zeros_like(self.seen, dtype=X.dtype).masked_fill(~self.seen, -torch.inf)
-        self.mask = (unseen[..., 1:] - unseen[..., :1] if self.is_binary else unseen)[..., None]  # (S, R, k, 1)
+        self.mask = (unseen[..., 1:] - unseen[..., :1] if self.is_binary else unseen)[
+            ..., None
+        ]  # (S, R, k, 1)
         self.penalised = X.new_ones(self.design.shape[2])  # (p,)
         self.penalised[-1] = 0
-        self.can_factor = self.is_binary and self.weight_sum.numel() * self.design.shape[2] ** 2 <= MAX_GRAM_ELEMENTS
-        self.gram: torch.Tensor | None = None  # (S, R, p, p) of the last Hessian that was formed, without its penalty
+        self.can_factor = (
+            self.is_binary
+            and self.weight_sum.numel() * self.design.shape[2] ** 2 <= MAX_GRAM_ELEMENTS
+        )
+        self.gram: torch.Tensor | None = (
+            None  # (S, R, p, p) of the last Hessian that was formed, without its penalty
+        )
         self.is_stale = False
         self.gap_tolerance = GAP_TOLERANCE[X.dtype]
         self.max_cg_steps = MAX_CG_STEPS[X.dtype]
         self.n_products = 0
 
-    # --- the objective -------------------------------------------------------------------------------------------------
+    # --- the objective ----------------------------------------------------------------------------
 
     def forward(self, W: torch.Tensor) -> torch.Tensor:
         """Logits of parameters W."""
@@ -128,10 +153,16 @@ class _Problem:
     def backward(self, T: torch.Tensor, design: torch.Tensor | None = None) -> torch.Tensor:
         """The sum over rows of T (S, R, k, n) times the row, by default of the design."""
         self.n_products += 1
-        return torch.bmm(T.flatten(1, 2), self.design if design is None else design).unflatten(1, T.shape[1:3])
+        return torch.bmm(T.flatten(1, 2), self.design if design is None else design).unflatten(
+            1, T.shape[1:3]
+        )
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        return torch.sigmoid(logits + self.mask) if self.is_binary else torch.softmax(logits + self.mask, dim=2)
+        return (
+            torch.sigmoid(logits + self.mask)
+            if self.is_binary
+            else torch.softmax(logits + self.mask, dim=2)
+        )
 
     def loss(self, logits: torch.Tensor, W: torch.Tensor, strength: torch.Tensor) -> torch.Tensor:
         """(S, R): F for `strength` (S, R) = 1 / (C Σw)."""
@@ -143,7 +174,9 @@ class _Problem:
         data = (self.weight[:, :, 0] * total).sum(dim=2)
         return data + 0.5 * strength * (self.penalised * W.square()).sum(dim=(2, 3))
 
-    def hessian_of(self, P: torch.Tensor, strength: torch.Tensor) -> tuple[HessianProduct, torch.Tensor]:
+    def hessian_of(
+        self, P: torch.Tensor, strength: torch.Tensor
+    ) -> tuple[HessianProduct, torch.Tensor]:
         """V -> H·V and the curvature w · p(1 − p) of each logit at probabilities P."""
         weighted_P = self.weight * P
         penalty = self.penalised * strength[:, :, None, None]
@@ -160,9 +193,10 @@ class _Problem:
         return apply, curvature
 
     def preconditioner(self, curvature: torch.Tensor, penalty: torch.Tensor) -> Preconditioner:
-        """An approximate inverse of H at `curvature` (S, R, k, n) = w · p(1 − p): by its exact diagonal; or, for two classes,
-        once that has become too weak (rows that are still undecided at weak regularisation are not orthogonal), by the Cholesky
-        factor of an earlier H with the present penalty. (One factor of the classes' mean Hessian was tried for more classes: it
+        """An approximate inverse of H at `curvature` (S, R, k, n) = w · p(1 − p): by its exact
+        diagonal; or, for two classes, once that has become too weak (rows that are still undecided
+        at weak regularisation are not orthogonal), by the Cholesky factor of an earlier H with the
+        present penalty. (One factor of the classes' mean Hessian was tried for more classes: it
         saves less than it costs.)"""
         if self.is_stale:
             self.gram = self.design_T[:, None] @ (curvature.transpose(2, 3) * self.design[:, None])
@@ -170,14 +204,23 @@ class _Problem:
         if self.gram is None:
             diagonal = (self.backward(curvature, self.squared_design) + penalty).clamp_min(1e-12)
             return lambda residual: residual / diagonal
-        ridge = penalty[:, :, 0] + 1e-6 * self.gram.diagonal(dim1=2, dim2=3).mean(dim=2, keepdim=True) + 1e-12
+        ridge = (
+            penalty[:, :, 0]
+            + 1e-6 * self.gram.diagonal(dim1=2, dim2=3).mean(dim=2, keepdim=True)
+            + 1e-12
+        )
         factor = torch.linalg.cholesky(self.gram + torch.diag_embed(ridge))
-        return lambda residual: torch.cholesky_solve(residual.transpose(2, 3), factor).transpose(2, 3)
+        return lambda residual: torch.cholesky_solve(residual.transpose(2, 3), factor).transpose(
+            2, 3
+        )
 
-    # --- the path ------------------------------------------------------------------------------------------------------
+    # --- the path ---------------------------------------------------------------------------------
 
-    def path(self, Cs: Sequence[float]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, int]:
-        """(weights, intercepts, objectives, converged) as in LogisticPath, and the number of products."""
+    def path(
+        self, Cs: Sequence[float]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, int]:
+        """(weights, intercepts, objectives, converged) as in LogisticPath, and the number of
+        products."""
         W = self._start()
         logits = self.forward(W)
         before: Point | None = None
@@ -194,7 +237,8 @@ class _Problem:
         return *(torch.stack(parts) for parts in zip(*outcomes, strict=True)), self.n_products
 
     def _start(self) -> torch.Tensor:
-        """The optimum under infinite regularisation: no weights, intercepts of the class frequencies."""
+        """The optimum under infinite regularisation: no weights, intercepts of the class
+        frequencies."""
         W = self.design.new_zeros(*self.mask.shape[:3], self.design.shape[2])
         frequency = (self.weight * self.target).sum(dim=3)
         log_odds = torch.logit(frequency) if self.is_binary else frequency.log()
@@ -202,10 +246,13 @@ class _Problem:
         return W
 
     def _better(self, last: Point, before: Point, ahead: float, strength: torch.Tensor) -> Point:
-        """Per problem, the better start at the next C: the last solution, or the line through the last two, `ahead` times
-        their distance (in log C) further."""
+        """Per problem, the better start at the next C: the last solution, or the line through the
+        last two, `ahead` times their distance (in log C) further."""
         (W, logits), (W_before, logits_before) = last, before
-        W_ahead, logits_ahead = W + ahead * (W - W_before), logits + ahead * (logits - logits_before)
+        W_ahead, logits_ahead = (
+            W + ahead * (W - W_before),
+            logits + ahead * (logits - logits_before),
+        )
         is_better = self.loss(logits_ahead, W_ahead, strength) < self.loss(logits, W, strength)
         choice = is_better[:, :, None, None]
         return torch.where(choice, W_ahead, W), torch.where(choice, logits_ahead, logits)
@@ -229,10 +276,14 @@ class _Problem:
             size = (gradient * precondition(gradient)).sum(dim=(2, 3))
             first_size = size if first_size is None else first_size
             forcing = CG_TOLERANCE**2 * (size / first_size.clamp_min(1e-38)).clamp(1e-4, 1).sqrt()
-            step, logit_step = self._conjugate_gradients(apply, precondition, gradient, size * forcing)
+            step, logit_step = self._conjugate_gradients(
+                apply, precondition, gradient, size * forcing
+            )
             slope = (gradient * step).sum(dim=(2, 3))
             is_last = -0.5 * slope <= self.gap_tolerance * objective
-            length, objective = self._line_search((W, logits), (step, logit_step), slope, objective, strength)
+            length, objective = self._line_search(
+                (W, logits), (step, logit_step), slope, objective, strength
+            )
             W = W + length[:, :, None, None] * step
             logits = logits + length[:, :, None, None] * logit_step
             converged |= active & is_last
@@ -242,9 +293,14 @@ class _Problem:
         return W, logits, objective, converged
 
     def _conjugate_gradients(
-        self, apply: HessianProduct, precondition: Preconditioner, gradient: torch.Tensor, target: torch.Tensor
+        self,
+        apply: HessianProduct,
+        precondition: Preconditioner,
+        gradient: torch.Tensor,
+        target: torch.Tensor,
     ) -> Point:
-        """A step V with H·V close to −gradient (preconditioned squared residual at most `target` (S, R)), and X·V."""
+        """A step V with H·V close to −gradient (preconditioned squared residual at most `target`
+        (S, R)), and X·V."""
         step = torch.zeros_like(gradient)
         logit_step = gradient.new_zeros(*gradient.shape[:3], self.design.shape[1])
         residual = -gradient
@@ -259,21 +315,31 @@ class _Problem:
             X_direction = self.forward(direction)
             H_direction = apply(direction, X_direction)
             curvature = (direction * H_direction).sum(dim=(2, 3))
-            length = torch.where(is_live & (curvature > 0), size / curvature.clamp_min(1e-38), 0.0)[:, :, None, None]
+            length = torch.where(is_live & (curvature > 0), size / curvature.clamp_min(1e-38), 0.0)[
+                :, :, None, None
+            ]
             step = torch.addcmul(step, length, direction)
             logit_step = torch.addcmul(logit_step, length, X_direction)
             residual = torch.addcmul(residual, length, H_direction, value=-1)
             scaled = precondition(residual)
             new_size = (residual * scaled).sum(dim=(2, 3))
-            memory = torch.where(is_live, new_size / size.clamp_min(1e-38), 0.0)  # the others stand still
+            memory = torch.where(
+                is_live, new_size / size.clamp_min(1e-38), 0.0
+            )  # the others stand still
             direction = torch.addcmul(scaled, memory[:, :, None, None], direction)
             size = torch.where(is_live, new_size, size)
         return step, logit_step
 
     def _line_search(
-        self, start: Point, step: Point, slope: torch.Tensor, objective: torch.Tensor, strength: torch.Tensor
+        self,
+        start: Point,
+        step: Point,
+        slope: torch.Tensor,
+        objective: torch.Tensor,
+        strength: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(S, R) lengths (0 where no decrease was found) and objectives there: Armijo backtracking from the full step."""
+        """(S, R) lengths (0 where no decrease was found) and objectives there: Armijo backtracking
+        from the full step."""
         (W, logits), (W_step, logit_step) = start, step
         length = torch.ones_like(slope)
         slack = 10 * torch.finfo(objective.dtype).eps * objective

@@ -1,7 +1,7 @@
 """k nearest neighbours in the row space: the class most of the nearest training rows have.
 
-Distances are Euclidean. A test row's part outside the span of the sample is equally far from all training rows, so
-coordinates in the basis rank neighbours exactly as the full space does.
+Distances are Euclidean. A test row's part outside the span of the sample is equally far from all
+training rows, so coordinates in the basis rank neighbours exactly as the full space does.
 """
 
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ class Neighbours:
     """Share of rows that the nearest other rows classify right."""
 
     def probabilities(self, test: torch.Tensor) -> torch.Tensor:
-        """(m, K) at coordinates `test` (m, r): shares of the votes and of one more that is spread over the classes seen, so
-        that a class without a vote is unlikely, not impossible."""
+        """(m, K) at coordinates `test` (m, r): shares of the votes and of one more that is spread
+        over the classes seen, so that a class without a vote is unlikely, not impossible."""
         return _vote(-_squared_distances(test, self.coordinates), self.one_hot)
 
 
@@ -45,7 +45,9 @@ def _squared_distances(rows: torch.Tensor, others: torch.Tensor) -> torch.Tensor
     return others.square().sum(dim=1) - 2 * rows @ others.T
 
 
-def _vote(nearness: torch.Tensor, one_hot: torch.Tensor, n_others: int | None = None) -> torch.Tensor:
+def _vote(
+    nearness: torch.Tensor, one_hot: torch.Tensor, n_others: int | None = None
+) -> torch.Tensor:
     k = min(N_NEIGHBOURS, len(one_hot) if n_others is None else n_others)
     votes = one_hot[nearness.topk(k, dim=1).indices].sum(dim=1)
     seen = one_hot.any(dim=0)

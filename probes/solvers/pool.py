@@ -1,8 +1,10 @@
-"""Samples of one pool of rows, all tested on the same rows: inner products that many samples need are computed once.
+"""Samples of one pool of rows, all tested on the same rows: inner products that many samples need
+are computed once.
 
-A sample of n <= d rows needs only its Gram matrix and its inner products with the test rows, parts of the pool's. Taking them
-from there replaces a product over all d columns in each sample (Schölkopf and Smola 2002, section 2.2, with a linear
-kernel); the result is that of `row_space`, to float64 rounding.
+A sample of n <= d rows needs only its Gram matrix and its inner products with the test rows, parts
+of the pool's. Taking them from there replaces a product over all d columns in each sample
+(Schölkopf and Smola 2002, section 2.2, with a linear kernel); the result is that of `row_space`, to
+float64 rounding.
 """
 
 from collections.abc import Sequence
@@ -18,7 +20,8 @@ MAX_PRODUCTS_BYTES = 256 * 2**20
 """Most memory for the shared inner products; where they need more, each sample computes its own."""
 
 GRAM_ROUND_OFF = 1e-15
-"""Eigenvalues of a centred Gram matrix below this share of the trace that it had before are round-off of the centring."""
+"""Eigenvalues of a centred Gram matrix below this share of the trace that it had before are
+round-off of the centring."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Pool:
     """Rows X (N, d) to draw samples from and test rows X_test (m, d), float32."""
 
     def __init__(self, X: torch.Tensor, X_test: torch.Tensor, draws: Sequence[np.ndarray]):
-        """`draws`: the rows of each sample that will be asked for, so that their products can be shared."""
+        """`draws`: the rows of each sample that will be asked for, so that their products can be
+        shared."""
         self._X, self._X_test = X, X_test
         wide = [rows for rows in draws if len(rows) <= X.shape[1]]
         self._used = np.unique(np.concatenate(wide)) if wide else np.empty(0, dtype=np.int64)
@@ -58,7 +62,12 @@ class Pool:
     def n_columns(self) -> int:
         return self._X.shape[1]
 
-    def sample(self, rows: np.ndarray, dtype: torch.dtype = torch.float32, weight: torch.Tensor | None = None) -> Sample:
+    def sample(
+        self,
+        rows: np.ndarray,
+        dtype: torch.dtype = torch.float32,
+        weight: torch.Tensor | None = None,
+    ) -> Sample:
         """The sample of `rows` (n,) with weights (n,) above 0, its basis in `dtype`."""
         if len(rows) <= self._X.shape[1] and self.shares:
             gram, on_test = self._products
@@ -74,18 +83,24 @@ class Pool:
                 centred = (gram - mean - mean[:, None] + share @ mean) * root * root[:, None]
                 floor *= float(weight.max())
             left, singular = basis_of_gram(centred, floor=floor, n_rows=len(rows))
-            to_rows = left / singular  # orthogonal to the constant, so what is constant over the rows drops out
+            to_rows = (
+                left / singular
+            )  # orthogonal to the constant, so what is constant over the rows drops out
             if weight is not None:
                 to_rows = to_rows * root[:, None]
-            basis = Basis(left.to(dtype), singular.to(dtype), None if weight is None else weight.to(dtype))
+            basis = Basis(
+                left.to(dtype), singular.to(dtype), None if weight is None else weight.to(dtype)
+            )
             return Sample(basis, on_test[:, places], to_rows, mean @ to_rows)
         space = row_space(self._X[rows], dtype, weight)
-        return Sample(space, self._X_test.to(dtype), space.directions, space.centre @ space.directions)
+        return Sample(
+            space, self._X_test.to(dtype), space.directions, space.centre @ space.directions
+        )
 
     @cached_property
     def _products(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inner products of the used rows with one another and of the test rows with them, float64, about the used rows' mean
-        (a centre near the samples' own keeps digits)."""
+        """Inner products of the used rows with one another and of the test rows with them, float64,
+        about the used rows' mean (a centre near the samples' own keeps digits)."""
         used = self._X[self._used].to(torch.float64)
         centre = used.mean(dim=0)
         used = used - centre

@@ -1,9 +1,11 @@
-"""Ridge classifier: every regularisation and exact leave-one-out predictions from one decomposition.
+"""Ridge classifier: every regularisation and exact leave-one-out predictions from one
+decomposition.
 
-For one-hot targets Y it minimises Σ_i w_i ‖y_i − x_i W − b‖² + ‖W‖²/C, the intercept b unpenalised, as scikit-learn's
-RidgeClassifier with alpha = 1/C and sample_weight = w (whose ±1 targets give the same classes). The weakest penalty is rarely
-the best: near n = d it makes the error of the probe peak (double descent), so grids must reach far up. Leave-one-out follows
-from the leverages (Golub, Heath and Wahba 1979); it is written with the complement α/(s² + α) of the shrinkage, which loses no
+For one-hot targets Y it minimises Σ_i w_i ‖y_i − x_i W − b‖² + ‖W‖²/C, the intercept b unpenalised,
+as scikit-learn's RidgeClassifier with alpha = 1/C and sample_weight = w (whose ±1 targets give the
+same classes). The weakest penalty is rarely the best: near n = d it makes the error of the probe
+peak (double descent), so grids must reach far up. Leave-one-out follows from the leverages (Golub,
+Heath and Wahba 1979); it is written with the complement α/(s² + α) of the shrinkage, which loses no
 digits where leverages are near one.
 """
 
@@ -15,7 +17,9 @@ import torch
 from probes.solvers.rowspace import Basis
 from probes.solvers.temperature import best_temperatures
 
-DEFAULT_CS = tuple(10.0**power for power in (-5, -4.5, -4, -3.5, -3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1))
+DEFAULT_CS = tuple(
+    10.0**power for power in (-5, -4.5, -4, -3.5, -3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1)
+)
 """Inverse penalties, strong to weak, on features scaled by `feature_scale`."""
 BATCH_ELEMENTS = 2**20
 """Held-out scores of samples that are fitted in one batch."""
@@ -25,7 +29,8 @@ MIN_LEAVE_OUT = 1e-7
 
 @dataclass(frozen=True)
 class RidgePath:
-    """Ridge probes of one sample for c regularisations; all tensors float, on the sample's device."""
+    """Ridge probes of one sample for c regularisations; all tensors float, on the sample's
+    device."""
 
     Cs: tuple[float, ...]
     reduced: torch.Tensor
@@ -35,14 +40,17 @@ class RidgePath:
     loo_scores: torch.Tensor
     """(c, n, K): row i scored by the probe fitted to all other rows."""
     held_out_scores: torch.Tensor
-    """(c, n, K): the same with the class frequencies of the whole sample as intercept. Leaving a row out makes its own class
-    rarer: where features say little and classes are balanced, plain leave-one-out is then wrong about nearly every row."""
+    """(c, n, K): the same with the class frequencies of the whole sample as intercept. Leaving a
+    row out makes its own class rarer: where features say little and classes are balanced, plain
+    leave-one-out is then wrong about nearly every row."""
     temperatures: torch.Tensor
-    """(c,) factors t >= 0 with which softmax(t · scores) has the least log-loss over `held_out_scores`."""
+    """(c,) factors t >= 0 with which softmax(t · scores) has the least log-loss over
+    `held_out_scores`."""
     seen: torch.Tensor
     """(K,) bool: classes of the sample; the others get probability 0."""
     best: int
-    """Index of the C with the least squared error of `held_out_scores`; ties go to the stronger penalty."""
+    """Index of the C with the least squared error of `held_out_scores`; ties go to the stronger
+    penalty."""
 
     def probabilities(self, scores: torch.Tensor) -> torch.Tensor:
         """(c, m, K) probabilities of `scores` (c, m, K), calibrated on the held-out scores."""
@@ -50,9 +58,12 @@ class RidgePath:
         return torch.softmax(logits, dim=-1)
 
 
-def fit_ridge_path(space: Basis, labels: torch.Tensor, n_classes: int, Cs: Sequence[float] = DEFAULT_CS) -> RidgePath:
-    """Ridge probes of a sample with `labels` (n,) int64 in 0..n_classes-1 for every C, its rows weighted as `space` has them.
-    Cost n·r·K per C. With weights C and temperature are chosen by weighted held-out errors.
+def fit_ridge_path(
+    space: Basis, labels: torch.Tensor, n_classes: int, Cs: Sequence[float] = DEFAULT_CS
+) -> RidgePath:
+    """Ridge probes of a sample with `labels` (n,) int64 in 0..n_classes-1 for every C, its rows
+    weighted as `space` has them. Cost n·r·K per C. With weights C and temperature are chosen by
+    weighted held-out errors.
 
     Raises ValueError for an empty grid or a C that is not positive.
     """
@@ -62,8 +73,8 @@ def fit_ridge_path(space: Basis, labels: torch.Tensor, n_classes: int, Cs: Seque
 def fit_ridge_paths(
     spaces: Sequence[Basis], labels: torch.Tensor, n_classes: int, Cs: Sequence[float] = DEFAULT_CS
 ) -> list[RidgePath]:
-    """`fit_ridge_path` of S samples of n rows each, `labels` (S, n), in shared products: for small samples the calls cost more
-    than the arithmetic. Raises ValueError as it does."""
+    """`fit_ridge_path` of S samples of n rows each, `labels` (S, n), in shared products: for small
+    samples the calls cost more than the arithmetic. Raises ValueError as it does."""
     Cs = tuple(sorted(float(C) for C in Cs))
     if not Cs or Cs[0] <= 0:
         raise ValueError(f"regularisations must be positive and at least one, got {Cs}")
@@ -72,20 +83,35 @@ def fit_ridge_paths(
     return [
         path
         for start in range(0, len(spaces), per_batch)
-        for path in _fit_batch(spaces[start : start + per_batch], labels[start : start + per_batch], n_classes, Cs)
+        for path in _fit_batch(
+            spaces[start : start + per_batch], labels[start : start + per_batch], n_classes, Cs
+        )
     ]
 
 
-def _fit_batch(spaces: Sequence[Basis], labels: torch.Tensor, n_classes: int, Cs: tuple[float, ...]) -> list[RidgePath]:
+def _fit_batch(
+    spaces: Sequence[Basis], labels: torch.Tensor, n_classes: int, Cs: tuple[float, ...]
+) -> list[RidgePath]:
     ranks = [len(space.singular) for space in spaces]
     n_rows, rank = labels.shape[1], max(ranks)
-    # directions that a sample lacks are columns of zeros with singular value 0: nothing is projected on them
-    left = torch.stack([torch.nn.functional.pad(space.left, (0, rank - own)) for space, own in zip(spaces, ranks, strict=True)])
+    # directions that a sample lacks are columns of zeros with singular value 0: nothing is
+    # projected on them
+    left = torch.stack(
+        [
+            torch.nn.functional.pad(space.left, (0, rank - own))
+            for space, own in zip(spaces, ranks, strict=True)
+        ]
+    )
     singular = torch.stack(
-        [torch.nn.functional.pad(space.singular, (0, rank - own)) for space, own in zip(spaces, ranks, strict=True)]
+        [
+            torch.nn.functional.pad(space.singular, (0, rank - own))
+            for space, own in zip(spaces, ranks, strict=True)
+        ]
     )
     ones = left.new_ones(n_rows)
-    weight = torch.stack([ones if space.weight is None else space.weight for space in spaces])  # (S, n)
+    weight = torch.stack(
+        [ones if space.weight is None else space.weight for space in spaces]
+    )  # (S, n)
     share, root = weight / weight.sum(dim=1, keepdim=True), weight.sqrt()[:, :, None]
     target = torch.nn.functional.one_hot(labels, n_classes).to(left.dtype)  # (S, n, K)
     intercept = (share[:, None] @ target)[:, 0]  # (S, K)
@@ -101,18 +127,29 @@ def _fit_batch(spaces: Sequence[Basis], labels: torch.Tensor, n_classes: int, Cs
     squares = singular.square()[:, None]  # (S, 1, r)
     complement = alphas[:, None] / (squares + alphas[:, None])  # (S, c, r): 1 - shrinkage
     shrunk_away = complement.transpose(1, 2)[..., None] * projected[:, :, None]  # (S, r, c, K)
-    residual = (left @ shrunk_away.flatten(2)).unflatten(2, (len(Cs), n_classes)).transpose(1, 2)  # one product for all C
+    residual = (
+        (left @ shrunk_away.flatten(2)).unflatten(2, (len(Cs), n_classes)).transpose(1, 2)
+    )  # one product for all C
     residual = ((leftover / root)[:, None] + residual / root[:, None]).contiguous()  # (S, c, n, K)
-    leave_out = (free[:, None] + complement @ left_squares).clamp_min(MIN_LEAVE_OUT)[..., None]  # (S, c, n, 1): 1 - leverage
+    leave_out = (free[:, None] + complement @ left_squares).clamp_min(MIN_LEAVE_OUT)[
+        ..., None
+    ]  # (S, c, n, 1): 1 - leverage
     leverage = ((1 - complement) @ left_squares)[..., None]  # without the intercept's share
-    lost = (share / (1 - share).clamp_min(MIN_LEAVE_OUT))[:, None, :, None]  # how far frequencies move when a row is left out
-    # Two forms of one formula. Where features say little this one keeps the digits (in the other, classes that should tie are
-    # ordered by round-off, which knows the row's own label); where leverages are large the other one does.
+    lost = (share / (1 - share).clamp_min(MIN_LEAVE_OUT))[
+        :, None, :, None
+    ]  # how far frequencies move when a row is left out
+    # Two forms of one formula. Where features say little this one keeps the digits (in the other,
+    # classes that should tie are ordered by round-off, which knows the row's own label); where
+    # leverages are large the other one does.
     centred = centred[:, None]
-    held_out_scores = (centred - residual).addcmul_(centred, leverage * (1 + lost), value=-1).div_(leave_out)
+    held_out_scores = (
+        (centred - residual).addcmul_(centred, leverage * (1 + lost), value=-1).div_(leave_out)
+    )
     is_large = leverage > 0.5
     if bool(is_large.any()):
-        held_out_scores = torch.where(is_large, centred * (1 + lost) - residual.div_(leave_out), held_out_scores)
+        held_out_scores = torch.where(
+            is_large, centred * (1 + lost) - residual.div_(leave_out), held_out_scores
+        )
     held_out_scores += intercept[:, None, None]
     loo_scores = held_out_scores - centred * lost
     reduced = (singular[:, None] / (squares + alphas[:, None]))[..., None] * projected[:, None]
@@ -120,17 +157,28 @@ def _fit_batch(spaces: Sequence[Basis], labels: torch.Tensor, n_classes: int, Cs
     temperatures = best_temperatures(held_out_scores, labels, seen, share)
     best = _choose(held_out_scores, target, labels, share)
     return [
-        RidgePath(Cs, reduced[i, :, :own], intercept[i], loo_scores[i], held_out_scores[i], temperatures[i], seen[i], best[i])
+        RidgePath(
+            Cs,
+            reduced[i, :, :own],
+            intercept[i],
+            loo_scores[i],
+            held_out_scores[i],
+            temperatures[i],
+            seen[i],
+            best[i],
+        )
         for i, own in enumerate(ranks)
     ]
 
 
-def _choose(held_out_scores: torch.Tensor, target: torch.Tensor, labels: torch.Tensor, share: torch.Tensor) -> list[int]:
-    """Per sample, index of the C with the least held-out squared error among those whose held-out accuracy is within half a
-    standard error of the best; ties go to the stronger penalty.
+def _choose(
+    held_out_scores: torch.Tensor, target: torch.Tensor, labels: torch.Tensor, share: torch.Tensor
+) -> list[int]:
+    """Per sample, index of the C with the least held-out squared error among those whose held-out
+    accuracy is within half a standard error of the best; ties go to the stronger penalty.
 
-    Squared error alone over-regularises where classes are many (77 classes, n = 128: 4 points of test accuracy lost),
-    accuracy alone is noise where rows are few.
+    Squared error alone over-regularises where classes are many (77 classes, n = 128: 4 points of
+    test accuracy lost), accuracy alone is noise where rows are few.
     """
     hits = (held_out_scores.argmax(dim=-1) == labels[:, None]).to(share)  # (S, c, n)
     accuracy = (hits @ share[..., None])[..., 0]  # (S, c)

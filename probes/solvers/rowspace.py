@@ -1,8 +1,10 @@
-"""The row space of a sample: an exact, smaller problem that every linear probe of the sample shares.
+"""The row space of a sample: an exact, smaller problem that every linear probe of the sample
+shares.
 
-The optimum of an L2-penalised linear probe with an unpenalised intercept lies in the span of the centred rows. In an
-orthonormal basis of that span the problem has r = min(n - 1, d) columns instead of d, the same penalty, and orthogonal columns,
-so that a diagonal preconditions it well. One eigendecomposition (float64, of the smaller Gram matrix) gives the basis.
+The optimum of an L2-penalised linear probe with an unpenalised intercept lies in the span of the
+centred rows. In an orthonormal basis of that span the problem has r = min(n - 1, d) columns instead
+of d, the same penalty, and orthogonal columns, so that a diagonal preconditions it well. One
+eigendecomposition (float64, of the smaller Gram matrix) gives the basis.
 """
 
 from dataclasses import dataclass
@@ -11,24 +13,27 @@ import numpy as np
 import torch
 
 RELATIVE_TOLERANCE = 1e-12
-"""Squared singular values below this share of the largest are round-off, not directions of the data."""
+"""Squared singular values below this share of the largest are round-off, not directions of the
+data."""
 
 MIN_SPREAD = 1e-3
-"""Least over greatest singular value from which many rows are taken to the basis in the precision that was asked for: it loses
-that many digits of the smallest directions."""
+"""Least over greatest singular value from which many rows are taken to the basis in the precision
+that was asked for: it loses that many digits of the smallest directions."""
 
 
 @dataclass(frozen=True)
 class Basis:
-    """What the solvers need of a sample: its centred rows in an orthonormal basis of their span. Tensors of one dtype."""
+    """What the solvers need of a sample: its centred rows in an orthonormal basis of their span.
+    Tensors of one dtype."""
 
     left: torch.Tensor
     """(n, r), orthonormal columns, each orthogonal to the constant."""
     singular: torch.Tensor
     """(r,) descending, positive; r = 0 where all rows are equal."""
     weight: torch.Tensor | None = None
-    """(n,) of the rows, above 0; None: all 1. With weights w, `left` and `singular` are those of the rows times sqrt(w), after
-    subtracting their weighted mean, and `left` is orthogonal to sqrt(w) instead of the constant."""
+    """(n,) of the rows, above 0; None: all 1. With weights w, `left` and `singular` are those of
+    the rows times sqrt(w), after subtracting their weighted mean, and `left` is orthogonal to
+    sqrt(w) instead of the constant."""
 
     @property
     def coordinates(self) -> torch.Tensor:
@@ -50,27 +55,38 @@ class RowSpace(Basis):
         return self.directions @ reduced
 
     def scores(self, X: torch.Tensor, reduced: torch.Tensor) -> torch.Tensor:
-        """(c, m, K): rows X (m, d) under c weights `reduced` (c, r, K), by the cheapest order of multiplication."""
+        """(c, m, K): rows X (m, d) under c weights `reduced` (c, r, K), by the cheapest order of
+        multiplication."""
         return path_scores(X, self.directions, self.centre @ self.directions, reduced)
 
 
-def path_scores(rows: torch.Tensor, to_basis: torch.Tensor, offset: torch.Tensor, reduced: torch.Tensor) -> torch.Tensor:
-    """(c, m, K), in the dtype of `reduced`: coordinates rows (m, q) @ to_basis (q, r) less offset (r,), under c weights
-    `reduced` (c, r, K); multiplied in the cheapest order, never forming the coordinates where that is dearer."""
+def path_scores(
+    rows: torch.Tensor, to_basis: torch.Tensor, offset: torch.Tensor, reduced: torch.Tensor
+) -> torch.Tensor:
+    """(c, m, K), in the dtype of `reduced`: coordinates rows (m, q) @ to_basis (q, r) less offset
+    (r,), under c weights `reduced` (c, r, K); multiplied in the cheapest order, never forming the
+    coordinates where that is dearer."""
     n_paths, rank, n_classes = reduced.shape
     n_rows, n_between = rows.shape
     flat = reduced.permute(1, 0, 2).reshape(rank, n_paths * n_classes)
     n_wide = flat.shape[1]
-    if n_between * rank * n_wide + n_rows * n_between * n_wide <= n_rows * n_between * rank + n_rows * rank * n_wide:
+    if (
+        n_between * rank * n_wide + n_rows * n_between * n_wide
+        <= n_rows * n_between * rank + n_rows * rank * n_wide
+    ):
         product = rows @ (to_basis @ flat.to(to_basis)) - offset @ flat.to(to_basis)
-    else:  # the coordinates have the size of the weights' own precision: the wide product need not be in a higher one
+    else:
+        # the coordinates have the weights' own precision: the wide product needs no higher one
         product = (rows @ to_basis - offset).to(reduced.dtype) @ flat
     return product.to(reduced.dtype).reshape(-1, n_paths, n_classes).permute(1, 0, 2)
 
 
-def row_space(X: torch.Tensor, dtype: torch.dtype = torch.float32, weight: torch.Tensor | None = None) -> RowSpace:
-    """The row space of X (n, d) with row weights (n,), computed in float64, returned in `dtype`. Cost nd·min(n, d) + about
-    9·min(n, d)³. Raises ValueError for a weight that is not above 0: leave such rows out."""
+def row_space(
+    X: torch.Tensor, dtype: torch.dtype = torch.float32, weight: torch.Tensor | None = None
+) -> RowSpace:
+    """The row space of X (n, d) with row weights (n,), computed in float64, returned in `dtype`.
+    Cost nd·min(n, d) + about 9·min(n, d)³. Raises ValueError for a weight that is not above 0:
+    leave such rows out."""
     rows = X.to(torch.float64)
     if weight is None:
         centre = rows.mean(dim=0)
@@ -82,7 +98,9 @@ def row_space(X: torch.Tensor, dtype: torch.dtype = torch.float32, weight: torch
     n_rows, n_columns = rows.shape
     is_wide = n_rows <= n_columns
     gram = centred @ centred.T if is_wide else centred.T @ centred
-    left, singular = basis_of_gram(gram, floor=float(centre.square().sum()) * n_rows * RELATIVE_TOLERANCE**1.5, n_rows=n_rows)
+    left, singular = basis_of_gram(
+        gram, floor=float(centre.square().sum()) * n_rows * RELATIVE_TOLERANCE**1.5, n_rows=n_rows
+    )
     if is_wide:
         directions = centred.T @ (left / singular)
     else:
@@ -100,17 +118,20 @@ def row_space(X: torch.Tensor, dtype: torch.dtype = torch.float32, weight: torch
 
 
 def weight_shares(weight: torch.Tensor) -> torch.Tensor:
-    """(n,) float64 row weights over their sum. Raises ValueError for one that is not finite and above 0."""
+    """(n,) float64 row weights over their sum. Raises ValueError for one that is not finite and
+    above 0."""
     weight = weight.to(torch.float64)
     if not bool((weight > 0).all()) or not bool(weight.isfinite().all()):
         raise ValueError("row weights must be finite and above 0; leave rows of weight 0 out")
     return weight / weight.sum()
 
 
-def basis_of_gram(gram: torch.Tensor, *, floor: float, n_rows: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(eigenvectors (k, r), square roots of the eigenvalues (r,) descending) of `gram` (k, k) float64, without what is
-    round-off: eigenvalues below `floor` or below RELATIVE_TOLERANCE of the largest, and those beyond the rank that `n_rows`
-    centred rows can have."""
+def basis_of_gram(
+    gram: torch.Tensor, *, floor: float, n_rows: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(eigenvectors (k, r), square roots of the eigenvalues (r,) descending) of `gram` (k, k)
+    float64, without what is round-off: eigenvalues below `floor` or below RELATIVE_TOLERANCE of the
+    largest, and those beyond the rank that `n_rows` centred rows can have."""
     squares, vectors = torch.linalg.eigh(gram)
     squares, vectors = squares.flip(0), vectors.flip(1)
     floor = max(float(squares[0]) * RELATIVE_TOLERANCE, floor)
@@ -119,7 +140,8 @@ def basis_of_gram(gram: torch.Tensor, *, floor: float, n_rows: int) -> tuple[tor
 
 
 def feature_scale(X: np.ndarray) -> float:
-    """The scalar that gives the rows of X (n, d) a mean norm of sqrt(d). Probes scale by it, so that a regularisation means
-    the same for every encoder, and default tolerances are not met by gradients that are merely small. 1 where X is zero."""
+    """The scalar that gives the rows of X (n, d) a mean norm of sqrt(d). Probes scale by it, so
+    that a regularisation means the same for every encoder, and default tolerances are not met by
+    gradients that are merely small. 1 where X is zero."""
     mean_norm = float(np.linalg.norm(np.asarray(X, dtype=np.float64), axis=1).mean())
     return float(np.sqrt(X.shape[1]) / mean_norm) if mean_norm > 0 else 1.0

@@ -1,7 +1,8 @@
 """The probes of one block: every size, seed and regularisation on one embedding space.
 
-Nothing is chosen by test rows: ridge takes its C by leave-one-out, logistic by cross-validation inside the subset. One
-decomposition of a subset serves all its probes; subsets of one size go through the logistic solver together.
+Nothing is chosen by test rows: ridge takes its C by leave-one-out, logistic by cross-validation
+inside the subset. One decomposition of a subset serves all its probes; subsets of one size go
+through the logistic solver together.
 """
 
 import time
@@ -57,7 +58,9 @@ class BlockRunner:
         self.spec, self.block, self.clusters = spec, block, clusters
         self.y_pool = np.asarray(y_pool, dtype=np.int64)
         scale = feature_scale(X_pool)
-        tested = self._draw(y_test, "uniform", min(spec.max_test_rows, int((y_test >= 0).sum())), seed=0)
+        tested = self._draw(
+            y_test, "uniform", min(spec.max_test_rows, int((y_test >= 0).sum())), seed=0
+        )
         self.sizes = [size for size in spec.sizes if size <= int((self.y_pool >= 0).sum())]
         self.draws = {
             (size, kind, seed): self._draw(self.y_pool, kind, size, seed)
@@ -108,7 +111,9 @@ class BlockRunner:
 
     def _draw(self, labels: np.ndarray, kind: str, n: int, seed: int) -> np.ndarray:
         fingerprint = self.block["task_fingerprint"]
-        return subset_rows(labels, task_fingerprint=fingerprint, kind=kind, n=n, seed=seed, clusters=self.clusters)
+        return subset_rows(
+            labels, task_fingerprint=fingerprint, kind=kind, n=n, seed=seed, clusters=self.clusters
+        )
 
     def _subset(self, size: int, kind: str, seed: int) -> _Subset:
         rows = self.draws[size, kind, seed]
@@ -116,24 +121,46 @@ class BlockRunner:
         sample = self.pool.sample(rows)
         seconds = time.perf_counter() - started
         fingerprint = self.block["task_fingerprint"]
-        labels = subset_labels(self.y_pool, task_fingerprint=fingerprint, kind=kind, n_classes=self.n_classes, seed=seed)
+        labels = subset_labels(
+            self.y_pool,
+            task_fingerprint=fingerprint,
+            kind=kind,
+            n_classes=self.n_classes,
+            seed=seed,
+        )
         return _Subset(kind, seed, rows, torch.from_numpy(labels[rows]), sample, seconds)
 
     def _ridge_rows(self, subsets: list[_Subset], probe: str) -> Iterator[dict[str, Any]]:
         started = time.perf_counter()
         samples = [subset.sample for subset in subsets]
         if probe == "ridge_balanced":
-            samples = [self.pool.sample(subset.rows, weight=balanced_weights(subset.labels)) for subset in subsets]
+            samples = [
+                self.pool.sample(subset.rows, weight=balanced_weights(subset.labels))
+                for subset in subsets
+            ]
         labels = torch.stack([subset.labels for subset in subsets])
-        paths = fit_ridge_paths([sample.basis for sample in samples], labels, self.n_classes, self.spec.ridge_Cs)
+        paths = fit_ridge_paths(
+            [sample.basis for sample in samples], labels, self.n_classes, self.spec.ridge_Cs
+        )
         seconds = (time.perf_counter() - started) / len(subsets)
         for subset, sample, path in zip(subsets, samples, paths, strict=True):
             started = time.perf_counter()
-            probabilities = path.probabilities(sample.test_scores(path.reduced) + path.intercept).numpy()
-            fit_seconds = (time.perf_counter() - started + seconds + subset.decompose_seconds) / len(path.Cs)
-            loo_accuracy = (path.held_out_scores.argmax(dim=-1) == subset.labels).float().mean(dim=-1).tolist()
+            probabilities = path.probabilities(
+                sample.test_scores(path.reduced) + path.intercept
+            ).numpy()
+            fit_seconds = (
+                time.perf_counter() - started + seconds + subset.decompose_seconds
+            ) / len(path.Cs)
+            loo_accuracy = (
+                (path.held_out_scores.argmax(dim=-1) == subset.labels).float().mean(dim=-1).tolist()
+            )
             chosen = [
-                {"C": C, "C_selected": i == path.best, "loo_accuracy": loo_accuracy[i], "converged": True}
+                {
+                    "C": C,
+                    "C_selected": i == path.best,
+                    "loo_accuracy": loo_accuracy[i],
+                    "converged": True,
+                }
                 for i, C in enumerate(path.Cs)
             ]
             yield from self._scored(subset, probe, probabilities, fit_seconds, chosen)
@@ -145,14 +172,21 @@ class BlockRunner:
         loo_accuracy = None
         if probe == "knn":
             neighbours = fit_neighbours(basis, subset.labels, self.n_classes)
-            probabilities, loo_accuracy = neighbours.probabilities(sample.test_coordinates()), neighbours.loo_accuracy
+            probabilities, loo_accuracy = (
+                neighbours.probabilities(sample.test_coordinates()),
+                neighbours.loo_accuracy,
+            )
         elif probe == "centroid":
             centroids = fit_centroids(basis, subset.labels, self.n_classes)
             probabilities = centroids.probabilities(sample.test_scores(centroids.reduced[None])[0])
             loo_accuracy = centroids.loo_accuracy
         else:
-            discriminant = fit_discriminant(basis, subset.labels, self.n_classes, self.pool.n_columns)
-            probabilities = discriminant.probabilities(sample.test_scores(discriminant.reduced[None])[0])
+            discriminant = fit_discriminant(
+                basis, subset.labels, self.n_classes, self.pool.n_columns
+            )
+            probabilities = discriminant.probabilities(
+                sample.test_scores(discriminant.reduced[None])[0]
+            )
         seconds = time.perf_counter() - started + subset.decompose_seconds
         chosen = {"C": None, "C_selected": True, "loo_accuracy": loo_accuracy, "converged": True}
         return self._scored(subset, probe, probabilities.numpy()[None], seconds, [chosen])
@@ -161,14 +195,24 @@ class BlockRunner:
         started = time.perf_counter()
         bases = [subset.sample.basis for subset in subsets]
         rank = max(len(basis.singular) for basis in bases)
-        padded = [torch.nn.functional.pad(basis.coordinates, (0, rank - len(basis.singular))) for basis in bases]
+        padded = [
+            torch.nn.functional.pad(basis.coordinates, (0, rank - len(basis.singular)))
+            for basis in bases
+        ]
         X, labels = torch.stack(padded), torch.stack([subset.labels for subset in subsets])
-        weight = torch.stack([fold_weights(s.labels.numpy(), self.spec.logistic_folds, s.seed) for s in subsets])
+        weight = torch.stack(
+            [fold_weights(s.labels.numpy(), self.spec.logistic_folds, s.seed) for s in subsets]
+        )
         held_out = (weight == 0).to(X.dtype)
         if probe == "logistic_balanced":
-            weight = weight * torch.stack([balanced_weights(subset.labels) for subset in subsets])[:, :, None]
+            weight = (
+                weight
+                * torch.stack([balanced_weights(subset.labels) for subset in subsets])[:, :, None]
+            )
             held_out = held_out * weight[:, :, :1]
-        path = fit_logistic_path(X, labels, self.n_classes, self.spec.logistic_Cs, sample_weight=weight)
+        path = fit_logistic_path(
+            X, labels, self.n_classes, self.spec.logistic_Cs, sample_weight=weight
+        )
         seconds = (time.perf_counter() - started) / (len(path.Cs) * len(subsets))
         for place, subset in enumerate(subsets):
             started = time.perf_counter()
@@ -176,26 +220,45 @@ class BlockRunner:
             own = W[:, 0, : len(bases[place].singular)]
             logits = subset.sample.test_scores(own) + b[:, 0][:, None]
             probabilities = torch.softmax(logits, dim=-1).numpy()
-            fit_seconds = seconds + (time.perf_counter() - started + subset.decompose_seconds) / len(path.Cs)
+            fit_seconds = seconds + (
+                time.perf_counter() - started + subset.decompose_seconds
+            ) / len(path.Cs)
             best = self._best_by_folds(
-                X[place], labels[place], held_out[place], path.weights[:, place], path.intercepts[:, place]
+                X[place],
+                labels[place],
+                held_out[place],
+                path.weights[:, place],
+                path.intercepts[:, place],
             )
             chosen = [
-                {"C": C, "C_selected": i == best, "converged": bool(path.converged[i, place, 0])} for i, C in enumerate(path.Cs)
+                {"C": C, "C_selected": i == best, "converged": bool(path.converged[i, place, 0])}
+                for i, C in enumerate(path.Cs)
             ]
             yield from self._scored(subset, probe, probabilities, fit_seconds, chosen)
 
     @staticmethod
-    def _best_by_folds(X: torch.Tensor, labels: torch.Tensor, held_out: torch.Tensor, W: torch.Tensor, b: torch.Tensor) -> int:
-        """Index of the C with the least held-out log-loss over the folds (replicas 1, 2, ...); ties to the stronger penalty.
-        X (n, r), held_out (n, R) the weight of a row in the loss of the fold that holds it out, W (c, R, r, K), b (c, R, K)."""
+    def _best_by_folds(
+        X: torch.Tensor,
+        labels: torch.Tensor,
+        held_out: torch.Tensor,
+        W: torch.Tensor,
+        b: torch.Tensor,
+    ) -> int:
+        """Index of the C with the least held-out log-loss over the folds (replicas 1, 2, ...); ties
+        to the stronger penalty. X (n, r), held_out (n, R) the weight of a row in the loss of the
+        fold that holds it out, W (c, R, r, K), b (c, R, K)."""
         probabilities = torch.softmax(X @ W[:, 1:] + b[:, 1:, None], dim=-1)  # (c, folds, n, K)
         own = probabilities.gather(-1, labels.expand(*probabilities.shape[:3])[..., None])[..., 0]
         losses = -own.clamp_min(torch.finfo(own.dtype).eps).log()
         return int((losses * held_out[:, 1:].T).sum(dim=(1, 2)).argmin())
 
     def _scored(
-        self, subset: _Subset, probe: str, probabilities: np.ndarray, fit_seconds: float, chosen: list[dict[str, Any]]
+        self,
+        subset: _Subset,
+        probe: str,
+        probabilities: np.ndarray,
+        fit_seconds: float,
+        chosen: list[dict[str, Any]],
     ) -> Iterator[dict[str, Any]]:
         """A row for each of `probabilities` (B, m, K), with what was `chosen` for it."""
         metrics = score_all(self.y_test, probabilities, self.labels)
@@ -218,18 +281,21 @@ class BlockRunner:
 
 
 def balanced_weights(labels: torch.Tensor) -> torch.Tensor:
-    """(n,) float32 weights with which every class of `labels` (n,) int64 counts the same, and which sum to n (scikit-learn's
-    class_weight="balanced")."""
+    """(n,) float32 weights with which every class of `labels` (n,) int64 counts the same, and which
+    sum to n (scikit-learn's class_weight="balanced")."""
     counts = torch.bincount(labels).to(torch.float32)
     return (len(labels) / (counts > 0).sum() / counts)[labels]
 
 
 def fold_weights(labels: np.ndarray, n_folds: int, seed: int) -> torch.Tensor:
-    """(n, 1 + n_folds) float32: ones, then for each fold 0 for the rows it holds out and 1 for the others. Folds are
-    stratified: the rows of each class are dealt out in turn, in a random order."""
+    """(n, 1 + n_folds) float32: ones, then for each fold 0 for the rows it holds out and 1 for the
+    others. Folds are stratified: the rows of each class are dealt out in turn, in a random order.
+    """
     generator = np.random.default_rng([seed, len(labels), n_folds])
     shuffled = generator.permutation(len(labels))
     fold = np.empty(len(labels), dtype=np.int64)
     fold[shuffled[np.argsort(labels[shuffled], kind="stable")]] = np.arange(len(labels)) % n_folds
     held_out = fold[:, None] == np.arange(n_folds)
-    return torch.from_numpy(np.concatenate([np.ones((len(labels), 1)), ~held_out], axis=1).astype(np.float32))
+    return torch.from_numpy(
+        np.concatenate([np.ones((len(labels), 1)), ~held_out], axis=1).astype(np.float32)
+    )

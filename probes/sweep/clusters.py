@@ -1,7 +1,8 @@
 """Clusters of like texts: what a covariate-shifted subset is drawn by.
 
-They depend on the texts alone, not on an encoder, so that all encoders are studied under the same shift: hashed TF-IDF, a few
-singular directions, k-means (Manning, Raghavan and Schütze 2008, chapters 16 and 18).
+They depend on the texts alone, not on an encoder, so that all encoders are studied under the same
+shift: hashed TF-IDF, a few singular directions, k-means (Manning, Raghavan and Schütze 2008,
+chapters 16 and 18).
 """
 
 from collections.abc import Sequence
@@ -14,14 +15,16 @@ N_HASHES = 2**16
 
 
 def text_clusters(texts: Sequence[str]) -> np.ndarray:
-    """(n,) int64 in 0..N_CLUSTERS-1: the cluster of each text; fewer where there are fewer distinct texts. The same for
-    the same texts in the same order."""
+    """(n,) int64 in 0..N_CLUSTERS-1: the cluster of each text; fewer where there are fewer distinct
+    texts. The same for the same texts in the same order."""
     from sklearn.cluster import KMeans
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
     from sklearn.preprocessing import normalize
 
-    counts = HashingVectorizer(n_features=N_HASHES, alternate_sign=False, norm=None, stop_words=None).transform(texts)
+    counts = HashingVectorizer(
+        n_features=N_HASHES, alternate_sign=False, norm=None, stop_words=None
+    ).transform(texts)
     weighted = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
     n_distinct = len(set(texts))
     n_directions = min(N_DIRECTIONS, n_distinct - 1)

@@ -1,4 +1,5 @@
-"""Two fidelities: cheap ridge probes everywhere, logistic ones only where they could change which embedding space is best."""
+"""Two fidelities: cheap ridge probes everywhere, logistic ones only where they could change which
+embedding space is best."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,14 +8,16 @@ import numpy as np
 import pandas as pd
 
 MARGIN = 0.01
-"""Least distance from the best, as a fraction, within which a space is a contender: ridge and logistic differ by about that."""
+"""Least distance from the best, as a fraction, within which a space is a contender: ridge and
+logistic differ by about that."""
 N_ERRORS = 2.0
 """Standard errors of the best accuracy within which a space is a contender."""
 
 
 def contenders(results: pd.DataFrame) -> set[tuple[str, str, int, str]]:
-    """(task_fingerprint, encoder_fingerprint, layer, pooling) of the spaces that may be the best of their task, from ridge rows
-    of `probes.sweep.results`: by mean leave-one-out accuracy at the task's largest size, which looks at no test row."""
+    """(task_fingerprint, encoder_fingerprint, layer, pooling) of the spaces that may be the best of
+    their task, from ridge rows of `probes.sweep.results`: by mean leave-one-out accuracy at the
+    task's largest size, which looks at no test row."""
     ridge = results[(results["probe"] == "ridge") & results["C_selected"]]
     found = set()
     for _, rows in ridge.groupby("task_fingerprint"):
@@ -27,10 +30,17 @@ def contenders(results: pd.DataFrame) -> set[tuple[str, str, int, str]]:
     return found
 
 
-def of_contenders(blocks: Sequence[dict[str, Any]], chosen: set[tuple[str, str, int, str]]) -> list[dict[str, Any]]:
+def of_contenders(
+    blocks: Sequence[dict[str, Any]], chosen: set[tuple[str, str, int, str]]
+) -> list[dict[str, Any]]:
     """The planned blocks whose embedding space is among `chosen`."""
     return [block for block in blocks if _space(block) in chosen]
 
 
 def _space(block: Mapping[str, Any]) -> tuple[str, str, int, str]:
-    return block["task_fingerprint"], block["encoder"]["fingerprint"], int(block["layer"]), block["pooling"]
+    return (
+        block["task_fingerprint"],
+        block["encoder"]["fingerprint"],
+        int(block["layer"]),
+        block["pooling"],
+    )

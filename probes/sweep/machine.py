@@ -1,4 +1,5 @@
-"""How fast this machine fits probes, against the machine that the constants of `probes.sweep.cost` were fitted on."""
+"""How fast this machine fits probes, against the machine that the constants of `probes.sweep.cost`
+were fitted on."""
 
 import time
 from typing import Any
@@ -14,17 +15,25 @@ SPEC = SweepSpec(sizes=(32, 128, 256), n_seeds=2, logistic_sizes=(32, 256), logi
 
 
 QUIET_SHARE = 0.66
-"""What a process that has the machine to itself takes of the time when every core is busy (shared caches, hyper-threads)."""
+"""What a process that has the machine to itself takes of the time when every core is busy (shared
+caches, hyper-threads)."""
 
 
 def machine_factor() -> float:
-    """How many times as long as `block_seconds` says a block takes here with all cores busy, from a small block in this thread
-    and with its torch threads. Takes about a second."""
+    """How many times as long as `block_seconds` says a block takes here with all cores busy, from a
+    small block in this thread and with its torch threads. Takes about a second."""
     generator = np.random.default_rng(0)
     y = generator.integers(0, N_CLASSES, 2 * N_ROWS)
     centres = generator.standard_normal((N_CLASSES, N_COLUMNS))
     X = (centres[y] + 2 * generator.standard_normal((2 * N_ROWS, N_COLUMNS))).astype(np.float32)
-    names = {"task": "", "task_fingerprint": "", "encoder_name": "", "encoder": {"fingerprint": ""}, "layer": 0, "pooling": ""}
+    names = {
+        "task": "",
+        "task_fingerprint": "",
+        "encoder_name": "",
+        "encoder": {"fingerprint": ""},
+        "layer": 0,
+        "pooling": "",
+    }
     counts = {"n_train": N_ROWS, "n_test": N_ROWS, "n_columns": N_COLUMNS, "n_classes": N_CLASSES}
     block: dict[str, Any] = {**names, **counts, "spec": SPEC.model_dump(mode="json")}
     seconds = []

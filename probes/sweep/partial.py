@@ -1,7 +1,8 @@
-"""What a block has fitted so far: a worker that is killed costs seconds of work, however long the block.
+"""What a block has fitted so far: a worker that is killed costs seconds of work, however long the
+block.
 
-A part is one Parquet file with whole groups of probes (all those of a size and a kind of subset), published by an atomic
-rename; the parts go when the block itself is published.
+A part is one Parquet file with whole groups of probes (all those of a size and a kind of subset),
+published by an atomic rename; the parts go when the block itself is published.
 """
 
 import time
@@ -13,7 +14,8 @@ from cluster.storage import CorruptArtefactError, Storage
 from probes.sweep.results import PROBE_RESULTS_SCHEMA
 
 PART_SECONDS = 4.0
-"""Fresh groups are published when this much time has gone into them: short blocks never write a part."""
+"""Fresh groups are published when this much time has gone into them: short blocks never write a
+part."""
 Group = tuple[int, str]
 """n_train, kind of subset."""
 
@@ -30,7 +32,8 @@ class PartialBlock:
         """Probes that were there when `tables` was asked."""
 
     def tables(self) -> dict[Group, pa.Table]:
-        """Every group that lies there whole; a part that fails its checksums, or has another schema, is removed."""
+        """Every group that lies there whole; a part that fails its checksums, or has another
+        schema, is removed."""
         found: dict[Group, pa.Table] = {}
         for key in self._storage.keys(self._prefix):
             try:
@@ -40,7 +43,9 @@ class PartialBlock:
                 continue
             if table.schema.equals(PROBE_RESULTS_SCHEMA):
                 frame = table.select(["n_train", "subset"]).to_pandas()
-                for group, places in frame.groupby(["n_train", "subset"], sort=False).indices.items():
+                for group, places in frame.groupby(
+                    ["n_train", "subset"], sort=False
+                ).indices.items():
                     found[int(group[0]), str(group[1])] = table.take(places)
             else:
                 self._storage.delete(key)
@@ -53,7 +58,9 @@ class PartialBlock:
         if time.perf_counter() - self._since >= PART_SECONDS:
             first = self._fresh[0].select(["n_train", "subset"]).slice(0, 1).to_pylist()[0]
             name = f"{first['n_train']}-{first['subset'].replace(':', '-')}"
-            self._storage.write_table(f"{self._prefix}/{name}.parquet", pa.concat_tables(self._fresh))
+            self._storage.write_table(
+                f"{self._prefix}/{name}.parquet", pa.concat_tables(self._fresh)
+            )
             self._fresh, self._since = [], time.perf_counter()
 
     def clear(self) -> None:
@@ -63,7 +70,8 @@ class PartialBlock:
 
 
 def clear_leftovers(storage: Storage, done: Iterable[str]) -> None:
-    """Remove the parts of blocks that are `done`: a worker may be killed between publishing its block and removing them."""
+    """Remove the parts of blocks that are `done`: a worker may be killed between publishing its
+    block and removing them."""
     with_parts = {key.rpartition("/")[0] for key in storage.keys("parts")}
     for key in done:
         if _prefix_of(key) in with_parts:

@@ -1,4 +1,5 @@
-"""The table of probe results: one row per probe. Its columns are a contract (docs/probes.md); columns are only ever added."""
+"""The table of probe results: one row per probe. Its columns are a contract (docs/probes.md);
+columns are only ever added."""
 
 import pyarrow as pa
 
@@ -15,11 +16,17 @@ PROBE_RESULTS_SCHEMA = pa.schema(
         ("seed", pa.int32()),
         ("probe", pa.string()),  # ridge | logistic | knn | ...
         ("C", pa.float64()),  # inverse regularisation strength; C_selected marks the honest choice
-        ("C_selected", pa.bool_()),  # chosen among the Cs of this subset without its test rows (leave-one-out or inner CV)
+        (
+            "C_selected",
+            pa.bool_(),
+        ),  # chosen among the Cs of this subset without its test rows (leave-one-out or inner CV)
         ("n_classes", pa.int16()),  # classes of the task
         ("n_classes_seen", pa.int16()),  # classes with at least one row in the subset
         ("n_test", pa.int32()),
-        ("loo_accuracy", pa.float32()),  # leave-one-out accuracy on the subset, class frequencies held; null where not computed
+        (
+            "loo_accuracy",
+            pa.float32(),
+        ),  # leave-one-out accuracy on the subset, class frequencies held; null where not computed
         ("accuracy", pa.float32()),
         ("macro_f1", pa.float32()),
         ("log_loss", pa.float32()),
@@ -35,6 +42,7 @@ PROBE_RESULTS_SCHEMA = pa.schema(
         ("created_at", pa.timestamp("us", tz="UTC")),
     ]
 )
-"""Rates are fractions in [0, 1]; seconds are wall-clock. A row's identity is everything up to `C`."""
+"""Rates are fractions in [0, 1]; seconds are wall-clock. A row's identity is everything up to
+`C`."""
 
 IDENTITY_COLUMNS = PROBE_RESULTS_SCHEMA.names[: PROBE_RESULTS_SCHEMA.names.index("C") + 1]

@@ -10,7 +10,9 @@ from probes.sweep.subsets import parse_kind
 RIDGE_CS = tuple(float(f"{10.0**power:.6g}") for power in np.arange(-5, 1.01, 0.5))
 """Inverse penalties of the ridge probe (probes.solvers.ridge), strong to weak."""
 
-ProbeKind = Literal["ridge", "logistic", "ridge_balanced", "logistic_balanced", "centroid", "knn", "lda"]
+ProbeKind = Literal[
+    "ridge", "logistic", "ridge_balanced", "logistic_balanced", "centroid", "knn", "lda"
+]
 
 
 class SweepSpec(BaseModel):
@@ -25,17 +27,18 @@ class SweepSpec(BaseModel):
     subsets: tuple[str, ...] = Field(("stratified",), min_length=1)
     """Kinds of subset (probes.sweep.subsets): `stratified`, `noisy:0.2`, ..."""
     probes: tuple[ProbeKind, ...] = Field(("ridge", "logistic"), min_length=1)
-    """Kinds of probe. `*_balanced`: with rows weighted so that every class counts the same. All but the logistic ones are
-    fitted at every size and seed."""
+    """Kinds of probe. `*_balanced`: with rows weighted so that every class counts the same. All but
+    the logistic ones are fitted at every size and seed."""
     ridge_Cs: tuple[float, ...] = Field(RIDGE_CS, min_length=1)
     logistic_Cs: tuple[float, ...] = Field((0.01, 0.1, 1.0, 10.0, 100.0), min_length=1)
     logistic_sizes: tuple[int, ...] = (32, 128, 512)
-    """Sizes at which the logistic probe is fitted too (the second fidelity); those outside `sizes` are left out."""
+    """Sizes at which the logistic probe is fitted too (the second fidelity); those outside `sizes`
+    are left out."""
     logistic_n_seeds: int = Field(2, ge=0)
     """Subsets of each such size that get it: seeds 0, 1, ..."""
     logistic_where: Literal["everywhere", "contenders"] = "everywhere"
-    """`contenders`: only in the embedding spaces of a task that may be its best by their ridge probes (probes.sweep.fidelity); the
-    others are fitted by ridge alone."""
+    """`contenders`: only in the embedding spaces of a task that may be its best by their ridge
+    probes (probes.sweep.fidelity); the others are fitted by ridge alone."""
     logistic_folds: int = Field(3, ge=2)
     """Folds of the cross-validation inside the subset that chooses the logistic probe's C."""
     max_test_rows: int = Field(1000, ge=10)
@@ -64,18 +67,28 @@ class SweepSpec(BaseModel):
 
     @model_validator(mode="after")
     def _contenders_are_found_by_ridge(self) -> "SweepSpec":
-        if self.logistic_where == "contenders" and self.logistic_kinds and "ridge" not in self.probes:
-            raise ValueError("logistic_where: contenders are found by the ridge probe; add ridge to probes")
+        if (
+            self.logistic_where == "contenders"
+            and self.logistic_kinds
+            and "ridge" not in self.probes
+        ):
+            raise ValueError(
+                "logistic_where: contenders are found by the ridge probe; add ridge to probes"
+            )
         return self
 
     @property
     def fidelities(self) -> list["SweepSpec"]:
-        """The passes over the blocks, cheap first: this spec alone, or all but its logistic probes and then those alone."""
+        """The passes over the blocks, cheap first: this spec alone, or all but its logistic probes
+        and then those alone."""
         if self.logistic_where == "everywhere" or not self.logistic_kinds:
             return [self]
         others = tuple(kind for kind in self.probes if kind not in self.logistic_kinds)
         passes = (others, tuple(self.logistic_kinds))
-        return [self.model_copy(update={"probes": probes, "logistic_where": "everywhere"}) for probes in passes]
+        return [
+            self.model_copy(update={"probes": probes, "logistic_where": "everywhere"})
+            for probes in passes
+        ]
 
     @property
     def ridge_kinds(self) -> list[str]:

@@ -1,7 +1,8 @@
 """Which training rows a probe sees: pure functions of (task fingerprint, kind, n, seed).
 
-Invariant: subsets of one (task, kind, seed) are nested, the rows at n = 64 begin with the rows at n = 32, so that a learning
-curve is paired along its seed. This holds because every kind is a prefix of one order of all rows.
+Invariant: subsets of one (task, kind, seed) are nested, the rows at n = 64 begin with the rows at n
+= 32, so that a learning curve is paired along its seed. This holds because every kind is a prefix
+of one order of all rows.
 """
 
 import hashlib
@@ -9,11 +10,13 @@ import hashlib
 import numpy as np
 
 KINDS = ("uniform", "stratified", "balanced", "imbalanced", "noisy", "shifted")
-"""`uniform`: rows at random. `stratified`: classes in the pool's proportions, every class present from n >= K on.
-`balanced`: as many rows of each class as its rows allow (k per class at n = k·K). `imbalanced:RATIO`: class frequencies falling
-geometrically to RATIO of the commonest's in a random order of the classes, as far as the rows allow. `noisy:RATE`: the
-stratified rows, each label replaced with probability RATE (`noisy_labels`). `shifted:RATIO`: clusters of like texts with
-frequencies falling geometrically to RATIO in a random order. What follows the colon may be left out."""
+"""`uniform`: rows at random. `stratified`: classes in the pool's proportions, every class present
+from n >= K on. `balanced`: as many rows of each class as its rows allow (k per class at n = k·K).
+`imbalanced:RATIO`: class frequencies falling geometrically to RATIO of the commonest's in a random
+order of the classes, as far as the rows allow. `noisy:RATE`: the stratified rows, each label
+replaced with probability RATE (`noisy_labels`). `shifted:RATIO`: clusters of like texts with
+frequencies falling geometrically to RATIO in a random order. What follows the colon may be left
+out."""
 DEFAULTS = {"imbalanced": 0.1, "noisy": 0.1, "shifted": 0.05}
 """Values where nothing follows the colon."""
 
@@ -29,15 +32,24 @@ def parse_kind(kind: str) -> tuple[str, float | None]:
     except ValueError:
         value = -1.0
     if value is not None and not 0 < value <= 1:
-        raise ValueError(f"kind of subset {kind!r}: what follows the colon must be a number above 0, at most 1")
+        raise ValueError(
+            f"kind of subset {kind!r}: what follows the colon must be a number above 0, at most 1"
+        )
     return name, value
 
 
 def subset_rows(
-    labels: np.ndarray, *, task_fingerprint: str, kind: str, n: int, seed: int, clusters: np.ndarray | None = None
+    labels: np.ndarray,
+    *,
+    task_fingerprint: str,
+    kind: str,
+    n: int,
+    seed: int,
+    clusters: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Rows (n,) int64 of a training split with `labels` (N,) int64; rows whose label is negative are never drawn. The kind
-    `shifted` needs the rows' `clusters` (N,) int64 (`probes.sweep.clusters`).
+    """Rows (n,) int64 of a training split with `labels` (N,) int64; rows whose label is negative
+    are never drawn. The kind `shifted` needs the rows' `clusters` (N,) int64
+    (`probes.sweep.clusters`).
 
     Raises ValueError for an unknown kind, or n below 1 or above the labelled rows there are.
     """
@@ -46,7 +58,9 @@ def subset_rows(
         name = "stratified"  # the same rows, so that the noise is all that differs
     labelled = np.flatnonzero(labels >= 0)
     if not 1 <= n <= len(labelled):
-        raise ValueError(f"a subset of {n} rows of the {len(labelled)} labelled ones cannot be drawn")
+        raise ValueError(
+            f"a subset of {n} rows of the {len(labelled)} labelled ones cannot be drawn"
+        )
     generator = np.random.default_rng(_entropy(task_fingerprint, name, seed))
     shuffled = generator.permutation(labelled)
     if name == "uniform":
@@ -60,17 +74,25 @@ def subset_rows(
     return shuffled[np.argsort(due, kind="stable")[:n]]
 
 
-def subset_labels(labels: np.ndarray, *, task_fingerprint: str, kind: str, n_classes: int, seed: int) -> np.ndarray:
-    """`labels` (N,) int64 as a subset of this kind and seed sees them: with errors for `noisy`, else as they are."""
+def subset_labels(
+    labels: np.ndarray, *, task_fingerprint: str, kind: str, n_classes: int, seed: int
+) -> np.ndarray:
+    """`labels` (N,) int64 as a subset of this kind and seed sees them: with errors for `noisy`,
+    else as they are."""
     name, rate = parse_kind(kind)
     if name != "noisy" or rate is None:
         return labels
-    return noisy_labels(labels, rate=rate, n_classes=n_classes, task_fingerprint=task_fingerprint, seed=seed)
+    return noisy_labels(
+        labels, rate=rate, n_classes=n_classes, task_fingerprint=task_fingerprint, seed=seed
+    )
 
 
-def noisy_labels(labels: np.ndarray, *, rate: float, n_classes: int, task_fingerprint: str, seed: int) -> np.ndarray:
-    """`labels` (N,) int64 with each one replaced, with probability `rate`, by another class at random; pure, and nested in
-    the rate: what is wrong at 0.1 is wrong in the same way at 0.2. Raises ValueError for a rate outside [0, 1]."""
+def noisy_labels(
+    labels: np.ndarray, *, rate: float, n_classes: int, task_fingerprint: str, seed: int
+) -> np.ndarray:
+    """`labels` (N,) int64 with each one replaced, with probability `rate`, by another class at
+    random; pure, and nested in the rate: what is wrong at 0.1 is wrong in the same way at 0.2.
+    Raises ValueError for a rate outside [0, 1]."""
     if not 0 <= rate <= 1:
         raise ValueError(f"label noise is a rate in [0, 1], got {rate}")
     generator = np.random.default_rng(_entropy(task_fingerprint, "label_noise", seed))
@@ -81,10 +103,14 @@ def noisy_labels(labels: np.ndarray, *, rate: float, n_classes: int, task_finger
 
 def _entropy(task_fingerprint: str, kind: str, seed: int) -> int:
     """256 bits that depend on every argument, the same on every machine."""
-    return int.from_bytes(hashlib.sha256(f"{task_fingerprint}/{kind}/{seed}".encode()).digest(), "little")
+    return int.from_bytes(
+        hashlib.sha256(f"{task_fingerprint}/{kind}/{seed}".encode()).digest(), "little"
+    )
 
 
-def _weights(name: str, value: float | None, counts: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def _weights(
+    name: str, value: float | None, counts: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
     """(K,) wanted frequency of each class (or cluster), up to a factor."""
     if name == "stratified":
         return counts.astype(np.float64)
@@ -95,8 +121,9 @@ def _weights(name: str, value: float | None, counts: np.ndarray, generator: np.r
 
 
 def _due_times(classes: np.ndarray, weights: np.ndarray, *, every_class_first: bool) -> np.ndarray:
-    """(N,) when each row joins: the j-th row (j = 0, 1, ...) of a class with weight w is due at (j + 1/2) / w, so that every
-    prefix has its share of each class to within a row; if asked the first row of each class comes before all second ones."""
+    """(N,) when each row joins: the j-th row (j = 0, 1, ...) of a class with weight w is due at (j
+    + 1/2) / w, so that every prefix has its share of each class to within a row; if asked the first
+    row of each class comes before all second ones."""
     ordinal = np.empty(len(classes))
     for label in range(len(weights)):
         members = np.flatnonzero(classes == label)

@@ -1,7 +1,8 @@
 """The sweep of linear probes: plan blocks (task x encoder x view), run one, read the results.
 
-`plan_blocks` is pure; `run_block` reads its task and embeddings from storage and publishes one Parquet file
-under the block's key, or does nothing where that file lies. `probe_block` between them is arrays in, table out.
+`plan_blocks` is pure; `run_block` reads its task and embeddings from storage and publishes one
+Parquet file under the block's key, or does nothing where that file lies. `probe_block` between them
+is arrays in, table out.
 """
 
 import time
@@ -56,20 +57,32 @@ def plan_blocks(
     *,
     storage_uri: str,
 ) -> list[dict[str, Any]]:
-    """One block for each task x encoder x view whose key is not in `done`, the dearest first (so that the last to finish are
-    short). A block is JSON; `key` is its artefact on the storage, `probes/<digest>.parquet`."""
+    """One block for each task x encoder x view whose key is not in `done`, the dearest first (so
+    that the last to finish are short). A block is JSON; `key` is its artefact on the storage,
+    `probes/<digest>.parquet`."""
     blocks = []
     for task in tasks:
         for encoder in encoders:
             for view in applicable_views(encoder.views, is_pair=task.is_pair):
-                identity = [SWEEP_VERSION, spec, task.fingerprint, encoder.info.fingerprint, view.layer, view.pooling]
+                identity = [
+                    SWEEP_VERSION,
+                    spec,
+                    task.fingerprint,
+                    encoder.info.fingerprint,
+                    view.layer,
+                    view.pooling,
+                ]
                 key = f"probes/{digest(identity)}.parquet"
                 if key not in done:
-                    blocks.append({"key": key, "storage": storage_uri, **_block_of(spec, task, encoder, view)})
+                    blocks.append(
+                        {"key": key, "storage": storage_uri, **_block_of(spec, task, encoder, view)}
+                    )
     return sorted(blocks, key=lambda block: (-block_seconds(block), block["key"]))
 
 
-def _block_of(spec: SweepSpec, task: PlannedTask, encoder: PlannedEncoder, view: View) -> dict[str, Any]:
+def _block_of(
+    spec: SweepSpec, task: PlannedTask, encoder: PlannedEncoder, view: View
+) -> dict[str, Any]:
     info = encoder.info
     return {
         "task": task.name,
@@ -80,7 +93,11 @@ def _block_of(spec: SweepSpec, task: PlannedTask, encoder: PlannedEncoder, view:
         "n_classes": task.n_classes,
         "n_columns": info.hidden_size * (PAIR_FACTOR if task.is_pair and not view.is_cross else 1),
         "encoder_name": encoder.name,
-        "encoder": {name: value for name, value in vars(info).items() if name not in ("views", "standard_views")},
+        "encoder": {
+            name: value
+            for name, value in vars(info).items()
+            if name not in ("views", "standard_views")
+        },
         "layer": view.layer,
         "pooling": view.pooling,
         "spec": spec.model_dump(mode="json"),
@@ -88,16 +105,20 @@ def _block_of(spec: SweepSpec, task: PlannedTask, encoder: PlannedEncoder, view:
 
 
 def run_blocks(batch: dict[str, Any]) -> dict[str, Any]:
-    """Run the planned blocks under `batch["blocks"]` one after the other; n_probes, solver_seconds, wall_seconds and bytes are
-    their sums."""
+    """Run the planned blocks under `batch["blocks"]` one after the other; n_probes, solver_seconds,
+    wall_seconds and bytes are their sums."""
     results = [run_block(block) for block in batch["blocks"]]
-    sums = {name: sum(result[name] for result in results) for name in ("n_probes", "solver_seconds", "wall_seconds", "bytes")}
+    sums = {
+        name: sum(result[name] for result in results)
+        for name in ("n_probes", "solver_seconds", "wall_seconds", "bytes")
+    }
     return {"keys": [result["key"] for result in results], **sums}
 
 
 def run_block(block: dict[str, Any]) -> dict[str, Any]:
-    """Fit the probes of a planned block and publish them; where they lie already, nothing is fitted, and what an earlier run of
-    the block left when it was killed is taken over (probes.sweep.partial).
+    """Fit the probes of a planned block and publish them; where they lie already, nothing is
+    fitted, and what an earlier run of the block left when it was killed is taken over
+    (probes.sweep.partial).
 
     Returns key, n_probes (fitted now), solver_seconds, wall_seconds and bytes (written now).
     """
@@ -110,7 +131,13 @@ def run_block(block: dict[str, Any]) -> dict[str, Any]:
     partial = PartialBlock(storage, key)
     if is_done(storage, key):
         partial.clear()
-        return {"key": key, "n_probes": 0, "solver_seconds": 0.0, "wall_seconds": time.perf_counter() - started, "bytes": 0}
+        return {
+            "key": key,
+            "n_probes": 0,
+            "solver_seconds": 0.0,
+            "wall_seconds": time.perf_counter() - started,
+            "bytes": 0,
+        }
     task = load_saved_task(storage, block["task_fingerprint"])
     cache = EmbeddingCache(storage, block["encoder"]["fingerprint"])
     view = View(int(block["layer"]), block["pooling"])
@@ -119,7 +146,15 @@ def run_block(block: dict[str, Any]) -> dict[str, Any]:
     labels = {split: task.splits[split].labels for split in ("train", "test")}
     needs_clusters = any(parse_kind(kind)[0] == "shifted" for kind in block["spec"]["subsets"])
     clusters = task_clusters(task, storage) if needs_clusters else None
-    table = probe_block(matrices["train"], labels["train"], matrices["test"], labels["test"], block, clusters, partial=partial)
+    table = probe_block(
+        matrices["train"],
+        labels["train"],
+        matrices["test"],
+        labels["test"],
+        block,
+        clusters,
+        partial=partial,
+    )
     solver_seconds = time.perf_counter() - solver_started
     storage.write_table(key, table)
     n_kept = partial.n_found
@@ -134,14 +169,17 @@ def run_block(block: dict[str, Any]) -> dict[str, Any]:
 
 
 def task_clusters(task: Task, storage: Storage) -> np.ndarray:
-    """(N,) int64 clusters of the task's training texts, computed by the first block that needs them."""
+    """(N,) int64 clusters of the task's training texts, computed by the first block that needs
+    them."""
     key = f"clusters/{task.fingerprint}.parquet"
     if not is_done(storage, key):
         from probes.sweep.clusters import text_clusters
 
         train = task.splits["train"]
         pairs = train.text_pair or [""] * len(train)
-        found = text_clusters([f"{text} {pair}" for text, pair in zip(train.text, pairs, strict=True)])
+        found = text_clusters(
+            [f"{text} {pair}" for text, pair in zip(train.text, pairs, strict=True)]
+        )
         storage.write_table(key, pa.table({"cluster": found}))
     return storage.read_table(key)["cluster"].to_numpy()
 
@@ -156,10 +194,11 @@ def probe_block(
     *,
     partial: PartialBlock | None = None,
 ) -> pa.Table:
-    """The probe results of one block (probes.sweep.results schema) from X_pool (N, d), X_test (m, d) float and labels int64, -1
-    where a row has none; `clusters` (N,) int64 for shifted subsets. Pure but for `fit_seconds` and `created_at`, and for
-    `partial`, which holds groups of probes that are there already and takes the fresh ones. Raises ValueError where a split has
-    no labelled row."""
+    """The probe results of one block (probes.sweep.results schema) from X_pool (N, d), X_test (m,
+    d) float and labels int64, -1 where a row has none; `clusters` (N,) int64 for shifted subsets.
+    Pure but for `fit_seconds` and `created_at`, and for `partial`, which holds groups of probes
+    that are there already and takes the fresh ones. Raises ValueError where a split has no labelled
+    row."""
     from probes.sweep.block import BlockRunner
 
     spec = SweepSpec.model_validate(block["spec"])
@@ -167,7 +206,9 @@ def probe_block(
     tables = partial.tables() if partial is not None else {}
     for group in runner.groups:
         if group not in tables:
-            tables[group] = pa.Table.from_pylist(list(runner.rows_of(*group)), schema=PROBE_RESULTS_SCHEMA)
+            tables[group] = pa.Table.from_pylist(
+                list(runner.rows_of(*group)), schema=PROBE_RESULTS_SCHEMA
+            )
             if partial is not None and group != runner.groups[-1]:
                 partial.add(tables[group])
     parts = [tables[group] for group in runner.groups]
@@ -175,7 +216,8 @@ def probe_block(
 
 
 def is_done(storage: Storage, key: str) -> bool:
-    """Whether a Parquet file lies whole on the storage; one that fails its checksums is removed, to be made again."""
+    """Whether a Parquet file lies whole on the storage; one that fails its checksums is removed, to
+    be made again."""
     if not storage.exists(key):
         return False
     try:
@@ -187,7 +229,8 @@ def is_done(storage: Storage, key: str) -> bool:
 
 
 def load_results(storage: Storage, keys: Sequence[str] | None = None) -> pa.Table:
-    """The rows of the blocks `keys` (default: all on the storage), in the order of the keys, one row per identity (the first).
+    """The rows of the blocks `keys` (default: all on the storage), in the order of the keys, one
+    row per identity (the first).
 
     Columns that an older file lacks are null. Raises FileNotFoundError, CorruptArtefactError.
     """
@@ -202,7 +245,9 @@ def load_results(storage: Storage, keys: Sequence[str] | None = None) -> pa.Tabl
 
 def _with_schema(table: pa.Table) -> pa.Table:
     columns = [
-        table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
+        table[field.name].cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(len(table), field.type)
         for field in PROBE_RESULTS_SCHEMA
     ]
     return pa.table(columns, schema=PROBE_RESULTS_SCHEMA)

@@ -1,7 +1,9 @@
-"""Probes for sequence labelling: one example per word, subsets of whole sentences, entities scored whole.
+"""Probes for sequence labelling: one example per word, subsets of whole sentences, entities scored
+whole.
 
-A sentence is the unit that is labelled, drawn and held out: words of one sentence are too alike to be on both sides of a
-split. Entity-level scores are seqeval's (the CoNLL-2000 evaluation: an entity counts when its bounds and its type are right).
+A sentence is the unit that is labelled, drawn and held out: words of one sentence are too alike to
+be on both sides of a split. Entity-level scores are seqeval's (the CoNLL-2000 evaluation: an entity
+counts when its bounds and its type are right).
 """
 
 import hashlib
@@ -43,22 +45,34 @@ def token_probes(
     task_fingerprint: str = "",
     Cs: Sequence[float] = DEFAULT_CS,
 ) -> list[dict[str, Any]]:
-    """One row a C: logistic probes of the words of `n_sentences` training sentences, scored on all test words.
+    """One row a C: logistic probes of the words of `n_sentences` training sentences, scored on all
+    test words.
 
-    A row holds C, C_selected (by the log-loss of folds of whole training sentences), converged, n_train (words), n_sentences,
-    entity_f1, entity_precision, entity_recall (None where no tag is of the form B-TYPE or I-TYPE), and every metric of
-    `probes.metrics.score` over words. Raises ValueError for more sentences than there are, UserError where seqeval is missing.
+    A row holds C, C_selected (by the log-loss of folds of whole training sentences), converged,
+    n_train (words), n_sentences, entity_f1, entity_precision, entity_recall (None where no tag is
+    of the form B-TYPE or I-TYPE), and every metric of `probes.metrics.score` over words. Raises
+    ValueError for more sentences than there are, UserError where seqeval is missing.
     """
-    chosen = subset_sentences(train.sentence, task_fingerprint=task_fingerprint, n=n_sentences, seed=seed)
+    chosen = subset_sentences(
+        train.sentence, task_fingerprint=task_fingerprint, n=n_sentences, seed=seed
+    )
     inside = np.isin(train.sentence, chosen)
-    X, tags, sentence = train.X[inside], torch.from_numpy(train.tags[inside]), train.sentence[inside]
+    X, tags, sentence = (
+        train.X[inside],
+        torch.from_numpy(train.tags[inside]),
+        train.sentence[inside],
+    )
     scale = feature_scale(train.X)
     space = row_space(torch.from_numpy(np.asarray(X, dtype=np.float32)) * scale)
     weight = _sentence_folds(sentence, min(N_FOLDS, n_sentences), seed)
     coordinates = space.coordinates[None]
-    path = fit_logistic_path(coordinates, tags[None], len(tag_names), Cs, sample_weight=weight[None])
+    path = fit_logistic_path(
+        coordinates, tags[None], len(tag_names), Cs, sample_weight=weight[None]
+    )
     W, b = path.weights[:, 0], path.intercepts[:, 0]  # (c, R, r, K), (c, R, K)
-    held_out = torch.log_softmax(space.coordinates @ W[:, 1:] + b[:, 1:, None], dim=-1)  # (c, folds, W, K)
+    held_out = torch.log_softmax(
+        space.coordinates @ W[:, 1:] + b[:, 1:, None], dim=-1
+    )  # (c, folds, W, K)
     own = held_out.gather(-1, tags.expand(*held_out.shape[:3])[..., None])[..., 0].clamp_min(-16)
     losses = -(own * (weight[:, 1:].T == 0)).sum(dim=(1, 2))
     best = int(losses.argmin())
@@ -68,18 +82,29 @@ def token_probes(
     rows = []
     for i, C in enumerate(path.Cs):
         words = {name: float(values[i]) for name, values in metrics.items()}
-        entities = entity_scores(test.tags, probabilities[i].argmax(axis=1), test.sentence, tag_names)
+        entities = entity_scores(
+            test.tags, probabilities[i].argmax(axis=1), test.sentence, tag_names
+        )
         fitted = {"C": C, "C_selected": i == best, "converged": bool(path.converged[i, 0, 0])}
-        rows.append({**fitted, "n_train": len(tags), "n_sentences": n_sentences, "seed": seed, **words, **entities})
+        rows.append(
+            {
+                **fitted,
+                "n_train": len(tags),
+                "n_sentences": n_sentences,
+                "seed": seed,
+                **words,
+                **entities,
+            }
+        )
     return rows
 
 
 def entity_scores(
     tags: np.ndarray, predicted: np.ndarray, sentence: np.ndarray, tag_names: Sequence[str]
 ) -> dict[str, float | None]:
-    """entity_f1, entity_precision and entity_recall (micro averages) of `predicted` (W,) against `tags` (W,), both int64, in
-    the sentences that `sentence` (W,) ascending says; None where the tag names mark no entities. Raises UserError where seqeval
-    is missing."""
+    """entity_f1, entity_precision and entity_recall (micro averages) of `predicted` (W,) against
+    `tags` (W,), both int64, in the sentences that `sentence` (W,) ascending says; None where the
+    tag names mark no entities. Raises UserError where seqeval is missing."""
     names = ("entity_f1", "entity_precision", "entity_recall")
     if not _mark_entities(tag_names):
         return dict.fromkeys(names)
@@ -88,9 +113,14 @@ def entity_scores(
 
     starts = np.flatnonzero(np.diff(sentence)) + 1
     named = np.asarray(tag_names, dtype=object)
-    truth, guess = ([part.tolist() for part in np.split(named[ids], starts)] for ids in (tags, predicted))
+    truth, guess = (
+        [part.tolist() for part in np.split(named[ids], starts)] for ids in (tags, predicted)
+    )
     scorers = (f1_score, precision_score, recall_score)
-    return {name: float(scorer(truth, guess, zero_division=0)) for name, scorer in zip(names, scorers, strict=True)}
+    return {
+        name: float(scorer(truth, guess, zero_division=0))
+        for name, scorer in zip(names, scorers, strict=True)
+    }
 
 
 def check_seqeval(tag_names: Sequence[str]) -> None:
@@ -99,9 +129,11 @@ def check_seqeval(tag_names: Sequence[str]) -> None:
         raise UserError('entity-level F1 needs seqeval: pip install "neoberta[tokens]"')
 
 
-def subset_sentences(sentence: np.ndarray, *, task_fingerprint: str, n: int, seed: int) -> np.ndarray:
-    """(n,) sentences drawn at random, a pure function of its arguments, nested along a seed. Raises ValueError for n below 1 or
-    above the sentences there are."""
+def subset_sentences(
+    sentence: np.ndarray, *, task_fingerprint: str, n: int, seed: int
+) -> np.ndarray:
+    """(n,) sentences drawn at random, a pure function of its arguments, nested along a seed. Raises
+    ValueError for n below 1 or above the sentences there are."""
     known = np.unique(sentence)
     if not 1 <= n <= len(known):
         raise ValueError(f"a subset of {n} sentences of the {len(known)} there are cannot be drawn")
@@ -114,10 +146,13 @@ def _mark_entities(tag_names: Sequence[str]) -> bool:
 
 
 def _sentence_folds(sentence: np.ndarray, n_folds: int, seed: int) -> torch.Tensor:
-    """(W, 1 + n_folds) float32: ones, then for each fold 0 for the words of the sentences it holds out."""
+    """(W, 1 + n_folds) float32: ones, then for each fold 0 for the words of the sentences it holds
+    out."""
     known, place = np.unique(sentence, return_inverse=True)
     if len(known) < 2:
         return torch.ones(len(sentence), 2)
     fold = (np.random.default_rng([seed, len(known)]).permutation(len(known)) % n_folds)[place]
     held_out = fold[:, None] == np.arange(n_folds)
-    return torch.from_numpy(np.concatenate([np.ones((len(sentence), 1)), ~held_out], axis=1).astype(np.float32))
+    return torch.from_numpy(
+        np.concatenate([np.ones((len(sentence), 1)), ~held_out], axis=1).astype(np.float32)
+    )

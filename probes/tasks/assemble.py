@@ -1,4 +1,5 @@
-"""From labelled rows, wherever they were read, to a Task: splits chosen, labels numbered, unusable rows left out."""
+"""From labelled rows, wherever they were read, to a Task: splits chosen, labels numbered, unusable
+rows left out."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,9 @@ class Labelled(NamedTuple):
 
     def take(self, rows: Sequence[int]) -> "Labelled":
         pairs = [self.pairs[row] for row in rows] if self.pairs is not None else None
-        return Labelled([self.texts[row] for row in rows], pairs, [self.labels[row] for row in rows])
+        return Labelled(
+            [self.texts[row] for row in rows], pairs, [self.labels[row] for row in rows]
+        )
 
 
 def assemble(
@@ -35,19 +38,24 @@ def assemble(
     info: dict[str, str] | None = None,
     has_official_test: bool = True,
 ) -> Task:
-    """A task from the splits that its source has (any of train, validation, test; at least one with labels).
+    """A task from the splits that its source has (any of train, validation, test; at least one with
+    labels).
 
-    Rows without a label and rows with a blank text are left out (the latter with a UserWarning). Where no test split remains
-    validation takes its place; where only one split remains it is split by text. Without `has_official_test` train and
-    validation are split by text, and test is left out (it is used where there is nothing else). `label_names` fixes names and
-    order; without it the labels that occur are sorted, numbers as numbers. A UserWarning tells of test texts that are in train
-    too. Raises UserError when fewer than two classes remain in train, and when all of test is in train."""
+    Rows without a label and rows with a blank text are left out (the latter with a UserWarning).
+    Where no test split remains validation takes its place; where only one split remains it is split
+    by text. Without `has_official_test` train and validation are split by text, and test is left
+    out (it is used where there is nothing else). `label_names` fixes names and order; without it
+    the labels that occur are sorted, numbers as numbers. A UserWarning tells of test texts that are
+    in train too. Raises UserError when fewer than two classes remain in train, and when all of test
+    is in train."""
     usable = {name: _usable(table, f"{ref} ({name})") for name, table in tables.items()}
     usable = {name: table for name, table in usable.items() if table.labels}
     if not usable:
         raise UserError(f"{ref}: no row has a label; give a labelled file or split")
     if len({table.pairs is None for table in usable.values()}) > 1:
-        raise UserError(f"{ref}: some splits have a second text and others have none; make them alike")
+        raise UserError(
+            f"{ref}: some splits have a second text and others have none; make them alike"
+        )
     if not has_official_test and len(usable) > 1:
         usable = {"train": _joined([table for name, table in usable.items() if name != "test"])}
     splits = _with_test(ref, usable)
@@ -55,12 +63,24 @@ def assemble(
     names = tuple(label_names) if label_names is not None else label_order(present)
     strange = sorted(present - set(names))
     if strange:
-        raise UserError(f"{ref}: label {strange[0]!r} is not among the label names {', '.join(names[:8])}; mend dataset.json")
+        raise UserError(
+            f"{ref}: label {strange[0]!r} is not among the label names {', '.join(names[:8])}; mend"
+            " dataset.json"
+        )
     if len(set(splits["train"].labels)) < 2:
-        raise UserError(f"{ref}: only one class in train ({splits['train'].labels[0]!r}); a task needs rows of two or more")
+        raise UserError(
+            f"{ref}: only one class in train ({splits['train'].labels[0]!r}); a task needs rows of"
+            " two or more"
+        )
     _look_for_leak(ref, splits)
     number = {name: index for index, name in enumerate(names)}
-    return Task(ref, names, {name: _encode(table, number) for name, table in splits.items()}, family, info or {})
+    return Task(
+        ref,
+        names,
+        {name: _encode(table, number) for name, table in splits.items()},
+        family,
+        info or {},
+    )
 
 
 def label_order(labels: set[str]) -> tuple[str, ...]:
@@ -78,9 +98,13 @@ def _usable(table: Labelled, where: str) -> Labelled:
     if blank:
         first = min(blank) + 1
         warnings.warn(
-            f"{where}: {len(blank)} rows with a blank text left out, the first is row {first}", UserWarning, stacklevel=4
+            f"{where}: {len(blank)} rows with a blank text left out, the first is row {first}",
+            UserWarning,
+            stacklevel=4,
         )
-    return table.take([row for row, label in enumerate(table.labels) if label is not None and row not in blank])
+    return table.take(
+        [row for row, label in enumerate(table.labels) if label is not None and row not in blank]
+    )
 
 
 def _with_test(ref: str, usable: dict[str, Labelled]) -> dict[str, Labelled]:
@@ -92,7 +116,8 @@ def _with_test(ref: str, usable: dict[str, Labelled]) -> dict[str, Labelled]:
     train, test = split_rows(whole.texts, whole.pairs, [str(label) for label in whole.labels], ref)
     if not test:
         raise UserError(
-            f"{ref}: {len(whole.texts)} rows are too few to test on: every class has a single distinct text; add rows"
+            f"{ref}: {len(whole.texts)} rows are too few to test on: every class has a single"
+            " distinct text; add rows"
         )
     return {"train": whole.take(train), "test": whole.take(test)}
 
@@ -102,11 +127,13 @@ def _look_for_leak(ref: str, splits: Mapping[str, Labelled]) -> None:
     n_known = len(_keys(test, among=set(_keys(train))))
     if n_known == len(test.texts):
         raise UserError(
-            f"{ref}: every text of test is in train too, so it would measure memory; give another test split, or none"
+            f"{ref}: every text of test is in train too, so it would measure memory; give another"
+            " test split, or none"
         )
     if n_known > NOTABLE_LEAK * len(test.texts):
         warnings.warn(
-            f"{ref}: {n_known} of the {len(test.texts)} test texts are in train too; its scores may flatter",
+            f"{ref}: {n_known} of the {len(test.texts)} test texts are in train too; its scores may"
+            " flatter",
             UserWarning,
             stacklevel=3,
         )
@@ -119,10 +146,20 @@ def _keys(table: Labelled, among: set[str] | None = None) -> list[str]:
 
 
 def _joined(tables: list[Labelled]) -> Labelled:
-    pairs = [text for table in tables for text in table.pairs or ()] if tables[0].pairs is not None else None
-    return Labelled([text for t in tables for text in t.texts], pairs, [label for t in tables for label in t.labels])
+    pairs = (
+        [text for table in tables for text in table.pairs or ()]
+        if tables[0].pairs is not None
+        else None
+    )
+    return Labelled(
+        [text for t in tables for text in t.texts],
+        pairs,
+        [label for t in tables for label in t.labels],
+    )
 
 
 def _encode(table: Labelled, number: dict[str, int]) -> Split:
     labels = np.array([number[str(label)] for label in table.labels], dtype=np.int64)
-    return Split(tuple(table.texts), labels, tuple(table.pairs) if table.pairs is not None else None)
+    return Split(
+        tuple(table.texts), labels, tuple(table.pairs) if table.pairs is not None else None
+    )

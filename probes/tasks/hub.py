@@ -12,10 +12,25 @@ from probes.tasks.assemble import Labelled, assemble
 from probes.tasks.read import Columns, columns_to_rows
 from probes.tasks.task import Task
 
-COLLECTIONS = {"glue": "nyu-mll/glue", "super_glue": "aps/super_glue", "tweet_eval": "cardiffnlp/tweet_eval"}
+COLLECTIONS = {
+    "glue": "nyu-mll/glue",
+    "super_glue": "aps/super_glue",
+    "tweet_eval": "cardiffnlp/tweet_eval",
+}
 """Written `glue/sst2`: a collection whose parts are configurations of one hub repository."""
 
-_TEXT_COLUMNS = ("text", "sentence", "content", "review", "tweet", "question", "sentence1", "premise", "question1", "title")
+_TEXT_COLUMNS = (
+    "text",
+    "sentence",
+    "content",
+    "review",
+    "tweet",
+    "question",
+    "sentence1",
+    "premise",
+    "question1",
+    "title",
+)
 _PAIR_COLUMNS = {
     "sentence1": ("sentence2",),
     "premise": ("hypothesis",),
@@ -34,12 +49,14 @@ _SPLIT_NAMES = {
 }
 
 
-def load_hub_task(ref: str, columns: Columns | None = None, *, has_official_test: bool = True) -> Task:
+def load_hub_task(
+    ref: str, columns: Columns | None = None, *, has_official_test: bool = True
+) -> Task:
     """The task of a hub data set: `name`, `org/name`, `org/name:config` or `glue/sst2`.
 
-    Without `columns` they are recognised by name; `has_official_test` as in `assemble`. Test splits with hidden labels (-1) are
-    left out, as GLUE's. Raises UserError when the data set is not there or cannot be reached, or when no text and class-label
-    column can be told."""
+    Without `columns` they are recognised by name; `has_official_test` as in `assemble`. Test splits
+    with hidden labels (-1) are left out, as GLUE's. Raises UserError when the data set is not there
+    or cannot be reached, or when no text and class-label column can be told."""
     repository, config = hub_name(ref)
     data = _download(ref, repository, config)
     names = {theirs: ours for theirs, ours in _SPLIT_NAMES.items() if theirs in data}
@@ -50,11 +67,15 @@ def load_hub_task(ref: str, columns: Columns | None = None, *, has_official_test
     label_names = getattr(first.features.get(columns.label), "names", None)
     tables = {}
     for theirs, ours in names.items():
-        cells = {name: data[theirs][name][:] for name in data[theirs].column_names if name in columns}
+        cells = {
+            name: data[theirs][name][:] for name in data[theirs].column_names if name in columns
+        }
         texts, pairs, labels = columns_to_rows(cells, columns, f"{ref} ({theirs})")
         tables[ours] = Labelled(texts, pairs, [_label(label, label_names) for label in labels])
     info = {"source": f"hub:{repository}"}
-    return assemble(ref, tables, label_names=label_names, info=info, has_official_test=has_official_test)
+    return assemble(
+        ref, tables, label_names=label_names, info=info, has_official_test=has_official_test
+    )
 
 
 def hub_name(ref: str) -> tuple[str, str | None]:
@@ -72,17 +93,23 @@ def _download(ref: str, repository: str, config: str | None) -> Any:
     try:
         with _offline_if_unreachable():
             return datasets.load_dataset(repository, config)
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:  # as many kinds as causes
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        datasets.exceptions.DatasetsError,
+    ) as error:  # as many kinds as causes
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{ref}: no such folder, file or docs/ task here, and the hub gave no such data set ({reason:.160}); "
-            "check the name, the configuration (org/name:config) and the network"
+            f"{ref}: no such folder, file or docs/ task here, and the hub gave no such data set"
+            f" ({reason:.160}); check the name, the configuration (org/name:config) and the network"
         ) from error
 
 
 @contextlib.contextmanager
 def _offline_if_unreachable() -> Iterator[None]:
-    """Without a network only what the hub's cache holds is looked at, at once: half a minute of retries would end the same."""
+    """Without a network only what the hub's cache holds is looked at, at once: half a minute of
+    retries would end the same."""
     import datasets
     from huggingface_hub import constants
 
@@ -103,7 +130,10 @@ def _recognised(ref: str, there: Sequence[str]) -> Columns:
     label = next((name for name in _LABEL_COLUMNS if name in there), None)
     if text is None or label is None:
         missing = "text" if text is None else "label"
-        raise UserError(f"{ref}: no {missing} column recognised among {', '.join(there)}; choose one with --{missing}-column")
+        raise UserError(
+            f"{ref}: no {missing} column recognised among {', '.join(there)}; choose one with"
+            f" --{missing}-column"
+        )
     pair = next((name for name in _PAIR_COLUMNS.get(text, ()) if name in there), None)
     if text == "sentence" and "question" in there:  # QNLI: the question comes first
         text, pair = "question", "sentence"
@@ -113,4 +143,8 @@ def _recognised(ref: str, there: Sequence[str]) -> Columns:
 def _label(written: str, names: Sequence[str] | None) -> str | None:
     if written == "-1":
         return None
-    return names[int(written)] if names is not None and written.isdigit() and int(written) < len(names) else written
+    return (
+        names[int(written)]
+        if names is not None and written.isdigit() and int(written) < len(names)
+        else written
+    )

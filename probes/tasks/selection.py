@@ -1,7 +1,8 @@
 """Which rows of a task are used: what may follow a task reference behind `#`.
 
-`FOLDER#train=4096,test=800,split=pool,family=reviews`: at most so many rows of either split, the test rows held out of the
-training pool instead of the official ones, and the family the task belongs to.
+`FOLDER#train=4096,test=800,split=pool,family=reviews`: at most so many rows of either split, the
+test rows held out of the training pool instead of the official ones, and the family the task
+belongs to.
 """
 
 import dataclasses
@@ -23,13 +24,14 @@ class Selection:
     test: int | None = None
     """At most so many rows of test."""
     split: str = "official"
-    """`pool`: the test rows are held out of train and validation, so that there is no shift between the splits."""
+    """`pool`: the test rows are held out of train and validation, so that there is no shift between
+    the splits."""
     family: str = ""
     """Family of the task; empty: what its source says."""
 
     def apply(self, task: Task) -> Task:
-        """The task with at most the wanted rows: those whose texts have the least hashes, in that order. What is left out
-        depends on the texts alone."""
+        """The task with at most the wanted rows: those whose texts have the least hashes, in that
+        order. What is left out depends on the texts alone."""
         splits = dict(task.splits)
         for name, limit in (("train", self.train), ("test", self.test)):
             if limit is not None and limit < len(splits[name]):
@@ -38,7 +40,8 @@ class Selection:
 
 
 def split_reference(ref: str) -> tuple[str, Selection]:
-    """(what the task is loaded from, the selection behind `#`). Raises UserError for a selection that cannot be read."""
+    """(what the task is loaded from, the selection behind `#`). Raises UserError for a selection
+    that cannot be read."""
     source, mark, text = ref.rpartition("#")
     if not mark or "=" not in text:
         return ref, Selection()
@@ -47,7 +50,9 @@ def split_reference(ref: str) -> tuple[str, Selection]:
     for part in text.split(","):
         name, _, value = part.partition("=")
         if name not in known or not value:
-            raise UserError(f"task {ref}: {part!r} is not one of {', '.join(f'{own}=...' for own in known)}")
+            raise UserError(
+                f"task {ref}: {part!r} is not one of {', '.join(f'{own}=...' for own in known)}"
+            )
         wanted[name] = value
         if name in ("train", "test"):
             if not value.isdecimal() or int(value) < 1:

@@ -1,4 +1,5 @@
-"""A train/test split for sources that come without one: by a hash of the text, stratified by class."""
+"""A train/test split for sources that come without one: by a hash of the text, stratified by
+class."""
 
 import hashlib
 import warnings
@@ -19,11 +20,14 @@ def text_key(text: str, pair: str | None) -> str:
 def split_rows(
     texts: Sequence[str], pairs: Sequence[str] | None, labels: Sequence[str], source: str
 ) -> tuple[list[int], list[int]]:
-    """(train rows, test rows), each in hash order: about a quarter of each class for test, decided by the content alone.
+    """(train rows, test rows), each in hash order: about a quarter of each class for test, decided
+    by the content alone.
 
-    All rows with one text lie on one side. A class with a single distinct text stays in train, with a UserWarning that names
-    it and `source`: it can be learnt from but not tested."""
-    keys = [text_key(text, pairs[row] if pairs is not None else None) for row, text in enumerate(texts)]
+    All rows with one text lie on one side. A class with a single distinct text stays in train, with
+    a UserWarning that names it and `source`: it can be learnt from but not tested."""
+    keys = [
+        text_key(text, pairs[row] if pairs is not None else None) for row, text in enumerate(texts)
+    ]
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, key in enumerate(keys):
         rows_of[key].append(row)
@@ -40,11 +44,16 @@ def split_rows(
         else:
             test_keys.update(members[: max(1, round(TEST_SHARE * len(members)))])
     if single:
-        names = ", ".join(repr(label) for label in single[:5]) + (", ..." if len(single) > 5 else "")
+        names = ", ".join(repr(label) for label in single[:5]) + (
+            ", ..." if len(single) > 5 else ""
+        )
         warnings.warn(
-            f"{source}: {len(single)} of the classes ({names}) have a single row; kept in train, absent from test: add rows",
+            f"{source}: {len(single)} of the classes ({names}) have a single row; kept in train,"
+            " absent from test: add rows",
             UserWarning,
             stacklevel=2,
         )
     order = sorted(range(len(keys)), key=lambda row: (keys[row], row))
-    return [row for row in order if keys[row] not in test_keys], [row for row in order if keys[row] in test_keys]
+    return [row for row in order if keys[row] not in test_keys], [
+        row for row in order if keys[row] in test_keys
+    ]

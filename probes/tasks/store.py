@@ -1,5 +1,6 @@
-"""Tasks as folders: `train|validation|test.parquet` (text, text_pair?, label) and `dataset.json`. The project's own copies lie
-under `tasks/<fingerprint>/`; any folder of the same layout can be a task."""
+"""Tasks as folders: `train|validation|test.parquet` (text, text_pair?, label) and `dataset.json`.
+The project's own copies lie under `tasks/<fingerprint>/`; any folder of the same layout can be a
+task."""
 
 import json
 
@@ -12,13 +13,19 @@ from probes.tasks.task import Split, Task
 
 
 def save_task(task: Task, storage: Storage) -> str:
-    """Publish a task under `tasks/<fingerprint>` and return that key; does nothing where it is already."""
+    """Publish a task under `tasks/<fingerprint>` and return that key; does nothing where it is
+    already."""
     key = f"tasks/{task.fingerprint}"
     if storage.exists(key):
         return key
     with storage.writing_folder(key) as folder:
         for name, split in task.splits.items():
-            pq.write_table(_as_table(split), folder / f"{name}.parquet", compression="zstd", write_page_checksum=True)
+            pq.write_table(
+                _as_table(split),
+                folder / f"{name}.parquet",
+                compression="zstd",
+                write_page_checksum=True,
+            )
         about = {
             "name": task.name,
             "family": task.family,
@@ -27,20 +34,24 @@ def save_task(task: Task, storage: Storage) -> str:
             "info": task.info,
             "rows": {name: len(split) for name, split in task.splits.items()},
         }
-        (folder / "dataset.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+        (folder / "dataset.json").write_text(
+            json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8"
+        )
     return key
 
 
 def load_saved_task(storage: Storage, fingerprint: str) -> Task:
-    """The task under `tasks/<fingerprint>`. Raises FileNotFoundError; CorruptArtefactError when its content does not match
-    the fingerprint."""
+    """The task under `tasks/<fingerprint>`. Raises FileNotFoundError; CorruptArtefactError when its
+    content does not match the fingerprint."""
     key = f"tasks/{fingerprint}"
     folder = storage.local_path(key)
     try:
         about = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
         paths = {name: folder / f"{name}.parquet" for name in about["rows"]}
         splits = {name: _as_split(pq.read_table(path)) for name, path in paths.items()}
-        task = Task(about["name"], tuple(about["label_names"]), splits, about["family"], about["info"])
+        task = Task(
+            about["name"], tuple(about["label_names"]), splits, about["family"], about["info"]
+        )
     except (ValueError, KeyError, TypeError, OSError, pa.ArrowException) as error:
         raise CorruptArtefactError(f"{folder}: {error}") from error
     if task.fingerprint != fingerprint:
@@ -51,7 +62,11 @@ def load_saved_task(storage: Storage, fingerprint: str) -> Task:
 def _as_table(split: Split) -> pa.Table:
     columns = {"text": list(split.text), "label": pa.array(np.asarray(split.labels, np.int64))}
     if split.text_pair is not None:
-        columns = {"text": columns["text"], "text_pair": list(split.text_pair), "label": columns["label"]}
+        columns = {
+            "text": columns["text"],
+            "text_pair": list(split.text_pair),
+            "label": columns["label"],
+        }
     return pa.table(columns)
 
 

@@ -1,4 +1,5 @@
-"""`neoberta cache`: what the embedding caches of a storage hold, whether they are whole, and removing what is not used."""
+"""`neoberta cache`: what the embedding caches of a storage hold, whether they are whole, and
+removing what is not used."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -11,10 +12,14 @@ _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
 
 def show_caches(out: str) -> None:
-    """Print each encoder's cache under `out`: encoder, texts, views, size, last use. Raises UserError where there is none."""
+    """Print each encoder's cache under `out`: encoder, texts, views, size, last use. Raises
+    UserError where there is none."""
     caches = list_caches(Storage(out))
     if not caches:
-        raise UserError(f"{out}: no embeddings there; `neoberta embed CONFIG.yaml --out {out}` or `characterize` makes them")
+        raise UserError(
+            f"{out}: no embeddings there; `neoberta embed CONFIG.yaml --out {out}` or"
+            " `characterize` makes them"
+        )
     now = datetime.now(UTC)
     rows = [
         (
@@ -27,7 +32,9 @@ def show_caches(out: str) -> None:
         )
         for cache in caches
     ]
-    print_table("Embedding caches", ("encoder", "fingerprint", "texts", "views", "size", "last used"), rows)
+    print_table(
+        "Embedding caches", ("encoder", "fingerprint", "texts", "views", "size", "last used"), rows
+    )
 
 
 def check_caches(out: str) -> int:
@@ -40,12 +47,18 @@ def check_caches(out: str) -> int:
             n_damaged += 1
             print(f"damaged: {damage}")
     print(f"{n_whole:,} segments are whole ({megabytes(n_bytes)})", end="")
-    print(f", {n_damaged:,} damaged: the next job that needs their texts removes them and encodes again" if n_damaged else "")
+    print(
+        f", {n_damaged:,} damaged: the next job that needs their texts removes them and encodes"
+        " again"
+        if n_damaged
+        else ""
+    )
     return 1 if n_damaged else 0
 
 
 def prune(out: str, older_than: str, *, dry_run: bool) -> None:
-    """Remove what was not used for `older_than` (`12h`, `30d`, `8w`), and say what. Raises UserError."""
+    """Remove what was not used for `older_than` (`12h`, `30d`, `8w`), and say what. Raises
+    UserError."""
     removed = prune_caches(Storage(out), parse_age(older_than), datetime.now(UTC), dry_run=dry_run)
     for file in removed if dry_run else ():
         print(file.key)
@@ -57,7 +70,10 @@ def parse_age(text: str) -> timedelta:
     """`12h`, `30d` or `8w`. Raises UserError."""
     found = re.fullmatch(r"(\d{1,5})([hdw])", text.strip())
     if not found:
-        raise UserError(f"--older-than {text}: write a number of hours, days or weeks, for example 12h, 30d or 8w")
+        raise UserError(
+            f"--older-than {text}: write a number of hours, days or weeks, for example 12h, 30d"
+            " or 8w"
+        )
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
@@ -67,4 +83,10 @@ def megabytes(n_bytes: float) -> str:
 
 def _age(age: timedelta) -> str:
     hours = age / timedelta(hours=1)
-    return f"{hours / 24:,.0f} days ago" if hours >= 48 else f"{hours:,.0f} hours ago" if hours >= 1 else "this hour"
+    return (
+        f"{hours / 24:,.0f} days ago"
+        if hours >= 48
+        else f"{hours:,.0f} hours ago"
+        if hours >= 1
+        else "this hour"
+    )

@@ -32,9 +32,9 @@ def run_characterize(
     address: str | None = None,
     trust_remote_code: bool = False,
 ) -> Answers:
-    """Read the user's rows, embed them (vectors are kept under `out`: a second run encodes nothing), answer, write
-    `answers.json` and `report.html` into `out` and print the six answers. Raises UserError, before anything is written for
-    whatever can be known by then."""
+    """Read the user's rows, embed them (vectors are kept under `out`: a second run encodes
+    nothing), answer, write `answers.json` and `report.html` into `out` and print the six answers.
+    Raises UserError, before anything is written for whatever can be known by then."""
     request = check_and_prepare(
         train,
         eval_path,
@@ -51,7 +51,12 @@ def run_characterize(
     task = as_task(request.prepared)
     progress = StageProgress(len(request.encoders) + 1)
     log_path = Path(storage.uri) / "logs" / "ray.log" if storage.is_local else None
-    options = {"address": address, "log_path": log_path, "trust_remote_code": trust_remote_code, "say": progress.say}
+    options = {
+        "address": address,
+        "log_path": log_path,
+        "trust_remote_code": trust_remote_code,
+        "say": progress.say,
+    }
     embedded = []
     for ref in request.encoders:
         with progress.stage(f"embeddings {ref}") as report:
@@ -64,7 +69,8 @@ def run_characterize(
 
 
 def write_answers(answers: Answers, storage: Storage, folder: str = "") -> None:
-    """Write `answers.json`, then `report.html`, under `folder` of `storage`; each whole or not at all."""
+    """Write `answers.json`, then `report.html`, under `folder` of `storage`; each whole or not at
+    all."""
     from meta.report.page import characterize_report
 
     prefix = f"{folder}/" if folder else ""
@@ -78,14 +84,17 @@ def _check_writable(storage: Storage) -> None:
     for name in (ANSWERS_FILE, REPORT_FILE):
         if storage.is_local and (Path(storage.uri) / name).is_dir():
             raise UserError(
-                f"{storage.uri}/{name}: is a folder, and a file is to be written there; remove it or choose another --out"
+                f"{storage.uri}/{name}: is a folder, and a file is to be written there; remove it"
+                " or choose another --out"
             )
     probe = ".writable"
     try:
         storage.write_bytes(probe, b"")
         storage.delete(probe)
     except OSError as error:
-        raise UserError(f"{storage.uri}: cannot write there ({error.strerror or error}); choose another --out") from error
+        raise UserError(
+            f"{storage.uri}: cannot write there ({error.strerror or error}); choose another --out"
+        ) from error
 
 
 def _say(answers: Answers, storage: Storage) -> None:

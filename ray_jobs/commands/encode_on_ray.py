@@ -1,4 +1,5 @@
-"""The vectors of a user's samples (`meta.given.vectors`), with Ray for what is too much for one process."""
+"""The vectors of a user's samples (`meta.given.vectors`), with Ray for what is too much for one
+process."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -30,25 +31,46 @@ def embed_by_ray_if_many(
     trust_remote_code: bool = False,
     say: Callable[[str], object] = print,
 ) -> EmbeddedEncoder:
-    """As `meta.given.vectors.embed_sample`; Ray (embedded, or at `address`) is started only for many missing texts. Raises
-    UserError."""
+    """As `meta.given.vectors.embed_sample`; Ray (embedded, or at `address`) is started only for
+    many missing texts. Raises UserError."""
 
-    def encode(encoder: Encoder, cache: EmbeddingCache, inputs: list[tuple[list[str], list[View]]], n_missing: int) -> None:
-        fits_here = encoder.info.family in ("lsa", "static")  # cheap, and an lsa fitted here exists nowhere else
+    def encode(
+        encoder: Encoder,
+        cache: EmbeddingCache,
+        inputs: list[tuple[list[str], list[View]]],
+        n_missing: int,
+    ) -> None:
+        fits_here = encoder.info.family in (
+            "lsa",
+            "static",
+        )  # cheap, and an lsa fitted here exists nowhere else
         if fits_here or (address is None and n_missing <= RAY_ABOVE_TEXTS):
             encode_here(encoder, cache, inputs, progress=report)
             return
-        items = [item for texts, wanted in inputs for item in plan_shards(cache, encoder.info, texts, wanted, TEXTS_PER_SHARD)]
+        items = [
+            item
+            for texts, wanted in inputs
+            for item in plan_shards(cache, encoder.info, texts, wanted, TEXTS_PER_SHARD)
+        ]
         with _session(address, log_path) as opened:
             if opened.dashboard_url:
                 say(f"Ray dashboard: {opened.dashboard_url}")
-            _embed_by_ray(in_full(ref), encoder.info.precision, items, storage, report, trust_remote_code)
+            _embed_by_ray(
+                in_full(ref), encoder.info.precision, items, storage, report, trust_remote_code
+            )
 
-    return embed_sample(ref, task, storage, report, trust_remote_code=trust_remote_code, encode_missing=encode)
+    return embed_sample(
+        ref, task, storage, report, trust_remote_code=trust_remote_code, encode_missing=encode
+    )
 
 
 def _embed_by_ray(
-    ref: str, precision: str, items: list[dict[str, Any]], storage: Storage, report: ProgressCallback, trust_remote_code: bool
+    ref: str,
+    precision: str,
+    items: list[dict[str, Any]],
+    storage: Storage,
+    report: ProgressCallback,
+    trust_remote_code: bool,
 ) -> None:
     """Encode planned shards with one actor a core."""
     from cluster.data import map_shards

@@ -1,4 +1,5 @@
-"""`neoberta jobs`: the jobs that were submitted to a cluster; look at them, come back to one, stop one."""
+"""`neoberta jobs`: the jobs that were submitted to a cluster; look at them, come back to one, stop
+one."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -25,7 +26,13 @@ def show_jobs(address: str, *, insecure: bool) -> None:
         table.add_column(column, overflow="fold")
     for job in jobs:
         command = job.entrypoint.partition("ray_jobs.cli ")[2] or job.entrypoint
-        row = (job.job_id, job.status, f"{job.started_at:%Y-%m-%d %H:%M:%S}", f"{job.seconds:.0f}", command)
+        row = (
+            job.job_id,
+            job.status,
+            f"{job.started_at:%Y-%m-%d %H:%M:%S}",
+            f"{job.seconds:.0f}",
+            command,
+        )
         table.add_row(*map(escape, row))
     console = Console()
     if not console.is_terminal:
@@ -50,7 +57,8 @@ def stop_job(address: str, job_id: str, *, insecure: bool) -> int:
 
 
 def follow(client: "JobClient", job_id: str) -> int:
-    """Print what the job prints until it ends; its exit code. Ctrl-C goes away from it and leaves it running: 130."""
+    """Print what the job prints until it ends; its exit code. Ctrl-C goes away from it and leaves
+    it running: 130."""
     from cluster.job_client import LostContactError
 
     try:
@@ -75,7 +83,9 @@ def say_how_to_come_back(client: "JobClient", job_id: str) -> None:
 
 def _connect(address: str, insecure: bool) -> "JobClient":
     if not is_jobs_url(address):
-        raise UserError(f"--address {address}: must be that of the head's dashboard, for example http://127.0.0.1:8265")
+        raise UserError(
+            f"--address {address}: must be that of the head's dashboard, for example http://127.0.0.1:8265"
+        )
     from cluster.job_client import JobClient
 
     return JobClient(address, insecure=insecure)

@@ -16,7 +16,17 @@ from probes.encoders.reference import POOLING_FORMS
 
 MIN_FREE_DISK_GB = 5
 MIN_MEMORY_GB = 6
-CHECKED_PACKAGES = ("torch", "ray", "deepspeed", "transformers", "datasets", "xgboost-cpu", "scikit-learn", "pyarrow", "optuna")
+CHECKED_PACKAGES = (
+    "torch",
+    "ray",
+    "deepspeed",
+    "transformers",
+    "datasets",
+    "xgboost-cpu",
+    "scikit-learn",
+    "pyarrow",
+    "optuna",
+)
 
 TASK_FORMS = (
     ("docs/NAME", "built here from the documentation strings of the installed packages"),
@@ -31,7 +41,10 @@ ENCODER_FORMS = (
     ("random:FOLDER", "the same architecture, untrained: the control"),
     ("lsa:DIM", "TF-IDF and truncated SVD, fitted on the unlabelled texts"),
     ("static:FILE", "word vectors in word2vec or GloVe text format"),
-    ("...#layer=6,pooling=mean", f"one view: layer 0..L, last, all, last4, first+last; pooling {POOLING_FORMS}"),
+    (
+        "...#layer=6,pooling=mean",
+        f"one view: layer 0..L, last, all, last4, first+last; pooling {POOLING_FORMS}",
+    ),
 )
 
 
@@ -45,7 +58,8 @@ def show_tasks() -> None:
 
 
 def show_encoders(refs: list[str], *, trust_remote_code: bool = False) -> None:
-    """Print the forms of an encoder reference; with `refs`, load each and print its shape. Raises UserError."""
+    """Print the forms of an encoder reference; with `refs`, load each and print its shape. Raises
+    UserError."""
     if not refs:
         print_table("An encoder is", ("reference", "what it is"), ENCODER_FORMS)
         return
@@ -58,16 +72,32 @@ def show_encoders(refs: list[str], *, trust_remote_code: bool = False) -> None:
         try:
             if family == "lsa" and name.isdecimal():
                 check_encoder(ref)
-                rows.append((ref, family, "0", name, "", "any", "fitted on the texts it is used for"))
+                rows.append(
+                    (ref, family, "0", name, "", "any", "fitted on the texts it is used for")
+                )
                 continue
             info = load_encoder(ref, trust_remote_code=trust_remote_code).info
         except UserError as error:  # the others are shown all the same
             mistakes.append(error)
             continue
         size = f"{info.n_parameters / 1e6:.1f} M"
-        rows.append((ref, info.family, str(info.n_layers), str(info.hidden_size), size, str(info.max_length), info.fingerprint))
+        rows.append(
+            (
+                ref,
+                info.family,
+                str(info.n_layers),
+                str(info.hidden_size),
+                size,
+                str(info.max_length),
+                info.fingerprint,
+            )
+        )
     if rows:
-        print_table("Encoders", ("reference", "family", "layers", "width", "parameters", "max tokens", "fingerprint"), rows)
+        print_table(
+            "Encoders",
+            ("reference", "family", "layers", "width", "parameters", "max tokens", "fingerprint"),
+            rows,
+        )
     if mistakes:
         more = f" (and {len(mistakes) - 1} more wrong)" if len(mistakes) > 1 else ""
         raise UserError(f"{mistakes[0]}{more}")
@@ -90,12 +120,32 @@ def _system_checks() -> list[tuple[bool, str, str]]:
     free_gb = shutil.disk_usage(".").free / 1e9
     n_cpus = len(os.sched_getaffinity(0))
     return [
-        (sys.version_info >= (3, 11), f"Python {platform.python_version()}", "3.11 or newer is needed"),
+        (
+            sys.version_info >= (3, 11),
+            f"Python {platform.python_version()}",
+            "3.11 or newer is needed",
+        ),
         (n_cpus >= 2, f"{n_cpus} cores", "2 are needed"),
-        (memory_gb >= MIN_MEMORY_GB, f"{memory_gb:.0f} GB memory", f"{MIN_MEMORY_GB} GB are needed"),
-        (free_gb >= MIN_FREE_DISK_GB, f"{free_gb:.0f} GB free disk", f"{MIN_FREE_DISK_GB} GB are needed"),
-        (compiler is not None, f"C++ compiler {compiler or ''}", "install g++ (DeepSpeed compiles its CPU operator)"),
-        (is_operator_built(), "DeepSpeed's CPU operator is compiled", "run python -m cluster.deepspeed_engine once"),
+        (
+            memory_gb >= MIN_MEMORY_GB,
+            f"{memory_gb:.0f} GB memory",
+            f"{MIN_MEMORY_GB} GB are needed",
+        ),
+        (
+            free_gb >= MIN_FREE_DISK_GB,
+            f"{free_gb:.0f} GB free disk",
+            f"{MIN_FREE_DISK_GB} GB are needed",
+        ),
+        (
+            compiler is not None,
+            f"C++ compiler {compiler or ''}",
+            "install g++ (DeepSpeed compiles its CPU operator)",
+        ),
+        (
+            is_operator_built(),
+            "DeepSpeed's CPU operator is compiled",
+            "run python -m cluster.deepspeed_engine once",
+        ),
     ]
 
 

@@ -1,5 +1,5 @@
-"""The table of a study's probes: once, or again and again while its sweep runs. It reads what lies on the storage, nothing
-else, so it can be looked at from any machine that sees it."""
+"""The table of a study's probes: once, or again and again while its sweep runs. It reads what lies
+on the storage, nothing else, so it can be looked at from any machine that sees it."""
 
 import contextlib
 import time
@@ -28,11 +28,14 @@ PIPE_WIDTH = 160
 
 
 class ResultsTable:
-    """The best view of each encoder on each task by its ridge probes, from the blocks that were published so far."""
+    """The best view of each encoder on each task by its ridge probes, from the blocks that were
+    published so far."""
 
     def __init__(self, storage: Storage, metric: str):
         if metric not in METRICS:
-            raise UserError(f"--metric {metric}: unknown; choose {', '.join(METRICS[:-1])} or {METRICS[-1]}")
+            raise UserError(
+                f"--metric {metric}: unknown; choose {', '.join(METRICS[:-1])} or {METRICS[-1]}"
+            )
         self._storage, self._metric = storage, metric
         self._columns = [*IDENTITY_COLUMNS, "C_selected", metric]
         self._read: set[str] = set()
@@ -41,10 +44,15 @@ class ResultsTable:
         """Rows read so far."""
 
     def read_new(self) -> bool:
-        """Read the blocks that are there and were not read yet; whether there were any. Raises CorruptArtefactError."""
+        """Read the blocks that are there and were not read yet; whether there were any. Raises
+        CorruptArtefactError."""
         new = [key for key in self._storage.keys("probes") if key not in self._read]
         for key in new:
-            rows = self._storage.read_table(key, self._columns).to_pandas().reindex(columns=self._columns)
+            rows = (
+                self._storage.read_table(key, self._columns)
+                .to_pandas()
+                .reindex(columns=self._columns)
+            )
             self.n_probes += len(rows)
             self._chosen.append(rows[rows.C_selected & (rows.probe == "ridge")])
             self._read.add(key)
@@ -58,7 +66,10 @@ class ResultsTable:
         for column in ("task", "encoder", "layer", "pooling", *(f"n={n}" for n in best.columns)):
             table.add_column(column, overflow="fold")
         for index, row in zip(best.index, best.to_numpy(), strict=True):
-            table.add_row(*(escape(str(part)) for part in index), *("" if np.isnan(value) else f"{value:.3f}" for value in row))
+            table.add_row(
+                *(escape(str(part)) for part in index),
+                *("" if np.isnan(value) else f"{value:.3f}" for value in row),
+            )
         return table
 
     def _best(self) -> pd.DataFrame:
@@ -66,7 +77,11 @@ class ResultsTable:
         if not any(map(len, self._chosen)):
             return pd.DataFrame()
         chosen = pd.concat(self._chosen).drop_duplicates(IDENTITY_COLUMNS)
-        means = chosen.groupby(["task", "encoder", "layer", "pooling", "n_train"])[self._metric].mean().unstack("n_train")
+        means = (
+            chosen.groupby(["task", "encoder", "layer", "pooling", "n_train"])[self._metric]
+            .mean()
+            .unstack("n_train")
+        )
         in_order = means.sort_values(means.columns.max(), ascending=self._metric in LOWER_IS_BETTER)
         return in_order.groupby(level=["task", "encoder"]).head(1).sort_index()
 
@@ -76,16 +91,26 @@ def show_results(out: str, metric: str) -> None:
     storage = Storage(out)
     results = ResultsTable(storage, metric)
     if not results.read_new():
-        raise UserError(f"{storage.uri}: no probe results there; run `neoberta sweep CONFIG.yaml --out {out}` first")
+        raise UserError(
+            f"{storage.uri}: no probe results there; run `neoberta sweep CONFIG.yaml --out {out}`"
+            " first"
+        )
     _console().print(results.table())
 
 
-def watch_results(out: str, metric: str, *, every_s: float = READ_EVERY_S, console: Console | None = None) -> None:
-    """Follow a sweep until it ends: on a terminal the table and a bar that stay up to date, elsewhere a line at a time and the
-    table at the end. Waits for a sweep that has not begun; Ctrl-C ends the looking, not the sweep. Raises UserError."""
+def watch_results(
+    out: str, metric: str, *, every_s: float = READ_EVERY_S, console: Console | None = None
+) -> None:
+    """Follow a sweep until it ends: on a terminal the table and a bar that stay up to date,
+    elsewhere a line at a time and the table at the end. Waits for a sweep that has not begun;
+    Ctrl-C ends the looking, not the sweep. Raises UserError."""
     storage, console = Storage(out), console or _console()
     results = ResultsTable(storage, metric)
-    with Live(console=console, auto_refresh=False) if console.is_terminal else contextlib.nullcontext() as live:
+    with (
+        Live(console=console, auto_refresh=False)
+        if console.is_terminal
+        else contextlib.nullcontext()
+    ) as live:
         said, is_running = "", True
         while is_running:
             status = read_status(storage)
@@ -104,14 +129,16 @@ def watch_results(out: str, metric: str, *, every_s: float = READ_EVERY_S, conso
 
 
 def read_status(storage: Storage) -> SweepStatus | None:
-    """Where the study's last sweep is; None before the first one. Raises UserError for a file that is none of ours."""
+    """Where the study's last sweep is; None before the first one. Raises UserError for a file that
+    is none of ours."""
     if not storage.exists(STATUS_KEY):
         return None
     try:
         return SweepStatus.model_validate(storage.read_json(STATUS_KEY))
     except (ValidationError, ValueError) as error:
         raise UserError(
-            f"{storage.uri}/{STATUS_KEY}: not a sweep's status; delete it ({str(error).splitlines()[0]})"
+            f"{storage.uri}/{STATUS_KEY}: not a sweep's status; delete it"
+            f" ({str(error).splitlines()[0]})"
         ) from error
 
 
@@ -124,14 +151,24 @@ def status_line(status: SweepStatus | None, now: datetime) -> str:
         return f"{line}, {status.state}"
     silent_s = (now - status.updated_at).total_seconds()
     if silent_s > SILENT_AFTER_S:
-        return f"{line}; nothing new for {timedelta(seconds=round(silent_s))}: a long block, or the sweep was killed"
+        return (
+            f"{line}; nothing new for {timedelta(seconds=round(silent_s))}: a long block, or the"
+            " sweep was killed"
+        )
     if status.left_s is None:
         return line
-    return f"{line}, {status.probes_per_s:,.0f} a second, about {timedelta(seconds=round(status.left_s))} left"
+    return (
+        f"{line}, {status.probes_per_s:,.0f} a second, about"
+        f" {timedelta(seconds=round(status.left_s))} left"
+    )
 
 
 def _screen(results: ResultsTable, status: SweepStatus | None, line: str) -> Group:
-    bar = ProgressBar(total=max(1, status.n_planned), completed=status.n_done, width=40) if status else Text("")
+    bar = (
+        ProgressBar(total=max(1, status.n_planned), completed=status.n_done, width=40)
+        if status
+        else Text("")
+    )
     return Group(results.table(), bar, Text(line))
 
 

@@ -1,7 +1,8 @@
-"""`--address http(s)://head:8265`: the command becomes a Ray job on that cluster, and this process follows it.
+"""`--address http(s)://head:8265`: the command becomes a Ray job on that cluster, and this process
+follows it.
 
-Configurations travel with the job and so does the project's source. Data does not: a local path that the cluster cannot see is
-refused before anything is sent.
+Configurations travel with the job and so does the project's source. Data does not: a local path
+that the cluster cannot see is refused before anything is sent.
 """
 
 import sys
@@ -45,11 +46,15 @@ class LocalPath:
     what: str
     path: Path
     is_in_file: bool = False
-    """Whether it stands in a configuration, which travels as it is, and not in the command, where it is written in full."""
+    """Whether it stands in a configuration, which travels as it is, and not in the command, where
+    it is written in full."""
 
 
-def submit_study(cluster: ClusterOptions, config: StudyConfig, out: str, file: Path | None = None) -> int:
-    """Submit a command that works on a study; `file` is the YAML that it names. Returns the exit code. Raises UserError."""
+def submit_study(
+    cluster: ClusterOptions, config: StudyConfig, out: str, file: Path | None = None
+) -> int:
+    """Submit a command that works on a study; `file` is the YAML that it names. Returns the exit
+    code. Raises UserError."""
     from ray_jobs.plan import check_references
 
     check_address(cluster)
@@ -57,29 +62,50 @@ def submit_study(cluster: ClusterOptions, config: StudyConfig, out: str, file: P
     refuse_unseen([*out_paths(place), *study_paths(config)], cluster.shared_paths)
     check_references(config)
     replaced = {"out": place.uri} | ({"config": STUDY_FILE} if file else {})
-    return submit(cluster, cluster.arguments(**replaced), {STUDY_FILE: file.read_bytes()} if file else {})
+    return submit(
+        cluster, cluster.arguments(**replaced), {STUDY_FILE: file.read_bytes()} if file else {}
+    )
 
 
 def submit_characterize(
-    cluster: ClusterOptions, *, out: str, files: Mapping[str, Path | None], encoders: Sequence[str], metamodel: str | None
+    cluster: ClusterOptions,
+    *,
+    out: str,
+    files: Mapping[str, Path | None],
+    encoders: Sequence[str],
+    metamodel: str | None,
 ) -> int:
-    """Submit `characterize`; `files` are its data by parameter name. Returns the exit code. Raises UserError."""
+    """Submit `characterize`; `files` are its data by parameter name. Returns the exit code. Raises
+    UserError."""
     check_address(cluster)
     places = {"out": Storage(out)} | ({"metamodel": Storage(metamodel)} if metamodel else {})
     given = {name: path.expanduser().resolve() for name, path in files.items() if path is not None}
-    paths = [LocalPath(f"--{name.removesuffix('_path')} {path}", path) for name, path in given.items()]
-    paths += [LocalPath(f"--{name} {place.uri}", Path(place.uri)) for name, place in places.items() if place.is_local]
+    paths = [
+        LocalPath(f"--{name.removesuffix('_path')} {path}", path) for name, path in given.items()
+    ]
+    paths += [
+        LocalPath(f"--{name} {place.uri}", Path(place.uri))
+        for name, place in places.items()
+        if place.is_local
+    ]
     refuse_unseen([*paths, *_encoder_paths(encoders)], cluster.shared_paths)
     for path in given.values():
         if not path.is_file():
             raise UserError(f"{path}: no such file")
-    return submit(cluster, cluster.arguments(**given, **{name: place.uri for name, place in places.items()}), {})
+    return submit(
+        cluster,
+        cluster.arguments(**given, **{name: place.uri for name, place in places.items()}),
+        {},
+    )
 
 
 def submit(cluster: ClusterOptions, arguments: tuple[str, ...], files: Mapping[str, bytes]) -> int:
-    """Send the command, say where it can be watched, and follow it to its end, or return at once where that is wanted."""
+    """Send the command, say where it can be watched, and follow it to its end, or return at once
+    where that is wanted."""
     job_config = JobConfig() if cluster.job_config is None else _read_job_config(cluster.job_config)
-    submission = Submission(cluster.command, arguments, files, **{name: value for name, value in job_config})
+    submission = Submission(
+        cluster.command, arguments, files, **{name: value for name, value in job_config}
+    )
     from cluster.job_client import JobClient  # Ray takes a second to load
     from ray_jobs.commands.jobs import follow, say_how_to_come_back
 
@@ -95,7 +121,8 @@ def submit(cluster: ClusterOptions, arguments: tuple[str, ...], files: Mapping[s
 
 
 def check_address(cluster: ClusterOptions) -> None:
-    """Raises UserError for an address that nothing may be sent to, before anything else is looked at."""
+    """Raises UserError for an address that nothing may be sent to, before anything else is looked
+    at."""
     check_jobs_url(cluster.address or "", find_token(), insecure=cluster.insecure)
 
 
@@ -107,9 +134,17 @@ def out_paths(place: Storage) -> list[LocalPath]:
 def study_paths(config: StudyConfig) -> list[LocalPath]:
     """The local files and folders that a study's tasks and encoders lie in."""
     tasks = dict.fromkeys([*config.tasks, config.characterize.task])
-    found = [LocalPath(f"task {task}", path, is_in_file=True) for task in tasks if (path := local_path(task))]
+    found = [
+        LocalPath(f"task {task}", path, is_in_file=True)
+        for task in tasks
+        if (path := local_path(task))
+    ]
     return found + _encoder_paths(
-        [encoder.ref for encoder in config.encoders if encoder.ref.partition(":")[2] not in config.neobertas]
+        [
+            encoder.ref
+            for encoder in config.encoders
+            if encoder.ref.partition(":")[2] not in config.neobertas
+        ]
     )
 
 
@@ -118,12 +153,16 @@ def refuse_unseen(paths: Sequence[LocalPath], shared: Sequence[Path]) -> None:
     unseen = [path.what for path in paths if not is_seen(path.path, shared)]
     if unseen:
         raise UserError(
-            f"the cluster does not see {', '.join(unseen)}: use s3:// or gs:// for results, or a folder that all nodes and "
-            "this machine see alike, and say which: --shared-path FOLDER"
+            f"the cluster does not see {', '.join(unseen)}: use s3:// or gs:// for results, or a"
+            " folder that all nodes and this machine see alike, and say which: --shared-path"
+            " FOLDER"
         )
     for path in paths:
         if path.is_in_file and not path.path.is_absolute():
-            raise UserError(f"{path.what}: a job has another working folder; write the path in full ({path.path.resolve()})")
+            raise UserError(
+                f"{path.what}: a job has another working folder; write the path in full"
+                f" ({path.path.resolve()})"
+            )
 
 
 def _encoder_paths(refs: Sequence[str]) -> list[LocalPath]:

@@ -1,4 +1,5 @@
-"""Stage 3: every text of the study's tasks through every encoder once, into the embedding cache, by Ray Data."""
+"""Stage 3: every text of the study's tasks through every encoder once, into the embedding cache, by
+Ray Data."""
 
 import functools
 import shutil
@@ -48,8 +49,8 @@ _describe = functools.cache(describe_encoder)
 
 
 def check_encoders(study: Study) -> None:
-    """Load every encoder that does not come from the study itself: a mistake in one is known before hours of work. Raises
-    UserError."""
+    """Load every encoder that does not come from the study itself: a mistake in one is known before
+    hours of work. Raises UserError."""
     for config in study.config.encoders:
         family, _, name = config.ref.partition(":")
         is_own = name in study.config.neobertas or (family == "lsa" and name.isdecimal())
@@ -57,10 +58,12 @@ def check_encoders(study: Study) -> None:
             _wanted_views(config, _describe(config.ref, trust_remote_code=config.trust_remote_code))
 
 
-def make_encoders(study: Study, report: ProgressCallback, checkpoints: dict[str, str]) -> list[EncoderRow]:
-    """The study's encoders with their references resolved: `neoberta:NAME` and `random:NAME` to the checkpoint's folder,
-    `lsa:DIM` to one fitted on the study's pretraining text. Raises UserError for an encoder that does not exist or a view that
-    it does not have."""
+def make_encoders(
+    study: Study, report: ProgressCallback, checkpoints: dict[str, str]
+) -> list[EncoderRow]:
+    """The study's encoders with their references resolved: `neoberta:NAME` and `random:NAME` to the
+    checkpoint's folder, `lsa:DIM` to one fitted on the study's pretraining text. Raises UserError
+    for an encoder that does not exist or a view that it does not have."""
     rows = []
     for done, config in enumerate(study.config.encoders):
         report(done, len(study.config.encoders))
@@ -69,14 +72,20 @@ def make_encoders(study: Study, report: ProgressCallback, checkpoints: dict[str,
         info = _describe(ref, trust_remote_code=trusted)
         views = _wanted_views(config, info)
         info = replace(info, ref=config.name)
-        rows.append(EncoderRow(name=config.name, ref=ref, info=info, views=views, trust_remote_code=trusted))
+        rows.append(
+            EncoderRow(name=config.name, ref=ref, info=info, views=views, trust_remote_code=trusted)
+        )
         same = [row.name for row in rows[:-1] if row.info.fingerprint == info.fingerprint]
         if same:
-            raise UserError(f"encoders: {same[0]} and {config.name} are the same encoder; name it once")
+            raise UserError(
+                f"encoders: {same[0]} and {config.name} are the same encoder; name it once"
+            )
     return rows
 
 
-def embed(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow]) -> dict[str, int]:
+def embed(
+    study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow]
+) -> dict[str, int]:
     """Fill the cache; returns how many texts each encoder had to encode now (0: all were there)."""
     from cluster.data import map_shards
     from cluster.resources import look_around, n_at_once, request
@@ -108,7 +117,10 @@ def embed(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], enco
     if items:
         n_bytes = sum(item["n_bytes"] for item in items)
         check_room(study.storage, n_bytes)
-        study.progress.say(f"embeddings: {sum(n_texts.values()):,} texts to encode, about {n_bytes / 1e6:,.1f} MB of vectors")
+        study.progress.say(
+            f"embeddings: {sum(n_texts.values()):,} texts to encode, about {n_bytes / 1e6:,.1f} MB"
+            " of vectors"
+        )
         study.need_ray()
         found = look_around()
         asked = request("embed", found)
@@ -127,20 +139,25 @@ def embed(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], enco
 
 
 def check_room(storage: Storage, n_bytes: int) -> None:
-    """Raises UserError where a folder has no room for `n_bytes` more, before anything is encoded."""
+    """Raises UserError where a folder has no room for `n_bytes` more, before anything is
+    encoded."""
     if not storage.is_local:
         return
     root = Path(storage.uri)
-    free_bytes = shutil.disk_usage(next(path for path in (root, *root.parents) if path.exists())).free
+    free_bytes = shutil.disk_usage(
+        next(path for path in (root, *root.parents) if path.exists())
+    ).free
     if free_bytes < n_bytes:
         raise UserError(
-            f"{storage.uri}: the vectors need about {n_bytes / 1e6:,.1f} MB, and {free_bytes / 1e6:,.1f} MB are free there; "
-            "free some, choose another --out, or ask for fewer `layers` and `poolings`"
+            f"{storage.uri}: the vectors need about {n_bytes / 1e6:,.1f} MB, and"
+            f" {free_bytes / 1e6:,.1f} MB are free there; free some, choose another --out, or ask"
+            " for fewer `layers` and `poolings`"
         )
 
 
 class StudyShardEncoder:
-    """A worker for the shards of several encoders: one pool of processes serves them all, each with one encoder at a time."""
+    """A worker for the shards of several encoders: one pool of processes serves them all, each with
+    one encoder at a time."""
 
     def __init__(self, storage_uri: str):
         self._storage_uri = storage_uri
@@ -148,7 +165,8 @@ class StudyShardEncoder:
         self._worker: ShardEncoder | None = None
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        """Encode one item of `probes.embeddings.encode.plan_shards` that also names its `encoder_ref`."""
+        """Encode one item of `probes.embeddings.encode.plan_shards` that also names its
+        `encoder_ref`."""
         if self._worker is None or item["encoder_ref"] != self._ref:
             self._worker = None  # let go of the last one's memory first
             self._worker = ShardEncoder(
@@ -172,7 +190,9 @@ def _resolve(study: Study, ref: str, checkpoints: dict[str, str]) -> str:
         texts = learning_texts(study)
         key = f"{LSA_FOLDER}/{digest({'texts': texts_digest(texts), 'dim': name})}.json"
         if not study.storage.exists(key):
-            study.storage.write_json(key, {"encoder": save_lsa(fit_lsa(texts, int(name)), study.storage)})
+            study.storage.write_json(
+                key, {"encoder": save_lsa(fit_lsa(texts, int(name)), study.storage)}
+            )
         return f"lsa:{study.storage.local_path(study.storage.read_json(key)['encoder'])}"
     return in_full(ref)
 
@@ -181,7 +201,12 @@ def _wanted_views(config: EncoderConfig, info: EncoderInfo) -> tuple[View, ...]:
     layers = range(info.n_layers + 1) if config.layers == "all" else config.layers
     missing = [layer for layer in layers if layer > info.n_layers]
     if missing:
-        raise UserError(f"encoder {config.ref}: has layers 0 to {info.n_layers}, not {missing[0]}; change its `layers`")
+        raise UserError(
+            f"encoder {config.ref}: has layers 0 to {info.n_layers}, not {missing[0]}; change its"
+            " `layers`"
+        )
     return tuple(
-        view for view in info.views if view.layer in layers and (view.pooling in config.poolings or info.n_layers == 0)
+        view
+        for view in info.views
+        if view.layer in layers and (view.pooling in config.poolings or info.n_layers == 0)
     )

@@ -1,4 +1,5 @@
-"""Stage 5: describe samples of every task and view, join them with what the probes measured, fit and evaluate the metamodel."""
+"""Stage 5: describe samples of every task and view, join them with what the probes measured, fit
+and evaluate the metamodel."""
 
 from collections.abc import Sequence
 
@@ -10,7 +11,11 @@ from cluster.storage import digest
 from meta.metamodel.evaluation import evaluation_folds, evaluation_tables, held_out_predictions
 from meta.metamodel.fitting import FitSettings
 from meta.metamodel.model import SCHEMA, Metamodel
-from meta.metamodel.shipped_observations import digest_of_shipped, shipped_observations, with_shipped
+from meta.metamodel.shipped_observations import (
+    digest_of_shipped,
+    shipped_observations,
+    with_shipped,
+)
 from meta.metamodel.stored import shipped_folder
 from meta.metamodel.tuning import TUNING_VERSION, chosen_settings, plan_tuning, run_tuning
 from meta.priors.spaces import ViewPrior, space_truths
@@ -37,14 +42,20 @@ class FitResult(BaseModel):
     evaluation_key: str
     """JSON on the study's storage: the tables of `meta.metamodel.evaluation.evaluation_tables`."""
     held_out_key: str
-    """Parquet on the study's storage: every forecast with its task family left out, beside the truth."""
+    """Parquet on the study's storage: every forecast with its task family left out, beside the
+    truth."""
     n_observations: int
 
 
 def fit(
-    study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow], probe_keys: Sequence[str]
+    study: Study,
+    report: ProgressCallback,
+    tasks: Sequence[TaskRow],
+    encoders: Sequence[EncoderRow],
+    probe_keys: Sequence[str],
 ) -> FitResult:
-    """Fit the metamodel on every task but those of the demonstration task's family; evaluate it leaving tasks out."""
+    """Fit the metamodel on every task but those of the demonstration task's family; evaluate it
+    leaving tasks out."""
     config = study.config.metamodel
     keys = observe(study, report, tasks, encoders)
     frame = training_frame(study, tasks, keys, probe_keys)
@@ -70,15 +81,23 @@ def fit(
         n_observations=len(frame),
     )
     settings = {}
-    if config.tune and not (study.storage.exists(result.held_out_key) and study.storage.exists(result.metamodel_key)):
+    if config.tune and not (
+        study.storage.exists(result.held_out_key) and study.storage.exists(result.metamodel_key)
+    ):
         settings = tuned_settings(study, report, learnt, evaluation_folds(frame), key)
     if not study.storage.exists(result.held_out_key):
-        held_out = held_out_predictions(frame, metric=METRIC, settings=settings or None, also=also, progress=report)
-        study.storage.write_table(result.held_out_key, pa.Table.from_pandas(held_out, preserve_index=False))
+        held_out = held_out_predictions(
+            frame, metric=METRIC, settings=settings or None, also=also, progress=report
+        )
+        study.storage.write_table(
+            result.held_out_key, pa.Table.from_pandas(held_out, preserve_index=False)
+        )
     if not study.storage.exists(result.evaluation_key):
         held_out = study.storage.read_table(result.held_out_key).to_pandas()
         study.storage.write_json(result.evaluation_key, evaluation_tables(held_out, metric=METRIC))
-    study.made(0 if study.storage.exists(result.metamodel_key) else len(learnt), "observations learnt from")
+    study.made(
+        0 if study.storage.exists(result.metamodel_key) else len(learnt), "observations learnt from"
+    )
     if not study.storage.exists(result.metamodel_key):
         tables = study.storage.read_json(result.evaluation_key)
         model = Metamodel.fit(learnt, metric=METRIC, settings=settings.get(()))
@@ -89,7 +108,8 @@ def fit(
 
 
 def shipped_but_left_out(study: Study, tasks: Sequence[TaskRow]) -> pd.DataFrame:
-    """The shipped observations without the family of the demonstration task, under whatever name it ships."""
+    """The shipped observations without the family of the demonstration task, under whatever name it
+    ships."""
     shipped, left_out = shipped_observations(METRIC), left_out_families(study, tasks)
     unseen = [task.fingerprint for task in tasks if task.family in left_out]
     hidden = {*left_out, *shipped.loc[shipped["task_fingerprint"].isin(unseen), "task_family"]}
@@ -97,9 +117,14 @@ def shipped_but_left_out(study: Study, tasks: Sequence[TaskRow]) -> pd.DataFrame
 
 
 def tuned_settings(
-    study: Study, report: ProgressCallback, learnt: pd.DataFrame, folds: Sequence[tuple[str, ...]], key: str
+    study: Study,
+    report: ProgressCallback,
+    learnt: pd.DataFrame,
+    folds: Sequence[tuple[str, ...]],
+    key: str,
 ) -> dict[tuple[str, ...], FitSettings]:
-    """The best settings for each of `folds` and, under `()`, for the fit on all of `learnt`; through Ray Tune."""
+    """The best settings for each of `folds` and, under `()`, for the fit on all of `learnt`;
+    through Ray Tune."""
     frame_key = f"tuning/{key}.parquet"
     if not study.storage.exists(frame_key):
         study.storage.write_table(frame_key, pa.Table.from_pandas(learnt, preserve_index=False))
@@ -108,11 +133,15 @@ def tuned_settings(
     return chosen_settings(pieces, [each["loss"] for each in results])
 
 
-def prior_of_views(study: Study, tasks: Sequence[TaskRow], probe_keys: Sequence[str]) -> ViewPrior | None:
-    """The prior of the sweep's spaces, without the demonstration task's family; None where too few tasks have them all,
-    or they are one."""
+def prior_of_views(
+    study: Study, tasks: Sequence[TaskRow], probe_keys: Sequence[str]
+) -> ViewPrior | None:
+    """The prior of the sweep's spaces, without the demonstration task's family; None where too few
+    tasks have them all, or they are one."""
     left_out = left_out_families(study, tasks)
-    known = {task.fingerprint: (task.name, task.family) for task in tasks if task.family not in left_out}
+    known = {
+        task.fingerprint: (task.name, task.family) for task in tasks if task.family not in left_out
+    }
     truths = space_truths(load_results(study.storage, probe_keys).to_pandas(), known)
     n_spaces = len(truths[["encoder_fingerprint", "layer", "pooling"]].drop_duplicates())
     if truths["task_family"].nunique() < MIN_FAMILIES_FOR_PRIOR or n_spaces < 2:
@@ -121,6 +150,6 @@ def prior_of_views(study: Study, tasks: Sequence[TaskRow], probe_keys: Sequence[
 
 
 def shipped_prior() -> ViewPrior | None:
-    """What the shipped study's tasks say of how spaces compare; few tasks of one's own would say less."""
+    """What the shipped study's tasks say of how spaces compare; few tasks of one's own would say
+    less."""
     return Metamodel.load(shipped_folder() / METRIC).view_prior
-

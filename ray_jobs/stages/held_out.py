@@ -36,8 +36,11 @@ class HeldOutResult(BaseModel):
     """One line a question."""
 
 
-def characterize_held_out(study: Study, report: ProgressCallback, done: dict[str, Any]) -> HeldOutResult:
-    """Answer the six questions for a sample of the demonstration task; made once for the same inputs."""
+def characterize_held_out(
+    study: Study, report: ProgressCallback, done: dict[str, Any]
+) -> HeldOutResult:
+    """Answer the six questions for a sample of the demonstration task; made once for the same
+    inputs."""
     config = study.config.characterize
     row = next(task for task in done["tasks"] if task.name == config.task)
     encoders: list[EncoderRow] = done["encoders"]
@@ -71,13 +74,22 @@ def characterize_held_out(study: Study, report: ProgressCallback, done: dict[str
 
 
 def draw_samples(task: Task, n_train: int, n_eval: int, seed: int) -> Prepared:
-    """A stratified labelled sample of the training split and a random unlabelled one of the test split."""
+    """A stratified labelled sample of the training split and a random unlabelled one of the test
+    split."""
     train, test = task.splits["train"], task.splits["test"]
     n_train = min(n_train, len(train))
-    rows = subset_rows(train.labels, task_fingerprint=task.fingerprint, kind="stratified", n=n_train, seed=seed)
+    rows = subset_rows(
+        train.labels, task_fingerprint=task.fingerprint, kind="stratified", n=n_train, seed=seed
+    )
     seen = LabelledSample(train.text, train.labels, task.label_names, train.text_pair).take(rows)
-    present, labels = np.unique(seen.labels, return_inverse=True)  # classes that the sample lacks are not known to it
-    sample = dataclasses.replace(seen, labels=labels.astype(np.int64), label_names=tuple(task.label_names[i] for i in present))
+    present, labels = np.unique(
+        seen.labels, return_inverse=True
+    )  # classes that the sample lacks are not known to it
+    sample = dataclasses.replace(
+        seen,
+        labels=labels.astype(np.int64),
+        label_names=tuple(task.label_names[i] for i in present),
+    )
     chosen = np.random.default_rng(seed).permutation(len(test))[:n_eval]
     return prepare(sample, EvalSample(test.text, test.text_pair).take(np.sort(chosen)), seed=seed)
 
@@ -85,11 +97,17 @@ def draw_samples(task: Task, n_train: int, n_eval: int, seed: int) -> Prepared:
 def _embedded(study: Study, encoders: list[EncoderRow], sample: Task) -> list[EmbeddedEncoder]:
     embedded = []
     for encoder in encoders:
-        timing = study.once("timings", [encoder.info.fingerprint, sample.fingerprint], lambda row=encoder: _timing(row, sample))
+        timing = study.once(
+            "timings",
+            [encoder.info.fingerprint, sample.fingerprint],
+            lambda row=encoder: _timing(row, sample),
+        )
         wanted = applicable_views(encoder.views, is_pair=sample.is_pair)
         views = CachedViews(sample, EmbeddingCache(study.storage, encoder.info.fingerprint), wanted)
         info = dataclasses.replace(encoder.info, ref=encoder.name)
-        embedded.append(EmbeddedEncoder(info, views, milliseconds_per_text=timing["milliseconds_per_text"]))
+        embedded.append(
+            EmbeddedEncoder(info, views, milliseconds_per_text=timing["milliseconds_per_text"])
+        )
     return embedded
 
 

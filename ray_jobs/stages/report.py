@@ -30,14 +30,26 @@ ENCODER_NOTES = {
     "lsa": "TF-IDF and truncated SVD, fitted on the pretraining text",
 }
 THIN = (
-    "The tasks of the shipped studies are made from documentation strings: English, technical, from one ecosystem. "
-    "Forecasts for other kinds of text rest on few examples of them.",
-    "With fewer than 19 task families no 90 % interval can be guaranteed for a new task; the intervals are widened as "
-    "Student's are, and the coverage table says what they reached.",
-    "The NeoBERTas are small and see little text: they show the machinery, not what an encoder can be.",
-    "Fine-tuning hyperparameters come from published runs on other data, or are rules of thumb, and say which; nothing was "
-    "fine-tuned.",
-    "A study forecasts accuracy; neoberta characterize also knows macro-F1, AUROC and log-loss, by the metamodels that ship.",
+    (
+        "The tasks of the shipped studies are made from documentation strings: English, technical,"
+        " from one ecosystem. Forecasts for other kinds of text rest on few examples of them."
+    ),
+    (
+        "With fewer than 19 task families no 90 % interval can be guaranteed for a new task; the"
+        " intervals are widened as Student's are, and the coverage table says what they reached."
+    ),
+    (
+        "The NeoBERTas are small and see little text: they show the machinery, not what an encoder"
+        " can be."
+    ),
+    (
+        "Fine-tuning hyperparameters come from published runs on other data, or are rules of thumb,"
+        " and say which; nothing was fine-tuned."
+    ),
+    (
+        "A study forecasts accuracy; neoberta characterize also knows macro-F1, AUROC and log-loss,"
+        " by the metamodels that ship."
+    ),
 )
 
 
@@ -49,7 +61,8 @@ class ReportResult(BaseModel):
 
 
 def write_report(study: Study, report: ProgressCallback, done: dict[str, Any]) -> ReportResult:
-    """Gather, render, publish. The report is written anew each time: it is made of what is stored, and cheap."""
+    """Gather, render, publish. The report is written anew each time: it is made of what is stored,
+    and cheap."""
     data = gather(study, done)
     report(1, 2)
     study.storage.write_bytes(REPORT_KEY, pilot_report(data).encode())
@@ -62,7 +75,9 @@ def gather(study: Study, done: dict[str, Any]) -> PilotReportData:
     tasks: list[TaskRow] = done["tasks"]
     encoders: list[EncoderRow] = done["encoders"]
     probes = load_results(study.storage, done["sweep"]).to_pandas()
-    probes["encoder"] = probes["encoder_fingerprint"].map({encoder.info.fingerprint: encoder.name for encoder in encoders})
+    probes["encoder"] = probes["encoder_fingerprint"].map(
+        {encoder.info.fingerprint: encoder.name for encoder in encoders}
+    )
     probes["task"] = probes["task_fingerprint"].map({task.fingerprint: task.name for task in tasks})
     held_out_task = study.config.characterize.task
     answers = study.storage.read_json(done["characterize"].answers_key)
@@ -85,7 +100,9 @@ def gather(study: Study, done: dict[str, Any]) -> PilotReportData:
         answers_task=held_out_task,
         answers_truth=tables.measured_spaces(probes, held_out_task),
         evaluation=study.storage.read_json(done["fit"].evaluation_key),
-        horizons=tables.horizons(study.storage.read_table(done["fit"].held_out_key).to_pandas(), seed=study.config.seed),
+        horizons=tables.horizons(
+            study.storage.read_table(done["fit"].held_out_key).to_pandas(), seed=study.config.seed
+        ),
         candidates=tuple(done["search"].candidates),
         thin=THIN,
     )
@@ -125,7 +142,12 @@ def task_summary(study: Study, task: TaskRow, held_out_task: str) -> TaskSummary
     description = recipe.description if recipe else ""
     labels = load_saved_task(study.storage, task.fingerprint).splits["test"].labels
     constant = constant_score(np.bincount(labels[labels >= 0]), METRIC)
-    return TaskSummary(**facts, description=description, constant_score=constant, left_out=task.name == held_out_task)
+    return TaskSummary(
+        **facts,
+        description=description,
+        constant_score=constant,
+        left_out=task.name == held_out_task,
+    )
 
 
 def encoder_summary(encoder: EncoderRow) -> EncoderSummary:

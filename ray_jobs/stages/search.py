@@ -1,4 +1,5 @@
-"""Stage 7: Tune and Optuna propose NeoBERTas, each is pretrained a little, and the metamodel says what it would reach."""
+"""Stage 7: Tune and Optuna propose NeoBERTas, each is pretrained a little, and the metamodel says
+what it would reach."""
 
 import functools
 import json
@@ -36,7 +37,8 @@ SEARCH_VERSION = 1
 MAX_LENGTH = 128
 """Tokens of a row in the candidates' pretraining."""
 POOLINGS = ("mean",)
-"""Candidates are compared at their last layer and the one in the middle, mean-pooled: what small NeoBERTas do best with."""
+"""Candidates are compared at their last layer and the one in the middle, mean-pooled: what small
+NeoBERTas do best with."""
 
 
 class SearchResult(BaseModel):
@@ -48,7 +50,8 @@ class SearchResult(BaseModel):
 
 
 def search(study: Study, report: ProgressCallback, done: dict[str, Any]) -> SearchResult:
-    """Try `search.n_trials` candidates; those whose result is there already are told to the searcher instead of being run."""
+    """Try `search.n_trials` candidates; those whose result is there already are told to the
+    searcher instead of being run."""
     from cluster.resources import look_around, request
     from cluster.tune import search as tune_search
 
@@ -68,35 +71,46 @@ def search(study: Study, report: ProgressCallback, done: dict[str, Any]) -> Sear
             report(n_done, config.n_trials)
 
         outcomes = tune_search(
-            functools.partial(try_candidate, fixed=fixed, folder=folder, storage_uri=study.storage.uri),
+            functools.partial(
+                try_candidate, fixed=fixed, folder=folder, storage_uri=study.storage.uri
+            ),
             config.space.describe(),
             metric="predicted",
             mode="max",
             n_trials=config.n_trials - len(known),
             seed=study.config.seed,
             name="search",
-            max_concurrent=1,  # one after the other: an interrupted search then proposes what an undisturbed one would
+            # one after the other: an interrupted search then proposes what an undisturbed one would
+            max_concurrent=1,
             cpus=request("search", look_around()).cpus,
-            known=[(entry["point"], {"predicted": entry["candidate"]["predicted"]}) for entry in known],
+            known=[
+                (entry["point"], {"predicted": entry["candidate"]["predicted"]}) for entry in known
+            ],
             on_done=count,
         )
         failed = [outcome for outcome in outcomes if outcome.error]
         if failed:
             raise RuntimeError(
-                f"meta-search: {len(failed)} candidates failed; the first, {failed[0].config}: {failed[0].error}"
+                f"meta-search: {len(failed)} candidates failed; the first, {failed[0].config}:"
+                f" {failed[0].error}"
             )
         known = [study.storage.read_json(key) for key in study.storage.keys(folder)]
         known.sort(key=lambda entry: entry["finished_at"])
     candidates = [Candidate.model_validate(entry["candidate"]) for entry in known]
     chosen = choose(candidates)
-    marked = [candidate.model_copy(update={"chosen": i == chosen}) for i, candidate in enumerate(candidates)]
+    marked = [
+        candidate.model_copy(update={"chosen": i == chosen})
+        for i, candidate in enumerate(candidates)
+    ]
     return SearchResult(candidates=marked, tasks=[task.name for task in tasks])
 
 
 def search_tasks(study: Study, tasks: Sequence[TaskRow]) -> list[TaskRow]:
     """The first single-text tasks of the study outside the demonstration task's family."""
     left_out = left_out_families(study, tasks)
-    return [task for task in tasks if not task.is_pair and task.family not in left_out][: study.config.search.n_tasks]
+    return [task for task in tasks if not task.is_pair and task.family not in left_out][
+        : study.config.search.n_tasks
+    ]
 
 
 def _fixed_part(study: Study, done: dict[str, Any]) -> dict[str, Any]:
@@ -118,8 +132,11 @@ def _fixed_part(study: Study, done: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def try_candidate(point: dict[str, Any], *, fixed: dict[str, Any], folder: str, storage_uri: str) -> dict[str, Any]:
-    """Pretrain the candidate at `point`, judge it, publish it under `folder`; does nothing where it lies there."""
+def try_candidate(
+    point: dict[str, Any], *, fixed: dict[str, Any], folder: str, storage_uri: str
+) -> dict[str, Any]:
+    """Pretrain the candidate at `point`, judge it, publish it under `folder`; does nothing where it
+    lies there."""
     storage = Storage(storage_uri)
     key = f"{folder}/{digest(point)}.json"
     if not storage.exists(key):
@@ -134,7 +151,11 @@ def _judge(point: dict[str, Any], fixed: dict[str, Any], storage: Storage) -> Ca
     tokenizer = read_tokenizer(storage, fixed["tokenizer"])
     corpus = Corpus(storage.local_path(fixed["corpus"]))
     config = PretrainConfig(
-        model=ModelConfig(n_layers=point["n_layers"], hidden_size=point["hidden_size"], max_length=corpus.max_length),
+        model=ModelConfig(
+            n_layers=point["n_layers"],
+            hidden_size=point["hidden_size"],
+            max_length=corpus.max_length,
+        ),
         n_tokens=fixed["n_tokens"],
         lr=point["lr"],
         mask_rate=point["mask_rate"],
@@ -159,11 +180,16 @@ def _judge(point: dict[str, Any], fixed: dict[str, Any], storage: Storage) -> Ca
     )
 
 
-def _forecast_tasks(checkpoint: str, fixed: dict[str, Any], storage: Storage) -> tuple[dict[str, float], float]:
-    """Mean over the search's tasks of the best view's forecast, and of its leave-one-out accuracy on the labelled sample."""
+def _forecast_tasks(
+    checkpoint: str, fixed: dict[str, Any], storage: Storage
+) -> tuple[dict[str, float], float]:
+    """Mean over the search's tasks of the best view's forecast, and of its leave-one-out accuracy
+    on the labelled sample."""
     encoder = load_encoder(f"neoberta:{checkpoint}")
     depth = encoder.info.n_layers
-    views = [View(layer, pooling) for layer in sorted({depth, (depth + 1) // 2}) for pooling in POOLINGS]
+    views = [
+        View(layer, pooling) for layer in sorted({depth, (depth + 1) // 2}) for pooling in POOLINGS
+    ]
     metamodel = Metamodel.load(storage.local_path(fixed["metamodel"]))
     forecasts, measured = [], []
     for fingerprint in fixed["tasks"]:
@@ -175,9 +201,16 @@ def _forecast_tasks(checkpoint: str, fixed: dict[str, Any], storage: Storage) ->
         curves = []
         for view in views:
             X, X_eval = vectors[view][: len(rows)], vectors[view][len(rows) :]
-            features = sample_features(X, labels, X_eval, task.n_classes, encoder.info, view, seed=fixed["seed"])
+            features = sample_features(
+                X, labels, X_eval, task.n_classes, encoder.info, view, seed=fixed["seed"]
+            )
             quantiles = metamodel.curve(features, [len(rows) * fixed["horizon"]])[0]
-            curves.append((dict(zip(("q05", "q25", "q50", "q75", "q95"), quantiles.tolist(), strict=True)), features))
+            curves.append(
+                (
+                    dict(zip(("q05", "q25", "q50", "q75", "q95"), quantiles.tolist(), strict=True)),
+                    features,
+                )
+            )
         best, features = max(curves, key=lambda curve: curve[0]["q50"])
         forecasts.append(best)
         measured.append(features["ridge_loo_accuracy"])
@@ -187,6 +220,8 @@ def _forecast_tasks(checkpoint: str, fixed: dict[str, Any], storage: Storage) ->
 def _draw(task: Task, n_labelled: int, seed: int) -> tuple[np.ndarray, list[str]]:
     train, test = task.splits["train"], task.splits["test"]
     n = min(n_labelled, len(train))
-    rows = subset_rows(train.labels, task_fingerprint=task.fingerprint, kind="stratified", n=n, seed=seed)
+    rows = subset_rows(
+        train.labels, task_fingerprint=task.fingerprint, kind="stratified", n=n, seed=seed
+    )
     chosen = np.random.default_rng(seed).permutation(len(test))[:MAX_EVAL_TEXTS]
     return rows, [test.text[row] for row in np.sort(chosen)]

@@ -21,16 +21,22 @@ N_READERS = 16
 """Requests to the storage at once."""
 
 
-def sweep(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow]) -> list[str]:
-    """Fit what is missing; returns the keys of all the study's blocks. What each pass was to cost and what it did cost is kept
-    under `costs/`. Raises RuntimeError when blocks failed for good."""
+def sweep(
+    study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow]
+) -> list[str]:
+    """Fit what is missing; returns the keys of all the study's blocks. What each pass was to cost
+    and what it did cost is kept under `costs/`. Raises RuntimeError when blocks failed for good."""
     cheap, *dear = study.config.sweep.fidelities
     blocks = plan_blocks(cheap, tasks, encoders, storage_uri=study.storage.uri)
     with SweepWatch(study.storage) as watch:
         n_fitted = _fit_missing(study, report, blocks, watch)
         for spec in dear:
-            found = contenders(load_results(study.storage, [block["key"] for block in blocks]).to_pandas())
-            more = of_contenders(plan_blocks(spec, tasks, encoders, storage_uri=study.storage.uri), found)
+            found = contenders(
+                load_results(study.storage, [block["key"] for block in blocks]).to_pandas()
+            )
+            more = of_contenders(
+                plan_blocks(spec, tasks, encoders, storage_uri=study.storage.uri), found
+            )
             n_fitted += _fit_missing(study, report, more, watch)
             blocks = blocks + more
     clear_leftovers(study.storage, [block["key"] for block in blocks])
@@ -38,7 +44,9 @@ def sweep(study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], enco
     return [block["key"] for block in blocks]
 
 
-def _fit_missing(study: Study, report: ProgressCallback, blocks: Sequence[dict[str, Any]], watch: SweepWatch) -> int:
+def _fit_missing(
+    study: Study, report: ProgressCallback, blocks: Sequence[dict[str, Any]], watch: SweepWatch
+) -> int:
     """Fit the blocks that are not there; returns how many probes those have."""
     missing = missing_blocks(study.storage, blocks)
     watch.plan(blocks, missing)
@@ -47,10 +55,14 @@ def _fit_missing(study: Study, report: ProgressCallback, blocks: Sequence[dict[s
     n_missing = sum(n_probes(block) for block in missing)
     predicted_seconds, predicted_bytes = predict_cost(missing)
     factor = _machine_factor()
-    results = fan_out_blocks(study, report, run_blocks, batch_blocks(missing), name="sweep", on_done=watch.done)
+    results = fan_out_blocks(
+        study, report, run_blocks, batch_blocks(missing), name="sweep", on_done=watch.done
+    )
     cost = {
         "n_probes": n_missing,
-        "n_fitted": sum(result["n_probes"] for result in results),  # fewer where a killed run had left parts of blocks
+        "n_fitted": sum(
+            result["n_probes"] for result in results
+        ),  # fewer where a killed run had left parts of blocks
         "predicted_seconds": predicted_seconds * factor,
         "seconds": sum(result["solver_seconds"] for result in results),
         "worker_seconds": sum(result["wall_seconds"] for result in results),
@@ -63,11 +75,14 @@ def _fit_missing(study: Study, report: ProgressCallback, blocks: Sequence[dict[s
 
 
 def missing_blocks(storage: Storage, blocks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The blocks that do not lie whole on the storage. One listing says which files there are (an object store answers for a
-    thousand at once); those are read, several at a time, for their checksums."""
+    """The blocks that do not lie whole on the storage. One listing says which files there are (an
+    object store answers for a thousand at once); those are read, several at a time, for their
+    checksums."""
     there = set(storage.keys("probes"))
     with ThreadPoolExecutor(N_READERS) as readers:
-        done = readers.map(lambda block: block["key"] in there and is_done(storage, block["key"]), blocks)
+        done = readers.map(
+            lambda block: block["key"] in there and is_done(storage, block["key"]), blocks
+        )
         return [block for block, is_there in zip(blocks, done, strict=True) if not is_there]
 
 
@@ -83,4 +98,3 @@ def _machine_factor() -> float:
         return machine_factor()
     finally:
         torch.set_num_threads(n_threads)
-

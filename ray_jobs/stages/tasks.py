@@ -1,4 +1,5 @@
-"""Stage 1: the study's tasks, loaded or built once and kept on the study's storage by fingerprint."""
+"""Stage 1: the study's tasks, loaded or built once and kept on the study's storage by
+fingerprint."""
 
 from collections.abc import Sequence
 
@@ -33,19 +34,26 @@ class TaskRow(BaseModel):
 
 def docs_source(config: StudyConfig) -> DocsSource:
     """Where the study's `docs/*` tasks and its pretraining text come from."""
-    return DocsSource(packages=config.docs.packages, max_rows_per_task=config.docs.max_rows_per_task)
+    return DocsSource(
+        packages=config.docs.packages, max_rows_per_task=config.docs.max_rows_per_task
+    )
 
 
 def make_tasks(study: Study, report: ProgressCallback) -> list[TaskRow]:
-    """Every task of the study, its demonstration task included. Tasks built from installed packages are found again by the
-    packages' versions; files and folders are read again, so that an edited file is a new task."""
+    """Every task of the study, its demonstration task included. Tasks built from installed packages
+    are found again by the packages' versions; files and folders are read again, so that an edited
+    file is a new task."""
     names = list(dict.fromkeys([*study.config.tasks, study.config.characterize.task]))
-    given_first = sorted(names, key=lambda name: name.startswith("docs/"))  # a mistake in a user's file is known at once
+    given_first = sorted(
+        names, key=lambda name: name.startswith("docs/")
+    )  # a mistake in a user's file is known at once
     rows, n_made = {}, 0
     for done, name in enumerate(given_first):
         report(done, len(names))
         known = set(study.storage.keys("tasks"))
-        rows[name] = _docs_row(study, name) if name.startswith("docs/") else _publish(study, load_task(name))
+        rows[name] = (
+            _docs_row(study, name) if name.startswith("docs/") else _publish(study, load_task(name))
+        )
         n_made += set(study.storage.keys("tasks")) != known
     _check_distinct(rows)
     study.made(n_made, "tasks")
@@ -53,7 +61,8 @@ def make_tasks(study: Study, report: ProgressCallback) -> list[TaskRow]:
 
 
 def check_families(config: StudyConfig, tasks: Sequence[TaskRow]) -> None:
-    """Whether a metamodel can be fitted, and judged with a family left out, before anything is embedded. Raises UserError."""
+    """Whether a metamodel can be fitted, and judged with a family left out, before anything is
+    embedded. Raises UserError."""
     if config.metamodel.with_shipped:
         shipped_observations("accuracy")  # whether they are there and whole
     held_out = {task.family for task in tasks if task.name == config.characterize.task}
@@ -61,9 +70,13 @@ def check_families(config: StudyConfig, tasks: Sequence[TaskRow]) -> None:
     least = 1 if config.metamodel.with_shipped else MIN_FAMILIES
     if n_families < least:
         raise UserError(
-            f"tasks: {n_families} families besides that of {config.characterize.task}; a metamodel needs {least} "
-            "(tasks of one family share texts or labels): add other tasks"
-            + ("" if config.metamodel.with_shipped else ", or set metamodel.with_shipped to learn beside those that ship")
+            f"tasks: {n_families} families besides that of {config.characterize.task}; a metamodel"
+            f" needs {least} (tasks of one family share texts or labels): add other tasks"
+            + (
+                ""
+                if config.metamodel.with_shipped
+                else ", or set metamodel.with_shipped to learn beside those that ship"
+            )
         )
 
 
@@ -71,14 +84,18 @@ def _check_distinct(rows: dict[str, TaskRow]) -> None:
     first: dict[str, str] = {}
     for name, row in rows.items():
         if row.fingerprint in first:
-            raise UserError(f"tasks: {first[row.fingerprint]} and {name} are the same task; name it once")
+            raise UserError(
+                f"tasks: {first[row.fingerprint]} and {name} are the same task; name it once"
+            )
         first[row.fingerprint] = name
 
 
 def _docs_row(study: Study, name: str) -> TaskRow:
     source = docs_source(study.config)
     identity = {"task": name, "source": source.key, "max_rows": source.max_rows_per_task}
-    row = study.once("task_rows", identity, lambda: _publish(study, load_task(name, docs=source)).model_dump())
+    row = study.once(
+        "task_rows", identity, lambda: _publish(study, load_task(name, docs=source)).model_dump()
+    )
     return TaskRow(**row)
 
 

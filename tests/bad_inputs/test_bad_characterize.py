@@ -1,4 +1,5 @@
-"""Every mistake in what `neoberta characterize` is given: one line, exit code 2, nothing written."""
+"""Every mistake in what `neoberta characterize` is given: one line, exit code 2, nothing
+written."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +14,8 @@ from meta.metamodel.stored import load_metamodel
 from ray_jobs.commands.characterize import run_characterize
 
 ROWS = "text,label\n" + "".join(
-    f"row number {i} about {'cats' if i % 2 else 'dogs'},{'cat' if i % 2 else 'dog'}\n" for i in range(12)
+    f"row number {i} about {'cats' if i % 2 else 'dogs'},{'cat' if i % 2 else 'dog'}\n"
+    for i in range(12)
 )
 UNLABELLED = "text\n" + "".join(f"unseen {i} of cats and dogs\n" for i in range(8))
 
@@ -55,41 +57,68 @@ CASES: dict[str, tuple[Callable[[Given], None], str]] = {
     "no such file": (lambda given: given.train.unlink(), "no such file"),
     "empty file": (spoil("train", ""), "empty"),
     "header only": (spoil("train", "text,label\n"), "no rows"),
-    "one class": (spoil("train", ROWS.replace(",dog\n", ",cat\n")), "only one class ('cat') in 12 rows"),
+    "one class": (
+        spoil("train", ROWS.replace(",dog\n", ",cat\n")),
+        "only one class ('cat') in 12 rows",
+    ),
     "too few rows": (spoil("train", "text,label\na b,x\nc d,y\n"), "2 distinct rows; at least 4"),
-    "only repeats": (spoil("train", "text,label\n" + "same,x\n" * 9 + "other,y\n"), "2 distinct rows"),
-    "missing text column": (spoil("train", ROWS.replace("text,", "texts,", 1)), "did you mean 'texts'"),
+    "only repeats": (
+        spoil("train", "text,label\n" + "same,x\n" * 9 + "other,y\n"),
+        "2 distinct rows",
+    ),
+    "missing text column": (
+        spoil("train", ROWS.replace("text,", "texts,", 1)),
+        "did you mean 'texts'",
+    ),
     "missing label column": (option(label_column="lable"), "did you mean 'label'"),
     "null text": (spoil("train", ROWS + ",cat\n"), "row 13, column 'text': empty cell"),
     "null label": (spoil("train", ROWS + "a text,\n"), "row 13, column 'label': no label"),
     "mixed labels": (lambda given: as_jsonl(given, ("a", "x"), ("b", 1)), "mixed label types"),
     "non-text cell": (lambda given: as_jsonl(given, (3.5, "x")), "is not text"),
     "label among the features": (option(label_column="text"), "given as text and as label"),
-    "wrong encoding": (spoil("train", ROWS.encode() + "crème brûlée,cat\n".encode("latin-1")), "not UTF-8"),
+    "wrong encoding": (
+        spoil("train", ROWS.encode() + "crème brûlée,cat\n".encode("latin-1")),
+        "not UTF-8",
+    ),
     "unbalanced quotes": (spoil("train", ROWS + '"never closed,cat\n'), "quote"),
-    "semicolons and quotes": (spoil("train", 'text;label\n"a; ""b""";x\n'), "the separator seems to be ';'"),
+    "semicolons and quotes": (
+        spoil("train", 'text;label\n"a; ""b""";x\n'),
+        "the separator seems to be ';'",
+    ),
     "an identifier as label": (
         spoil("train", ROWS.replace("dog\n", "{}\n").replace("cat\n", "{}\n").format(*range(12))),
         "identifier",
     ),
     "empty eval": (spoil("eval", "text\n"), "no rows"),
     "eval without the text column": (spoil("eval", "body\nx\n"), "no column 'text'"),
-    "eval is the labelled file": (lambda given: given.eval.write_text(ROWS), "every row is also a labelled row"),
+    "eval is the labelled file": (
+        lambda given: given.eval.write_text(ROWS),
+        "every row is also a labelled row",
+    ),
     "pairs on one side": (spoil("eval", "text,text_pair\na,b\n"), "no column with second texts"),
     "target above 1": (option(target=90.0), "did you mean 0.9?"),
     "target 0": (option(target=0.0), "above 0"),
-    "the text is the label": (spoil("train", "text,label\n" + "Cat,cat\ndog,dog\n" * 20), "the text is the label itself"),
+    "the text is the label": (
+        spoil("train", "text,label\n" + "Cat,cat\ndog,dog\n" * 20),
+        "the text is the label itself",
+    ),
     "labels asked for without an evaluation file": (
         lambda given: (setattr(given, "eval", None), given.options.update(eval_labels=True)),
         "--eval-labels: there is no evaluation sample",
     ),
     "labels asked for that are not there": (option(eval_labels=True), "has no column 'label'"),
     "evaluation labels of other classes": (
-        lambda given: (given.eval.write_text("text,label\na b,bird\nc d,\n"), given.options.update(eval_labels=True)),
+        lambda given: (
+            given.eval.write_text("text,label\na b,bird\nc d,\n"),
+            given.options.update(eval_labels=True),
+        ),
         "no label of",
     ),
     "evaluation labels all empty": (
-        lambda given: (given.eval.write_text("text,label\na b,\nc d,\n"), given.options.update(eval_labels=True)),
+        lambda given: (
+            given.eval.write_text("text,label\na b,\nc d,\n"),
+            given.options.update(eval_labels=True),
+        ),
         "is empty",
     ),
     "unknown metric": (option(metric="f1"), "--metric f1: unknown; choose accuracy"),
@@ -100,7 +129,9 @@ CASES: dict[str, tuple[Callable[[Given], None], str]] = {
 
 def as_jsonl(given: Given, *rows: tuple[object, object]) -> None:
     given.train = given.train.with_suffix(".jsonl")
-    given.train.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
+    given.train.write_text(
+        "".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows)
+    )
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -136,15 +167,21 @@ def test_an_output_that_cannot_be_written(given: Given, out: str, monkeypatch: p
     monkeypatch.chdir(given.train.parent)
     Path("file").write_text("not a folder")
     given.out = Path(out)
-    monkeypatch.setattr(Metamodel, "load", lambda folder: type("Loaded", (), {"metric": "accuracy", "card": {}})())
+    monkeypatch.setattr(
+        Metamodel, "load", lambda folder: type("Loaded", (), {"metric": "accuracy", "card": {}})()
+    )
     with pytest.raises(UserError, match="cannot write there") as error:
         given.run()
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("ref", ["bert", "hf:/no/such/folder", "neoberta:/no/such", "static:/no/such", "lsa:", "lsa:0"])
+@pytest.mark.parametrize(
+    "ref", ["bert", "hf:/no/such/folder", "neoberta:/no/such", "static:/no/such", "lsa:", "lsa:0"]
+)
 def test_an_unknown_encoder(given: Given, ref: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Metamodel, "load", lambda folder: type("Loaded", (), {"metric": "accuracy", "card": {}})())
+    monkeypatch.setattr(
+        Metamodel, "load", lambda folder: type("Loaded", (), {"metric": "accuracy", "card": {}})()
+    )
     given.options["encoders"] = (ref,)
     with pytest.raises(UserError) as error:
         given.run()
@@ -157,13 +194,24 @@ def test_the_command_line_ends_with_2_and_one_line(
 ):
     from ray_jobs.cli import main
 
-    command = ["neoberta", "characterize", "--train", str(given.train), "--target", "2", "--out", str(given.out)]
+    command = [
+        "neoberta",
+        "characterize",
+        "--train",
+        str(given.train),
+        "--target",
+        "2",
+        "--out",
+        str(given.out),
+    ]
     monkeypatch.setattr("sys.argv", command)
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
     assert (
-        capsys.readouterr().err == "neoberta: --target 2: accuracy is a fraction, above 0 and at most 1; did you mean 0.02?\n"
+        capsys.readouterr().err
+        == "neoberta: --target 2: accuracy is a fraction, above 0 and at most 1; did you mean"
+        " 0.02?\n"
     )
 
 
@@ -181,29 +229,45 @@ def test_a_metamodel_where_the_network_does_not_reach(monkeypatch: pytest.Monkey
         raise OSError("When getting information: AWS Error NETWORK_CONNECTION")
 
     monkeypatch.setattr(Storage, "exists", unreachable)
-    with pytest.raises(UserError, match=r"--metamodel s3://x/y: cannot be read .*NETWORK_CONNECTION"):
+    with pytest.raises(
+        UserError, match=r"--metamodel s3://x/y: cannot be read .*NETWORK_CONNECTION"
+    ):
         load_metamodel("s3://x/y")
 
 
 @pytest.mark.parametrize("name", ["answers.json", "report.html"])
-def test_a_folder_in_the_place_of_a_result(given: Given, name: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Metamodel, "load", lambda folder: type("Loaded", (), {"metric": "accuracy", "card": {}})())
+def test_a_folder_in_the_place_of_a_result(
+    given: Given, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(
+        Metamodel, "load", lambda folder: type("Loaded", (), {"metric": "accuracy", "card": {}})()
+    )
     (given.out / name).mkdir(parents=True)
     with pytest.raises(UserError, match=f"{name}: is a folder"):
         given.run()
     assert [path.name for path in given.out.iterdir()] == [name]
 
 
-def test_every_encoder_is_checked_before_the_first_is_run(given: Given, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Metamodel, "load", lambda folder: type("Loaded", (), {"metric": "accuracy", "card": {}})())
-    for bad in ("hf:/no/such/folder", "static:/no/such", "lsa:/no/such", "lsa:0", "random:~nobody-of-this-name/x"):
+def test_every_encoder_is_checked_before_the_first_is_run(
+    given: Given, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(
+        Metamodel, "load", lambda folder: type("Loaded", (), {"metric": "accuracy", "card": {}})()
+    )
+    for bad in (
+        "hf:/no/such/folder",
+        "static:/no/such",
+        "lsa:/no/such",
+        "lsa:0",
+        "random:~nobody-of-this-name/x",
+    ):
         given.options["encoders"] = ("lsa:8", bad)
         with pytest.raises(UserError, match=r"^encoder "):
             given.run()
         assert not given.out.exists()
 
 
-# --- what is answered, with a word about it -----------------------------------------------------------------------------------
+# --- what is answered, with a word about it -------------------------------------------------------
 
 
 ENGLISH = "what is the price of the {} and when will it be there for us"
@@ -219,19 +283,29 @@ def answered(given: Given, train: str, evaluation: str) -> Answers:
 
 
 def labelled(n_rows: int, *, text: str = ENGLISH) -> str:
-    rows = (f"{text.format(f'{name} number {i}')},{label}\n" for i in range(n_rows) for name, label in [ANIMALS[i % 2]])
+    rows = (
+        f"{text.format(f'{name} number {i}')},{label}\n"
+        for i in range(n_rows)
+        for name, label in [ANIMALS[i % 2]]
+    )
     return "text,label\n" + "".join(rows)
 
 
 def unlabelled(n_rows: int, *, text: str = ENGLISH) -> str:
-    return "text\n" + "".join(f"{text.format(f'{ANIMALS[i % 2][0]} no. {i}')}\n" for i in range(n_rows))
+    return "text\n" + "".join(
+        f"{text.format(f'{ANIMALS[i % 2][0]} no. {i}')}\n" for i in range(n_rows)
+    )
 
 
 ANIMALS = (("kitten", "cat"), ("puppy", "dog"))
 
 
 def test_a_class_with_a_single_row_is_answered_with_wider_intervals(given: Given):
-    answers = answered(given, labelled(40) + "an owl sat in the tree and it was what we had seen,owl\n", unlabelled(40))
+    answers = answered(
+        given,
+        labelled(40) + "an owl sat in the tree and it was what we had seen,owl\n",
+        unlabelled(40),
+    )
     assert any("a single labelled row in class 'owl'" in warning for warning in answers.warnings)
     assert answers.evidence.interval_factor == pytest.approx(1 + 1 / 3)
 
@@ -240,7 +314,10 @@ def test_rows_in_both_files_leave_the_evaluation_sample(given: Given):
     shared = "\n".join(line.rpartition(",")[0] for line in labelled(5).splitlines()[1:])
     answers = answered(given, labelled(40), unlabelled(40) + shared + "\n")
     assert answers.n_eval == 40
-    assert any("5 evaluation rows are also among the labelled rows" in warning for warning in answers.warnings)
+    assert any(
+        "5 evaluation rows are also among the labelled rows" in warning
+        for warning in answers.warnings
+    )
 
 
 def test_labels_in_the_evaluation_file_are_not_looked_at_and_it_is_said(given: Given):
@@ -248,7 +325,10 @@ def test_labels_in_the_evaluation_file_are_not_looked_at_and_it_is_said(given: G
     lines = unlabelled(40).splitlines()
     spoilt = "\n".join(["text,label", *(f"{line},dog" for line in lines[1:])])
     with_labels = answered(given, labelled(40), spoilt)
-    assert any("not looked at" in warning and "--eval-labels" in warning for warning in with_labels.warnings)
+    assert any(
+        "not looked at" in warning and "--eval-labels" in warning
+        for warning in with_labels.warnings
+    )
     assert with_labels.encoders == plain.encoders and with_labels.label_next == plain.label_next
 
 
@@ -261,14 +341,21 @@ def test_another_language_is_answered_with_wider_intervals(given: Given):
 
 def test_a_label_that_is_written_in_the_text_is_told(given: Given):
     train = "text,label\n" + "".join(
-        f"{ENGLISH.format(i)} [{('cat', 'dog')[i % 2]}],{('cat', 'dog')[i % 2]}\n" for i in range(40)
+        f"{ENGLISH.format(i)} [{('cat', 'dog')[i % 2]}],{('cat', 'dog')[i % 2]}\n"
+        for i in range(40)
     )
     answers = answered(given, train, unlabelled(40))
-    assert any("the label is written in the text of 100% of the labelled rows" in warning for warning in answers.warnings)
+    assert any(
+        "the label is written in the text of 100% of the labelled rows" in warning
+        for warning in answers.warnings
+    )
 
 
 @pytest.mark.slow
 def test_200_000_rows_are_sampled_and_it_is_said(given: Given):
     answers = answered(given, labelled(200_000), unlabelled(200_000))
     assert answers.n_train_given == 200_000 and answers.n_train <= 4097 and answers.n_eval == 4096
-    assert sum("200000" in warning and "sample of 4096" in warning for warning in answers.warnings) == 2
+    assert (
+        sum("200000" in warning and "sample of 4096" in warning for warning in answers.warnings)
+        == 2
+    )

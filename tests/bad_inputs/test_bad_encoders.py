@@ -69,7 +69,8 @@ def test_no_such_hub_id_without_network(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    """A hub on loopback that has nothing but the name `known/model`, and says so as the real one does."""
+    """A hub on loopback that has nothing but the name `known/model`, and says so as the real one
+    does."""
     from huggingface_hub import constants
 
     class Handler(BaseHTTPRequestHandler):
@@ -97,7 +98,9 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
 
 
 def test_the_hub_knows_no_such_model(hub: str) -> None:
-    assert "no such model (or it is private); did you mean hf:bert-base-uncased?" in complaint("hf:bert-base-uncasd")
+    assert "no such model (or it is private); did you mean hf:bert-base-uncased?" in complaint(
+        "hf:bert-base-uncasd"
+    )
     assert "no such model" in complaint("hf:nobody/nothing")
     assert "the model has no revision v9" in complaint("hf:known/model@v9")
 
@@ -123,7 +126,11 @@ def test_damaged_weights_of_a_real_model(tmp_path: Path, damage: str) -> None:
         path.write_bytes(data[:20] + b"\xff" + data[21:])
     else:
         tensors = load_file(path)
-        save_file({name: tensor for name, tensor in tensors.items() if "layer.1" not in name}, path, metadata={"format": "pt"})
+        save_file(
+            {name: tensor for name, tensor in tensors.items() if "layer.1" not in name},
+            path,
+            metadata={"format": "pt"},
+        )
     line = complaint(f"hf:{folder}")
     assert ("of the model's tensors" if damage == "lacks_tensors" else "is damaged") in line
 
@@ -131,14 +138,21 @@ def test_damaged_weights_of_a_real_model(tmp_path: Path, damage: str) -> None:
 @pytest.mark.parametrize(
     ("config", "names", "remedy"),
     [
-        (BERT, ("pytorch_model.bin", "tokenizer.json"), "save_pretrained(new_folder), which writes model.safetensors"),
+        (
+            BERT,
+            ("pytorch_model.bin", "tokenizer.json"),
+            "save_pretrained(new_folder), which writes model.safetensors",
+        ),
         (BERT, ("model.safetensors", "tokenizer.json"), "model.safetensors is damaged"),
         (BERT, ("tokenizer.json",), "has no weights"),
         (BERT, ("model.safetensors.index.json", "tokenizer.json"), "index.json is damaged"),
         (
             {"model_type": "neobert", "auto_map": {"AutoModel": "model.NeoBERT"}},
             (),
-            "its own Python code, which is not executed; if you have read and trust it, say --trust-remote-code",
+            (
+                "its own Python code, which is not executed; if you have read and trust it, say"
+                " --trust-remote-code"
+            ),
         ),
         ({"model_type": "robertta"}, (), "did you mean roberta?"),
         ("{", (), "config.json is damaged"),

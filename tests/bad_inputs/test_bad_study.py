@@ -18,10 +18,23 @@ STUDY = {
 }
 
 
-def run_stage(tmp_path: Path, study: dict, *arguments: str, out: str = "out") -> subprocess.CompletedProcess[str]:
+def run_stage(
+    tmp_path: Path, study: dict, *arguments: str, out: str = "out"
+) -> subprocess.CompletedProcess[str]:
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
-    command = [sys.executable, "-m", "ray_jobs.cli", "sweep", "study.yaml", "--out", out, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=180, cwd=tmp_path, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "ray_jobs.cli",
+        "sweep",
+        "study.yaml",
+        "--out",
+        out,
+        *arguments,
+    ]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=180, cwd=tmp_path, check=False
+    )
 
 
 def write_csv(path: Path, rows: list[tuple[str, str]]) -> str:
@@ -49,7 +62,11 @@ def test_a_mistake_in_a_study(tmp_path, change, message):
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert len([line for line in result.stderr.splitlines() if line.startswith("neoberta: ")]) == 1
-    made = {path.relative_to(tmp_path).parts[1] for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    made = {
+        path.relative_to(tmp_path).parts[1]
+        for path in (tmp_path / "out").rglob("*")
+        if path.is_file()
+    }
     assert made <= {"study.json", "ledger"}
 
 

@@ -1,4 +1,5 @@
-"""Bad tables and references: each ends in one line that says what is wrong, where, and what to do."""
+"""Bad tables and references: each ends in one line that says what is wrong, where, and what to
+do."""
 
 import pandas as pd
 import pytest
@@ -30,7 +31,10 @@ def _message(call, *args, **kwargs):
         ("", ["empty", "header line"]),
         ("text,label\n", ["no rows"]),
         ("Text,label\na,b\nc,d\n", ["no column 'text'", "did you mean 'Text'?", "--text-column"]),
-        ("text,labels\na,b\nc,d\n", ["no column 'label'", "did you mean 'labels'?", "'text', 'labels'"]),
+        (
+            "text,labels\na,b\nc,d\n",
+            ["no column 'label'", "did you mean 'labels'?", "'text', 'labels'"],
+        ),
         ("text,label\na,x\nb,x\n", ["only one class ('x')"]),
         ("text,label\na,x\n,y\n", ["row 2", "'text'", "empty cell"]),
         ("text,label\na,x\n  ,y\n", ["row 2", "blank text"]),
@@ -39,7 +43,10 @@ def _message(call, *args, **kwargs):
         ('text,label\na,x\n"b,y\nc,z\n', ["line 3", "quote"]),
         ('text,label\na,x\n"b" c,y\n', ["line 3", "quote"]),
         ("text,text\na,x\nb,y\n", ["two columns are called 'text'"]),
-        ("text,label\ncaf\xe9,x\nb,y\n".encode("latin-1"), ["line 2", "byte 15", "not UTF-8", "iconv"]),
+        (
+            "text,label\ncaf\xe9,x\nb,y\n".encode("latin-1"),
+            ["line 2", "byte 15", "not UTF-8", "iconv"],
+        ),
         (GOOD.encode("utf-16"), ["UTF-16", "iconv"]),
     ],
 )
@@ -55,7 +62,9 @@ def test_a_single_class_is_refused_but_a_single_row_of_a_class_is_not(tmp_path):
 
 def test_one_column_for_two_purposes(tmp_path):
     path = _csv(tmp_path, GOOD)
-    assert "given as text and as label" in _message(read_labelled, path, Columns("text", None, "text"))
+    assert "given as text and as label" in _message(
+        read_labelled, path, Columns("text", None, "text")
+    )
     assert "given for both texts" in _message(read_unlabelled, path, Columns("text", "text"))
 
 
@@ -78,11 +87,17 @@ def test_broken_parquet_cells(tmp_path, frame, parts):
 @pytest.mark.parametrize(
     ("content", "parts"),
     [
-        ('{"text": "a", "label": 1}\n{"text": "b", "label": "y"}\n', ["row 2", "mixed label types", "'y' (str) after 1 (int)"]),
+        (
+            '{"text": "a", "label": 1}\n{"text": "b", "label": "y"}\n',
+            ["row 2", "mixed label types", "'y' (str) after 1 (int)"],
+        ),
         ('{"text": "a", "label": "x"}\n{"text": "b", \n', ["line 2", "not JSON"]),
         ('["a"]\n', ["line 1", "not an object"]),
         ('{"text": "a", "label": "x"}\n{"label": "y"}\n', ["row 2", "'text'", "empty cell"]),
-        ('{"text": "a", "label": "x"}\n{"text": ["b"], "label": "y"}\n', ["row 2", "(list) is not text"]),
+        (
+            '{"text": "a", "label": "x"}\n{"text": ["b"], "label": "y"}\n',
+            ["row 2", "(list) is not text"],
+        ),
     ],
 )
 def test_broken_jsonl(tmp_path, content, parts):
@@ -91,7 +106,9 @@ def test_broken_jsonl(tmp_path, content, parts):
 
 
 def test_not_a_parquet_file(tmp_path):
-    assert "not a readable Parquet file" in _message(load_task, str(_csv(tmp_path, GOOD, "rows.parquet")))
+    assert "not a readable Parquet file" in _message(
+        load_task, str(_csv(tmp_path, GOOD, "rows.parquet"))
+    )
 
 
 def test_references_to_nothing(tmp_path):
@@ -111,7 +128,11 @@ def test_unknown_hub_name_without_a_network(monkeypatch):
 
     monkeypatch.setattr(datasets, "load_dataset", offline)
     message = _message(load_task, "librari")
-    assert "no such folder, file or docs/ task" in message and "Couldn't reach" in message and "docs/library" in message
+    assert (
+        "no such folder, file or docs/ task" in message
+        and "Couldn't reach" in message
+        and "docs/library" in message
+    )
 
 
 def test_too_few_rows_to_test_on(tmp_path):
@@ -123,7 +144,11 @@ def test_too_few_rows_to_test_on(tmp_path):
 @pytest.mark.parametrize(
     ("about", "label", "parts"),
     [
-        ('{"label_names": ["n", "y"]}', [0, 2], ["row 2", "label '2' is not one of the 2 label names"]),
+        (
+            '{"label_names": ["n", "y"]}',
+            [0, 2],
+            ["row 2", "label '2' is not one of the 2 label names"],
+        ),
         ("{broken", [0, 1], ["dataset.json", "not a JSON object"]),
         ('{"label_names": "ny"}', [0, 1], ["label_names is not a list of strings"]),
         ('{"label_names": ["n", "y"]}', [1, 1], ["only one class in train ('y')"]),
@@ -147,7 +172,10 @@ def test_token_tasks_are_not_text_classification(tmp_path):
 @pytest.mark.parametrize(
     ("row", "parts"),
     [
-        ('{"text": "half \\ud800", "label": "a"}', ["row 2, column 'text'", "not valid Unicode", "character 6"]),
+        (
+            '{"text": "half \\ud800", "label": "a"}',
+            ["row 2, column 'text'", "not valid Unicode", "character 6"],
+        ),
         ('{"text": "whole", "label": "\\udc00"}', ["row 2, column 'label'", "not valid Unicode"]),
         ('{"text": "whole", "label": "a"}\n' + "[" * 100_000, ["line 3", "not JSON"]),
     ],
@@ -160,7 +188,9 @@ def test_jsonl_that_no_text_can_hold(tmp_path, row, parts):
 
 
 def test_an_infinite_label_is_no_class(tmp_path):
-    path = _csv(tmp_path, '{"text": "a", "label": 1}\n{"text": "b", "label": Infinity}\n', "rows.jsonl")
+    path = _csv(
+        tmp_path, '{"text": "a", "label": 1}\n{"text": "b", "label": Infinity}\n', "rows.jsonl"
+    )
     assert "row 2, column 'label': inf (float) is not a class" in _message(load_task, str(path))
 
 

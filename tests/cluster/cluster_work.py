@@ -1,4 +1,5 @@
-"""Pieces of work for the tests of fan_out, search and map_shards: top-level, so that worker processes can import them."""
+"""Pieces of work for the tests of fan_out, search and map_shards: top-level, so that worker
+processes can import them."""
 
 import os
 import time
@@ -37,7 +38,10 @@ def fail_as_told(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def count_threads(_: dict[str, Any]) -> dict[str, Any]:
-    return {"omp": os.environ.get("OMP_NUM_THREADS"), "blas": [pool["num_threads"] for pool in threadpool_info()]}
+    return {
+        "omp": os.environ.get("OMP_NUM_THREADS"),
+        "blas": [pool["num_threads"] for pool in threadpool_info()],
+    }
 
 
 def sleep(config: dict[str, Any]) -> dict[str, Any]:

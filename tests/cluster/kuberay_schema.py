@@ -1,11 +1,17 @@
-"""The part of KubeRay's API (ray.io/v1, version 1.7) that the manifests use, as JSON Schema: names, types and choices, nothing
-else allowed. Pod templates are objects here; tests check them against Kubernetes' own schemas."""
+"""The part of KubeRay's API (ray.io/v1, version 1.7) that the manifests use, as JSON Schema: names,
+types and choices, nothing else allowed. Pod templates are objects here; tests check them against
+Kubernetes' own schemas."""
 
 from typing import Any
 
 
 def _object(required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": False,
+    }
 
 
 def _choice(*values: str) -> dict[str, Any]:
@@ -21,7 +27,10 @@ TEXT, FLAG, COUNT, POSITIVE = (
 TEXTS = {"type": "object", "additionalProperties": TEXT}
 POD_TEMPLATE = {"type": "object", "required": ["spec"]}
 SECRET = _object(
-    ("valueFrom",), valueFrom=_object(("secretKeyRef",), secretKeyRef=_object(("name", "key"), name=TEXT, key=TEXT))
+    ("valueFrom",),
+    valueFrom=_object(
+        ("secretKeyRef",), secretKeyRef=_object(("name", "key"), name=TEXT, key=TEXT)
+    ),
 )
 
 HEAD_GROUP = _object(("template",), rayStartParams=TEXTS, resources=TEXTS, template=POD_TEMPLATE)
@@ -68,10 +77,21 @@ RAY_JOB_SPEC = _object(
 
 def _kind(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
     metadata = _object(
-        ("name", "namespace"), name={"type": "string", "pattern": "^[a-z]([-a-z0-9]{0,45}[a-z0-9])?$"}, namespace=TEXT
+        ("name", "namespace"),
+        name={"type": "string", "pattern": "^[a-z]([-a-z0-9]{0,45}[a-z0-9])?$"},
+        namespace=TEXT,
     )
-    return _object(("spec",), apiVersion={"const": "ray.io/v1"}, kind={"const": kind}, metadata=metadata, spec=spec)
+    return _object(
+        ("spec",),
+        apiVersion={"const": "ray.io/v1"},
+        kind={"const": kind},
+        metadata=metadata,
+        spec=spec,
+    )
 
 
-SCHEMAS = {"RayCluster": _kind("RayCluster", RAY_CLUSTER_SPEC), "RayJob": _kind("RayJob", RAY_JOB_SPEC)}
+SCHEMAS = {
+    "RayCluster": _kind("RayCluster", RAY_CLUSTER_SPEC),
+    "RayJob": _kind("RayJob", RAY_JOB_SPEC),
+}
 """kind -> schema of the whole object."""

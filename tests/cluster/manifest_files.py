@@ -22,7 +22,13 @@ APPLIED = (*OVERLAYS, *JOBS, "monitoring")
 def built(folder: str) -> list[dict[str, Any]]:
     """The objects that `kubectl apply -k` would send, by kustomize itself."""
     kubectl = Path(sys.executable).with_name("kubectl")
-    done = subprocess.run([kubectl, "kustomize", KUBERNETES / folder], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [kubectl, "kustomize", KUBERNETES / folder],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0 and not done.stderr, done.stderr
     return list(yaml.safe_load_all(done.stdout))
 
@@ -36,7 +42,9 @@ def one(folder: str, kind: str) -> dict[str, Any]:
 def ray_specs(folder: str) -> list[dict[str, Any]]:
     """The Ray clusters of a folder, standing or a job's own."""
     clusters = [item["spec"] for item in built(folder) if item["kind"] == "RayCluster"]
-    return clusters + [item["spec"]["rayClusterSpec"] for item in built(folder) if item["kind"] == "RayJob"]
+    return clusters + [
+        item["spec"]["rayClusterSpec"] for item in built(folder) if item["kind"] == "RayJob"
+    ]
 
 
 def pod_templates(item: dict[str, Any]) -> list[dict[str, Any]]:
@@ -53,7 +61,9 @@ def pod_templates(item: dict[str, Any]) -> list[dict[str, Any]]:
 def pinned(package: str) -> str:
     """The version of a package in constraints.txt."""
     lines = (ROOT / "constraints.txt").read_text().splitlines()
-    (version,) = [line.partition("==")[2] for line in lines if line.partition("==")[0].lower() == package]
+    (version,) = [
+        line.partition("==")[2] for line in lines if line.partition("==")[0].lower() == package
+    ]
     return version
 
 

@@ -1,6 +1,8 @@
-"""A real head node, `ray start --head` in processes of its own: token authentication, loopback only, own ports and own folder.
+"""A real head node, `ray start --head` in processes of its own: token authentication, loopback
+only, own ports and own folder.
 
-It neither finds nor disturbs another Ray on the machine, and its end is the end of its own processes, by their pids.
+It neither finds nor disturbs another Ray on the machine, and its end is the end of its own
+processes, by their pids.
 """
 
 import contextlib
@@ -49,7 +51,8 @@ class RayHead:
     """A running head node."""
 
     process: psutil.Process
-    """`ray start --block`: the parent of all its processes but the workers, which the raylet started."""
+    """`ray start --block`: the parent of all its processes but the workers, which the raylet
+    started."""
     gcs_address: str
     """host:port for `ray.init(address=...)` and `--address`, from a process with `attached_env`."""
     url: str
@@ -62,19 +65,25 @@ class RayHead:
 
     @property
     def token_env(self) -> dict[str, str]:
-        """Environment of a process that may talk to the node, with nothing of Ray's own settings in it."""
+        """Environment of a process that may talk to the node, with nothing of Ray's own settings in
+        it."""
         return clean_env() | {"RAY_AUTH_TOKEN": self.token}
 
     @property
     def attached_env(self) -> dict[str, str]:
         """Environment of a process that attaches to the node as a driver."""
-        return self.token_env | {"RAY_AUTH_MODE": "token", "RAY_ADDRESS": self.gcs_address, **_LOOPBACK}
+        return self.token_env | {
+            "RAY_AUTH_MODE": "token",
+            "RAY_ADDRESS": self.gcs_address,
+            **_LOOPBACK,
+        }
 
 
 @contextlib.contextmanager
 def ray_head(*, n_cpus: int = 4, environment: dict[str, str] | None = None) -> Iterator[RayHead]:
-    """A head node for the length of the block. `environment` is added to what its processes, and so its jobs' drivers and
-    workers, see. Raises TimeoutError, with what it printed, when it does not come up."""
+    """A head node for the length of the block. `environment` is added to what its processes, and so
+    its jobs' drivers and workers, see. Raises TimeoutError, with what it printed, when it does not
+    come up."""
     folder = Path(tempfile.mkdtemp(prefix="ray-head-", dir="/tmp"))  # short: it holds sockets
     *free, autoscaler_port, dashboard_port = free_ports(len(_NAMED_PORTS) + 2)
     ports = dict(zip(_NAMED_PORTS, free, strict=True))
@@ -87,11 +96,27 @@ def ray_head(*, n_cpus: int = 4, environment: dict[str, str] | None = None) -> I
         "AUTOSCALER_METRIC_PORT": str(autoscaler_port),  # fixed ports, unless told
         "DASHBOARD_METRIC_PORT": str(dashboard_port),
         **_LOOPBACK,
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),  # `python` of the jobs
+        "PATH": os.pathsep.join(
+            [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+        ),  # `python` of the jobs
     }
-    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats"]
-    command += ["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", "--include-dashboard=true"]
-    command += [f"--temp-dir={folder}", f"--num-cpus={n_cpus}", f"--object-store-memory={200 * 1024**2}"]
+    command = [
+        str(Path(sys.executable).with_name("ray")),
+        "start",
+        "--head",
+        "--block",
+        "--disable-usage-stats",
+    ]
+    command += [
+        "--node-ip-address=127.0.0.1",
+        "--dashboard-host=127.0.0.1",
+        "--include-dashboard=true",
+    ]
+    command += [
+        f"--temp-dir={folder}",
+        f"--num-cpus={n_cpus}",
+        f"--object-store-memory={200 * 1024**2}",
+    ]
     command += [f"--{name}={port}" for name, port in ports.items()]
     printed = folder / "head.out"
     with open(printed, "wb") as output:
@@ -122,9 +147,13 @@ def ray_head(*, n_cpus: int = 4, environment: dict[str, str] | None = None) -> I
 
 
 def clean_env() -> dict[str, str]:
-    """This process's environment without anything that an outer Ray, or a user's settings for Ray, put there, and with the
-    project's source importable from any folder."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "NEOBERTA_"))}
+    """This process's environment without anything that an outer Ray, or a user's settings for Ray,
+    put there, and with the project's source importable from any folder."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("RAY_", "NEOBERTA_"))
+    }
     return kept | {"PYTHONPATH": str(ROOT)}
 
 
@@ -137,11 +166,20 @@ def _end_with_parent() -> None:
 def _wait_until_up(head: RayHead, printed: Path) -> None:
     """Until the Jobs API and the node's agent answer and the command says that all has started."""
     deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline and head.process.is_running() and head.process.status() != psutil.STATUS_ZOMBIE:
+    while (
+        time.monotonic() < deadline
+        and head.process.is_running()
+        and head.process.status() != psutil.STATUS_ZOMBIE
+    ):
         with contextlib.suppress(requests.RequestException):
             headers = {"Authorization": f"Bearer {head.token}"}
-            answers = [requests.get(url, headers=headers, timeout=10) for url in (f"{head.url}/api/jobs/", head.metrics_url)]
-            if all(answer.ok for answer in answers) and "Ray runtime started" in printed.read_text(errors="replace"):
+            answers = [
+                requests.get(url, headers=headers, timeout=10)
+                for url in (f"{head.url}/api/jobs/", head.metrics_url)
+            ]
+            if all(answer.ok for answer in answers) and "Ray runtime started" in printed.read_text(
+                errors="replace"
+            ):
                 return
         time.sleep(0.5)
     raise TimeoutError(f"ray start --head did not come up:\n{printed.read_text(errors='replace')}")

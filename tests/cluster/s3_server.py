@@ -1,4 +1,5 @@
-"""A real S3 server on loopback (moto, in a thread of this process), and a proxy in front of it that fails on purpose.
+"""A real S3 server on loopback (moto, in a thread of this process), and a proxy in front of it that
+fails on purpose.
 
 The fixture `s3` (tests/conftest.py) gives a test its own bucket. Where something shall go wrong:
 
@@ -122,7 +123,11 @@ class FaultyProxy(ThreadingHTTPServer):
 
     def strike(self) -> str | None:
         """What happens to the next request: "error", "lost", "stall" or None."""
-        shares = {"error": self.faults.error_share, "lost": self.faults.lost_share, "stall": self.faults.stall_share}
+        shares = {
+            "error": self.faults.error_share,
+            "lost": self.faults.lost_share,
+            "stall": self.faults.stall_share,
+        }
         with self._lock:
             self.n_requests += 1
             drawn = self._random.random()
@@ -152,8 +157,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if struck != "stall":
             upstream = http.client.HTTPConnection(self.server.upstream, timeout=60)
-            kept = {name: value for name, value in self.headers.items() if name.lower() != "transfer-encoding"}
-            upstream.request(self.command, self.path, body, kept | {"Content-Length": str(len(body))})
+            kept = {
+                name: value
+                for name, value in self.headers.items()
+                if name.lower() != "transfer-encoding"
+            }
+            upstream.request(
+                self.command, self.path, body, kept | {"Content-Length": str(len(body))}
+            )
             answer = upstream.getresponse()
             content, headers = answer.read(), dict(answer.getheaders())
             upstream.close()
@@ -178,7 +189,11 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             if name.lower() not in ("connection", "transfer-encoding", "content-length"):
                 self.send_header(name, value)
-        length = next((v for k, v in headers.items() if k.lower() == "content-length"), "0") if is_head else str(len(content))
+        length = (
+            next((v for k, v in headers.items() if k.lower() == "content-length"), "0")
+            if is_head
+            else str(len(content))
+        )
         self.send_header("Content-Length", length)
         self.end_headers()
         if not is_head:

@@ -21,7 +21,11 @@ def test_patience_ends() -> None:
 
     with pytest.raises(OSError, match="try 4"):
         patiently(fail, (OSError,), n_tries=4, first_s=1.0, sleep=waits.append)
-    assert len(calls) == 4 and [round(wait) >= 1 for wait in waits[1:]] == [True, True] and max(waits) <= 4
+    assert (
+        len(calls) == 4
+        and [round(wait) >= 1 for wait in waits[1:]] == [True, True]
+        and max(waits) <= 4
+    )
 
 
 def test_patience_is_for_what_it_is_told_only() -> None:

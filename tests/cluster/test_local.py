@@ -1,4 +1,5 @@
-"""The local autoscaling cluster: it grows under a sweep and shrinks after it, and nothing else on the machine notices."""
+"""The local autoscaling cluster: it grows under a sweep and shrinks after it, and nothing else on
+the machine notices."""
 
 import os
 import shutil
@@ -59,9 +60,19 @@ def test_a_sweep_grows_the_cluster_and_lets_it_shrink(undisturbed_sweep, tmp_pat
     with local_cluster(max_nodes=3, cpus_per_node=1, idle_timeout_s=IDLE_TIMEOUT_S) as cluster:
         assert n_nodes(cluster) == 1
         with nodes_watched(cluster) as counts:
-            command = [sys.executable, str(SWEEP), str(inputs), str(tmp_path / "out"), cluster.address]
-            subprocess.run(command, check=True, timeout=TIMEOUT_S, env=os.environ | cluster.environment)
-            wait_until(lambda: n_nodes(cluster) == 1, TIMEOUT_S, "the cluster to shrink to its head")
+            command = [
+                sys.executable,
+                str(SWEEP),
+                str(inputs),
+                str(tmp_path / "out"),
+                cluster.address,
+            ]
+            subprocess.run(
+                command, check=True, timeout=TIMEOUT_S, env=os.environ | cluster.environment
+            )
+            wait_until(
+                lambda: n_nodes(cluster) == 1, TIMEOUT_S, "the cluster to shrink to its head"
+            )
         assert counts[0] == 1 and max(counts) >= 3
     pd.testing.assert_frame_equal(probe_table(tmp_path / "out"), probe_table(undisturbed))
 
@@ -75,19 +86,32 @@ def test_it_listens_on_loopback_demands_its_token_and_ends_alone():
             for connection in psutil.Process(pid).net_connections("tcp")
             if connection.status == psutil.CONN_LISTEN
         ]
-        assert len(listening) >= 5 and {ip.removeprefix("::ffff:") for ip in listening} <= {"127.0.0.1", "::1"}
+        assert len(listening) >= 5 and {ip.removeprefix("::ffff:") for ip in listening} <= {
+            "127.0.0.1",
+            "::1",
+        }
         assert cluster.token_path.stat().st_mode & 0o077 == 0
         token = cluster.token_path.read_text()
         lines = [part for pid in pids for part in psutil.Process(pid).cmdline()]
         assert not [part for part in lines if token in part], "a secret is in no command line"
         others = other.pids()
         assert others and not set(others) & set(pids)
-        code = f"import ray; ray.init({cluster.address!r}, log_to_driver=False); print(len(ray.nodes()))"
-        variables = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        code = (
+            f"import ray; ray.init({cluster.address!r}, log_to_driver=False);"
+            " print(len(ray.nodes()))"
+        )
+        variables = {
+            name: value for name, value in os.environ.items() if not name.startswith("RAY_")
+        }
         wrong = cluster.environment | {"RAY_AUTH_TOKEN_PATH": str(other.token_path)}
         refused, taken = (
             subprocess.run(
-                [sys.executable, "-c", code], check=False, env=variables | env, capture_output=True, text=True, timeout=120
+                [sys.executable, "-c", code],
+                check=False,
+                env=variables | env,
+                capture_output=True,
+                text=True,
+                timeout=120,
             )
             for env in (wrong, cluster.environment)
         )
@@ -100,7 +124,9 @@ def test_it_listens_on_loopback_demands_its_token_and_ends_alone():
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_the_command_says_how_to_use_it_and_ends_whole(how):
     command = [sys.executable, "-m", "cluster.local", "--max-nodes", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    )
     assert process.stdout is not None
     said = ""
     while "Ctrl-C" not in said:

@@ -43,23 +43,46 @@ def test_pod_monitors_find_the_pods_and_their_ports() -> None:
     found = set()
     for spec in monitors:
         jsonschema.validate(spec, POD_MONITOR_SPEC)
-        selected = [one for one in templates if spec["selector"]["matchLabels"].items() <= one["metadata"]["labels"].items()]
+        selected = [
+            one
+            for one in templates
+            if spec["selector"]["matchLabels"].items() <= one["metadata"]["labels"].items()
+        ]
         found |= {one["metadata"]["labels"]["neoberta/role"] for one in selected}
         for template in selected:
-            ports = {port["name"] for container in template["spec"]["containers"] for port in container["ports"]}
+            ports = {
+                port["name"]
+                for container in template["spec"]["containers"]
+                for port in container["ports"]
+            }
             assert {endpoint["port"] for endpoint in spec["podMetricsEndpoints"]} <= ports
     assert found == {"head", "worker"}
 
 
 def test_the_dashboard_asks_for_metrics_that_exist() -> None:
-    """Ours by our own list, Ray's by the source of its own dashboards and of the agent that reports nodes."""
+    """Ours by our own list, Ray's by the source of its own dashboards and of the agent that reports
+    nodes."""
     modules = importlib.resources.files("ray.dashboard.modules")
     folders = [modules / "metrics" / "dashboards", modules / "reporter"]
-    rays = "\n".join(file.read_text() for folder in folders for file in folder.iterdir() if file.name.endswith(".py"))
+    rays = "\n".join(
+        file.read_text()
+        for folder in folders
+        for file in folder.iterdir()
+        if file.name.endswith(".py")
+    )
     ours = {f"ray_{counter.name}_total" for counter in COUNTERS}
-    asked = {name for panel in dashboard()["panels"] for target in panel.get("targets", []) for name in _names(target["expr"])}
+    asked = {
+        name
+        for panel in dashboard()["panels"]
+        for target in panel.get("targets", [])
+        for name in _names(target["expr"])
+    }
     assert ours <= asked
-    unknown = {name for name in asked - ours if name not in rays and f'"{name.removeprefix("ray_")}"' not in rays}
+    unknown = {
+        name
+        for name in asked - ours
+        if name not in rays and f'"{name.removeprefix("ray_")}"' not in rays
+    }
     assert not unknown and len(asked - ours) > 5
 
 
@@ -71,7 +94,11 @@ def test_the_dashboard_is_laid_out_and_ships_to_grafana() -> None:
     places, ids = set(), set()
     for panel in dashboard()["panels"]:
         at = panel["gridPos"]
-        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        cells = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
         assert not cells & places and at["x"] + at["w"] <= 24 and panel["id"] not in ids
         places |= cells
         ids.add(panel["id"])

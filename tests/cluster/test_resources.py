@@ -11,7 +11,9 @@ EMPTY = Found(n_cpus=0, n_gpus=0, node_cpus=0, node_memory_bytes=0)
 """A cluster whose workers an autoscaler has yet to start."""
 
 
-@pytest.mark.parametrize("found", [LAPTOP, GPU_CLUSTER, Found(1, 0, 1, GIB // 2), Found(1, 0.1, 1, 0)])
+@pytest.mark.parametrize(
+    "found", [LAPTOP, GPU_CLUSTER, Found(1, 0, 1, GIB // 2), Found(1, 0.1, 1, 0)]
+)
 @pytest.mark.parametrize("stage", NEEDS)
 def test_at_least_one_worker_of_every_stage_can_be_placed(stage, found) -> None:
     asked = request(stage, found)

@@ -1,4 +1,5 @@
-"""Every kind of artefact on a real S3 server, also on one that is slow, fails, and loses its answers."""
+"""Every kind of artefact on a real S3 server, also on one that is slow, fails, and loses its
+answers."""
 
 import os
 import signal
@@ -78,7 +79,10 @@ def test_a_server_that_only_fails_leaves_nothing_and_is_not_taken_for_damage(
     monkeypatch.setattr(remote_storage, "S3_ATTEMPTS", 2)
     monkeypatch.setattr(remote_storage, "FIRST_WAIT_S", 0.01)
     with s3.failing(Faults(error_share=1.0)) as proxy, pointed_at(proxy.endpoint):
-        for write in (lambda: storage.write_json("x.json", 1), lambda: storage.write_table("t.parquet", TABLE)):
+        for write in (
+            lambda: storage.write_json("x.json", 1),
+            lambda: storage.write_table("t.parquet", TABLE),
+        ):
             with pytest.raises(OSError, match="AWS Error") as error:
                 write()
             assert SECRET_KEY not in str(error.value)
@@ -104,7 +108,9 @@ with Storage({s3.root!r}).writing_folder("m") as folder:
 """
     with s3.failing(Faults(delay_s=1.0)) as proxy:
         process = subprocess.Popen(
-            [sys.executable, "-c", code], stdout=subprocess.PIPE, env=os.environ | s3_environment(proxy.endpoint)
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            env=os.environ | s3_environment(proxy.endpoint),
         )
         assert process.stdout is not None
         process.stdout.readline()
@@ -131,11 +137,21 @@ def test_a_sweep_on_s3_that_fails_gives_the_table_of_one_on_a_folder(
         command = [sys.executable, sweep_runs.__file__, str(inputs), s3.root]
         environment = os.environ | s3_environment(proxy.endpoint)
         result = subprocess.run(
-            command, check=False, env=environment, capture_output=True, text=True, timeout=900, cwd=tmp_path
+            command,
+            check=False,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            cwd=tmp_path,
         )
     assert result.returncode == 0, result.stderr
     assert proxy.n_struck["error"] > 0
-    for printed in (result.stdout, result.stderr, *(path.read_text() for path in tmp_path.rglob("*.log"))):
+    for printed in (
+        result.stdout,
+        result.stderr,
+        *(path.read_text() for path in tmp_path.rglob("*.log")),
+    ):
         assert SECRET_KEY not in printed
     frame = load_results(Storage(s3.root)).to_pandas()
     assert not frame.duplicated(IDENTITY_COLUMNS).any()
@@ -144,7 +160,8 @@ def test_a_sweep_on_s3_that_fails_gives_the_table_of_one_on_a_folder(
 
 
 @pytest.mark.skipif(
-    not is_operator_built(), reason="DeepSpeed's CPU operator is not compiled: python -m cluster.deepspeed_engine"
+    not is_operator_built(),
+    reason="DeepSpeed's CPU operator is not compiled: python -m cluster.deepspeed_engine",
 )
 def test_pretraining_on_s3_that_fails_gives_the_checkpoint_of_one_on_a_folder(
     s3: S3Server, undisturbed_pretraining: Path
@@ -157,7 +174,12 @@ def test_pretraining_on_s3_that_fails_gives_the_checkpoint_of_one_on_a_folder(
         environment = os.environ | s3_environment(proxy.endpoint)
         subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, timeout=900)
     assert proxy.n_struck["error"] > 0
-    assert Storage(s3.root).keys("ray") == [], "training states are gone when the checkpoint is there"
-    (model, _), (expected, _) = pretrain_runs.model_of(s3.root), pretrain_runs.model_of(str(undisturbed_pretraining))
+    assert Storage(s3.root).keys("ray") == [], (
+        "training states are gone when the checkpoint is there"
+    )
+    (model, _), (expected, _) = (
+        pretrain_runs.model_of(s3.root),
+        pretrain_runs.model_of(str(undisturbed_pretraining)),
+    )
     for (name, ours), theirs in zip(model.named_parameters(), expected.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, msg=lambda text, at=name: f"{at}: {text}")

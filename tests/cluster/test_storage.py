@@ -1,4 +1,5 @@
-"""Keys, checksums and atomic publication, on a local folder and on a remote URI (fsspec's memory:// stands for s3://)."""
+"""Keys, checksums and atomic publication, on a local folder and on a remote URI (fsspec's memory://
+stands for s3://)."""
 
 import json
 import os
@@ -31,8 +32,14 @@ from cluster.storage import (
 )
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -47,7 +54,9 @@ def memory_storage() -> Storage:
 
 
 @pytest.fixture(params=["local", "remote"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
+def storage(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Storage:
     monkeypatch.setenv(CACHE_DIR_ENV_VAR, str(tmp_path / "cache"))
     return Storage(tmp_path / "root") if request.param == "local" else memory_storage()
 
@@ -56,12 +65,14 @@ def below(storage: Storage) -> list[str]:
     """Every file under the root, hidden and temporary ones too."""
     if storage.is_local:
         root = Path(storage.uri)
-        return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+        return sorted(
+            path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()
+        )
     fs, root_name = fsspec.core.url_to_fs(storage.uri)
     return sorted(name.removeprefix(f"{root_name}/") for name in fs.find(root_name))
 
 
-# --- identities ----------------------------------------------------------------------------------------------------
+# --- identities -----------------------------------------------------------------------------------
 
 
 @given(json_values)
@@ -76,20 +87,26 @@ def test_canonical_json_round_trips_and_ignores_order(value: object) -> None:
 def test_golden_digests(tmp_path: Path) -> None:
     assert digest({"b": 1, "a": [1, 2.5, None, "ü"]}) == digest({"a": (1, 2.5, None, "ü"), "b": 1})
     assert canonical_json({"b": 1, "a": "ü"}) == '{"a":"ü","b":1}'
-    assert digest({}, n_chars=64) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+    assert (
+        digest({}, n_chars=64) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+    )
     (tmp_path / "empty").write_bytes(b"")
-    assert file_digest(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert (
+        file_digest(tmp_path / "empty")
+        == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    )
 
 
 def test_canonical_json_of_our_values() -> None:
-    assert canonical_json({"config": Config(), "path": Path("x/y"), "n": np.int64(3)}) == (
-        '{"config":{"a":[1,2],"b":2},"n":3,"path":"x/y"}'
+    assert (
+        canonical_json({"config": Config(), "path": Path("x/y"), "n": np.int64(3)})
+        == '{"config":{"a":[1,2],"b":2},"n":3,"path":"x/y"}'
     )
     with pytest.raises(TypeError, match="set has no canonical JSON"):
         canonical_json({1, 2})
 
 
-# --- files ---------------------------------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------
 
 
 def test_files_round_trip(storage: Storage) -> None:
@@ -117,7 +134,13 @@ def test_a_later_write_replaces(storage: Storage) -> None:
 
 def test_what_is_not_there(storage: Storage) -> None:
     assert not storage.exists("nothing")
-    for read in (storage.read_bytes, storage.read_json, storage.read_table, storage.local_path, storage.verify_folder):
+    for read in (
+        storage.read_bytes,
+        storage.read_json,
+        storage.read_table,
+        storage.local_path,
+        storage.verify_folder,
+    ):
         with pytest.raises(FileNotFoundError):
             read("nothing")
     storage.delete("nothing")
@@ -151,7 +174,7 @@ def test_corrupt_files_are_told_from_missing_ones(storage: Storage) -> None:
             storage.read_json(key)
 
 
-# --- folders -------------------------------------------------------------------------------------------------------
+# --- folders --------------------------------------------------------------------------------------
 
 
 def fill(folder: Path) -> None:
@@ -165,7 +188,11 @@ def test_folders_round_trip(storage: Storage) -> None:
         fill(folder)
         assert not storage.exists("models/m1")
     assert storage.exists("models/m1")
-    assert storage.keys("models") == ["models/m1/a.txt", f"models/m1/{MANIFEST}", "models/m1/sub/b.bin"]
+    assert storage.keys("models") == [
+        "models/m1/a.txt",
+        f"models/m1/{MANIFEST}",
+        "models/m1/sub/b.bin",
+    ]
     storage.verify_folder("models/m1")
     local = storage.local_path("models/m1")
     assert (local / "sub" / "b.bin").read_bytes() == bytes(range(256))
@@ -212,7 +239,10 @@ def test_damage_to_a_folder_is_found(storage: Storage, damage: str) -> None:
 def test_a_users_folder_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(UserError, match="not one of our artefacts"), Storage(tmp_path).writing_folder("mine") as folder:
+    with (
+        pytest.raises(UserError, match="not one of our artefacts"),
+        Storage(tmp_path).writing_folder("mine") as folder,
+    ):
         fill(folder)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine"]
@@ -222,13 +252,15 @@ def test_a_manifest_cannot_point_outside(tmp_path: Path) -> None:
     storage = Storage(tmp_path / "root")
     with storage.writing_folder("m") as folder:
         fill(folder)
-    (tmp_path / "root" / "m" / MANIFEST).write_text(json.dumps({"files": {"../../secret": {"sha256": "0", "size_bytes": 1}}}))
+    (tmp_path / "root" / "m" / MANIFEST).write_text(
+        json.dumps({"files": {"../../secret": {"sha256": "0", "size_bytes": 1}}})
+    )
     (tmp_path / "secret").write_text("x")
     with pytest.raises(CorruptArtefactError):
         storage.verify_folder("m")
 
 
-# --- concurrency and kills -----------------------------------------------------------------------------------------
+# --- concurrency and kills ------------------------------------------------------------------------
 
 
 def test_concurrent_writers_leave_one_whole_artefact(storage: Storage) -> None:
@@ -280,22 +312,32 @@ def test_sizes_times_and_parts_of_files(storage: Storage) -> None:
     times = [file.modified_at for file in files if file.modified_at is not None]
     assert len(times) == (2 if storage.is_local else 0), "memory:// keeps no times"
     assert all(before <= time <= datetime.now(UTC) + timedelta(seconds=5) for time in times)
-    assert [file.key for file in storage.files("a")] == ["a/x.bin"] and storage.files("nowhere") == []
+    assert [file.key for file in storage.files("a")] == ["a/x.bin"] and storage.files(
+        "nowhere"
+    ) == []
     assert storage.read_range("a/x.bin", 3, 4) == b"3456"
-    assert storage.read_range("a/x.bin", 8, 9) == b"89" and storage.read_range("a/x.bin", 20, 9) == b""
+    assert (
+        storage.read_range("a/x.bin", 8, 9) == b"89" and storage.read_range("a/x.bin", 20, 9) == b""
+    )
     with pytest.raises(FileNotFoundError):
         storage.read_range("nothing", 0, 1)
     assert (storage.node_copy("b.bin") is None) == storage.is_local
 
 
-def test_two_processes_of_a_node_copy_one_remote_artefact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_of_a_node_copy_one_remote_artefact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(CACHE_DIR_ENV_VAR, str(tmp_path / "cache"))
     with Storage(tmp_path / "root").writing_folder("m") as folder:
         fill(folder)
-    storage = Storage(f"local://{tmp_path / 'root'}")  # by way of fsspec: memory:// cannot be read by two at once
+    storage = Storage(
+        f"local://{tmp_path / 'root'}"
+    )  # by way of fsspec: memory:// cannot be read by two at once
     assert not storage.is_local
     paths: list[Path] = []
-    threads = [threading.Thread(target=lambda: paths.append(storage.local_path("m"))) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: paths.append(storage.local_path("m"))) for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -306,7 +348,9 @@ def test_two_processes_of_a_node_copy_one_remote_artefact(tmp_path: Path, monkey
     assert [path.name for path in paths[0].parent.iterdir()] == ["m"]
 
 
-def test_a_damaged_remote_artefact_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_remote_artefact_is_not_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(CACHE_DIR_ENV_VAR, str(tmp_path / "cache"))
     storage = memory_storage()
     with storage.writing_folder("m") as folder:
@@ -317,7 +361,7 @@ def test_a_damaged_remote_artefact_is_not_copied(tmp_path: Path, monkeypatch: py
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
-# --- users' mistakes -----------------------------------------------------------------------------------------------
+# --- users' mistakes ------------------------------------------------------------------------------
 
 
 def test_a_root_that_is_a_file(tmp_path: Path) -> None:
@@ -329,7 +373,10 @@ def test_a_root_that_is_a_file(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_root_that_cannot_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    for write in (lambda: Storage(tmp_path).write_bytes("x", b""), lambda: Storage(tmp_path / "new").write_bytes("x", b"")):
+    for write in (
+        lambda: Storage(tmp_path).write_bytes("x", b""),
+        lambda: Storage(tmp_path / "new").write_bytes("x", b""),
+    ):
         with pytest.raises(UserError, match="--out"):
             write()
 
@@ -342,10 +389,15 @@ def test_an_unknown_kind_of_uri(uri: str) -> None:
 
 def test_a_bucket_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(bucket: str) -> None:
-        raise OSError(f"When resolving region for {bucket}: AWS Error NETWORK_CONNECTION; Details: no such host")
+        raise OSError(
+            f"When resolving region for {bucket}: AWS Error NETWORK_CONNECTION; Details: no such"
+            " host"
+        )
 
     monkeypatch.setattr(pafs, "resolve_s3_region", refuse)
-    with pytest.raises(UserError, match=r"s3://bucket/x: cannot be opened \(.*NETWORK_CONNECTION\); check") as caught:
+    with pytest.raises(
+        UserError, match=r"s3://bucket/x: cannot be opened \(.*NETWORK_CONNECTION\); check"
+    ) as caught:
         Storage("s3://bucket/x").exists("probes")
     assert "no such host" not in str(caught.value)
 
@@ -372,7 +424,9 @@ def test_a_file_uri_is_a_folder(tmp_path: Path) -> None:
     assert (tmp_path / "with space" / "x").read_bytes() == b"1"
 
 
-def test_deleting_a_remote_artefact_removes_this_nodes_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deleting_a_remote_artefact_removes_this_nodes_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(CACHE_DIR_ENV_VAR, str(tmp_path / "cache"))
     storage = memory_storage()
     storage.write_bytes("x", b"old")
@@ -382,7 +436,9 @@ def test_deleting_a_remote_artefact_removes_this_nodes_copy(tmp_path: Path, monk
     assert storage.local_path("x").read_bytes() == b"new"
 
 
-def test_the_home_folder_is_meant_by_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_home_folder_is_meant_by_a_tilde(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Storage("~/out").uri == str(tmp_path / "out")
     assert repr(Storage("~/out")) == f"Storage({str(tmp_path / 'out')!r})"
@@ -395,11 +451,18 @@ def test_a_uri_that_names_no_place_is_refused(uri):
     assert uri in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("uri", ["s3://KEY:hunter2@bucket/x", "s3://bucket/x?secret_key=hunter2", "ftp://me:hunter2@host/x"])
+@pytest.mark.parametrize(
+    "uri",
+    ["s3://KEY:hunter2@bucket/x", "s3://bucket/x?secret_key=hunter2", "ftp://me:hunter2@host/x"],
+)
 def test_a_uri_that_holds_a_secret_is_refused_and_not_repeated(uri):
     with pytest.raises(UserError, match="environment") as error:
         Storage(uri)
-    assert "hunter2" not in str(error.value) and "KEY:" not in str(error.value) and "\n" not in str(error.value)
+    assert (
+        "hunter2" not in str(error.value)
+        and "KEY:" not in str(error.value)
+        and "\n" not in str(error.value)
+    )
 
 
 @pytest.mark.parametrize("files", [[], None, {"a": {}}, {"a": []}])

@@ -1,4 +1,5 @@
-"""What becomes of a submitted command: its entry point, what travels with it, its name, and what is refused. No Ray."""
+"""What becomes of a submitted command: its entry point, what travels with it, its name, and what is
+refused. No Ray."""
 
 import shlex
 import subprocess
@@ -14,7 +15,7 @@ from cluster.submission import Submission, check_id, exit_code, fill_working_dir
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "a" * 64
 
-# --- the job -------------------------------------------------------------------------------------------------------
+# --- the job --------------------------------------------------------------------------------------
 
 
 def test_the_entry_point_survives_the_shell() -> None:
@@ -22,22 +23,36 @@ def test_the_entry_point_survives_the_shell() -> None:
     command = Submission("sweep", arguments).entrypoint("ray_jobs.cli")
     assert shlex.split(command) == ["python", "-m", "ray_jobs.cli", *arguments]
     child = subprocess.run(
-        command.replace("python -m ray_jobs.cli", "printf '%s\\n'"), check=True, shell=True, text=True, capture_output=True
+        command.replace("python -m ray_jobs.cli", "printf '%s\\n'"),
+        check=True,
+        shell=True,
+        text=True,
+        capture_output=True,
     )
     assert child.stdout.splitlines() == list(arguments)
 
 
 def test_the_name_is_what_the_job_does() -> None:
     job = Submission("sweep", ("sweep", "study.yaml"), {"study.yaml": b"name: a"})
-    assert job.job_id == Submission("sweep", ("sweep", "study.yaml"), {"study.yaml": b"name: a"}).job_id
+    assert (
+        job.job_id
+        == Submission("sweep", ("sweep", "study.yaml"), {"study.yaml": b"name: a"}).job_id
+    )
     others = [
         Submission("sweep", ("sweep", "study.yaml", "--out=x"), {"study.yaml": b"name: a"}),
         Submission("sweep", ("sweep", "study.yaml"), {"study.yaml": b"name: b"}),
-        Submission("sweep", ("sweep", "study.yaml"), {"study.yaml": b"name: a"}, env_vars={"A": "1"}),
+        Submission(
+            "sweep", ("sweep", "study.yaml"), {"study.yaml": b"name: a"}, env_vars={"A": "1"}
+        ),
         Submission("sweep", ("sweep", "study.yaml"), {"study.yaml": b"name: a"}, pip=("x==1",)),
     ]
     assert len({job.job_id, *(other.job_id for other in others)}) == 5
-    assert Submission("sweep", ("sweep", "study.yaml"), {"study.yaml": b"name: a"}, driver_cpus=4).job_id == job.job_id
+    assert (
+        Submission(
+            "sweep", ("sweep", "study.yaml"), {"study.yaml": b"name: a"}, driver_cpus=4
+        ).job_id
+        == job.job_id
+    )
     assert check_id(job.job_id).startswith("neoberta-sweep-")
 
 
@@ -63,25 +78,43 @@ def test_what_is_no_id_reaches_no_url(bad) -> None:
 
 @pytest.mark.parametrize(
     ("status", "driver", "expected"),
-    [("SUCCEEDED", 0, 0), ("FAILED", 2, 2), ("FAILED", -9, 137), ("FAILED", None, 1), ("STOPPED", None, 130)],
+    [
+        ("SUCCEEDED", 0, 0),
+        ("FAILED", 2, 2),
+        ("FAILED", -9, 137),
+        ("FAILED", None, 1),
+        ("STOPPED", None, 130),
+    ],
 )
 def test_exit_codes(status, driver, expected) -> None:
     assert exit_code(status, driver) == expected
 
 
-# --- what travels --------------------------------------------------------------------------------------------------
+# --- what travels ---------------------------------------------------------------------------------
 
 
 def test_the_source_travels_and_runs_and_nothing_else_does(tmp_path: Path) -> None:
     packages = [ROOT / name for name in ("neoberta", "probes", "meta", "cluster", "ray_jobs")]
     fill_working_dir(tmp_path, packages, {"study.yaml": b"name: x"})
-    assert {path.name for path in tmp_path.iterdir()} == {"study.yaml", *(package.name for package in packages)}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "study.yaml",
+        *(package.name for package in packages),
+    }
     names = [path.name for path in tmp_path.rglob("*")]
-    assert "__pycache__" not in names and not [name for name in names if name.startswith(".") or name.endswith(".pyc")]
-    assert (tmp_path / "meta" / "shipped").is_dir() and (tmp_path / "ray_jobs" / "configs" / "smoke.yaml").is_file()
+    assert "__pycache__" not in names and not [
+        name for name in names if name.startswith(".") or name.endswith(".pyc")
+    ]
+    assert (tmp_path / "meta" / "shipped").is_dir() and (
+        tmp_path / "ray_jobs" / "configs" / "smoke.yaml"
+    ).is_file()
     assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 20e6
-    code = "import ray_jobs.cli, meta.answers, probes.sweep.block, cluster.storage, neoberta.config, sys; print(ray_jobs.__file__)"
-    child = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, text=True, capture_output=True, check=True)
+    code = (
+        "import ray_jobs.cli, meta.answers, probes.sweep.block, cluster.storage, neoberta.config,"
+        " sys; print(ray_jobs.__file__)"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, text=True, capture_output=True, check=True
+    )
     assert Path(child.stdout.strip()).is_relative_to(tmp_path.resolve())
 
 
@@ -98,10 +131,13 @@ def test_what_the_cluster_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert is_seen(Path("out"), [shared])
 
 
-# --- secrets -------------------------------------------------------------------------------------------------------
+# --- secrets --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "openai_api_key", "DB_PASSWORD"])
+@pytest.mark.parametrize(
+    "name",
+    ["HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "openai_api_key", "DB_PASSWORD"],
+)
 def test_secrets_are_refused_by_their_names(name) -> None:
     for where in ("env_vars", "metadata"):
         with pytest.raises(UserError, match=f"{name}: looks like a secret") as caught:
@@ -110,7 +146,12 @@ def test_secrets_are_refused_by_their_names(name) -> None:
 
 
 def test_what_only_looks_alike_is_not_refused() -> None:
-    variables = {"TOKENIZERS_PARALLELISM": "false", "RAY_AUTH_TOKEN_PATH": "/run/token", "MONKEY": "1", "AWS_REGION": "x"}
+    variables = {
+        "TOKENIZERS_PARALLELISM": "false",
+        "RAY_AUTH_TOKEN_PATH": "/run/token",
+        "MONKEY": "1",
+        "AWS_REGION": "x",
+    }
     assert Submission("sweep", (), env_vars=variables).env_vars == variables
 
 
@@ -129,7 +170,7 @@ def test_passwords_in_uris_are_refused(parts) -> None:
     assert "hush-hush" not in str(caught.value)
 
 
-# --- the token and the address -------------------------------------------------------------------------------------
+# --- the token and the address --------------------------------------------------------------------
 
 
 def test_the_token_is_looked_for_where_ray_looks(tmp_path: Path) -> None:
@@ -139,12 +180,20 @@ def test_the_token_is_looked_for_where_ray_looks(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("file\n")
     assert find_token({}, tmp_path) == "home"
     assert find_token({"RAY_AUTH_TOKEN_PATH": str(tmp_path / "file")}, tmp_path) == "file"
-    assert find_token({"RAY_AUTH_TOKEN": "own", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "file")}, tmp_path) == "own"
+    assert (
+        find_token(
+            {"RAY_AUTH_TOKEN": "own", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "file")}, tmp_path
+        )
+        == "own"
+    )
     with pytest.raises(UserError, match=r"RAY_AUTH_TOKEN_PATH=.*nowhere: cannot be read"):
         find_token({"RAY_AUTH_TOKEN_PATH": str(tmp_path / "nowhere")}, tmp_path)
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:8265", "http://localhost:8265/", "http://[::1]:8265", "https://127.3.2.1"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:8265", "http://localhost:8265/", "http://[::1]:8265", "https://127.3.2.1"],
+)
 def test_loopback_needs_nothing(url) -> None:
     check_jobs_url(url, None)
 

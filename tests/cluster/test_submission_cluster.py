@@ -1,4 +1,5 @@
-"""Commands submitted to a real head node by real processes from another folder: what arrives, what is refused, what is left."""
+"""Commands submitted to a real head node by real processes from another folder: what arrives, what
+is refused, what is left."""
 
 import json
 import signal
@@ -20,14 +21,20 @@ pytestmark = pytest.mark.cluster
 
 TIMEOUT_S = 300
 ORPHANS_GONE_S = 30.0
-RAY_DATA_SERVICES = {"ActorLocationTracker", "_StatsActor", "_AutoscalingCoordinatorActor", "_UsageCollectionActor"}
+RAY_DATA_SERVICES = {
+    "ActorLocationTracker",
+    "_StatsActor",
+    "_AutoscalingCoordinatorActor",
+    "_UsageCollectionActor",
+}
 SECRET = "hush-hush-0123456789"
 N_WORDS, N_ROWS, DIM = 60, 400, 16
 
 
 @dataclass(frozen=True)
 class Users:
-    """A folder that the cluster sees (it is the same machine), with a user's data and configurations in it."""
+    """A folder that the cluster sees (it is the same machine), with a user's data and
+    configurations in it."""
 
     head: RayHead
     shared: Path
@@ -50,13 +57,20 @@ class Users:
             start_new_session=True,
         )
 
-    def submit(self, command: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def submit(
+        self, command: str, *arguments: str, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         return self.run(command, *arguments, "--address", self.head.url, **environment)
 
     def job_ids(self) -> list[str]:
         listed = self.run("jobs", "ls", "--address", self.head.url)
         assert listed.returncode == 0, listed.stderr
-        return [word for line in listed.stdout.splitlines() for word in line.split() if word.startswith("neoberta-")]
+        return [
+            word
+            for line in listed.stdout.splitlines()
+            for word in line.split()
+            if word.startswith("neoberta-")
+        ]
 
     def study(self, name: str, *, n_seeds: int) -> Path:
         """A study of two tasks and word vectors; 1000 seeds keep the probes busy for minutes."""
@@ -67,7 +81,12 @@ class Users:
             "docs": {"packages": ["networkx"]},
             "tokenizer": {"vocab_size": 512, "max_texts": 500},
             "encoders": [{"ref": f"static:{self.shared}/vectors.txt", "poolings": ["mean"]}],
-            "sweep": {"sizes": [16, 64], "n_seeds": n_seeds, "logistic_sizes": [16, 64], "logistic_n_seeds": n_seeds},
+            "sweep": {
+                "sizes": [16, 64],
+                "n_seeds": n_seeds,
+                "logistic_sizes": [16, 64],
+                "logistic_n_seeds": n_seeds,
+            },
             "metamodel": {"observations": {"sizes": [16], "n_seeds": 1}},
             "characterize": {"task": tasks[0]},
         }
@@ -84,13 +103,18 @@ def users(head: RayHead, tmp_path_factory: pytest.TempPathFactory) -> Users:
     generator = np.random.default_rng(0)
     words = [f"word{i}" for i in range(N_WORDS)]
     vectors = generator.standard_normal((N_WORDS, DIM))
-    lines = [" ".join([word, *(f"{value:.4f}" for value in vector)]) for word, vector in zip(words, vectors, strict=True)]
+    lines = [
+        " ".join([word, *(f"{value:.4f}" for value in vector)])
+        for word, vector in zip(words, vectors, strict=True)
+    ]
     (shared / "vectors.txt").write_text("\n".join(lines) + "\n")
     for task in range(2):
         own = generator.integers(0, N_WORDS, (N_ROWS, 5))
         own[:, 0] = own[:, 0] // 2 * 2 + np.arange(N_ROWS) % 2  # the first word tells the class
         rows = [(" ".join(words[j] for j in row), f"class{row[0] % 2}") for row in own]
-        pd.DataFrame(rows, columns=["text", "label"]).to_csv(shared / f"task{task}.csv", index=False)
+        pd.DataFrame(rows, columns=["text", "label"]).to_csv(
+            shared / f"task{task}.csv", index=False
+        )
     return Users(head, shared, elsewhere)
 
 
@@ -103,24 +127,34 @@ def alone(users: Users) -> pd.DataFrame:
     return probe_table(out)
 
 
-# --- refused -------------------------------------------------------------------------------------------------------
+# --- refused --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("token", "message"), [("", "the cluster asks for a token"), ("f" * 64, "the token is not this cluster's")]
+    ("token", "message"),
+    [("", "the cluster asks for a token"), ("f" * 64, "the token is not this cluster's")],
 )
 def test_without_its_token_one_line(users: Users, tmp_path: Path, token: str, message: str) -> None:
     arguments = (str(users.study("refused", n_seeds=1)), "--out", str(users.shared / "refused"))
     refused = users.submit("sweep", *arguments, RAY_AUTH_TOKEN=token, HOME=str(tmp_path))
     assert refused.returncode == 2
-    assert refused.stderr.count("\n") == 1 and message in refused.stderr and "RAY_AUTH_TOKEN_PATH" in refused.stderr
+    assert (
+        refused.stderr.count("\n") == 1
+        and message in refused.stderr
+        and "RAY_AUTH_TOKEN_PATH" in refused.stderr
+    )
     assert refused.stdout == "" and not (users.shared / "refused").exists()
     assert users.head.token not in refused.stderr
 
 
 @pytest.mark.parametrize("token", ["", "f" * 64], ids=["none", "another"])
 def test_attaching_without_its_token_is_one_line(users: Users, tmp_path: Path, token: str) -> None:
-    arguments = ("embed", str(users.study("refused", n_seeds=1)), "--out", str(users.shared / "attached-refused"))
+    arguments = (
+        "embed",
+        str(users.study("refused", n_seeds=1)),
+        "--out",
+        str(users.shared / "attached-refused"),
+    )
     environment = users.head.attached_env | {"RAY_AUTH_TOKEN": token, "HOME": str(tmp_path)}
     refused = users.run(*arguments, "--address", users.head.gcs_address, **environment)
     assert refused.returncode == 2
@@ -139,16 +173,22 @@ def test_paths_that_the_cluster_does_not_see_are_named_and_nothing_is_sent(users
         NEOBERTA_SHARED_PATHS=str(users.elsewhere / "nowhere"),
     )
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1
-    for unseen in (f"--out {users.elsewhere}/results", f"task {users.shared}/task1.csv", f"static:{users.shared}/vectors.txt"):
+    for unseen in (
+        f"--out {users.elsewhere}/results",
+        f"task {users.shared}/task1.csv",
+        f"static:{users.shared}/vectors.txt",
+    ):
         assert unseen in refused.stderr
     assert "s3://" in refused.stderr and "--shared-path" in refused.stderr
     assert users.job_ids() == before
 
 
-# --- a job from its submission to its end --------------------------------------------------------------------------
+# --- a job from its submission to its end ---------------------------------------------------------
 
 
-def test_a_sweep_arrives_streams_and_tells_nobody_a_secret(users: Users, alone: pd.DataFrame) -> None:
+def test_a_sweep_arrives_streams_and_tells_nobody_a_secret(
+    users: Users, alone: pd.DataFrame
+) -> None:
     out = users.shared / "swept"
     arguments = ("sweep", str(users.study("alone", n_seeds=4)), "--out", str(out))
     swept = users.submit(*arguments, MY_API_KEY=SECRET, AWS_SECRET_ACCESS_KEY=SECRET)
@@ -159,7 +199,11 @@ def test_a_sweep_arrives_streams_and_tells_nobody_a_secret(users: Users, alone: 
     pd.testing.assert_frame_equal(probe_table(out), alone)
 
     again = users.submit(*arguments)
-    assert again.returncode == 0 and f"submitted: {job_id}-2" in again.stderr and "probes: already there" in again.stdout
+    assert (
+        again.returncode == 0
+        and f"submitted: {job_id}-2" in again.stderr
+        and "probes: already there" in again.stdout
+    )
     assert {job_id, f"{job_id}-2"} <= set(users.job_ids())
     logs = users.run("jobs", "logs", job_id, "--address", users.head.url)
     assert logs.returncode == 0 and logs.stdout == swept.stdout
@@ -167,7 +211,9 @@ def test_a_sweep_arrives_streams_and_tells_nobody_a_secret(users: Users, alone: 
     described = _in_cluster(users.head, f"print(client.get_job_info({job_id!r}).json())")
     assert job_id in described
     written = "".join(
-        path.read_text(errors="replace") for path in users.head.folder.glob("session_2*/logs/**/*") if path.is_file()
+        path.read_text(errors="replace")
+        for path in users.head.folder.glob("session_2*/logs/**/*")
+        if path.is_file()
     )
     assert job_id in written
     for text in (described, written, swept.stdout, swept.stderr):
@@ -176,7 +222,9 @@ def test_a_sweep_arrives_streams_and_tells_nobody_a_secret(users: Users, alone: 
 
 def test_a_mistake_that_only_the_cluster_can_see_is_exit_code_2(users: Users) -> None:
     (users.shared / "occupied").write_text("a file")
-    failed = users.submit("sweep", str(users.study("alone", n_seeds=4)), "--out", str(users.shared / "occupied"))
+    failed = users.submit(
+        "sweep", str(users.study("alone", n_seeds=4)), "--out", str(users.shared / "occupied")
+    )
     assert failed.returncode == 2, failed.stdout + failed.stderr
     assert "choose another --out" in failed.stdout and "Traceback" not in failed.stdout
 
@@ -197,7 +245,7 @@ def test_two_users_at_once_do_not_disturb_each_other(users: Users, alone: pd.Dat
     assert len(second) > len(alone)
 
 
-# --- leaving and stopping ------------------------------------------------------------------------------------------
+# --- leaving and stopping -------------------------------------------------------------------------
 
 
 def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(users: Users) -> None:
@@ -206,11 +254,21 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(users: Users) -
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 130
         job_id = stderr.split("submitted: ")[1].split()[0]
-        assert f"neoberta jobs logs {job_id} --follow --address {users.head.url}" in stderr and "Traceback" not in stderr
-        assert _in_cluster(users.head, f"print(client.get_job_status({job_id!r}))").strip() == "RUNNING"
+        assert (
+            f"neoberta jobs logs {job_id} --follow --address {users.head.url}" in stderr
+            and "Traceback" not in stderr
+        )
+        assert (
+            _in_cluster(users.head, f"print(client.get_job_status({job_id!r}))").strip()
+            == "RUNNING"
+        )
 
         follower = users.start(
-            "sweep", str(users.study("left", n_seeds=1000)), "--out", str(users.shared / "left"), *_at(users)
+            "sweep",
+            str(users.study("left", n_seeds=1000)),
+            "--out",
+            str(users.shared / "left"),
+            *_at(users),
         )
         _wait_for(lambda: bool(psutil.Process(follower.pid).net_connections()), "it follows")
         stopped = users.run("jobs", "stop", job_id, *_at(users))
@@ -222,7 +280,11 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(users: Users) -
 
 def test_a_killed_driver_leaves_nothing(users: Users) -> None:
     with _working(users, "killed") as process:
-        [driver] = [driver for driver in _drivers(users.head) if str(users.shared / "killed") in " ".join(driver.cmdline())]
+        [driver] = [
+            driver
+            for driver in _drivers(users.head)
+            if str(users.shared / "killed") in " ".join(driver.cmdline())
+        ]
         driver.kill()
         stdout, stderr = process.communicate(timeout=60)
         assert process.returncode == 137, stdout + stderr
@@ -230,10 +292,18 @@ def test_a_killed_driver_leaves_nothing(users: Users) -> None:
 
 
 def test_ctrl_c_of_an_attached_command_leaves_nothing(users: Users) -> None:
-    arguments = ("sweep", str(users.study("attached", n_seeds=1000)), "--out", str(users.shared / "attached"))
+    arguments = (
+        "sweep",
+        str(users.study("attached", n_seeds=1000)),
+        "--out",
+        str(users.shared / "attached"),
+    )
     process = users.start(*arguments, "--address", "auto", **users.head.attached_env)
     try:
-        _wait_for(lambda: len(_alive(users.head)["actors"]) > 0 and process.poll() is None, "actors of the attached command")
+        _wait_for(
+            lambda: len(_alive(users.head)["actors"]) > 0 and process.poll() is None,
+            "actors of the attached command",
+        )
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 130 and f"Ray dashboard: {users.head.url}" in stderr, stderr
@@ -242,7 +312,7 @@ def test_ctrl_c_of_an_attached_command_leaves_nothing(users: Users) -> None:
         process.kill()
 
 
-# --- the whole study -----------------------------------------------------------------------------------------------
+# --- the whole study ------------------------------------------------------------------------------
 
 
 def test_the_smoke_pilot_from_another_folder(users: Users) -> None:
@@ -253,11 +323,13 @@ def test_the_smoke_pilot_from_another_folder(users: Users) -> None:
     assert f"report: {out}/reports/report.html" in stdout and "6. Which hyperparameters?" in stdout
     assert (out / "reports" / "report.html").stat().st_size > 10_000
     assert (out / "probes").is_dir() and list((out / "checkpoints").glob("*/model.safetensors"))
-    assert not list(users.elsewhere.glob("pilot*")), "nothing is written where the command was given"
+    assert not list(users.elsewhere.glob("pilot*")), (
+        "nothing is written where the command was given"
+    )
     _assert_nothing_is_left(users.head)
 
 
-# --- looking at the cluster ----------------------------------------------------------------------------------------
+# --- looking at the cluster -----------------------------------------------------------------------
 
 
 def _at(users: Users) -> tuple[str, str]:
@@ -269,12 +341,15 @@ def _working(users: Users, name: str) -> "_Working":
 
 
 class _Working:
-    """A long sweep that was submitted and has its workers; its command and its job are ended with the block."""
+    """A long sweep that was submitted and has its workers; its command and its job are ended with
+    the block."""
 
     def __init__(self, users: Users, name: str):
         self._users = users
         study = users.study(name, n_seeds=1000)
-        self.process = users.start("sweep", str(study), "--out", str(users.shared / name), *_at(users))
+        self.process = users.start(
+            "sweep", str(study), "--out", str(users.shared / name), *_at(users)
+        )
 
     def __enter__(self) -> subprocess.Popen[str]:
         _wait_for(lambda: len(_alive(self._users.head)["groups"]) > 0, "the sweep has workers")
@@ -291,28 +366,39 @@ def _drivers(head: RayHead) -> Iterator[psutil.Process]:
     """The drivers of the jobs that run on the node."""
     for process in psutil.process_iter(["cmdline", "environ"]):
         command, environ = process.info["cmdline"] or [], process.info["environ"] or {}
-        if {"ray_jobs.cli", "--address=auto"} <= set(command) and environ.get("RAY_ADDRESS") == head.gcs_address:
+        if {"ray_jobs.cli", "--address=auto"} <= set(command) and environ.get(
+            "RAY_ADDRESS"
+        ) == head.gcs_address:
             yield process
 
 
 def _in_cluster(head: RayHead, code: str) -> str:
-    """What `code` prints, run beside the cluster with a `client` of its Jobs API and of its state."""
+    """What `code` prints, run beside the cluster with a `client` of its Jobs API and of its
+    state."""
     prelude = (
         "import json\nfrom ray.job_submission import JobSubmissionClient\n"
         "from ray.util.state import list_actors, list_placement_groups\n"
         f"url = {head.url!r}\nclient = JobSubmissionClient(url)\n"
     )
-    environment = {name: value for name, value in head.attached_env.items() if name != "RAY_ADDRESS"}
+    environment = {
+        name: value for name, value in head.attached_env.items() if name != "RAY_ADDRESS"
+    }
     child = subprocess.run(
-        [sys.executable, "-c", prelude + code], env=environment, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", prelude + code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert child.returncode == 0, child.stderr
     return child.stdout
 
 
 def _alive(head: RayHead) -> dict[str, list[str]]:
-    """Actors and placement groups that are not dead or removed, but for those that supervise the jobs and Ray Data's services,
-    of which a cluster keeps one each, without a CPU, as long as it lives."""
+    """Actors and placement groups that are not dead or removed, but for those that supervise the
+    jobs and Ray Data's services, of which a cluster keeps one each, without a CPU, as long as it
+    lives."""
     code = """
 actors = list_actors(address=url, limit=1000, detail=True, filters=[("state", "!=", "DEAD")])
 groups = list_placement_groups(address=url, limit=1000, filters=[("state", "!=", "REMOVED")])
@@ -320,9 +406,15 @@ found = [[actor.class_name, bool((actor.required_resources or {}).get("CPU"))] f
 print(json.dumps({"actors": found, "groups": [group.name for group in groups]}))
 """
     found = json.loads(_in_cluster(head, code))
-    services = [name for name, takes_cpu in found["actors"] if name in RAY_DATA_SERVICES and not takes_cpu]
+    services = [
+        name for name, takes_cpu in found["actors"] if name in RAY_DATA_SERVICES and not takes_cpu
+    ]
     assert len(services) == len(set(services)), f"each user's work has left its own: {services}"
-    own = [name for name, takes_cpu in found["actors"] if name != "JobSupervisor" and (name not in services or takes_cpu)]
+    own = [
+        name
+        for name, takes_cpu in found["actors"]
+        if name != "JobSupervisor" and (name not in services or takes_cpu)
+    ]
     return {"actors": own, "groups": found["groups"]}
 
 

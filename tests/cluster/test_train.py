@@ -43,13 +43,17 @@ def test_an_embedded_ray_has_no_cleaner(local_ray):
 
     from cluster.train import _Trainer
 
-    names, ours = ([type(c).__name__ for c in kind(print)._create_default_callbacks()] for kind in (TorchTrainer, _Trainer))
+    names, ours = (
+        [type(c).__name__ for c in kind(print)._create_default_callbacks()]
+        for kind in (TorchTrainer, _Trainer)
+    )
     assert set(names) - set(ours) == {"PlacementGroupCleanerCallback"}
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not is_operator_built(), reason="DeepSpeed's CPU operator is not compiled: python -m cluster.deepspeed_engine"
+    not is_operator_built(),
+    reason="DeepSpeed's CPU operator is not compiled: python -m cluster.deepspeed_engine",
 )
 def test_zero_stages_agree_with_plain_torch_and_two_workers_states_go_on_with_one(run, tmp_path):
     from safetensors.torch import load_file
@@ -65,5 +69,9 @@ def test_zero_stages_agree_with_plain_torch_and_two_workers_states_go_on_with_on
         assert state.keys() == expected.keys()
         for name, value in expected.items():
             torch.testing.assert_close(
-                state[name], value, atol=2e-6, rtol=1e-4, msg=lambda text, at=f"{which} {name}": f"{at}: {text}"
+                state[name],
+                value,
+                atol=2e-6,
+                rtol=1e-4,
+                msg=lambda text, at=f"{which} {name}": f"{at}: {text}",
             )

@@ -12,7 +12,10 @@ SPACE = {"lr": ("loguniform", 1e-5, 1e-1), "depth": ("choice", [2, 4, 8])}
 
 
 def test_results_in_order_and_as_they_come(
-    local_ray: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    local_ray: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from cluster.tune import fan_out
 
@@ -39,7 +42,9 @@ def test_waves_end_as_one_run(local_ray: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(tune, "MAX_TRIALS", 4)
     seen: list[Any] = []
-    outcomes = tune.fan_out(work.square, [{"x": x} for x in range(9)], name="waves", on_done=seen.append)
+    outcomes = tune.fan_out(
+        work.square, [{"x": x} for x in range(9)], name="waves", on_done=seen.append
+    )
     assert [outcome.result["square"] for outcome in outcomes] == [x**2 for x in range(9)]
     assert sorted(outcome.config["x"] for outcome in seen) == list(range(9))
 
@@ -64,7 +69,10 @@ def test_failures_are_data(local_ray: Path, tmp_path: Path) -> None:
         "not_json",
         "fine",
     ]
-    configs = [{"name": f"c{i}", "how": how, "tries": str(tmp_path / f"{i}.txt")} for i, how in enumerate(hows)]
+    configs = [
+        {"name": f"c{i}", "how": how, "tries": str(tmp_path / f"{i}.txt")}
+        for i, how in enumerate(hows)
+    ]
     outcomes = fan_out(work.fail_as_told, configs, name="failures", max_failures=1)
     tries = [len((tmp_path / f"{i}.txt").read_text().splitlines()) for i in range(len(hows))]
     by_how = {how: (outcome, n) for how, outcome, n in zip(hows, outcomes, tries, strict=True)}
@@ -97,14 +105,25 @@ def test_search_finds_and_goes_on_where_it_was(local_ray: Path, tmp_path: Path) 
     seen: list[Any] = []
     whole = search(work.parabola, SPACE, n_trials=12, on_done=seen.append, **options)
     assert len(whole) == len(seen) == 12
-    assert all(1e-5 <= outcome.config["lr"] <= 1e-1 and outcome.config["depth"] in (2, 4, 8) for outcome in whole)
-    assert min(outcome.result["loss"] for outcome in whole[5:]) <= min(outcome.result["loss"] for outcome in whole[:5])
+    assert all(
+        1e-5 <= outcome.config["lr"] <= 1e-1 and outcome.config["depth"] in (2, 4, 8)
+        for outcome in whole
+    )
+    assert min(outcome.result["loss"] for outcome in whole[5:]) <= min(
+        outcome.result["loss"] for outcome in whole[:5]
+    )
     known = [(outcome.config, outcome.result) for outcome in whole[:7]]
     rest = search(work.parabola, SPACE, n_trials=5, known=known, **options)
     assert whole[:7] + rest == whole, "an interrupted search ends as the uninterrupted one"
     assert search(work.parabola, SPACE, n_trials=0, known=known, **options) == []
     with pytest.raises(ValueError, match="16"):
-        search(work.parabola, SPACE, n_trials=1, known=[({"lr": 1e-3, "depth": 16}, {"loss": 1.0})], **options)
+        search(
+            work.parabola,
+            SPACE,
+            n_trials=1,
+            known=[({"lr": 1e-3, "depth": 16}, {"loss": 1.0})],
+            **options,
+        )
 
 
 def test_search_reports_unusable_metrics(local_ray: Path, tmp_path: Path) -> None:
@@ -124,7 +143,11 @@ def test_search_reports_unusable_metrics(local_ray: Path, tmp_path: Path) -> Non
     assert len(outcomes) == 6
     assert {outcome.config["depth"] for outcome in outcomes} == {2, 4}
     for outcome in outcomes:
-        assert (outcome.error is not None and "finite" in outcome.error) if outcome.config["depth"] == 2 else outcome.result
+        assert (
+            (outcome.error is not None and "finite" in outcome.error)
+            if outcome.config["depth"] == 2
+            else outcome.result
+        )
 
 
 @pytest.mark.ray  # imports it

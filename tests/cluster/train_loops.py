@@ -1,4 +1,5 @@
-"""Loops for test_train.py, sent to Ray's workers by value: a small regression, fitted with AdamW in two parameter groups."""
+"""Loops for test_train.py, sent to Ray's workers by value: a small regression, fitted with AdamW in
+two parameter groups."""
 
 import os
 from pathlib import Path
@@ -50,7 +51,9 @@ def reference(n_steps: int) -> dict[str, torch.Tensor]:
         adamw.zero_grad()
     state = {f"parameters/{name}": p.detach().clone() for name, p in module.named_parameters()}
     for name, p in module.named_parameters():
-        state.update({f"{key}/{name}": adamw.state[p][key].clone() for key in ("exp_avg", "exp_avg_sq")})
+        state.update(
+            {f"{key}/{name}": adamw.state[p][key].clone() for key in ("exp_avg", "exp_avg_sq")}
+        )
     return state | {"step": torch.tensor(float(n_steps))}
 
 
@@ -58,12 +61,14 @@ def _engine(context: Any, stage: int) -> Any:
     from cluster.deepspeed_engine import DeepSpeedEngine
 
     module = Regression()
-    return DeepSpeedEngine(module, optimizer(module), rank=context.rank, n_workers=context.n_workers, zero_stage=stage)
+    return DeepSpeedEngine(
+        module, optimizer(module), rank=context.rank, n_workers=context.n_workers, zero_stage=stage
+    )
 
 
 def every_stage(config: dict[str, Any], context: Any) -> None:
-    """For ZeRO 0, 1, 2: half the steps, state to a file, a new engine from the file, the other half. Reports the state at half
-    time and rank 0's state at the end of each stage."""
+    """For ZeRO 0, 1, 2: half the steps, state to a file, a new engine from the file, the other
+    half. Reports the state at half time and rank 0's state at the end of each stage."""
     shared = Path(config["folder"])
     for stage in (0, 1, 2):
         engine = _engine(context, stage)
@@ -75,17 +80,23 @@ def every_stage(config: dict[str, Any], context: Any) -> None:
         engine.mean([0.0])  # a barrier
         engine = _engine(context, stage)
         engine.load_state(load_file(str(shared / f"half-{stage}.safetensors")))
-        losses = [engine.step(batch(step, context.rank, context.n_workers), LR) for step in range(SAVED_AT, N_STEPS)]
+        losses = [
+            engine.step(batch(step, context.rank, context.n_workers), LR)
+            for step in range(SAVED_AT, N_STEPS)
+        ]
         mean = engine.mean(losses)
         state = engine.state()
         if context.rank == 0:
             save_file(state, str(shared / f"end-{stage}.safetensors"))
             context.progress({"stage": stage, "loss": mean[-1]})
-    context.checkpoint({"step": SAVED_AT}, _published(shared / "half-2.safetensors") if context.rank == 0 else None)
+    context.checkpoint(
+        {"step": SAVED_AT}, _published(shared / "half-2.safetensors") if context.rank == 0 else None
+    )
 
 
 def go_on(config: dict[str, Any], context: Any) -> None:
-    """The other half with one worker under ZeRO 0, from the checkpoint that two workers under ZeRO 2 reported."""
+    """The other half with one worker under ZeRO 0, from the checkpoint that two workers under ZeRO
+    2 reported."""
     assert context.n_workers == 1 and context.resume is not None
     engine = _engine(context, 0)
     engine.load_state(load_file(str(context.resume / "state.safetensors")))

@@ -1,4 +1,5 @@
-"""Seeded trouble for runs on a local cluster: processes of it are killed without notice (SIGKILL)."""
+"""Seeded trouble for runs on a local cluster: processes of it are killed without notice
+(SIGKILL)."""
 
 import contextlib
 import os
@@ -16,8 +17,8 @@ WORKER, NODE = "worker", "node"
 
 
 def victims(cluster: LocalCluster, kind: str, title: str = "ray::") -> list[psutil.Process]:
-    """Processes whose death is that of a `worker` (with `title` in its title) or of a whole `node` (its raylet; the head's is
-    spared: a cluster whose head dies is gone), oldest first."""
+    """Processes whose death is that of a `worker` (with `title` in its title) or of a whole `node`
+    (its raylet; the head's is spared: a cluster whose head dies is gone), oldest first."""
     found = []
     for pid in cluster.pids():
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -26,12 +27,20 @@ def victims(cluster: LocalCluster, kind: str, title: str = "ray::") -> list[psut
             is_raylet = bool(line) and line[0].endswith("raylet/raylet")
             if kind == NODE and is_raylet and "--head" not in line:
                 found.append(process)
-            if kind == WORKER and line and line[0].startswith("ray::") and title in line[0] and "IDLE" not in line[0]:
+            if (
+                kind == WORKER
+                and line
+                and line[0].startswith("ray::")
+                and title in line[0]
+                and "IDLE" not in line[0]
+            ):
                 found.append(process)
     return sorted(found, key=lambda process: (process.create_time(), process.pid))
 
 
-def kill_one(cluster: LocalCluster, kind: str, generator: random.Random, title: str = "ray::") -> bool:
+def kill_one(
+    cluster: LocalCluster, kind: str, generator: random.Random, title: str = "ray::"
+) -> bool:
     """Kill one of the `victims`; False where there is none."""
     found = victims(cluster, kind, title)
     if not found:
@@ -51,8 +60,8 @@ def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> No
 
 
 def make_more_work(out: Path, generator: random.Random) -> None:
-    """A third of the blocks is deleted, one of the others cut short and one has a bit flipped: there is work again, and damage
-    to find."""
+    """A third of the blocks is deleted, one of the others cut short and one has a bit flipped:
+    there is work again, and damage to find."""
     blocks = sorted((out / "probes").glob("*.parquet"))
     generator.shuffle(blocks)
     n_gone = len(blocks) // 3 + 1

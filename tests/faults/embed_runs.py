@@ -1,5 +1,6 @@
-"""An embedding job as a process of its own, to be killed: `python embed_runs.py INPUTS OUT`, with the vectors and texts that
-`write_inputs` made. Prints `encoding` when the first text is about to be encoded. Word vectors, so that it starts quickly."""
+"""An embedding job as a process of its own, to be killed: `python embed_runs.py INPUTS OUT`, with
+the vectors and texts that `write_inputs` made. Prints `encoding` when the first text is about to be
+encoded. Word vectors, so that it starts quickly."""
 
 import sys
 from pathlib import Path
@@ -11,11 +12,20 @@ N_TEXTS, TEXTS_PER_SHARD, N_WORDS, DIM = 2000, 20, 400, 64
 
 def write_inputs(folder: Path) -> None:
     """Word vectors, and texts of many lengths."""
-    words, vectors = [f"word{i}" for i in range(N_WORDS)], np.random.default_rng(0).standard_normal((N_WORDS, DIM))
-    lines = [" ".join([word, *(f"{value:.4f}" for value in vector)]) for word, vector in zip(words, vectors, strict=True)]
+    words, vectors = (
+        [f"word{i}" for i in range(N_WORDS)],
+        np.random.default_rng(0).standard_normal((N_WORDS, DIM)),
+    )
+    lines = [
+        " ".join([word, *(f"{value:.4f}" for value in vector)])
+        for word, vector in zip(words, vectors, strict=True)
+    ]
     (folder / "vectors.txt").write_text("\n".join(lines) + "\n")
     texts = [
-        " ".join([*(words[(7 * i + 13 * j) % N_WORDS] for j in range(5 + i * i % 400)), f"number{i}"]) for i in range(N_TEXTS)
+        " ".join(
+            [*(words[(7 * i + 13 * j) % N_WORDS] for j in range(5 + i * i % 400)), f"number{i}"]
+        )
+        for i in range(N_TEXTS)
     ]
     (folder / "texts.txt").write_text("\n".join(texts) + "\n")
 

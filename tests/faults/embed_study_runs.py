@@ -1,6 +1,6 @@
-"""The embedding stage of a study as a process of its own, to be killed: `python embed_study_runs.py INPUTS OUT`, in an embedded
-Ray, with the task and the model that `write_inputs` made. At its end it prints as JSON how many texts it found missing and how
-many shards its workers did."""
+"""The embedding stage of a study as a process of its own, to be killed: `python embed_study_runs.py
+INPUTS OUT`, in an embedded Ray, with the task and the model that `write_inputs` made. At its end it
+prints as JSON how many texts it found missing and how many shards its workers did."""
 
 import json
 import sys
@@ -15,9 +15,26 @@ def write_inputs(folder: Path) -> None:
     """A task of distinct texts of many lengths, and a small randomly initialised BERT."""
     from tiny_models import save_tiny_model
 
-    words = ["fit", "the", "model", "to", "data", "and", "return", "index", "of", "smallest", "value"]
-    texts = [" ".join([f"{i}", *(words[(i + 3 * j) % len(words)] for j in range(3 + i % 40))]) for i in range(N_TEXTS)]
-    pd.DataFrame({"text": texts, "label": [f"class{i % 2}" for i in range(N_TEXTS)]}).to_csv(folder / "task.csv", index=False)
+    words = [
+        "fit",
+        "the",
+        "model",
+        "to",
+        "data",
+        "and",
+        "return",
+        "index",
+        "of",
+        "smallest",
+        "value",
+    ]
+    texts = [
+        " ".join([f"{i}", *(words[(i + 3 * j) % len(words)] for j in range(3 + i % 40))])
+        for i in range(N_TEXTS)
+    ]
+    pd.DataFrame({"text": texts, "label": [f"class{i % 2}" for i in range(N_TEXTS)]}).to_csv(
+        folder / "task.csv", index=False
+    )
     save_tiny_model(folder / "model")
 
 

@@ -19,9 +19,23 @@ UNSTABLE_COLUMNS = ["fit_seconds", "run_id", "created_at"]
 
 def start_pilot(out: Path, *arguments: str) -> subprocess.Popen[str]:
     """The smoke pilot on `out`, running."""
-    command = [sys.executable, "-m", "ray_jobs.cli", "pilot", "--preset", "smoke", "--out", str(out), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "ray_jobs.cli",
+        "pilot",
+        "--preset",
+        "smoke",
+        "--out",
+        str(out),
+        *arguments,
+    ]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "160"}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"COLUMNS": "160"},
     )
 
 
@@ -35,8 +49,11 @@ def finish(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
-def stop_when(process: subprocess.Popen[str], reached: Path, n_files: int, how: signal.Signals) -> bool:
-    """Send `how` to the run once `reached` holds `n_files` files or more; False when it ended by itself before."""
+def stop_when(
+    process: subprocess.Popen[str], reached: Path, n_files: int, how: signal.Signals
+) -> bool:
+    """Send `how` to the run once `reached` holds `n_files` files or more; False when it ended by
+    itself before."""
     deadline = time.monotonic() + TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline:
         if reached.is_dir() and sum(path.is_file() for path in reached.rglob("*")) >= n_files:
@@ -48,9 +65,11 @@ def stop_when(process: subprocess.Popen[str], reached: Path, n_files: int, how: 
 
 
 def probe_table(out: Path) -> pd.DataFrame:
-    """Every probe of a run, in a fixed order, without what may differ between runs. Asserts that no probe is there twice."""
+    """Every probe of a run, in a fixed order, without what may differ between runs. Asserts that no
+    probe is there twice."""
     frame = pd.concat(
-        [pq.read_table(path).to_pandas() for path in sorted((out / "probes").glob("*.parquet"))], ignore_index=True
+        [pq.read_table(path).to_pandas() for path in sorted((out / "probes").glob("*.parquet"))],
+        ignore_index=True,
     )
     assert not frame.duplicated(IDENTITY_COLUMNS).any()
     return frame.drop(columns=UNSTABLE_COLUMNS).sort_values(IDENTITY_COLUMNS, ignore_index=True)
@@ -58,6 +77,21 @@ def probe_table(out: Path) -> pd.DataFrame:
 
 def snapshot(out: Path) -> dict[str, int]:
     """Modification time (ns) of every artefact that must not be made twice."""
-    kept = ("tasks", "texts", "tokenizers", "corpora", "checkpoints", "encoders", "embeddings", "probes", "observations")
+    kept = (
+        "tasks",
+        "texts",
+        "tokenizers",
+        "corpora",
+        "checkpoints",
+        "encoders",
+        "embeddings",
+        "probes",
+        "observations",
+    )
     kept += ("metamodels", "evaluations", "search", "characterizations")
-    return {str(path): path.stat().st_mtime_ns for name in kept for path in (out / name).rglob("*") if path.is_file()}
+    return {
+        str(path): path.stat().st_mtime_ns
+        for name in kept
+        for path in (out / name).rglob("*")
+        if path.is_file()
+    }

@@ -1,5 +1,5 @@
-"""A pretraining run as a process of its own, to be killed: `python pretrain_runs.py OUT [ADDRESS]`, in an embedded Ray or on
-the cluster at ADDRESS. Prints `step N` now and then."""
+"""A pretraining run as a process of its own, to be killed: `python pretrain_runs.py OUT [ADDRESS]`,
+in an embedded Ray or on the cluster at ADDRESS. Prints `step N` now and then."""
 
 import sys
 from typing import Any
@@ -7,7 +7,10 @@ from typing import Any
 from cluster.storage import Storage
 from neoberta.config import ModelConfig, PretrainConfig
 
-SENTENCE = "the array of values is sorted along an axis and returned as a new matrix with shape given by rows columns"
+SENTENCE = (
+    "the array of values is sorted along an axis and returned as a new matrix with shape given by"
+    " rows columns"
+)
 WORDS = SENTENCE.split()
 TEXTS = [" ".join(WORDS[(i + j) % len(WORDS)] for j in range(3 + (7 * i) % 60)) for i in range(160)]
 VOCAB_SIZE = 300

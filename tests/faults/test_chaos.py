@@ -1,5 +1,5 @@
-"""A sweep and a pretraining run on a cluster whose nodes and workers are killed at random, and their driver too, end as if
-nothing had happened."""
+"""A sweep and a pretraining run on a cluster whose nodes and workers are killed at random, and
+their driver too, end as if nothing had happened."""
 
 import os
 import random
@@ -38,7 +38,13 @@ def cluster() -> Iterator[LocalCluster]:
 def start(cluster: LocalCluster, script: str, *arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, str(HERE / script), *map(str, arguments), cluster.address]
     with open(cluster.folder / f"{script}.err", "a") as errors:
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | cluster.environment)
+        return subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=os.environ | cluster.environment,
+        )
 
 
 def start_sweep(cluster: LocalCluster, inputs: Path, out: Path) -> subprocess.Popen[str]:
@@ -61,7 +67,9 @@ def test_a_sweep_loses_nothing_and_does_nothing_twice(cluster, undisturbed_sweep
     process = start_sweep(cluster, inputs, out)
     while len(hits) < N_KILLS and time.monotonic() < deadline:
         time.sleep(generator.uniform(0.1, 1.0))
-        if process.poll() is not None:  # over, or given up after too many kills of one piece of work: the user's next command
+        if (
+            process.poll() is not None
+        ):  # over, or given up after too many kills of one piece of work: the user's next command
             make_more_work(out, generator)
             process = start_sweep(cluster, inputs, out)
         elif plan[len(hits)] == "driver":
@@ -69,19 +77,24 @@ def test_a_sweep_loses_nothing_and_does_nothing_twice(cluster, undisturbed_sweep
             process.wait(30)
             process = start_sweep(cluster, inputs, out)
             hits.append("driver")
-        elif victims(cluster, WORKER, TRIAL) and kill_one(cluster, plan[len(hits)], generator, TRIAL):
+        elif victims(cluster, WORKER, TRIAL) and kill_one(
+            cluster, plan[len(hits)], generator, TRIAL
+        ):
             hits.append(plan[len(hits)])
     assert hits == plan
     code = process.wait(TIMEOUT_S)
     while code != 0 and time.monotonic() < deadline:
         code = start_sweep(cluster, inputs, out).wait(TIMEOUT_S)
     assert code == 0
-    pd.testing.assert_frame_equal(probe_table(out), expected)  # which also looks for probes that are there twice
+    pd.testing.assert_frame_equal(
+        probe_table(out), expected
+    )  # which also looks for probes that are there twice
     assert not [path for path in out.glob("parts/**/*") if path.is_file()]
 
 
 @pytest.mark.skipif(
-    not is_operator_built(), reason="DeepSpeed's CPU operator is not compiled: python -m cluster.deepspeed_engine"
+    not is_operator_built(),
+    reason="DeepSpeed's CPU operator is not compiled: python -m cluster.deepspeed_engine",
 )
 def test_pretraining_goes_on_from_its_last_checkpoint(cluster, undisturbed_pretraining, tmp_path):
     import torch
@@ -106,7 +119,11 @@ def test_pretraining_goes_on_from_its_last_checkpoint(cluster, undisturbed_pretr
     restart()
     for target in (WORKER, NODE, "driver", WORKER):
         seen = len(said)
-        wait_until(lambda seen=seen: has_ended_or_gone_on(seen), TIMEOUT_S, "progress of the pretraining run")
+        wait_until(
+            lambda seen=seen: has_ended_or_gone_on(seen),
+            TIMEOUT_S,
+            "progress of the pretraining run",
+        )
         process, listener, _ = runs[-1]
         assert process.poll() is None, "over before the kills were"
         if target == "driver":
@@ -123,6 +140,10 @@ def test_pretraining_goes_on_from_its_last_checkpoint(cluster, undisturbed_pretr
     assert resumed[0] > EVERY, "the second driver went on from a checkpoint"
     assert resumed[-1] == N_STEPS
     (model, info), (undisturbed, expected) = model_of(tmp_path), model_of(undisturbed_pretraining)
-    assert [point["step"] for point in info["history"]] == [point["step"] for point in expected["history"]]
-    for (name, ours), theirs in zip(model.named_parameters(), undisturbed.parameters(), strict=True):
+    assert [point["step"] for point in info["history"]] == [
+        point["step"] for point in expected["history"]
+    ]
+    for (name, ours), theirs in zip(
+        model.named_parameters(), undisturbed.parameters(), strict=True
+    ):
         torch.testing.assert_close(ours, theirs, msg=lambda text, at=name: f"{at}: {text}")

@@ -1,4 +1,5 @@
-"""An embedding job that is killed again and again ends with the vectors of one that was left alone, to the bit."""
+"""An embedding job that is killed again and again ends with the vectors of one that was left alone,
+to the bit."""
 
 import random
 import subprocess
@@ -22,7 +23,12 @@ TIMEOUT_S = 300
 
 def start(inputs: Path, out: Path) -> subprocess.Popen[str]:
     """The job, running, with its first text about to be encoded."""
-    command = [sys.executable, str(Path(__file__).with_name("embed_runs.py")), str(inputs), str(out)]
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("embed_runs.py")),
+        str(inputs),
+        str(out),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "encoding\n"
@@ -72,8 +78,14 @@ def test_ten_kills_change_nothing(inputs: Path, tmp_path: Path) -> None:
     assert n_at_kills == sorted(set(n_at_kills)) and n_at_kills[-1] < N_SHARDS
     before = {path: path.stat().st_mtime_ns for path in segments(out)}
     assert start(inputs, out).wait(TIMEOUT_S) == 0
-    assert {path: path.stat().st_mtime_ns for path in before} == before, "what was done is not done again"
+    assert {path: path.stat().st_mtime_ns for path in before} == before, (
+        "what was done is not done again"
+    )
     found, expected = vectors(out), vectors(tmp_path / "undisturbed")
-    assert {view: len(rows) for view, rows in expected.items()} == dict.fromkeys(expected, N_TEXTS) and len(expected) == 2
+    assert {view: len(rows) for view, rows in expected.items()} == dict.fromkeys(
+        expected, N_TEXTS
+    ) and len(expected) == 2
     assert found == expected
-    assert [path.name for path in segments(out)] == [path.name for path in segments(tmp_path / "undisturbed")]
+    assert [path.name for path in segments(out)] == [
+        path.name for path in segments(tmp_path / "undisturbed")
+    ]

@@ -1,4 +1,5 @@
-"""A study's embedding stage on Ray Data goes on after its driver or its workers were killed, to the bits of one left alone."""
+"""A study's embedding stage on Ray Data goes on after its driver or its workers were killed, to the
+bits of one left alone."""
 
 import contextlib
 import json
@@ -34,7 +35,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def orphans() -> Iterator[list[psutil.Process]]:
-    """Takes the processes below a driver that is killed; at the end they must have ended by themselves."""
+    """Takes the processes below a driver that is killed; at the end they must have ended by
+    themselves."""
     left_behind: list[psutil.Process] = []
     yield left_behind
     _, alive = psutil.wait_procs(left_behind, timeout=ORPHANS_END_S)
@@ -51,12 +53,18 @@ def undisturbed(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(inputs: Path, out: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, str(Path(__file__).with_name("embed_study_runs.py")), str(inputs), str(out)]
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("embed_study_runs.py")),
+        str(inputs),
+        str(out),
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def finish(process: subprocess.Popen[str]) -> dict[str, int]:
-    """What a run says that it did, in its last line: of a killed worker's task Ray prints a line of its own."""
+    """What a run says that it did, in its last line: of a killed worker's task Ray prints a line of
+    its own."""
     try:
         stdout, _ = process.communicate(timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
@@ -73,7 +81,9 @@ def segments(out: Path) -> list[Path]:
 def wait_for_shards(process: subprocess.Popen[str], out: Path, n_shards: int) -> None:
     deadline = time.monotonic() + TIMEOUT_S
     while len(segments(out)) < n_shards:
-        assert process.poll() is None and time.monotonic() < deadline, "it ended, or stood still, before its kill"
+        assert process.poll() is None and time.monotonic() < deadline, (
+            "it ended, or stood still, before its kill"
+        )
         time.sleep(0.002)
 
 
@@ -108,18 +118,29 @@ def test_a_job_whose_driver_is_killed_at_60_percent_goes_on_from_there(
     orphans += below
     process.kill()
     process.communicate(timeout=TIMEOUT_S)
-    assert workers and {"gcs_server", "raylet"} <= {child.name() for child in below if child.is_running()}
-    psutil.wait_procs(workers, timeout=ORPHANS_END_S)  # a shard that one of them was at may still be published
+    assert workers and {"gcs_server", "raylet"} <= {
+        child.name() for child in below if child.is_running()
+    }
+    psutil.wait_procs(
+        workers, timeout=ORPHANS_END_S
+    )  # a shard that one of them was at may still be published
     before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in segments(tmp_path)}
     assert 0.6 * N_SHARDS <= len(before) < N_SHARDS
     assert all(damage is None for _, damage in verify_caches(Storage(tmp_path)))
     n_left = N_SHARDS - len(before)
-    assert finish(start(inputs, tmp_path)) == {"n_texts": n_left * TEXTS_PER_SHARD, "n_shards": n_left}
-    assert {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in before} == before, "what was done is not done again"
+    assert finish(start(inputs, tmp_path)) == {
+        "n_texts": n_left * TEXTS_PER_SHARD,
+        "n_shards": n_left,
+    }
+    assert {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in before} == before, (
+        "what was done is not done again"
+    )
     assert_same_vectors(tmp_path, undisturbed)
 
 
-def test_killed_workers_do_not_fail_the_job(inputs: Path, tmp_path: Path, undisturbed: Path) -> None:
+def test_killed_workers_do_not_fail_the_job(
+    inputs: Path, tmp_path: Path, undisturbed: Path
+) -> None:
     """All of them at once, so that nobody is left who could do their shards."""
     process = start(inputs, tmp_path)
     wait_for_shards(process, tmp_path, N_SHARDS // 4)

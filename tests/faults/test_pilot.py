@@ -1,4 +1,5 @@
-"""The whole study: it ends, it is not done twice, and being killed does not change what comes out."""
+"""The whole study: it ends, it is not done twice, and being killed does not change what comes
+out."""
 
 import json
 import re
@@ -20,9 +21,13 @@ def undisturbed(tmp_path_factory) -> Path:
     result = finish(start_pilot(out))
     assert result.returncode == 0, result.stderr
     assert "Traceback" not in result.stderr
-    assert not re.search(r"\bray\b.*(INFO|WARNING)|raylet|\(pid=", result.stderr), "Ray's chatter reached the terminal"
+    assert not re.search(r"\bray\b.*(INFO|WARNING)|raylet|\(pid=", result.stderr), (
+        "Ray's chatter reached the terminal"
+    )
     assert f"report: {out}/reports/report.html" in result.stdout
-    assert len([line for line in result.stdout.splitlines() if line.strip()]) == 7  # where the report is, and six answers
+    assert (
+        len([line for line in result.stdout.splitlines() if line.strip()]) == 7
+    )  # where the report is, and six answers
     return out
 
 
@@ -31,9 +36,13 @@ def test_every_room_left_its_artefacts(undisturbed):
     assert len(probes) >= 10_000
     assert probes["n_train"].nunique() >= 6 and probes["n_train"].min() == 16
     assert probes["seed"].nunique() >= 5
-    assert {"neoberta-1x64", "neoberta-2x64", "random:neoberta-2x64", "lsa:256", "hf:all-MiniLM-L6-v2"} == set(
-        probes["encoder"]
-    )
+    assert {
+        "neoberta-1x64",
+        "neoberta-2x64",
+        "random:neoberta-2x64",
+        "lsa:256",
+        "hf:all-MiniLM-L6-v2",
+    } == set(probes["encoder"])
     assert len(list((undisturbed / "checkpoints").glob("*/model.safetensors"))) == 2
     assert probes["accuracy"].between(0, 1).all()
 
@@ -84,11 +93,16 @@ def test_killed_and_interrupted_runs_end_with_the_same_tables(undisturbed, tmp_p
         ("probes", 40, signal.SIGINT),  # the same, with Ctrl-C
         ("search", 1, signal.SIGKILL),  # in the meta-search
     ]
-    hits = [stop_when(start_pilot(tmp_path), tmp_path / place, n_files, how) for place, n_files, how in stops]
+    hits = [
+        stop_when(start_pilot(tmp_path), tmp_path / place, n_files, how)
+        for place, n_files, how in stops
+    ]
     assert sum(hits) >= 4
     result = finish(start_pilot(tmp_path))
     assert result.returncode == 0, result.stderr
     pd.testing.assert_frame_equal(probe_table(tmp_path), probe_table(undisturbed))
     for kind in ("evaluations/*.json", "metamodels/*/card.json"):
-        ours, theirs = (next(iter(folder.glob(kind))).read_text() for folder in (tmp_path, undisturbed))
+        ours, theirs = (
+            next(iter(folder.glob(kind))).read_text() for folder in (tmp_path, undisturbed)
+        )
         assert ours == theirs, kind

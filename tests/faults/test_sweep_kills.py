@@ -1,4 +1,5 @@
-"""A sweep whose driver, trials and other workers are killed again and again ends with the table of one that was left alone."""
+"""A sweep whose driver, trials and other workers are killed again and again ends with the table of
+one that was left alone."""
 
 import contextlib
 import random
@@ -26,8 +27,15 @@ TIMEOUT_S = 900
 
 def start(inputs: Path, out: Path) -> subprocess.Popen[str]:
     """The sweep, running, with its probes about to be fitted (or over already)."""
-    command = [sys.executable, str(Path(__file__).with_name("sweep_runs.py")), str(inputs), str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("sweep_runs.py")),
+        str(inputs),
+        str(out),
+    ]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     assert process.stdout is not None
     process.stdout.readline()
     return process
@@ -45,7 +53,8 @@ def workers(process: subprocess.Popen[str], name: str) -> list[psutil.Process]:
 
 
 def most_work_lost_s(out: Path) -> float:
-    """What one kill can cost: the finished groups of probes that wait to be published, and the longest group in the making."""
+    """What one kill can cost: the finished groups of probes that wait to be published, and the
+    longest group in the making."""
     frame = pd.concat(pd.read_parquet(path) for path in (out / "probes").glob("*.parquet"))
     group = ["task", "encoder", "layer", "pooling", "n_train", "subset"]
     return PART_SECONDS + float(frame.groupby(group)["fit_seconds"].sum().max())
@@ -70,11 +79,19 @@ def test_twenty_kills_change_nothing(inputs, tmp_path):
     while len(hits) < N_KILLS and time.monotonic() < deadline:
         target = plan[len(hits)]
         time.sleep(generator.uniform(0.2, 1.5))
-        if process.poll() is not None:  # over, or given up after too many kills of one piece of work: the user's next command
+        if (
+            process.poll() is not None
+        ):  # over, or given up after too many kills of one piece of work: the user's next command
             make_more_work(out, generator)
             process = start(inputs, out)
             continue
-        victims = workers(process, "Trainable") if target == "trial" else workers(process, "") if target == "worker" else []
+        victims = (
+            workers(process, "Trainable")
+            if target == "trial"
+            else workers(process, "")
+            if target == "worker"
+            else []
+        )
         if target != "driver" and not victims:
             continue
         if target == "driver":

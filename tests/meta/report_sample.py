@@ -1,16 +1,44 @@
-"""Made-up results in the shape of a real study, for the tests of the report: power laws with noise, no measurement in them."""
+"""Made-up results in the shape of a real study, for the tests of the report: power laws with noise,
+no measurement in them."""
 
 import numpy as np
 import pandas as pd
 
 from meta.answering.q3_label_next import strategy
-from meta.report.data import EncoderSummary, PilotReportData, PretrainedModel, StageTime, TaskSummary
-from meta.report.tables import depth_curves, horizons, learning_curves, measured_spaces, regularisation_curves
+from meta.report.data import (
+    EncoderSummary,
+    PilotReportData,
+    PretrainedModel,
+    StageTime,
+    TaskSummary,
+)
+from meta.report.tables import (
+    depth_curves,
+    horizons,
+    learning_curves,
+    measured_spaces,
+    regularisation_curves,
+)
 from meta.search import Candidate
 
-ENCODERS = {"hf:all-MiniLM-L6-v2": (6, 0.06), "neoberta:deep": (4, 0.12), "neoberta:wide": (2, 0.14), "random:deep": (4, 0.24)}
+ENCODERS = {
+    "hf:all-MiniLM-L6-v2": (6, 0.06),
+    "neoberta:deep": (4, 0.12),
+    "neoberta:wide": (2, 0.14),
+    "random:deep": (4, 0.24),
+}
 ENCODERS["lsa:256"] = (0, 0.13)
-TASKS = ("library", "scipy-area", "sklearn-area", "torch-area", "kind", "section", "summary-body", "deprecated", "returns")
+TASKS = (
+    "library",
+    "scipy-area",
+    "sklearn-area",
+    "torch-area",
+    "kind",
+    "section",
+    "summary-body",
+    "deprecated",
+    "returns",
+)
 SIZES = (16, 32, 64, 128, 256, 512, 1024)
 EXAMPLE = "docs/returns"
 
@@ -31,32 +59,89 @@ def probe_results(seed: int = 0) -> pd.DataFrame:
                     for draw in range(3):
                         for c, penalty in ((0.01, 0.05), (1.0, 0.0), (100.0, 0.03)):
                             value = (
-                                1 - loss(t, floor, layer, n_layers, n_train) - penalty + rng.normal(0, 0.25 / n_train**0.5 / 4)
+                                1
+                                - loss(t, floor, layer, n_layers, n_train)
+                                - penalty
+                                + rng.normal(0, 0.25 / n_train**0.5 / 4)
                             )
                             rows.append(
-                                (f"docs/{task}", encoder, layer, "mean", n_train, "uniform", draw, "ridge", c, c == 1.0, value)
+                                (
+                                    f"docs/{task}",
+                                    encoder,
+                                    layer,
+                                    "mean",
+                                    n_train,
+                                    "uniform",
+                                    draw,
+                                    "ridge",
+                                    c,
+                                    c == 1.0,
+                                    value,
+                                )
                             )
-    columns = ["task", "encoder", "layer", "pooling", "n_train", "subset", "seed", "probe", "C", "C_selected", "accuracy"]
+    columns = [
+        "task",
+        "encoder",
+        "layer",
+        "pooling",
+        "n_train",
+        "subset",
+        "seed",
+        "probe",
+        "C",
+        "C_selected",
+        "accuracy",
+    ]
     frame = pd.DataFrame(rows, columns=columns)
     frame["accuracy"] = frame["accuracy"].clip(0.02, 0.995)
-    return frame.assign(loo_accuracy=(frame["accuracy"] + rng.normal(0, 0.01, len(frame))).clip(0, 1))
+    return frame.assign(
+        loo_accuracy=(frame["accuracy"] + rng.normal(0, 0.01, len(frame))).clip(0, 1)
+    )
 
 
 def held_out(seed: int = 1) -> pd.DataFrame:
-    """Rows with the columns of `meta.metamodel.evaluation.held_out_predictions` that the report reads."""
+    """Rows with the columns of `meta.metamodel.evaluation.held_out_predictions` that the report
+    reads."""
     rng, n_rows = np.random.default_rng(seed), 1800
     factor = rng.choice([1, 2, 4, 8, 16], n_rows)
     truth, scale = rng.uniform(0.45, 0.93, n_rows), 0.012 + 0.006 * np.log2(factor)
     predicted = truth + rng.normal(0, 1, n_rows) * scale
     tasks = rng.choice(TASKS, n_rows)
-    frame = pd.DataFrame({"task": tasks, "task_fingerprint": tasks, "factor": factor, "truth": truth, "q50": predicted})
+    frame = pd.DataFrame(
+        {
+            "task": tasks,
+            "task_fingerprint": tasks,
+            "factor": factor,
+            "truth": truth,
+            "q50": predicted,
+        }
+    )
     return frame.assign(q05=predicted - 1.7 * scale, q95=predicted + 1.7 * scale)
 
 
 def evaluation() -> dict:
     """The tables of `meta.metamodel.evaluation.leave_task_out`."""
-    names = ("metamodel", "last", "loo", "pow2", "pow3", "pow4", "octaves", "anchor", "encoder_mean")
-    grow = {"metamodel": 1.0, "last": 2.6, "loo": 2.1, "pow2": 1.4, "pow3": 1.3, "pow4": 1.6, "octaves": 1.9, "anchor": 1.15}
+    names = (
+        "metamodel",
+        "last",
+        "loo",
+        "pow2",
+        "pow3",
+        "pow4",
+        "octaves",
+        "anchor",
+        "encoder_mean",
+    )
+    grow = {
+        "metamodel": 1.0,
+        "last": 2.6,
+        "loo": 2.1,
+        "pow2": 1.4,
+        "pow3": 1.3,
+        "pow4": 1.6,
+        "octaves": 1.9,
+        "anchor": 1.15,
+    }
     factors = ("1x", "2x", "4x", "8x", "16x")
     mae = {
         f: {name: 1.6 + grow.get(name, 0.2) * k + 3.8 * (name == "encoder_mean") for name in names}
@@ -64,7 +149,10 @@ def evaluation() -> dict:
     }
     mae["1x"]["loo"] = 1.5
     cover = {
-        level: {f: {"coverage": held - 0.01 * k, "width_points": width * (1 + k / 3)} for k, f in enumerate(("all", *factors))}
+        level: {
+            f: {"coverage": held - 0.01 * k, "width_points": width * (1 + k / 3)}
+            for k, f in enumerate(("all", *factors))
+        }
         for level, held, width in (("50", 0.53, 2.6), ("80", 0.81, 5.2), ("90", 0.91, 6.9))
     }
     return {
@@ -76,13 +164,21 @@ def evaluation() -> dict:
         "coverage": cover,
         "tasks_covered_80": 0.875,
         "required_n_within_2x": {
-            "4x": {"n_questions": 410.0, "metamodel": 0.71, "metamodel_if_reached": 0.75, "pow2": 0.55, "pow3": 0.52}
+            "4x": {
+                "n_questions": 410.0,
+                "metamodel": 0.71,
+                "metamodel_if_reached": 0.75,
+                "pow2": 0.55,
+                "pow3": 0.52,
+            }
         },
         "regret_at_1_points": {
-            name: {"mean": m, "p90": 3 * m, "n_choices": 96.0} for name, m in (("metamodel", 0.4), ("logme", 1.6))
+            name: {"mean": m, "p90": 3 * m, "n_choices": 96.0}
+            for name, m in (("metamodel", 0.4), ("logme", 1.6))
         },
         "mae_points_by_task": {
-            f"docs/{t}": {"metamodel": 2.0, "loo": 4.1, "pow3": 2.9, "coverage_90": 0.9} for t in TASKS[:-1]
+            f"docs/{t}": {"metamodel": 2.0, "loo": 4.1, "pow3": 2.9, "coverage_90": 0.9}
+            for t in TASKS[:-1]
         },
     }
 
@@ -94,7 +190,8 @@ def curve(floor: float, layer: int, n_layers: int) -> list[dict]:
         n_train, spread = round(200 * factor), 0.014 + 0.007 * np.log2(factor)
         middle = 1 - loss(8, floor, layer, n_layers, n_train) + 0.004
         quantiles = {
-            name: middle + z * spread for name, z in (("q05", -1.9), ("q25", -0.7), ("q50", 0.0), ("q75", 0.7), ("q95", 1.6))
+            name: middle + z * spread
+            for name, z in (("q05", -1.9), ("q25", -0.7), ("q50", 0.0), ("q75", 0.7), ("q95", 1.6))
         }
         points.append({"n_train": n_train, **quantiles})
     return points
@@ -113,22 +210,52 @@ def answers() -> dict:
                 "curve": points,
             }
             held = points[0]["q50"] - 0.01
-            spaces.append(space | {"held_out": {"accuracy": held, "q05": held - 0.05, "q95": held + 0.05}})
+            spaces.append(
+                space | {"held_out": {"accuracy": held, "q05": held - 0.05, "q95": held + 0.05}}
+            )
     spaces.sort(key=lambda space: -space["curve"][0]["q50"])
     for position, space in enumerate(spaces):
         space |= {"p_best": 0.62 * 0.4**position, "p_best_16x": 0.55 * 0.45**position}
     best = spaces[0]
-    need = {"encoder": best["encoder"], "view": best["view"], "reachable": True, "status": "reachable", "p_reached_now": 0.02}
+    need = {
+        "encoder": best["encoder"],
+        "view": best["view"],
+        "reachable": True,
+        "status": "reachable",
+        "p_reached_now": 0.02,
+    }
     need |= {"q05": 290, "q50": 520, "q95": 1750, "p_reachable": 0.97}
-    worse = {**need, "encoder": "lsa:256", "view": {"layer": 0, "pooling": "mean"}, "reachable": False, "status": "uncertain"}
+    worse = {
+        **need,
+        "encoder": "lsa:256",
+        "view": {"layer": 0, "pooling": "mean"},
+        "reachable": False,
+        "status": "uncertain",
+    }
     worse |= {"q05": 2400, "q50": None, "q95": None, "p_reached_now": 0.0, "p_reachable": 0.11}
     rounds = [(75, 275, 0.855, 0.12), (103, 378, 0.87, 0.29), (142, 520, 0.88, 0.5)]
     plan = [
-        {"round": k + 1, "label": n, "n_train": total, "q05": q50 - 0.03, "q50": q50, "q95": q50 + 0.03, "p_reached": chance}
+        {
+            "round": k + 1,
+            "label": n,
+            "n_train": total,
+            "q05": q50 - 0.03,
+            "q50": q50,
+            "q95": q50 + 0.03,
+            "p_reached": chance,
+        }
         for k, (n, total, q50, chance) in enumerate(rounds)
     ]
-    text = "Return the cumulative sum of the elements along a given axis, treating Not a Numbers (NaNs) as zero."
-    reasons = [("uncovered region", "typical of 9% of the evaluation rows, where 3 of 200 labelled rows lie")]
+    text = (
+        "Return the cumulative sum of the elements along a given axis, treating Not a Numbers"
+        " (NaNs) as zero."
+    )
+    reasons = [
+        (
+            "uncovered region",
+            "typical of 9% of the evaluation rows, where 3 of 200 labelled rows lie",
+        )
+    ]
     reasons += [("uncertain", "the probe hesitates between 'array' (48%) and 'scalar' (44%)")]
     reasons += [("rare class", "may be 'iterator' (31%), which has 4 of 200 labelled rows")]
     picks = [
@@ -143,10 +270,28 @@ def answers() -> dict:
         for k in range(12)
     ]
     suspects = [
-        {"row": 3 + 40 * k, "text": text, "given": "scalar", "likely": "array", "score": 0.97 - 0.05 * k} for k in range(4)
+        {
+            "row": 3 + 40 * k,
+            "text": text,
+            "given": "scalar",
+            "likely": "array",
+            "score": 0.97 - 0.05 * k,
+        }
+        for k in range(4)
     ]
-    model = {"encoder": best["encoder"], "view": best["view"], "layers": 4, "hidden_size": 384, "parameters": 19_200_000}
-    model |= {"memory_mb": 76.8, "milliseconds_per_text": 2.94, "milliseconds_source": "measured", "p_within_tolerance": 0.81}
+    model = {
+        "encoder": best["encoder"],
+        "view": best["view"],
+        "layers": 4,
+        "hidden_size": 384,
+        "parameters": 19_200_000,
+    }
+    model |= {
+        "memory_mb": 76.8,
+        "milliseconds_per_text": 2.94,
+        "milliseconds_source": "measured",
+        "p_within_tolerance": 0.81,
+    }
     model |= {
         "metric_q50": best["curve"][0]["q50"],
         "best_q50": best["curve"][0]["q50"],
@@ -174,7 +319,12 @@ def answers() -> dict:
         "target_source": "user",
         "encoders": spaces,
         "screened": [
-            {"encoder": "random:deep", "view": {"layer": 0, "pooling": "cls"}, "p_best": 0.001, "held_out": {"accuracy": 0.5}}
+            {
+                "encoder": "random:deep",
+                "view": {"layer": 0, "pooling": "cls"},
+                "p_best": 0.001,
+                "held_out": {"accuracy": 0.5},
+            }
         ],
         "data_needed": need | {"searched_up_to": 3200, "plan": plan, "by_encoder": [worse, need]},
         "label_next": picks,
@@ -184,8 +334,22 @@ def answers() -> dict:
             "strategy": strategy(200, 4),
         },
         "suspect_labels": suspects,
-        "model": model | {"neoberta": {"n_layers": 4, "hidden_size": 384, "n_heads": 6, "lr": 0.0017, "mask_rate": 0.3}},
-        "hyperparameters": {"probe": {"probe": "ridge", "C": 0.31, "source": "leave-one-out"}, "finetune": finetune},
+        "model": (
+            model
+            | {
+                "neoberta": {
+                    "n_layers": 4,
+                    "hidden_size": 384,
+                    "n_heads": 6,
+                    "lr": 0.0017,
+                    "mask_rate": 0.3,
+                }
+            }
+        ),
+        "hyperparameters": {
+            "probe": {"probe": "ridge", "C": 0.31, "source": "leave-one-out"},
+            "finetune": finetune,
+        },
         "evidence": {
             "metamodel": "laptop",
             "tasks": 8,
@@ -195,7 +359,9 @@ def answers() -> dict:
             "in_training_range": True,
             "interval_factor": 1.0,
         },
-        "warnings": ["a single labelled row in class 'x': nothing measures how well it is told apart"],
+        "warnings": [
+            "a single labelled row in class 'x': nothing measures how well it is told apart"
+        ],
     }
 
 
@@ -248,7 +414,10 @@ def pilot_data() -> PilotReportData:
             unigram_loss=6.6,
             losses=tuple((float(t), float(last + 3.4 * np.exp(-t / 3e5))) for t in tokens),
         )
-        for name, layers, width, workers, last in (("deep", 4, 192, 2, 4.7), ("wide", 2, 128, 1, 5.0))
+        for name, layers, width, workers, last in (
+            ("deep", 4, 192, 2, 4.7),
+            ("wide", 2, 128, 1, 5.0),
+        )
     )
     stages = (
         ("Tasks", 118.0),
@@ -263,8 +432,17 @@ def pilot_data() -> PilotReportData:
         preset="laptop",
         created_at="2026-11-20 14:05",
         command="make pilot",
-        environment={"cores": "2", "memory": "8 GB", "python": "3.11.7", "ray": "2.60.0", "torch": "2.13.0"},
-        stages=tuple(StageTime(stage=stage, seconds=seconds, note="") for stage, seconds in (*stages, ("Meta-search", 176.0))),
+        environment={
+            "cores": "2",
+            "memory": "8 GB",
+            "python": "3.11.7",
+            "ray": "2.60.0",
+            "torch": "2.13.0",
+        },
+        stages=tuple(
+            StageTime(stage=stage, seconds=seconds, note="")
+            for stage, seconds in (*stages, ("Meta-search", 176.0))
+        ),
         n_probes=len(results),
         tasks=tuple(
             TaskSummary(
@@ -278,7 +456,13 @@ def pilot_data() -> PilotReportData:
             for task in TASKS
         ),
         encoders=tuple(
-            EncoderSummary(name=name, n_layers=layers, hidden_size=384, n_parameters=22_700_000, n_views=3 * (layers + 1))
+            EncoderSummary(
+                name=name,
+                n_layers=layers,
+                hidden_size=384,
+                n_parameters=22_700_000,
+                n_views=3 * (layers + 1),
+            )
             for name, (layers, _) in ENCODERS.items()
         ),
         pretrained=models,

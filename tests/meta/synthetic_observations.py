@@ -1,4 +1,5 @@
-"""Observations of made-up tasks whose learning curves are known laws: what the metamodel's tests learn from."""
+"""Observations of made-up tasks whose learning curves are known laws: what the metamodel's tests
+learn from."""
 
 import numpy as np
 import pandas as pd
@@ -7,9 +8,11 @@ from meta.metamodel.inputs import ACCURACY_ESTIMATES, FEW_TASK_INPUTS, STACK_FEA
 from meta.metamodel.observations import FRACTIONS, HORIZON_FACTORS
 
 
-def observations(n_tasks: int = 8, n_views: int = 3, sizes: tuple[int, ...] = (64, 256), seed: int = 0) -> pd.DataFrame:
-    """A frame like that of `meta.metamodel.observations.observation_table`: error a + b·n^-0.45 / 2 of each (task, view), seen through
-    the noise of n rows at n/8 .. n."""
+def observations(
+    n_tasks: int = 8, n_views: int = 3, sizes: tuple[int, ...] = (64, 256), seed: int = 0
+) -> pd.DataFrame:
+    """A frame like that of `meta.metamodel.observations.observation_table`: error a + b·n^-0.45 / 2
+    of each (task, view), seen through the noise of n rows at n/8 .. n."""
     rng = np.random.default_rng(seed)
     rows = []
     for task in range(n_tasks):
@@ -19,7 +22,11 @@ def observations(n_tasks: int = 8, n_views: int = 3, sizes: tuple[int, ...] = (6
             for n_train in sizes:
                 for draw in range(2):
                     sample = _sample(rng, a, b, n_train, chance)
-                    names = {"task": f"task{task}", "task_fingerprint": f"{task:016x}", "task_family": f"family{task}"}
+                    names = {
+                        "task": f"task{task}",
+                        "task_fingerprint": f"{task:016x}",
+                        "task_family": f"family{task}",
+                    }
                     names |= {
                         "encoder": "hf:x",
                         "encoder_fingerprint": "e",
@@ -31,12 +38,25 @@ def observations(n_tasks: int = 8, n_views: int = 3, sizes: tuple[int, ...] = (6
                     for factor in HORIZON_FACTORS:
                         horizon = float(n_train * factor)
                         truth = 1 - a - b * horizon**-0.45 / 2
-                        rows.append({**names, **sample, "horizon": horizon, "truth": truth, "truth_std": 0.01, "n_truth": 10})
+                        rows.append(
+                            {
+                                **names,
+                                **sample,
+                                "horizon": horizon,
+                                "truth": truth,
+                                "truth_std": 0.01,
+                                "n_truth": 10,
+                            }
+                        )
     return pd.DataFrame(rows)
 
 
-def _sample(rng: np.random.Generator, a: float, b: float, n_train: int, chance: float) -> dict[str, float]:
-    sample = {name: float(rng.normal()) for name in sorted(FEW_TASK_INPUTS) if not name.endswith("_gap")}
+def _sample(
+    rng: np.random.Generator, a: float, b: float, n_train: int, chance: float
+) -> dict[str, float]:
+    sample = {
+        name: float(rng.normal()) for name in sorted(FEW_TASK_INPUTS) if not name.endswith("_gap")
+    }
     for derived in ("skill", "log2_ratio", "log2_horizon", "anchor"):
         sample.pop(derived)
     for fraction in FRACTIONS:
@@ -61,5 +81,8 @@ def _sample(rng: np.random.Generator, a: float, b: float, n_train: int, chance: 
         "logme": accuracy - 1 + rng.normal() * 0.01,
     }
     others = {name: float(for_stack.normal()) for name in STACK_FEATURES}
-    others |= {name: float(np.clip(accuracy + 0.02 * for_stack.normal(), 0, 1)) for name in ACCURACY_ESTIMATES}
+    others |= {
+        name: float(np.clip(accuracy + 0.02 * for_stack.normal(), 0, 1))
+        for name in ACCURACY_ESTIMATES
+    }
     return others | known

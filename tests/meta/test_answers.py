@@ -7,7 +7,16 @@ from cluster.storage import UserError
 from meta.answers import Answers, load_answers
 
 DESIGN_FIELDS = {
-    "": {"schema", "metric", "n_train", "target", "encoders", "data_needed", "label_next", "suspect_labels"}
+    "": {
+        "schema",
+        "metric",
+        "n_train",
+        "target",
+        "encoders",
+        "data_needed",
+        "label_next",
+        "suspect_labels",
+    }
     | {"model", "hyperparameters", "evidence", "warnings"},
     "encoders.0": {"encoder", "view", "p_best", "curve"},
     "encoders.0.view": {"layer", "pooling"},
@@ -27,7 +36,14 @@ def example() -> Answers:
     space = {"encoder": "hf:x", "view": {"layer": 6, "pooling": "mean"}}
     held_out = {"accuracy": 0.74, "q05": 0.7, "q95": 0.78}
     curve = [
-        {"n_train": 200 * factor, "q05": low, "q25": low + 0.02, "q50": low + 0.04, "q75": low + 0.06, "q95": low + 0.08}
+        {
+            "n_train": 200 * factor,
+            "q05": low,
+            "q25": low + 0.02,
+            "q50": low + 0.04,
+            "q75": low + 0.06,
+            "q95": low + 0.08,
+        }
         for factor, low in ((1, 0.71), (2, 0.75), (4, 0.79), (8, 0.83), (16, 0.87))
     ]
     need = {"reachable": True, "status": "reachable", "q05": 420, "q50": 800, "q95": None}
@@ -46,12 +62,35 @@ def example() -> Answers:
         target=0.9,
         target_source="user",
         encoders=[{**space, **chances, "held_out": held_out, "curve": curve}],
-        screened=[{**space, "view": {"layer": 1, "pooling": "max"}, "p_best": 0.39, "held_out": held_out}],
-        data_needed={**space, **need, "searched_up_to": 3200, "plan": [], "by_encoder": [{**space, **need}]},
-        label_next=[{"row": 17, "text": "Win now", "score": 0.93, "reason": "uncovered region", "why": "because"}],
+        screened=[
+            {**space, "view": {"layer": 1, "pooling": "max"}, "p_best": 0.39, "held_out": held_out}
+        ],
+        data_needed={
+            **space,
+            **need,
+            "searched_up_to": 3200,
+            "plan": [],
+            "by_encoder": [{**space, **need}],
+        },
+        label_next=[
+            {
+                "row": 17,
+                "text": "Win now",
+                "score": 0.93,
+                "reason": "uncovered region",
+                "why": "because",
+            }
+        ],
         label_batch={"n_rows": 1, "gain": 0.001, "strategy": "typical"},
         suspect_labels=[
-            {"row": 3, "text": "x", "given": "spam", "likely": "ham", "score": 0.97, "reason": "predicted otherwise"},
+            {
+                "row": 3,
+                "text": "x",
+                "given": "spam",
+                "likely": "ham",
+                "score": 0.97,
+                "reason": "predicted otherwise",
+            },
         ],
         model={
             **space,
@@ -67,7 +106,10 @@ def example() -> Answers:
             "neoberta": {"model": {"n_layers": 6}},
             "neoberta_source": "rule",
         },
-        hyperparameters={"probe": {"probe": "ridge", "C": 0.1}, "finetune": {"learning_rate": 3e-5, "epochs": 8}},
+        hyperparameters={
+            "probe": {"probe": "ridge", "C": 0.1},
+            "finetune": {"learning_rate": 3e-5, "epochs": 8},
+        },
         evidence={
             "metamodel": "m",
             "tasks": 31,
@@ -109,4 +151,15 @@ def test_answers_of_another_schema_or_none_are_one_line(tmp_path: Path):
 def test_the_frame_has_one_row_per_point():
     frame = example().to_frame()
     assert list(frame["n_train"]) == [200, 400, 800, 1600, 3200]
-    assert set(frame.columns) == {"encoder", "layer", "pooling", "p_best", "n_train", "q05", "q25", "q50", "q75", "q95"}
+    assert set(frame.columns) == {
+        "encoder",
+        "layer",
+        "pooling",
+        "p_best",
+        "n_train",
+        "q05",
+        "q25",
+        "q50",
+        "q75",
+        "q95",
+    }

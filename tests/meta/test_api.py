@@ -13,8 +13,28 @@ from meta.given.read import read_samples
 from meta.given.sample import NOT_LABELLED
 from probes.tasks.read import Columns
 
-TOPICS = {"billing": "invoice refund charge card payment", "delivery": "parcel courier late address box"}
-FILLER = ["the", "my", "and", "is", "not", "for", "with", "please", "when", "it", "has", "been", "to", "a", "you", "can"]
+TOPICS = {
+    "billing": "invoice refund charge card payment",
+    "delivery": "parcel courier late address box",
+}
+FILLER = [
+    "the",
+    "my",
+    "and",
+    "is",
+    "not",
+    "for",
+    "with",
+    "please",
+    "when",
+    "it",
+    "has",
+    "been",
+    "to",
+    "a",
+    "you",
+    "can",
+]
 
 
 def rows(n_rows: int, seed: int) -> pd.DataFrame:
@@ -34,7 +54,9 @@ def test_frames_and_lists_in_and_six_typed_answers_out(answers: Answers):
     assert answers.n_train == 80 and answers.n_eval == 60 and answers.target == 0.9
     assert answers.encoders[0].encoder.startswith("lsa:16")
     frame = answers.to_frame()
-    assert list(frame.columns)[:4] == ["encoder", "layer", "pooling", "p_best"] and len(frame) == 9 * len(answers.encoders)
+    assert list(frame.columns)[:4] == ["encoder", "layer", "pooling", "p_best"] and len(
+        frame
+    ) == 9 * len(answers.encoders)
     assert (frame["q05"] <= frame["q50"]).all() and (frame["q50"] <= frame["q95"]).all()
     assert str(answers).count("\n") == 5 and str(answers).startswith("1. How much data do I need?")
 
@@ -52,16 +74,27 @@ def test_a_file_a_frame_and_columns_are_the_same(answers: Answers, tmp_path):
     train, evaluation = rows(80, 1), rows(60, 2)[["text"]]
     train.to_csv(tmp_path / "train.csv", index=False)
     evaluation.to_parquet(tmp_path / "eval.parquet")
-    files = characterize(tmp_path / "train.csv", tmp_path / "eval.parquet", encoders=["lsa:16"], target=0.9)
-    columns = characterize(train.to_dict("list"), {"text": evaluation["text"].to_numpy()}, encoders=["lsa:16"], target=0.9)
+    files = characterize(
+        tmp_path / "train.csv", tmp_path / "eval.parquet", encoders=["lsa:16"], target=0.9
+    )
+    columns = characterize(
+        train.to_dict("list"),
+        {"text": evaluation["text"].to_numpy()},
+        encoders=["lsa:16"],
+        target=0.9,
+    )
     for other in (files, columns):
-        assert other.model_copy(update={"model": answers.model}) == answers  # but for the time measured
+        assert (
+            other.model_copy(update={"model": answers.model}) == answers
+        )  # but for the time measured
 
 
 def test_a_cache_is_used_again(tmp_path):
     arguments = {"encoders": "lsa:16", "cache": tmp_path / "vectors"}
     once = characterize(rows(40, 1), rows(30, 2)["text"].tolist(), **arguments)
-    assert characterize(rows(40, 1), rows(30, 2)["text"].tolist(), **arguments) == once  # the time too
+    assert (
+        characterize(rows(40, 1), rows(30, 2)["text"].tolist(), **arguments) == once
+    )  # the time too
 
 
 def test_partly_labelled_evaluation_rows():
@@ -81,7 +114,10 @@ def test_a_class_that_only_the_evaluation_rows_have_is_told():
     evaluation.loc[3, "label"] = "complaint"
     _, sample, notes = read_samples(rows(80, 1), evaluation, Columns(), eval_labels=True)
     assert sample.labels[3] == len(TOPICS)
-    assert notes == ["1 evaluation rows are of classes that no labelled row has ('complaint'): no probe can get them right"]
+    assert notes == [
+        "1 evaluation rows are of classes that no labelled row has ('complaint'): no probe can get"
+        " them right"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +126,11 @@ def test_a_class_that_only_the_evaluation_rows_have_is_told():
         (pd.DataFrame({"text": [], "label": []}), None, "train: no rows"),
         (pd.DataFrame({"words": ["a"], "label": ["x"]}), None, "train: no column 'text'"),
         ({"text": ["a", "b"], "label": ["x"]}, None, "columns of different lengths"),
-        (pd.DataFrame({"text": ["a", None], "label": ["x", "y"]}), None, "row 2, column 'text': empty cell"),
+        (
+            pd.DataFrame({"text": ["a", None], "label": ["x", "y"]}),
+            None,
+            "row 2, column 'text': empty cell",
+        ),
         (rows(20, 1), [], "eval: no rows"),
         (rows(20, 1), ["fine", 3], "row 2, column 'text': 3 (int) is not text"),
         (rows(20, 1).assign(label="x"), None, "only one class"),
@@ -104,13 +144,13 @@ def test_bad_tables_are_one_line(train, evaluation, message: str):
 
 def test_importing_is_light_and_answering_loads_no_ray():
     code = (
-        "import sys, meta\n"
-        "heavy = {'ray', 'torch', 'xgboost', 'pandas', 'sklearn'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-        "from meta import characterize\n"
-        "train = {'text': [f'{w} the and is {i}' for i in range(12) for w in ('cat', 'dog')], 'label': ['c', 'd'] * 12}\n"
-        "characterize(train, ['a cat', 'a dog', 'the bird'], encoders='lsa:8')\n"
-        "assert 'ray' not in sys.modules"
+        "import sys, meta\nheavy = {'ray', 'torch', 'xgboost', 'pandas', 'sklearn'} &"
+        " set(sys.modules)\nassert not heavy, heavy\nfrom meta import characterize\ntrain ="
+        " {'text': [f'{w} the and is {i}' for i in range(12) for w in ('cat', 'dog')], 'label':"
+        " ['c', 'd'] * 12}\ncharacterize(train, ['a cat', 'a dog', 'the bird'],"
+        " encoders='lsa:8')\nassert 'ray' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr

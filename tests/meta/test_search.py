@@ -22,7 +22,11 @@ def candidate(predicted: float, n_parameters: int, loss: float = 5.0) -> Candida
 
 
 def test_the_smallest_within_half_a_point_wins():
-    candidates = [candidate(0.800, 4_000_000), candidate(0.796, 1_000_000), candidate(0.790, 100_000)]
+    candidates = [
+        candidate(0.800, 4_000_000),
+        candidate(0.796, 1_000_000),
+        candidate(0.790, 100_000),
+    ]
     assert choose(candidates) == 1
 
 

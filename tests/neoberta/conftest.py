@@ -8,7 +8,10 @@ from neoberta.config import ModelConfig, PretrainConfig
 from neoberta.corpus import Corpus, build_corpus
 from neoberta.tokenizer import train_tokenizer
 
-SENTENCE = "the array of values is sorted along an axis and returned as a new matrix with shape given by rows columns"
+SENTENCE = (
+    "the array of values is sorted along an axis and returned as a new matrix with shape given by"
+    " rows columns"
+)
 WORDS = SENTENCE.split()
 
 
@@ -23,8 +26,11 @@ def _one_thread():
 
 @pytest.fixture(scope="session")
 def texts() -> list[str]:
-    """150 texts of 3 to 62 words that follow each other in one order: some longer than a row of 32 tokens."""
-    return [" ".join(WORDS[(i + j) % len(WORDS)] for j in range(3 + (7 * i) % 60)) for i in range(150)]
+    """150 texts of 3 to 62 words that follow each other in one order: some longer than a row of 32
+    tokens."""
+    return [
+        " ".join(WORDS[(i + j) % len(WORDS)] for j in range(3 + (7 * i) % 60)) for i in range(150)
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -42,4 +48,11 @@ def corpus(texts, tokenizer, tmp_path_factory) -> Corpus:
 def config() -> PretrainConfig:
     """Two layers of 16, 8 rows of 32 tokens a step, 12 steps."""
     shape = ModelConfig(n_layers=2, hidden_size=16, n_heads=2, max_length=32)
-    return PretrainConfig(model=shape, n_tokens=12 * 256, batch_tokens=256, lr=1e-2, checkpoint_every_steps=5, precision="fp32")
+    return PretrainConfig(
+        model=shape,
+        n_tokens=12 * 256,
+        batch_tokens=256,
+        lr=1e-2,
+        checkpoint_every_steps=5,
+        precision="fp32",
+    )

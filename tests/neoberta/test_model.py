@@ -30,9 +30,13 @@ def test_packed_documents_equal_single_documents(corpus):
             of_document = document == number
             alone = tokens[of_document].unsqueeze(0)
             everything = torch.ones(1, 1, alone.shape[1], alone.shape[1], dtype=torch.bool)
-            single = model.hidden_states(alone, torch.arange(alone.shape[1]).unsqueeze(0), everything)
+            single = model.hidden_states(
+                alone, torch.arange(alone.shape[1]).unsqueeze(0), everything
+            )
             for packed_layer, single_layer in zip(packed, single, strict=True):
-                torch.testing.assert_close(packed_layer[of_document], single_layer[0], atol=1e-5, rtol=1e-5)
+                torch.testing.assert_close(
+                    packed_layer[of_document], single_layer[0], atol=1e-5, rtol=1e-5
+                )
 
 
 def test_export_equals_transformers(tokenizer, tmp_path):
@@ -44,22 +48,37 @@ def test_export_equals_transformers(tokenizer, tmp_path):
     assert theirs.config.model_type == "eurobert"
     assert theirs.lm_head.weight.data_ptr() == theirs.model.embed_tokens.weight.data_ptr()
     fast = AutoTokenizer.from_pretrained(tmp_path)
-    batch = fast(["the sorted array", "an axis of the new matrix"], padding=True, return_tensors="pt")
+    batch = fast(
+        ["the sorted array", "an axis of the new matrix"], padding=True, return_tensors="pt"
+    )
     mask = batch["attention_mask"].bool()
     with torch.no_grad():
         ours = model.hidden_states(
-            batch["input_ids"], torch.arange(mask.shape[1]).expand_as(mask), same_document(mask.long() - 1)
+            batch["input_ids"],
+            torch.arange(mask.shape[1]).expand_as(mask),
+            same_document(mask.long() - 1),
         )
         expected = theirs(**batch, output_hidden_states=True)
-        torch.testing.assert_close(model.logits(ours[-1])[mask], expected.logits[mask], atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(ours[1][mask], expected.hidden_states[1][mask], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            model.logits(ours[-1])[mask], expected.logits[mask], atol=1e-5, rtol=1e-5
+        )
+        torch.testing.assert_close(
+            ours[1][mask], expected.hidden_states[1][mask], atol=1e-5, rtol=1e-5
+        )
         base, loading = AutoModel.from_pretrained(tmp_path, output_loading_info=True)
-        torch.testing.assert_close(base(**batch).last_hidden_state[mask], model.norm(ours[-1])[mask], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            base(**batch).last_hidden_state[mask], model.norm(ours[-1])[mask], atol=1e-5, rtol=1e-5
+        )
     assert not loading["missing_keys"]
     again, its_tokenizer, info = load_checkpoint(tmp_path)
-    assert info["note"] == 1 and info["n_parameters"]["body"] == sum(p.numel() for p in model.parameters()) - 320 * 32
+    assert (
+        info["note"] == 1
+        and info["n_parameters"]["body"] == sum(p.numel() for p in model.parameters()) - 320 * 32
+    )
     assert its_tokenizer.to_str() == tokenizer.to_str()
-    assert all((a == b).all() for a, b in zip(to_hf(again).values(), to_hf(model).values(), strict=True))
+    assert all(
+        (a == b).all() for a, b in zip(to_hf(again).values(), to_hf(model).values(), strict=True)
+    )
 
 
 def test_damaged_checkpoint(tokenizer, tmp_path):
@@ -86,12 +105,21 @@ def test_loss_is_the_cross_entropy_of_all_logits(corpus):
     targets = tokens.flatten()[where]
     with torch.no_grad():
         loss = model(
-            tokens=tokens, document=document, position=position, where=where, targets=targets, scale=torch.tensor(0.25)
+            tokens=tokens,
+            document=document,
+            position=position,
+            where=where,
+            targets=targets,
+            scale=torch.tensor(0.25),
         )
-        logits = model.logits(model.hidden_states(tokens, position, same_document(document))[-1]).flatten(0, 1)
+        logits = model.logits(
+            model.hidden_states(tokens, position, same_document(document))[-1]
+        ).flatten(0, 1)
         expected = -logits.log_softmax(-1)[where, targets].mean()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
-    assert validation_loss(NeoBERTa(SHAPE, 320), corpus)["loss"] == pytest.approx(np.log(320), rel=0.02)
+    assert validation_loss(NeoBERTa(SHAPE, 320), corpus)["loss"] == pytest.approx(
+        np.log(320), rel=0.02
+    )
 
 
 def test_shapes():

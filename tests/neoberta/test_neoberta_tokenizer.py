@@ -3,7 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.storage import UserError
-from neoberta.tokenizer import CLS_ID, MASK_ID, SEP_ID, load_tokenizer, save_tokenizer, train_tokenizer
+from neoberta.tokenizer import (
+    CLS_ID,
+    MASK_ID,
+    SEP_ID,
+    load_tokenizer,
+    save_tokenizer,
+    train_tokenizer,
+)
 
 
 def test_same_texts_give_the_same_tokenizer(texts, tokenizer):
@@ -17,7 +24,12 @@ def test_auto_tokenizer_loads_the_folder(tokenizer, tmp_path):
     save_tokenizer(tokenizer, tmp_path, max_length=16)
     fast = AutoTokenizer.from_pretrained(tmp_path)
     assert fast.model_max_length == 16
-    assert (fast.cls_token_id, fast.sep_token_id, fast.mask_token_id, fast.pad_token_id) == (CLS_ID, SEP_ID, MASK_ID, 0)
+    assert (fast.cls_token_id, fast.sep_token_id, fast.mask_token_id, fast.pad_token_id) == (
+        CLS_ID,
+        SEP_ID,
+        MASK_ID,
+        0,
+    )
     ids = fast("sorted array", "new axis")["input_ids"]
     assert ids == tokenizer.encode("sorted array", "new axis").ids
     assert ids[0] == CLS_ID and ids.count(SEP_ID) == 2

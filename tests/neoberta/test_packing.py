@@ -22,7 +22,9 @@ def test_packing_keeps_every_token_of_every_document(documents, max_length):
                 assert piece[0] == CLS_ID and piece[-1] == SEP_ID
                 found.update([tuple(piece[1:-1].tolist())])
     body = max_length - 2
-    assert found == Counter(tuple(d[i : i + body]) for d in documents for i in range(0, len(d), body))
+    assert found == Counter(
+        tuple(d[i : i + body]) for d in documents for i in range(0, len(d), body)
+    )
 
 
 def test_best_fit_fills_rows():
@@ -39,16 +41,22 @@ def test_corpus_on_storage_is_what_was_packed(texts, tokenizer, corpus):
     assert ((rows.position == 0) & (rows.document >= 0)).sum() == corpus.info["n_pieces"]
     assert (rows.tokens[(rows.position == 0) & (rows.document >= 0)] == CLS_ID).all()
     ours = Counter(rows.tokens[rows.tokens >= 5].tolist())
-    assert ours == Counter(token for document in encode_documents(tokenizer, texts) for token in document)
+    assert ours == Counter(
+        token for document in encode_documents(tokenizer, texts) for token in document
+    )
     assert 0 < corpus.unigram_entropy() < np.log(corpus.info["vocab_size"])
     share = np.array(list(ours.values())) / sum(ours.values())
     assert corpus.unigram_entropy() == pytest.approx(-(share * np.log(share)).sum())
-    assert 0 <= corpus.unigram_loss(corpus) - corpus.unigram_entropy() < 0.2  # the price of the added counts
+    assert (
+        0 <= corpus.unigram_loss(corpus) - corpus.unigram_entropy() < 0.2
+    )  # the price of the added counts
 
 
 def test_corpus_is_built_once(texts, tokenizer, tmp_path):
     storage, calls = Storage(tmp_path), []
-    key = build_corpus(texts, tokenizer, 32, storage, lambda done, total: calls.append((done, total)))
+    key = build_corpus(
+        texts, tokenizer, 32, storage, lambda done, total: calls.append((done, total))
+    )
     assert calls == [(150, 150)]
     assert build_corpus(texts, tokenizer, 32, storage, lambda *_: calls.append(None)) == key
     assert len(calls) == 1
@@ -62,7 +70,11 @@ def test_corpus_is_built_once(texts, tokenizer, tmp_path):
 @given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 5))
 def test_every_epoch_visits_every_row_once(n_rows, batch_size, seed):
     rows, epochs = zip(
-        *(batch_rows(n_rows, seed, step, batch_size) for step in range(-(-3 * n_rows // batch_size))), strict=True
+        *(
+            batch_rows(n_rows, seed, step, batch_size)
+            for step in range(-(-3 * n_rows // batch_size))
+        ),
+        strict=True,
     )
     rows, epochs = np.concatenate(rows), np.concatenate(epochs)
     for epoch in range(3):

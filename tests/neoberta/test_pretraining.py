@@ -38,7 +38,9 @@ def _engine(config) -> TorchEngine:
 
 
 def _weights(engine) -> dict[str, torch.Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in engine.module.named_parameters()}
+    return {
+        name: parameter.detach().clone() for name, parameter in engine.module.named_parameters()
+    }
 
 
 @pytest.mark.parametrize("stop_at", [5, 8, 12])
@@ -67,12 +69,21 @@ def test_a_finished_run_does_nothing_more(config, corpus, tmp_path):
     again, report = _engine(config), FolderReport(tmp_path, stop_at=0)
     pretrain(config, corpus, again, report, resume=tmp_path)
     assert not report.told
-    assert all(torch.equal(a, b) for a, b in zip(_weights(engine).values(), _weights(again).values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(_weights(engine).values(), _weights(again).values(), strict=True)
+    )
 
 
 def test_it_learns(config, corpus, tmp_path):
     shape = ModelConfig(n_layers=2, hidden_size=64, n_heads=2, max_length=32)
-    longer = {"model": shape, "n_tokens": 256 * 110, "lr": 5e-3, "mask_rate": 0.15, "checkpoint_every_steps": 1000}
+    longer = {
+        "model": shape,
+        "n_tokens": 256 * 110,
+        "lr": 5e-3,
+        "mask_rate": 0.15,
+        "checkpoint_every_steps": 1000,
+    }
     config = config.model_copy(update=longer)
     report = FolderReport(tmp_path)
     pretrain(config, corpus, _engine(config), report)
@@ -108,8 +119,16 @@ def test_state_of_another_run_or_damaged(config, corpus, tmp_path):
 
 def test_schedules():
     shape = ModelConfig(max_length=32, hidden_size=64)
-    base = {"model": shape, "n_tokens": 100 * 64, "batch_tokens": 64, "lr": 1.0, "warmup_fraction": 0.1}
-    wsd, cosine, linear = (PretrainConfig(**base, schedule=schedule) for schedule in ("wsd", "cosine", "linear"))
+    base = {
+        "model": shape,
+        "n_tokens": 100 * 64,
+        "batch_tokens": 64,
+        "lr": 1.0,
+        "warmup_fraction": 0.1,
+    }
+    wsd, cosine, linear = (
+        PretrainConfig(**base, schedule=schedule) for schedule in ("wsd", "cosine", "linear")
+    )
     assert wsd.n_steps == 100
     for config in (wsd, cosine, linear):
         assert [lr_at(config, step) for step in (0, 4, 9)] == pytest.approx([0.1, 0.5, 1.0])

@@ -28,7 +28,9 @@ def reference(y: np.ndarray, p: np.ndarray) -> dict[str, float]:
         if p.shape[1] == 2:
             auroc = roc_auc_score(y, p[:, 1]) if present else np.nan
         else:
-            auroc = np.mean([roc_auc_score(y == k, p[:, k]) for k in present]) if present else np.nan
+            auroc = (
+                np.mean([roc_auc_score(y == k, p[:, k]) for k in present]) if present else np.nan
+            )
         return {
             "accuracy": accuracy_score(y, predicted),
             "balanced_accuracy": balanced_accuracy_score(y, predicted),
@@ -76,7 +78,9 @@ def test_labels_need_not_be_indices_nor_sorted():
 
 def test_an_impossible_class_costs_the_clipped_log_loss():
     p = np.array([[1.0, 0.0]], dtype=np.float32)
-    assert score(np.array([1]), p, np.arange(2))["log_loss"] == pytest.approx(-np.log(np.finfo(np.float32).eps))
+    assert score(np.array([1]), p, np.arange(2))["log_loss"] == pytest.approx(
+        -np.log(np.finfo(np.float32).eps)
+    )
 
 
 def test_one_class_in_truth_has_no_auroc():

@@ -1,5 +1,6 @@
-"""A small sweep as a process of its own: `python small_sweep.py FOLDER OUT [ADDRESS]`, in FOLDER, of tasks and word vectors
-that it makes up there. At the end it prints `done` and waits for a line on its standard input."""
+"""A small sweep as a process of its own: `python small_sweep.py FOLDER OUT [ADDRESS]`, in FOLDER,
+of tasks and word vectors that it makes up there. At the end it prints `done` and waits for a line
+on its standard input."""
 
 import sys
 from pathlib import Path
@@ -14,7 +15,9 @@ def write_inputs(folder: Path) -> None:
     """Two tasks of two classes, and word vectors."""
     generator = np.random.default_rng(0)
     words = [f"word{i}" for i in range(60)]
-    vectors = [" ".join([word, *map(str, generator.standard_normal(DIM).round(3))]) for word in words]
+    vectors = [
+        " ".join([word, *map(str, generator.standard_normal(DIM).round(3))]) for word in words
+    ]
     (folder / "vectors.txt").write_text("\n".join(vectors) + "\n")
     for task in range(2):
         texts = [" ".join(generator.choice(words[i % 2 :: 2], 5)) for i in range(N_ROWS)]

@@ -8,7 +8,12 @@ import pytest
 
 def run(*arguments: str, cwd=None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "ray_jobs.cli", *arguments], capture_output=True, text=True, timeout=120, cwd=cwd, check=False
+        [sys.executable, "-m", "ray_jobs.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=cwd,
+        check=False,
     )
 
 
@@ -23,7 +28,10 @@ def run(*arguments: str, cwd=None) -> subprocess.CompletedProcess[str]:
         (("results", "--out", "nowhere"), "no probe results"),
         (("results",), "see neoberta results --help"),
         (("pilot", "--dry-run", "--tasks", "nowhere.csv"), "task nowhere.csv: no such file"),
-        (("pilot", "--dry-run", "--set", "encoders.0.ref=lsa:abc"), "lsa:abc: lsa takes a dimension or the folder"),
+        (
+            ("pilot", "--dry-run", "--set", "encoders.0.ref=lsa:abc"),
+            "lsa:abc: lsa takes a dimension or the folder",
+        ),
         (("encoders", "lsa:abc"), "lsa takes a dimension"),
     ],
 )
@@ -47,7 +55,11 @@ def test_the_plan_of_the_full_preset_is_printed_and_nothing_is_run(tmp_path):
 
 def test_encoders_are_shown_in_spite_of_a_mistake_in_one(tmp_path):
     result = run("encoders", "lsa:64", "foo:1", "lsa:32", cwd=tmp_path)
-    assert result.returncode == 2 and result.stderr.count("\n") == 1 and "foo:1: unknown family" in result.stderr
+    assert (
+        result.returncode == 2
+        and result.stderr.count("\n") == 1
+        and "foo:1: unknown family" in result.stderr
+    )
     assert "lsa:64" in result.stdout and "lsa:32" in result.stdout
 
 

@@ -28,8 +28,14 @@ def test_overrides_mean_the_same_as_yaml():
     [
         ({"name": "a", "sweeep": {}}, "unknown key sweeep; did you mean sweep?"),
         ({"name": "a", "sweep": {"n_seed": 3}}, "unknown key sweep.n_seed; did you mean n_seeds?"),
-        ({"name": "a", "several": [{"seeds": 3}]}, "unknown key several.0.seeds; did you mean n_seeds?"),
-        ({"name": "a", "sweep": {"n_seeds": 0}}, "sweep.n_seeds: Input should be greater than or equal to 1 (got 0)"),
+        (
+            {"name": "a", "several": [{"seeds": 3}]},
+            "unknown key several.0.seeds; did you mean n_seeds?",
+        ),
+        (
+            {"name": "a", "sweep": {"n_seeds": 0}},
+            "sweep.n_seeds: Input should be greater than or equal to 1 (got 0)",
+        ),
         ({}, "name: Field required"),
     ],
 )
@@ -40,7 +46,9 @@ def test_a_mistake_is_one_line_with_the_place(value, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("override", ["novalue", "=3", "name.x=3", "several.7.n_seeds=1", "name=[1", "name=&x [*x]"])
+@pytest.mark.parametrize(
+    "override", ["novalue", "=3", "name.x=3", "several.7.n_seeds=1", "name=[1", "name=&x [*x]"]
+)
 def test_a_bad_override_is_refused(override):
     with pytest.raises(UserError, match="--set"):
         apply_overrides({"name": "a", "several": [{}]}, [override])

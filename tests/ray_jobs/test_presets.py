@@ -25,7 +25,16 @@ def test_a_shipped_study_is_valid_and_can_be_planned(path):
         assert not task.startswith("docs/") or task.removeprefix("docs/") in DOCS_TASKS
     assert study.characterize.task not in study.tasks
     stages = {stage for stage, _, _ in plan_rows(study)}
-    assert stages == {"tasks", "tokenizer", "pretrain", "embed", "sweep", "fit", "search", "characterize"}
+    assert stages == {
+        "tasks",
+        "tokenizer",
+        "pretrain",
+        "embed",
+        "sweep",
+        "fit",
+        "search",
+        "characterize",
+    }
 
 
 @pytest.mark.parametrize("name", ["smoke", "laptop"])
@@ -50,7 +59,11 @@ def test_the_laptop_study_is_what_it_promises():
 
 
 def test_the_plan_counts_one_as_one():
-    amounts = [amount for _, what, amount in plan_rows(load_preset("smoke")) if what in ("lsa:256", "neoberta-1x64")]
+    amounts = [
+        amount
+        for _, what, amount in plan_rows(load_preset("smoke"))
+        if what in ("lsa:256", "neoberta-1x64")
+    ]
     assert "1 view" in amounts and "6 views" in amounts
     assert any(", 1 worker, " in amount for amount in amounts)
 
@@ -58,7 +71,12 @@ def test_the_plan_counts_one_as_one():
 def test_the_full_study_plans_glue_and_the_hub_encoders():
     study = load_preset("full")
     rows = plan_rows(study)
-    assert {what for stage, what, _ in rows if stage == "tasks"} >= {"glue/cola", "glue/mnli", "glue/rte", "glue/sst2"}
+    assert {what for stage, what, _ in rows if stage == "tasks"} >= {
+        "glue/cola",
+        "glue/mnli",
+        "glue/rte",
+        "glue/sst2",
+    }
     embedded = " ".join(what for stage, what, _ in rows if stage == "embed")
     for name in (
         "bert-base-uncased",

@@ -9,7 +9,12 @@ from tensorboard.backend.event_processing.data_provider import MultiplexerDataPr
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.plugins import base_plugin
-from tensorboard.plugins.hparams import api_pb2, backend_context, get_experiment, list_session_groups
+from tensorboard.plugins.hparams import (
+    api_pb2,
+    backend_context,
+    get_experiment,
+    list_session_groups,
+)
 
 from cluster.storage import Storage
 from ray_jobs import tensorboard
@@ -38,11 +43,18 @@ def session_groups(logdir: str) -> tuple[list[str], list[str], list]:
     request, asked = context.RequestContext(), api_pb2.GetExperimentRequest(include_metrics=True)
     experiment = get_experiment.Handler(request, backend, "", asked).run()
     wanted = api_pb2.ListSessionGroupsRequest(
-        start_index=0, slice_size=1000, allowed_statuses=[api_pb2.STATUS_SUCCESS], include_metrics=True
+        start_index=0,
+        slice_size=1000,
+        allowed_statuses=[api_pb2.STATUS_SUCCESS],
+        include_metrics=True,
     )
     listed = list_session_groups.Handler(request, backend, "", wanted).run()
     parameters = [info.name for info in experiment.hparam_infos]
-    return parameters, [info.name.tag for info in experiment.metric_infos], list(listed.session_groups)
+    return (
+        parameters,
+        [info.name.tag for info in experiment.metric_infos],
+        list(listed.session_groups),
+    )
 
 
 def test_a_curve_and_a_row_of_the_hparams_tab_for_each_probe_of_a_space(tmp_path):
@@ -59,11 +71,18 @@ def test_a_curve_and_a_row_of_the_hparams_tab_for_each_probe_of_a_space(tmp_path
     assert "auroc" not in events.Tags()["scalars"]  # it is undefined here
 
     parameters, metrics, groups = session_groups(str(tmp_path / "tensorboard"))
-    assert {"task", "encoder", "layer", "pooling", "probe", "n_train"} <= set(parameters) and tuple(metrics) == SHOWN_METRICS
-    rows_shown = {(g.hparams["layer"].number_value, g.hparams["probe"].string_value): g for g in groups}
+    assert {"task", "encoder", "layer", "pooling", "probe", "n_train"} <= set(parameters) and tuple(
+        metrics
+    ) == SHOWN_METRICS
+    rows_shown = {
+        (g.hparams["layer"].number_value, g.hparams["probe"].string_value): g for g in groups
+    }
     assert set(rows_shown) == {(1, "ridge"), (1, "logistic"), (2, "ridge")}
     shown = rows_shown[1, "logistic"]
-    assert (shown.hparams["task"].string_value, shown.hparams["n_train"].number_value) == ("a/b", SIZES[-1])
+    assert (shown.hparams["task"].string_value, shown.hparams["n_train"].number_value) == (
+        "a/b",
+        SIZES[-1],
+    )
     values = {value.name.tag: value.value for value in shown.metric_values}
     assert values["accuracy"] == pytest.approx(chosen[chosen.n_train == SIZES[-1]].accuracy.mean())
 
@@ -91,6 +110,8 @@ def test_a_large_sweep_shows_some_of_its_spaces(tmp_path):
 
 def test_files_that_cannot_be_written_are_told_and_disturb_nobody(tmp_path, monkeypatch):
     said, was_said = [], threading.Event()
-    monkeypatch.setattr(tensorboard.warnings, "warn", lambda text, **_: (said.append(text), was_said.set()))
+    monkeypatch.setattr(
+        tensorboard.warnings, "warn", lambda text, **_: (said.append(text), was_said.set())
+    )
     write(Storage(tmp_path), [block()])  # its table is not there
     assert was_said.wait(5) and "TensorBoard's files are not complete" in said[0]

@@ -1,1 +1,2 @@
-"""Tasks built on the spot from the documentation strings of the installed packages: real text, real labels, no download."""
+"""Tasks built on the spot from the documentation strings of the installed packages: real text, real
+labels, no download."""

@@ -1,4 +1,5 @@
-"""The parts of a docstring: summary, paragraphs, sections, parameters. Reads the numpydoc, Google and Sphinx styles."""
+"""The parts of a docstring: summary, paragraphs, sections, parameters. Reads the numpydoc, Google
+and Sphinx styles."""
 
 import re
 from typing import NamedTuple
@@ -30,7 +31,9 @@ _SECTION_NAMES = {
 }
 _UNDERLINE = re.compile(r"^\s*[-=~]{3,}\s*$")
 _GOOGLE_HEADER = re.compile(r"^(\s*)([A-Za-z][A-Za-z ]{2,18}):{1,2}\s*$")
-_SPHINX_FIELD = re.compile(r"^:(param|parameter|arg|returns?|raises?|rtype|type|yields?)\b([^:]*):\s*", re.MULTILINE)
+_SPHINX_FIELD = re.compile(
+    r"^:(param|parameter|arg|returns?|raises?|rtype|type|yields?)\b([^:]*):\s*", re.MULTILINE
+)
 _NUMPY_ITEM = re.compile(r"^(\*{0,2}\w[\w, *]*?)\s*(?::\s*(.*))?$")
 _GOOGLE_ITEM = re.compile(r"^[`*]*(\w+)[`*]*\s*(?:\((.*?)\))?\s*:\s+(.*)$")
 
@@ -44,14 +47,21 @@ class Parameter(NamedTuple):
 
 
 def summary(docstring: str) -> str:
-    """The first paragraph as one line; empty where the docstring begins with a section or a doctest."""
+    """The first paragraph as one line; empty where the docstring begins with a section or a
+    doctest."""
     first = docstring.strip().split("\n\n", 1)[0]
     lines = first.splitlines()
     if any(_UNDERLINE.match(line) for line in lines):  # a title of reStructuredText
-        lines = [line for line in docstring.strip().split("\n\n", 1)[-1].split("\n\n", 1)[0].splitlines()]
+        lines = [
+            line for line in docstring.strip().split("\n\n", 1)[-1].split("\n\n", 1)[0].splitlines()
+        ]
         if any(_UNDERLINE.match(line) for line in lines):
             return ""
-    if not lines or lines[0].lstrip().startswith((">>>", "..", ":", "@")) or _GOOGLE_HEADER.match(lines[0]):
+    if (
+        not lines
+        or lines[0].lstrip().startswith((">>>", "..", ":", "@"))
+        or _GOOGLE_HEADER.match(lines[0])
+    ):
         return ""
     return clean(" ".join(line.strip() for line in lines))
 
@@ -63,8 +73,8 @@ def paragraphs(docstring: str) -> list[str]:
 
 
 def sections(docstring: str) -> dict[str, str]:
-    """Section name (canonical, lower case; "" for the text before the first) -> its raw text, dedented. The first section of
-    a name wins."""
+    """Section name (canonical, lower case; "" for the text before the first) -> its raw text,
+    dedented. The first section of a name wins."""
     lines = docstring.splitlines()
     found: dict[str, list[str]] = {"": []}
     current, skip = found[""], False
@@ -87,15 +97,16 @@ def sections(docstring: str) -> dict[str, str]:
 
 
 def parameters(docstring: str) -> list[Parameter]:
-    """The documented parameters, in order, descriptions cleaned; those without a description are left out."""
+    """The documented parameters, in order, descriptions cleaned; those without a description are
+    left out."""
     block = sections(docstring).get("parameters", "")
     items = _indented_items(block) if block else _sphinx_items(docstring)
     return [item for item in items if item.description]
 
 
 def items_of(block: str) -> list[str]:
-    """The descriptions of a section written as a list of `name : type` items with indented text (numpydoc Returns, Raises),
-    or the section as one cleaned text where it is plain prose."""
+    """The descriptions of a section written as a list of `name : type` items with indented text
+    (numpydoc Returns, Raises), or the section as one cleaned text where it is plain prose."""
     items = [item.description for item in _indented_items(block)]
     return [text for text in items if text] or [text for text in [clean(block)] if text]
 
@@ -112,7 +123,10 @@ def _indented_items(block: str) -> list[Parameter]:
             items.append((numpy.group(1), numpy.group(2) or "", []))
         elif items:
             items[-1][2].append(line)
-    return [Parameter(name.strip(), kind.strip(), clean("\n".join(lines))) for name, kind, lines in items]
+    return [
+        Parameter(name.strip(), kind.strip(), clean("\n".join(lines)))
+        for name, kind, lines in items
+    ]
 
 
 def _sphinx_items(docstring: str) -> list[Parameter]:
@@ -132,7 +146,10 @@ def _dedent(lines: list[str]) -> str:
 
 
 _MARKUP = (
-    (re.compile(r":[a-z:+]+:`~?([^`<]*?)(?:\s*<[^`]*>)?`"), r"\1"),  # :class:`~a.B`, :ref:`text <target>`
+    (
+        re.compile(r":[a-z:+]+:`~?([^`<]*?)(?:\s*<[^`]*>)?`"),
+        r"\1",
+    ),  # :class:`~a.B`, :ref:`text <target>`
     (re.compile(r"\[([^\]]+)\]\([^)\s]*\)"), r"\1"),  # [text](target)
     (re.compile(r"\[`~?([^\]`]+)`\]"), r"\1"),  # [`Class`]
     (re.compile(r"`([^`<]+?)\s*<[^`>]*>`_{1,2}"), r"\1"),  # `text <target>`__

@@ -1,4 +1,5 @@
-"""Documentation strings and error messages of one Python file, read with `ast`: the file is never imported."""
+"""Documentation strings and error messages of one Python file, read with `ast`: the file is never
+imported."""
 
 import ast
 import inspect
@@ -13,21 +14,26 @@ MAX_DOCSTRING_CHARS = 20_000
 
 _DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 # at the margin: an indented directive speaks of one parameter, not of the object
-_DEPRECATED_DIRECTIVE = re.compile(r"^\.\. deprecated::|^[\[(*]*deprecated\W", re.IGNORECASE | re.MULTILINE)
+_DEPRECATED_DIRECTIVE = re.compile(
+    r"^\.\. deprecated::|^[\[(*]*deprecated\W", re.IGNORECASE | re.MULTILINE
+)
 
-_DEPRECATING_NAME = re.compile(r"^(?!.*(arg|param|kw|posit|renam|default)).*deprecat", re.IGNORECASE)
+_DEPRECATING_NAME = re.compile(
+    r"^(?!.*(arg|param|kw|posit|renam|default)).*deprecat", re.IGNORECASE
+)
 
 
 def extract_file(path: str | Path, package: str, file: str) -> list[dict[str, Any]]:
-    """Rows of one file, in source order: one per docstring (`kind` module, class, function or method) and one per literal
-    error message (`kind` error: `docstring` is the message, `qualname` the exception's name).
+    """Rows of one file, in source order: one per docstring (`kind` module, class, function or
+    method) and one per literal error message (`kind` error: `docstring` is the message, `qualname`
+    the exception's name).
 
-    Args:
-        path: where the file lies.
-        package: top-level import name, copied into the rows.
-        file: path relative to the folder that holds the package; names the file in the rows and decides on its split.
+    Args: path: where the file lies. package: top-level import name, copied into the rows. file:
+    path relative to the folder that holds the package; names the file in the rows and decides on
+    its split.
 
-    A file that is not UTF-8 or does not parse gives no rows: some packages ship templates and Python 2 examples."""
+    A file that is not UTF-8 or does not parse gives no rows: some packages ship templates and
+    Python 2 examples."""
     try:
         source = Path(path).read_text(encoding="utf-8")
     except (UnicodeDecodeError, OSError):
@@ -78,7 +84,8 @@ class _Reader:
                 "kind": kind,
                 "qualname": qualname,
                 "docstring": docstring,
-                "deprecated": bool(_DEPRECATED_DIRECTIVE.search(docstring)) or _has_deprecation_decorator(node),
+                "deprecated": bool(_DEPRECATED_DIRECTIVE.search(docstring))
+                or _has_deprecation_decorator(node),
                 "returns_value": is_function and _returns_value(node),
                 "body": self.body(node) if is_function else "",
             }
@@ -98,20 +105,29 @@ class _Reader:
         message = _literal_text(call.args[0])
         if message:
             row = {"kind": "error", "qualname": call.func.id, "docstring": message}
-            self.rows.append({**self.place, **row, "deprecated": False, "returns_value": False, "body": ""})
+            self.rows.append(
+                {**self.place, **row, "deprecated": False, "returns_value": False, "body": ""}
+            )
 
 
 def _literal_text(node: ast.expr) -> str:
-    """A string literal, f-string (holes become `{}`), concatenation or `%`/`.format` template; otherwise nothing."""
+    """A string literal, f-string (holes become `{}`), concatenation or `%`/`.format` template;
+    otherwise nothing."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
     if isinstance(node, ast.JoinedStr):
-        parts = (str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        parts = (
+            str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values
+        )
         return "".join(parts)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod | ast.Add):
         left = _literal_text(node.left)
         return left + _literal_text(node.right) if isinstance(node.op, ast.Add) and left else left
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "format"
+    ):
         return _literal_text(node.func.value)
     return ""
 
@@ -122,7 +138,8 @@ def _has_deprecation_decorator(node: Any) -> bool:
 
 
 def _returns_value(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Whether the function itself (not one defined in it) has `return` with something other than None, or yields."""
+    """Whether the function itself (not one defined in it) has `return` with something other than
+    None, or yields."""
     stack: list[ast.AST] = list(node.body)
     while stack:
         inner = stack.pop()
@@ -130,7 +147,11 @@ def _returns_value(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
             continue
         if isinstance(inner, ast.Yield | ast.YieldFrom):
             return True
-        is_none = isinstance(inner, ast.Return) and isinstance(inner.value, ast.Constant) and inner.value.value is None
+        is_none = (
+            isinstance(inner, ast.Return)
+            and isinstance(inner.value, ast.Constant)
+            and inner.value.value is None
+        )
         if isinstance(inner, ast.Return) and inner.value is not None and not is_none:
             return True
         stack.extend(ast.iter_child_nodes(inner))

@@ -1,4 +1,5 @@
-"""Reads the packages of a source, in parallel, once per package version: `docs/<package key>.parquet` in the user's cache."""
+"""Reads the packages of a source, in parallel, once per package version: `docs/<package
+key>.parquet` in the user's cache."""
 
 import logging
 import os
@@ -37,17 +38,23 @@ SplitName = Literal["train", "validation", "test"]
 
 
 def split_of(file: str) -> SplitName:
-    """The split of a source file, the same in every task: 65 % train, 10 % validation, 25 % test by a hash of its name."""
+    """The split of a source file, the same in every task: 65 % train, 10 % validation, 25 % test by
+    a hash of its name."""
     share = zlib.crc32(f"split:{file}".encode()) / 2**32
     return "train" if share < 0.65 else "validation" if share < 0.75 else "test"
 
 
-def harvest(source: DocsSource, n_workers: int | None = None, progress: Callable[[int, int], None] | None = None) -> pa.Table:
-    """Every docstring and error message of the source's packages (HARVEST_SCHEMA), ordered by package, file and line.
+def harvest(
+    source: DocsSource,
+    n_workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> pa.Table:
+    """Every docstring and error message of the source's packages (HARVEST_SCHEMA), ordered by
+    package, file and line.
 
-    Packages that are in the cache are not read again; an interrupted harvest goes on with the next package. `progress` is
-    called with (files done, files in all). Files are parsed by `n_workers` processes (default: the CPUs this process may
-    use), never imported."""
+    Packages that are in the cache are not read again; an interrupted harvest goes on with the next
+    package. `progress` is called with (files done, files in all). Files are parsed by `n_workers`
+    processes (default: the CPUs this process may use), never imported."""
     storage, tables = source.storage, {}
     for package in source.versions:
         key = f"docs/{source.package_key(package)}.parquet"
@@ -62,7 +69,9 @@ def harvest(source: DocsSource, n_workers: int | None = None, progress: Callable
     with _mapper(n_workers, n_files) as parallel_map:
         for package, paths in files.items():
             rows: list[dict[str, Any]] = []
-            for file_rows in parallel_map(_extract, [(str(path), package, name) for path, name in paths]):
+            for file_rows in parallel_map(
+                _extract, [(str(path), package, name) for path, name in paths]
+            ):
                 rows.extend(file_rows)
                 n_done += 1
                 if progress is not None:
@@ -85,7 +94,8 @@ def _extract(job: tuple[str, str, str]) -> list[dict[str, Any]]:
 
 @contextmanager
 def _mapper(n_workers: int | None, n_files: int) -> Iterator[Callable[[Callable, list], Iterable]]:
-    """An ordered map over processes, or in this one where starting them costs more than it saves."""
+    """An ordered map over processes, or in this one where starting them costs more than it
+    saves."""
     n_workers = min(n_workers or len(os.sched_getaffinity(0)), n_files // 100 + 1)
     if n_workers == 1:
         yield map

@@ -25,9 +25,9 @@ def select(
     containing: str | None = None,
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows of the given kinds and packages whose docstring matches the regular expression `containing`. With a `limit` at most
-    so many in all, as equal shares of the packages as these allow, chosen by a hash of their place: parsing every docstring
-    would take a minute."""
+    """Rows of the given kinds and packages whose docstring matches the regular expression
+    `containing`. With a `limit` at most so many in all, as equal shares of the packages as these
+    allow, chosen by a hash of their place: parsing every docstring would take a minute."""
     keep = pc.is_in(table["kind"], pa.array(kinds))
     if packages is not None:
         keep = pc.and_(keep, pc.is_in(table["package"], pa.array(packages)))
@@ -40,7 +40,11 @@ def select(
         for row, (package, file, name) in enumerate(zip(*columns, strict=True)):
             places[package].append((zlib.crc32(f"{file}:{name}".encode()), row))
         shares = water_fill([len(rows) for rows in places.values()], limit)
-        rows = [row for ranked, n in zip(places.values(), shares, strict=True) for _, row in sorted(ranked)[:n]]
+        rows = [
+            row
+            for ranked, n in zip(places.values(), shares, strict=True)
+            for _, row in sorted(ranked)[:n]
+        ]
         chosen = chosen.take(pa.array(rows, pa.int64()))
     return chosen.to_pylist()
 

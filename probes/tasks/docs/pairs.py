@@ -16,9 +16,14 @@ MAX_PAIR_CHARS = 400
 
 
 def summary_body_examples(table: pa.Table) -> Iterator[Example]:
-    """(Summary, source code of a body) -> do they belong to one function? False pairs are of one package."""
+    """(Summary, source code of a body) -> do they belong to one function? False pairs are of one
+    package."""
     rows = select(table, kinds=("function", "method"), limit=16_000)
-    halves = ((row, summary(row["docstring"]), row["body"]) for row in rows if len(row["body"].splitlines()) >= 2)
+    halves = (
+        (row, summary(row["docstring"]), row["body"])
+        for row in rows
+        if len(row["body"].splitlines()) >= 2
+    )
     yield from _true_and_false(halves)
 
 
@@ -31,14 +36,19 @@ def next_paragraph_examples(table: pa.Table) -> Iterator[Example]:
 
 def parameter_owner_examples(table: pa.Table) -> Iterator[Example]:
     """(Summary, description of a parameter) -> of one function? False pairs are of one package."""
-    rows = select(table, kinds=("class", "function", "method"), containing=WITH_PARAMETERS, limit=12_000)
+    rows = select(
+        table, kinds=("class", "function", "method"), containing=WITH_PARAMETERS, limit=12_000
+    )
     parts = ((row, parameters(row["docstring"])) for row in rows)
-    longest = ((row, max((item.description for item in items), key=len)) for row, items in parts if items)
+    longest = (
+        (row, max((item.description for item in items), key=len)) for row, items in parts if items
+    )
     yield from _true_and_false((row, summary(row["docstring"]), text) for row, text in longest)
 
 
 def _true_and_false(halves: Iterable[tuple[dict[str, Any], str, str]]) -> Iterator[Example]:
-    """Half of the pairs as they are; the second texts of the others move on by one within their package and split."""
+    """Half of the pairs as they are; the second texts of the others move on by one within their
+    package and split."""
     groups: dict[tuple[str, str], list[tuple[int, str, str, str]]] = defaultdict(list)
     for row, first, second in halves:
         text, pair = truncate(first, MAX_PAIR_CHARS), truncate(second, MAX_PAIR_CHARS)

@@ -20,7 +20,15 @@ from probes.tasks.docs.sample import Balance, Example, sample_splits
 from probes.tasks.docs.source import DocsSource
 from probes.tasks.task import Task
 
-__all__ = ["DOCS_TASKS", "DocsSource", "DocsTask", "build_docs_task", "docs_task", "list_tasks", "pretraining_texts"]
+__all__ = [
+    "DOCS_TASKS",
+    "DocsSource",
+    "DocsTask",
+    "build_docs_task",
+    "docs_task",
+    "list_tasks",
+    "pretraining_texts",
+]
 
 
 @dataclass(frozen=True)
@@ -31,16 +39,23 @@ class DocsTask:
     family: str
     """Tasks of one family share texts or ask the same kind of question."""
     label_names: tuple[str, ...]
-    """Classes in order; those with too little material among the installed packages are left out."""
+    """Classes in order; those with too little material among the installed packages are left
+    out."""
     examples: Callable[[pa.Table], Iterator[Example]]
     balance: Balance = "labels"
 
 
 _SUBPACKAGES = {
     "scipy": "stats optimize signal sparse io interpolate special linalg spatial integrate ndimage",
-    "sklearn": "utils ensemble linear_model metrics decomposition model_selection preprocessing cluster gaussian_process",
+    "sklearn": (
+        "utils ensemble linear_model metrics decomposition model_selection preprocessing cluster"
+        " gaussian_process"
+    ),
     "torch": "_inductor distributed fx ao nn onnx optim distributions",
-    "sympy": "polys physics core combinatorics matrices functions solvers geometry integrals stats printing",
+    "sympy": (
+        "polys physics core combinatorics matrices functions solvers geometry integrals stats"
+        " printing"
+    ),
     "ray": "data rllib serve llm train autoscaler tune dashboard util",
 }
 
@@ -57,11 +72,28 @@ def _subpackage_task(package: str, subpackages: tuple[str, ...]) -> DocsTask:
 _SECTIONS, _TYPES, _PAIR = structure.SECTION_NAMES, structure.TYPE_NAMES, pairs.PAIR_NAMES
 _MATERIAL = structure.MATERIAL_NAMES
 DOCS_TASKS: dict[str, DocsTask] = {
-    "library": DocsTask("which library a docstring comes from", "docs-topic", tuple(topics.LIBRARIES), topics.library_examples),
-    **{f"{package}_part": _subpackage_task(package, tuple(names.split())) for package, names in _SUBPACKAGES.items()},
-    "kind": DocsTask("module, class, function or method", "docs-object", structure.KIND_NAMES, structure.kind_examples),
+    "library": DocsTask(
+        "which library a docstring comes from",
+        "docs-topic",
+        tuple(topics.LIBRARIES),
+        topics.library_examples,
+    ),
+    **{
+        f"{package}_part": _subpackage_task(package, tuple(names.split()))
+        for package, names in _SUBPACKAGES.items()
+    },
+    "kind": DocsTask(
+        "module, class, function or method",
+        "docs-object",
+        structure.KIND_NAMES,
+        structure.kind_examples,
+    ),
     "returns": DocsTask(
-        "does the function return something", "docs-object", ("nothing", "value"), structure.returns_examples, "packages"
+        "does the function return something",
+        "docs-object",
+        ("nothing", "value"),
+        structure.returns_examples,
+        "packages",
     ),
     "deprecated": DocsTask(
         "is the object deprecated (imbalanced)",
@@ -70,16 +102,27 @@ DOCS_TASKS: dict[str, DocsTask] = {
         structure.deprecated_examples,
         "natural",
     ),
-    "section": DocsTask("which section a piece of a docstring is from", "docs-section", _SECTIONS, structure.section_examples),
+    "section": DocsTask(
+        "which section a piece of a docstring is from",
+        "docs-section",
+        _SECTIONS,
+        structure.section_examples,
+    ),
     "material": DocsTask(
         "summary, parameter, error message or code (snippets, cut at 60 characters)",
         "docs-section",
         _MATERIAL,
         structure.material_examples,
     ),
-    "parameter_type": DocsTask("type of a parameter", "docs-parameter", _TYPES, structure.parameter_type_examples),
+    "parameter_type": DocsTask(
+        "type of a parameter", "docs-parameter", _TYPES, structure.parameter_type_examples
+    ),
     "parameter_optional": DocsTask(
-        "may a parameter be left out", "docs-parameter", ("optional", "required"), structure.optional_examples, "packages"
+        "may a parameter be left out",
+        "docs-parameter",
+        ("optional", "required"),
+        structure.optional_examples,
+        "packages",
     ),
     "error": DocsTask(
         "exception class of an error message (imbalanced)",
@@ -89,13 +132,22 @@ DOCS_TASKS: dict[str, DocsTask] = {
         "natural",
     ),
     "body_pair": DocsTask(
-        "pair: does this summary describe this function body", "docs-body-pair", _PAIR, pairs.summary_body_examples
+        "pair: does this summary describe this function body",
+        "docs-body-pair",
+        _PAIR,
+        pairs.summary_body_examples,
     ),
     "paragraph_pair": DocsTask(
-        "pair: are summary and paragraph from one docstring", "docs-text-pair", _PAIR, pairs.next_paragraph_examples
+        "pair: are summary and paragraph from one docstring",
+        "docs-text-pair",
+        _PAIR,
+        pairs.next_paragraph_examples,
     ),
     "parameter_pair": DocsTask(
-        "pair: does this parameter belong to this function", "docs-text-pair", _PAIR, pairs.parameter_owner_examples
+        "pair: does this parameter belong to this function",
+        "docs-text-pair",
+        _PAIR,
+        pairs.parameter_owner_examples,
     ),
 }
 
@@ -115,21 +167,33 @@ def build_docs_task(
     n_workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Task:
-    """The task `docs/<name>` (name without the prefix), the same for the same package versions. Raises UserError for an
-    unknown name and when the source's packages have too little of what the task is made of."""
+    """The task `docs/<name>` (name without the prefix), the same for the same package versions.
+    Raises UserError for an unknown name and when the source's packages have too little of what the
+    task is made of."""
     source = source or DocsSource()
     recipe = docs_task(name)
     examples = recipe.examples(harvest(source, n_workers, progress))
-    label_names, splits = sample_splits(examples, recipe.label_names, recipe.balance, source.max_rows_per_task)
+    label_names, splits = sample_splits(
+        examples, recipe.label_names, recipe.balance, source.max_rows_per_task
+    )
     if not splits:
         packages = ", ".join(source.versions)
-        raise UserError(f"docs/{name}: too little material in the packages {packages}; add packages or choose another task")
-    info = {"description": recipe.description, "domain": "Python documentation", "language": "en", "source": source.key}
+        raise UserError(
+            f"docs/{name}: too little material in the packages {packages}; add packages or choose"
+            " another task"
+        )
+    info = {
+        "description": recipe.description,
+        "domain": "Python documentation",
+        "language": "en",
+        "source": source.key,
+    }
     return Task(f"docs/{name}", label_names, splits, recipe.family, info)
 
 
 def list_tasks(docs: DocsSource | None = None) -> list[dict[str, Any]]:
-    """One row a task: name (without `docs/`), description, n_classes (at most), rows (at most). Reads no package."""
+    """One row a task: name (without `docs/`), description, n_classes (at most), rows (at most).
+    Reads no package."""
     source = docs or DocsSource()
     return [
         {
@@ -148,15 +212,24 @@ def pretraining_texts(
     n_workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[str]:
-    """Docstrings of the train files alone, as plain paragraphs, at least 40 characters, in a fixed pseudo-random order that
-    does not depend on `max_texts`. Docstrings that begin like an earlier one, or like one of a validation or test file, are
-    left out, so that no test docstring is pretrained on."""
+    """Docstrings of the train files alone, as plain paragraphs, at least 40 characters, in a fixed
+    pseudo-random order that does not depend on `max_texts`. Docstrings that begin like an earlier
+    one, or like one of a validation or test file, are left out, so that no test docstring is
+    pretrained on."""
     table = harvest(source or DocsSource(), n_workers, progress)
     table = table.filter(pc.is_in(table["kind"], pa.array(DOCUMENTED)))
     is_train = pc.equal(table["split"], "train")
-    seen = {_beginning(docstring) for docstring in table.filter(pc.invert(is_train))["docstring"].to_pylist()}
-    columns = (table.filter(is_train)[name].to_pylist() for name in ("file", "qualname", "docstring"))
-    rows = sorted((_order(file, qualname), docstring) for file, qualname, docstring in zip(*columns, strict=True))
+    seen = {
+        _beginning(docstring)
+        for docstring in table.filter(pc.invert(is_train))["docstring"].to_pylist()
+    }
+    columns = (
+        table.filter(is_train)[name].to_pylist() for name in ("file", "qualname", "docstring")
+    )
+    rows = sorted(
+        (_order(file, qualname), docstring)
+        for file, qualname, docstring in zip(*columns, strict=True)
+    )
     texts: list[str] = []
     for _, docstring in rows:
         if max_texts is not None and len(texts) >= max_texts:

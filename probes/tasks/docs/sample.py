@@ -1,4 +1,5 @@
-"""From all examples that a task could have to its splits: deduplicated, balanced, capped, in a deterministic order."""
+"""From all examples that a task could have to its splits: deduplicated, balanced, capped, in a
+deterministic order."""
 
 import zlib
 from collections import defaultdict
@@ -19,8 +20,8 @@ MIN_TEST_ROWS = 4
 """A class with fewer is left out of a task."""
 
 Balance = Literal["labels", "packages", "natural"]
-"""`labels`: classes as equal as the material allows. `packages`: also within each package, so that a package's style does
-not give the class away. `natural`: the classes' own frequencies."""
+"""`labels`: classes as equal as the material allows. `packages`: also within each package, so that
+a package's style does not give the class away. `natural`: the classes' own frequencies."""
 
 
 class Example(NamedTuple):
@@ -36,7 +37,9 @@ class Example(NamedTuple):
     @property
     def order(self) -> int:
         """A pseudo-random position that depends on the content alone."""
-        return zlib.crc32(f"{self.file}\x1e{self.text}\x1e{self.pair}".encode("utf-8", "surrogatepass"))
+        return zlib.crc32(
+            f"{self.file}\x1e{self.text}\x1e{self.pair}".encode("utf-8", "surrogatepass")
+        )
 
 
 def sample_splits(
@@ -44,8 +47,9 @@ def sample_splits(
 ) -> tuple[tuple[str, ...], dict[str, Split]]:
     """The kept label names (in the given order) and the splits, at most `max_rows` rows in all.
 
-    Near duplicates are removed across splits, so that no test row has a copy in train. A class is left out when fewer than
-    MIN_TRAIN_ROWS or MIN_TEST_ROWS of it remain; fewer than two classes give empty splits' absence: ((), {})."""
+    Near duplicates are removed across splits, so that no test row has a copy in train. A class is
+    left out when fewer than MIN_TRAIN_ROWS or MIN_TEST_ROWS of it remain; fewer than two classes
+    give empty splits' absence: ((), {})."""
     quotas = {split: max(2, round(max_rows * share)) for split, share in SPLIT_SHARES.items()}
     kept = _distinct(_thinned(examples, quotas, balance, len(label_names)))
     by_class: dict[tuple[str, str], list[Example]] = defaultdict(list)
@@ -54,7 +58,8 @@ def sample_splits(
     names = tuple(
         name
         for name in label_names
-        if len(by_class["train", name]) >= MIN_TRAIN_ROWS and len(by_class["test", name]) >= MIN_TEST_ROWS
+        if len(by_class["train", name]) >= MIN_TRAIN_ROWS
+        and len(by_class["test", name]) >= MIN_TEST_ROWS
     )
     if len(names) < 2:
         return (), {}
@@ -68,8 +73,11 @@ def sample_splits(
     return names, splits
 
 
-def _thinned(examples: Iterable[Example], quotas: dict[str, int], balance: Balance, n_classes: int) -> list[Example]:
-    """Enough candidates of each split and class, in content order: looking for duplicates among all would take minutes."""
+def _thinned(
+    examples: Iterable[Example], quotas: dict[str, int], balance: Balance, n_classes: int
+) -> list[Example]:
+    """Enough candidates of each split and class, in content order: looking for duplicates among all
+    would take minutes."""
     groups: dict[tuple[str, str], list[Example]] = defaultdict(list)
     per_file: dict[tuple[str, str], int] = defaultdict(int)
     for example in sorted(set(examples), key=lambda example: (example.order, example)):
@@ -79,14 +87,21 @@ def _thinned(examples: Iterable[Example], quotas: dict[str, int], balance: Balan
     thinned = []
     for (split, _), group in groups.items():
         quota = quotas[split]
-        room = 2 * quota if balance == "natural" else min(2 * quota, quota // 4 + 4 * quota // n_classes)
+        room = (
+            2 * quota
+            if balance == "natural"
+            else min(2 * quota, quota // 4 + 4 * quota // n_classes)
+        )
         thinned.extend(_round_robin(group)[:room] if balance == "labels" else group[:room])
     return thinned
 
 
 def _distinct(examples: list[Example]) -> list[Example]:
-    """Without near duplicates of either text. Test rows come first: their copies are taken out of train."""
-    ranked = sorted(examples, key=lambda example: ("test", "validation", "train").index(example.split))
+    """Without near duplicates of either text. Test rows come first: their copies are taken out of
+    train."""
+    ranked = sorted(
+        examples, key=lambda example: ("test", "validation", "train").index(example.split)
+    )
     rows = set(kept_rows([example.text for example in ranked]))
     if any(example.pair is not None for example in ranked):
         rows &= set(kept_rows([example.pair or "" for example in ranked]))
@@ -95,12 +110,19 @@ def _distinct(examples: list[Example]) -> list[Example]:
 
 def _chosen(groups: dict[str, list[Example]], quota: int, balance: Balance) -> list[Example]:
     if balance == "natural":
-        everything = sorted((example for group in groups.values() for example in group), key=lambda example: example.order)
+        everything = sorted(
+            (example for group in groups.values() for example in group),
+            key=lambda example: example.order,
+        )
         return everything[:quota]
     if balance == "packages":
         groups = _balanced_within_packages(groups)
     shares = water_fill([len(group) for group in groups.values()], quota)
-    return [example for group, n in zip(groups.values(), shares, strict=True) for example in _round_robin(group)[:n]]
+    return [
+        example
+        for group, n in zip(groups.values(), shares, strict=True)
+        for example in _round_robin(group)[:n]
+    ]
 
 
 def _balanced_within_packages(groups: dict[str, list[Example]]) -> dict[str, list[Example]]:
@@ -109,7 +131,9 @@ def _balanced_within_packages(groups: dict[str, list[Example]]) -> dict[str, lis
     for name, group in groups.items():
         for example in group:
             counts[example.package][name] += 1
-    room = {name: {package: min(count.values()) for package, count in counts.items()} for name in groups}
+    room = {
+        name: {package: min(count.values()) for package, count in counts.items()} for name in groups
+    }
     balanced: dict[str, list[Example]] = {name: [] for name in groups}
     for name, group in groups.items():
         for example in group:
@@ -120,7 +144,8 @@ def _balanced_within_packages(groups: dict[str, list[Example]]) -> dict[str, lis
 
 
 def _round_robin(group: list[Example]) -> list[Example]:
-    """First one example of each package, then a second one of each, ...: no package drowns the others."""
+    """First one example of each package, then a second one of each, ...: no package drowns the
+    others."""
     seen: dict[str, int] = defaultdict(int)
     ranked = []
     for position, example in enumerate(group):
@@ -131,5 +156,7 @@ def _round_robin(group: list[Example]) -> list[Example]:
 
 def _as_split(examples: list[Example], names: tuple[str, ...]) -> Split:
     labels = np.array([names.index(example.label) for example in examples], dtype=np.int64)
-    pairs = tuple(example.pair or "" for example in examples) if examples[0].pair is not None else None
+    pairs = (
+        tuple(example.pair or "" for example in examples) if examples[0].pair is not None else None
+    )
     return Split(text=tuple(example.text for example in examples), labels=labels, text_pair=pairs)

@@ -50,8 +50,8 @@ DEFAULT_PACKAGES = {
     "urllib3": "urllib3",
     "xgboost": "xgboost-cpu",
 }
-"""Import name -> distribution: what installing this project brings along, without the test extras, so that every installation
-of the same versions reads the same."""
+"""Import name -> distribution: what installing this project brings along, without the test extras,
+so that every installation of the same versions reads the same."""
 
 
 @dataclass(frozen=True)
@@ -67,40 +67,59 @@ class DocsSource:
 
     @cached_property
     def versions(self) -> dict[str, str]:
-        """Import name -> version of every package that is read, sorted. Raises UserError when one that was asked for is not
-        installed."""
+        """Import name -> version of every package that is read, sorted. Raises UserError when one
+        that was asked for is not installed."""
         names = DEFAULT_PACKAGES if self.packages is None else self.packages
-        found = {name: _version(name) for name in sorted(names) if PathFinder.find_spec(name) is not None}
+        found = {
+            name: _version(name) for name in sorted(names) if PathFinder.find_spec(name) is not None
+        }
         missing = sorted(set(names) - set(found))
         if missing and self.packages is not None:
-            raise UserError(f"docs packages: {missing[0]} is not installed; install it or take it off the list")
+            raise UserError(
+                f"docs packages: {missing[0]} is not installed; install it or take it off the list"
+            )
         if not found:
             raise UserError("docs packages: none is installed; name at least one installed package")
         return found
 
     @property
     def key(self) -> str:
-        """16 hex digits: packages, versions and format. Two sources of one key give the same texts."""
+        """16 hex digits: packages, versions and format. Two sources of one key give the same
+        texts."""
         return digest({name: self.package_key(name) for name in self.versions})
 
     def package_key(self, package: str) -> str:
-        """Names the harvest of one package. The minor Python version is part of it: another grammar parses other files."""
+        """Names the harvest of one package. The minor Python version is part of it: another grammar
+        parses other files."""
         grammar = platform.python_version_tuple()[:2]
-        return digest({"package": package, "version": self.versions[package], "format": FORMAT, "python": grammar})
+        return digest(
+            {
+                "package": package,
+                "version": self.versions[package],
+                "format": FORMAT,
+                "python": grammar,
+            }
+        )
 
     @property
     def storage(self) -> Storage:
         """The harvest's storage."""
-        return self.cache or Storage(os.environ.get(CACHE_DIR_ENV_VAR) or Path.home() / ".cache" / "neoberta")
+        return self.cache or Storage(
+            os.environ.get(CACHE_DIR_ENV_VAR) or Path.home() / ".cache" / "neoberta"
+        )
 
     def files(self, package: str) -> list[tuple[Path, str]]:
-        """(path, name relative to the folder that holds the package) of the package's Python files, sorted by name; its own
-        tests and its copies of other packages are left out."""
+        """(path, name relative to the folder that holds the package) of the package's Python files,
+        sorted by name; its own tests and its copies of other packages are left out."""
         spec = PathFinder.find_spec(package)
         if spec is None:
             return []
         if not spec.submodule_search_locations:
-            return [(Path(spec.origin), Path(spec.origin).name)] if spec.origin and spec.origin.endswith(".py") else []
+            return (
+                [(Path(spec.origin), Path(spec.origin).name)]
+                if spec.origin and spec.origin.endswith(".py")
+                else []
+            )
         found = {}
         for folder in map(Path, spec.submodule_search_locations):
             for path in folder.rglob("*.py"):
@@ -110,16 +129,26 @@ class DocsSource:
         return [(found[name], name) for name in sorted(found)]
 
 
-_SKIPPED_FOLDERS = frozenset(("tests", "test", "_vendor", "vendored", "thirdparty_files", "externals"))
+_SKIPPED_FOLDERS = frozenset(
+    ("tests", "test", "_vendor", "vendored", "thirdparty_files", "externals")
+)
 
 
 def _version(package: str) -> str:
-    """The version of the distribution that a package comes from; its files' total size where no distribution claims it."""
-    distribution = DEFAULT_PACKAGES.get(package) or next(iter(metadata.packages_distributions().get(package, ())), package)
+    """The version of the distribution that a package comes from; its files' total size where no
+    distribution claims it."""
+    distribution = DEFAULT_PACKAGES.get(package) or next(
+        iter(metadata.packages_distributions().get(package, ())), package
+    )
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         spec = PathFinder.find_spec(package)
         folders = (spec.submodule_search_locations or [spec.origin]) if spec else []
-        sizes = [path.stat().st_size for folder in folders if folder for path in Path(folder).rglob("*.py")]
+        sizes = [
+            path.stat().st_size
+            for folder in folders
+            if folder
+            for path in Path(folder).rglob("*.py")
+        ]
         return f"unversioned-{len(sizes)}-{sum(sizes)}"

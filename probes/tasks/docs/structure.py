@@ -1,4 +1,5 @@
-"""Tasks on what a piece of documentation is about or for: kind of object, section, type of a parameter, kind of error, ..."""
+"""Tasks on what a piece of documentation is about or for: kind of object, section, type of a
+parameter, kind of error, ..."""
 
 import re
 import zlib
@@ -9,7 +10,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from probes.tasks.docs.docstring import clean, items_of, paragraphs, parameters, sections, summary, truncate
+from probes.tasks.docs.docstring import (
+    clean,
+    items_of,
+    paragraphs,
+    parameters,
+    sections,
+    summary,
+    truncate,
+)
 from probes.tasks.docs.material import MAX_TEXT_CHARS, MIN_WORDS, WITH_PARAMETERS, select
 from probes.tasks.docs.sample import Example
 
@@ -17,7 +26,15 @@ KIND_NAMES = ("module", "class", "function", "method")
 SECTION_NAMES = ("summary", "notes", "parameters", "returns", "raises")
 MATERIAL_NAMES = ("summary", "parameter", "error", "code")
 TYPE_NAMES = ("bool", "int", "float", "str", "array", "callable", "dict", "list")
-ERROR_NAMES = ("ValueError", "AssertionError", "TypeError", "RuntimeError", "AttributeError", "ImportError", "KeyError")
+ERROR_NAMES = (
+    "ValueError",
+    "AssertionError",
+    "TypeError",
+    "RuntimeError",
+    "AttributeError",
+    "ImportError",
+    "KeyError",
+)
 
 CURRENT_PER_DEPRECATED = 8
 MAX_SNIPPET_CHARS = 60
@@ -33,10 +50,13 @@ _TYPES = {
     "dict": r"dict(ionary|ionaries)?s?|mappings?",
     "list": r"lists?|sequences?|iterables?|tuples?",
 }
-_TYPE_PATTERNS = {name: re.compile(rf"^[`~:\w]*?({pattern})\b", re.IGNORECASE) for name, pattern in _TYPES.items()}
+_TYPE_PATTERNS = {
+    name: re.compile(rf"^[`~:\w]*?({pattern})\b", re.IGNORECASE) for name, pattern in _TYPES.items()
+}
 _TYPE_WORDS = re.compile(rf"\b({'|'.join(_TYPES.values())})\b", re.IGNORECASE)
 _DEFAULT_WORDS = re.compile(
-    r"\(?\*?\b(optional(ly)?|(by )?defaults?|if (not (given|provided|specified|set)|none|omitted))\b[^.;)]*[.;)]?",
+    r"\(?\*?\b(optional(ly)?|(by )?defaults?|if (not"
+    r" (given|provided|specified|set)|none|omitted))\b[^.;)]*[.;)]?",
     re.IGNORECASE,
 )
 _ERROR_WORDS = re.compile(r"\b\w*(Error|Exception)\b")
@@ -52,10 +72,13 @@ def kind_examples(table: pa.Table) -> Iterator[Example]:
 
 
 def section_examples(table: pa.Table) -> Iterator[Example]:
-    """A piece of a docstring -> the section it was taken from; one piece of a docstring for each section."""
+    """A piece of a docstring -> the section it was taken from; one piece of a docstring for each
+    section."""
     for row in select(table, kinds=("class", "function", "method"), limit=12_000):
         found = sections(row["docstring"])
-        pieces = {name: (items_of(found[name]) or [""])[0] for name in SECTION_NAMES if name in found}
+        pieces = {
+            name: (items_of(found[name]) or [""])[0] for name in SECTION_NAMES if name in found
+        }
         described = parameters(row["docstring"])
         pieces["parameters"] = described[0].description if described else ""
         pieces["notes"] = clean(found.get("notes", "").split("\n\n")[0])
@@ -65,23 +88,32 @@ def section_examples(table: pa.Table) -> Iterator[Example]:
 
 
 def material_examples(table: pa.Table) -> Iterator[Example]:
-    """A short snippet of a source file -> summary, description of a parameter, error message or code."""
+    """A short snippet of a source file -> summary, description of a parameter, error message or
+    code."""
     for row in select(table, kinds=("function", "method"), limit=8000):
         # each object gives one snippet: its parts are about the same thing
         part = MATERIAL_NAMES[zlib.crc32(row["qualname"].encode()) % len(MATERIAL_NAMES)]
         if part == "summary":
             yield from _example(truncate(summary(row["docstring"]), MAX_SNIPPET_CHARS), part, row)
         elif part == "code":
-            yield from _example(truncate(" ".join(row["body"].split()), MAX_SNIPPET_CHARS), part, row)
+            yield from _example(
+                truncate(" ".join(row["body"].split()), MAX_SNIPPET_CHARS), part, row
+            )
         elif described := parameters(row["docstring"]):
-            yield from _example(truncate(described[0].description, MAX_SNIPPET_CHARS), "parameter", row)
+            yield from _example(
+                truncate(described[0].description, MAX_SNIPPET_CHARS), "parameter", row
+            )
     for row in select(table, kinds=("error",), limit=2500):
-        yield from _example(truncate(clean(row["docstring"].replace("{}", "it")), MAX_SNIPPET_CHARS), "error", row)
+        yield from _example(
+            truncate(clean(row["docstring"].replace("{}", "it")), MAX_SNIPPET_CHARS), "error", row
+        )
 
 
 def parameter_type_examples(table: pa.Table) -> Iterator[Example]:
     """Description of a parameter -> its type. Words that name a type are masked."""
-    for row in select(table, kinds=("class", "function", "method"), containing=WITH_PARAMETERS, limit=9000):
+    for row in select(
+        table, kinds=("class", "function", "method"), containing=WITH_PARAMETERS, limit=9000
+    ):
         for parameter in parameters(row["docstring"]):
             label = type_of(parameter.type)
             if label:
@@ -90,8 +122,11 @@ def parameter_type_examples(table: pa.Table) -> Iterator[Example]:
 
 
 def optional_examples(table: pa.Table) -> Iterator[Example]:
-    """Name and description of a parameter -> whether it may be left out. What says so outright is removed."""
-    for row in select(table, kinds=("class", "function", "method"), containing=WITH_PARAMETERS, limit=9000):
+    """Name and description of a parameter -> whether it may be left out. What says so outright is
+    removed."""
+    for row in select(
+        table, kinds=("class", "function", "method"), containing=WITH_PARAMETERS, limit=9000
+    ):
         for parameter in parameters(row["docstring"]):
             if parameter.type:
                 is_optional = bool(re.search(r"optional|default|=|\bNone\b", parameter.type))
@@ -103,11 +138,14 @@ def error_examples(table: pa.Table) -> Iterator[Example]:
     """Message of an error that is raised -> its exception class."""
     for row in select(table, kinds=("error",), limit=20_000):
         if row["qualname"] in ERROR_NAMES:
-            yield from _example(_ERROR_WORDS.sub("error", clean(row["docstring"])), row["qualname"], row)
+            yield from _example(
+                _ERROR_WORDS.sub("error", clean(row["docstring"])), row["qualname"], row
+            )
 
 
 def deprecated_examples(table: pa.Table) -> Iterator[Example]:
-    """Text of a docstring -> whether the object is deprecated. Sentences that say so are removed."""
+    """Text of a docstring -> whether the object is deprecated. Sentences that say so are
+    removed."""
     marked = table.filter(table["deprecated"])
     current = table.filter(pc.invert(table["deprecated"]))
     positive = select(marked, kinds=("class", "function", "method"))
@@ -115,26 +153,40 @@ def deprecated_examples(table: pa.Table) -> Iterator[Example]:
     negative: list[dict[str, Any]] = []
     for package, n_marked in sorted(Counter(row["package"] for row in positive).items()):
         limit = CURRENT_PER_DEPRECATED * n_marked
-        negative.extend(select(current, kinds=("class", "function", "method"), packages=[package], limit=limit))
+        negative.extend(
+            select(current, kinds=("class", "function", "method"), packages=[package], limit=limit)
+        )
     for row in positive + negative:
         text = clean(" ".join(paragraphs(row["docstring"])))
         sentences = _SENTENCE_END.split(truncate(text, MAX_TEXT_CHARS))
-        text = " ".join(sentence for sentence in sentences if not _DEPRECATION_WORDS.search(sentence))
-        yield from _example(truncate(text, 400), "deprecated" if row["deprecated"] else "current", row)
+        text = " ".join(
+            sentence for sentence in sentences if not _DEPRECATION_WORDS.search(sentence)
+        )
+        yield from _example(
+            truncate(text, 400), "deprecated" if row["deprecated"] else "current", row
+        )
 
 
 def returns_examples(table: pa.Table) -> Iterator[Example]:
-    """Summary of a function or method -> whether it returns something. The word itself is masked."""
+    """Summary of a function or method -> whether it returns something. The word itself is
+    masked."""
     for row in select(table, kinds=("function", "method"), limit=16_000):
-        text = re.sub(r"\b(re)?(return|yield)\w*\b", "", summary(row["docstring"]), flags=re.IGNORECASE)
+        text = re.sub(
+            r"\b(re)?(return|yield)\w*\b", "", summary(row["docstring"]), flags=re.IGNORECASE
+        )
         if row["body"]:
             text = clean(text).lstrip(" ,:-")
-            yield from _example(text[:1].upper() + text[1:], "value" if row["returns_value"] else "nothing", row)
+            yield from _example(
+                text[:1].upper() + text[1:], "value" if row["returns_value"] else "nothing", row
+            )
 
 
 def type_of(written: str) -> str:
-    """One of TYPE_NAMES for a type as people write it; empty where it names none of them, or several."""
-    first = re.split(r",\s*(?:optional|default)|\boptional\b|\bdefault|\bof\b|=", written, maxsplit=1)[0].strip(" `*,(")
+    """One of TYPE_NAMES for a type as people write it; empty where it names none of them, or
+    several."""
+    first = re.split(
+        r",\s*(?:optional|default)|\boptional\b|\bdefault|\bof\b|=", written, maxsplit=1
+    )[0].strip(" `*,(")
     if re.search(r"\bor\b|\||\bUnion\b|/", first):
         return ""
     found = [name for name, pattern in _TYPE_PATTERNS.items() if pattern.match(first)]

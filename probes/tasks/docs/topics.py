@@ -1,4 +1,5 @@
-"""Tasks that ask where a text comes from: which library, which part of a library. The names that would say so are masked."""
+"""Tasks that ask where a text comes from: which library, which part of a library. The names that
+would say so are masked."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -51,7 +52,9 @@ def library_examples(table: pa.Table) -> Iterator[Example]:
             yield Example(text, row["package"], row["split"], row["package"], row["file"])
 
 
-def subpackage_examples(table: pa.Table, package: str, subpackages: Sequence[str]) -> Iterator[Example]:
+def subpackage_examples(
+    table: pa.Table, package: str, subpackages: Sequence[str]
+) -> Iterator[Example]:
     """Text of a docstring -> the subpackage of `package` it comes from."""
     names = _names(package, *subpackages)
     for row in select(table, packages=[package]):
@@ -62,7 +65,8 @@ def subpackage_examples(table: pa.Table, package: str, subpackages: Sequence[str
 
 
 def _mask(text: str, names: frozenset[str], replacement: str) -> str:
-    """`text` with every word replaced that holds one of `names`, alone or in `a.dotted.path`, `snake_case` or `CamelCase`."""
+    """`text` with every word replaced that holds one of `names`, alone or in `a.dotted.path`,
+    `snake_case` or `CamelCase`."""
 
     def mask_path(path: re.Match[str]) -> str:
         parts = {*path[0].lower().split("."), *(part.lower() for part in _PART.findall(path[0]))}
@@ -74,7 +78,11 @@ def _mask(text: str, names: frozenset[str], replacement: str) -> str:
 def _names(*names: str) -> frozenset[str]:
     """The lower-case parts that names are recognised by, with their aliases."""
     every = [alias for name in names for alias in (name, *_ALIASES.get(name, ()))]
-    return frozenset(part for name in every for part in (name.strip("_").lower(), name.strip("_").lower().replace("_", "")))
+    return frozenset(
+        part
+        for name in every
+        for part in (name.strip("_").lower(), name.strip("_").lower().replace("_", ""))
+    )
 
 
 def _prose(docstring: str, names: frozenset[str], replacement: str) -> str:

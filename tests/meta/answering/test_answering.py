@@ -12,14 +12,38 @@ from meta.answering.answer import answer_questions
 from meta.answering.q4_ranking import hit_correlation, joint_draws, probability_best
 from meta.answering.wider_intervals import interval_factor, looks_english, widen
 from meta.answers import Answers
-from meta.given.sample import MIN_EVAL_ROWS, NOT_LABELLED, EmbeddedEncoder, EvalSample, LabelledSample, Prepared, prepare
+from meta.given.sample import (
+    MIN_EVAL_ROWS,
+    NOT_LABELLED,
+    EmbeddedEncoder,
+    EvalSample,
+    LabelledSample,
+    Prepared,
+    prepare,
+)
 from meta.metamodel.quantile_curves import probability_reached
 from meta.priors.spaces import SpaceKey, ViewPrior
 from meta.report.six_answers import six_answers
 from probes.encoders.base import EncoderInfo, View
 from probes.features.crossfit import fit_ridge
 
-WORDS = ("the", "price", "of", "this", "and", "that", "is", "what", "we", "have", "to", "ask", "about", "it", "for")
+WORDS = (
+    "the",
+    "price",
+    "of",
+    "this",
+    "and",
+    "that",
+    "is",
+    "what",
+    "we",
+    "have",
+    "to",
+    "ask",
+    "about",
+    "it",
+    "for",
+)
 SPACES = [View(0, "mean"), View(1, "mean"), View(2, "mean"), View(2, "max")]
 SIGNAL = {SPACES[0]: 0.3, SPACES[1]: 1.0, SPACES[2]: 1.02, SPACES[3]: 0.6}
 
@@ -36,7 +60,9 @@ class LawForecaster:
 
     def curve(self, features: Mapping[str, float], horizons: np.ndarray) -> np.ndarray:
         self.seen.append(dict(features))
-        error = (1 - features["ridge_loo_accuracy"]) * (np.asarray(horizons) / features["n_train"]) ** -0.5
+        error = (1 - features["ridge_loo_accuracy"]) * (
+            np.asarray(horizons) / features["n_train"]
+        ) ** -0.5
         return np.clip((1 - error)[:, None] + 0.03 * np.array([-1.0, -0.4, 0.0, 0.4, 1.0]), 0, 1)
 
     def outside(self, features: Mapping[str, float]) -> list[str]:
@@ -51,12 +77,17 @@ class FlatForecaster(LawForecaster):
         self.level, self.width = level, width
 
     def curve(self, features: Mapping[str, float], horizons: np.ndarray) -> np.ndarray:
-        return np.tile(self.level + self.width * np.array([-1.0, -0.4, 0.0, 0.4, 1.0]), (len(horizons), 1))
+        return np.tile(
+            self.level + self.width * np.array([-1.0, -0.4, 0.0, 0.4, 1.0]), (len(horizons), 1)
+        )
 
 
-def make_problem(n_eval: int = 150, *, small: bool = True) -> tuple[Prepared, list[EmbeddedEncoder]]:
-    """90 labelled and `n_eval` unlabelled distinct English texts of three classes; two encoders of four views that differ in
-    how well they separate the classes, or (`small`) one encoder of two views."""
+def make_problem(
+    n_eval: int = 150, *, small: bool = True
+) -> tuple[Prepared, list[EmbeddedEncoder]]:
+    """90 labelled and `n_eval` unlabelled distinct English texts of three classes; two encoders of
+    four views that differ in how well they separate the classes, or (`small`) one encoder of two
+    views."""
     n_train, n_classes, seed = 90, 3, 0
     rng = np.random.default_rng(seed)
     y, y_eval = np.arange(n_train) % n_classes, rng.integers(0, n_classes, n_eval)
@@ -70,7 +101,10 @@ def make_problem(n_eval: int = 150, *, small: bool = True) -> tuple[Prepared, li
         noise, noise_eval = rng.standard_normal((n_train, 16)), rng.standard_normal((n_eval, 16))
         wanted = SPACES[1:3] if small else SPACES
         views = {
-            view: (means[y] * SIGNAL[view] * strength + noise, means[y_eval] * SIGNAL[view] * strength + noise_eval)
+            view: (
+                means[y] * SIGNAL[view] * strength + noise,
+                means[y_eval] * SIGNAL[view] * strength + noise_eval,
+            )
             for view in wanted
         }
         encoders.append(EmbeddedEncoder(info, views, milliseconds_per_text=2.0))
@@ -83,11 +117,15 @@ def make_texts(n_texts: int, prefix: str, rng: np.random.Generator) -> tuple[str
 
 @pytest.fixture(scope="module")
 def answers() -> Answers:
-    return answer_questions(*make_problem(small=False), LawForecaster(), target=0.97, max_scored_views=6)
+    return answer_questions(
+        *make_problem(small=False), LawForecaster(), target=0.97, max_scored_views=6
+    )
 
 
 def test_all_six_questions_are_answered(answers: Answers):
-    assert answers.data_needed.q50 is not None and answers.data_needed.q05 <= answers.data_needed.q50
+    assert (
+        answers.data_needed.q50 is not None and answers.data_needed.q05 <= answers.data_needed.q50
+    )
     assert [point.n_train for point in answers.encoders[0].curve][::2] == [90, 180, 360, 720, 1440]
     assert answers.label_next and all(0 <= row.row < 150 for row in answers.label_next)
     assert len(answers.encoders) == 6 and len(answers.screened) == 2
@@ -95,7 +133,11 @@ def test_all_six_questions_are_answered(answers: Answers):
     assert answers.hyperparameters.probe["source"] == "leave-one-out"
     finetune = answers.hyperparameters.finetune
     assert finetune["source"] == "published runs"
-    assert finetune["gain"]["ordinary"]["q05"] <= finetune["gain"]["ordinary"]["q50"] <= finetune["gain"]["ordinary"]["q95"]
+    assert (
+        finetune["gain"]["ordinary"]["q05"]
+        <= finetune["gain"]["ordinary"]["q50"]
+        <= finetune["gain"]["ordinary"]["q95"]
+    )
     assert answers.warnings == []
 
 
@@ -107,7 +149,10 @@ def test_the_ranking_finds_the_informative_space(answers: Answers):
     total = sum(space.p_best for space in (*answers.encoders, *answers.screened))
     assert total == pytest.approx(1.0)
     assert {space.encoder for space in answers.encoders} == {"hf:strong", "hf:weak"}
-    assert all(space.held_out.q05 <= space.held_out.accuracy <= space.held_out.q95 for space in answers.encoders)
+    assert all(
+        space.held_out.q05 <= space.held_out.accuracy <= space.held_out.q95
+        for space in answers.encoders
+    )
 
 
 def test_the_same_inputs_give_the_same_answers():
@@ -127,9 +172,15 @@ def test_a_handful_of_evaluation_rows_does_not_move_the_forecast():
     few, none = (LawForecaster() for _ in range(2))
     prepared, encoders = make_problem(n_eval=MIN_EVAL_ROWS - 1)
     answers = answer_questions(prepared, encoders, few)
-    assert any(f"only {MIN_EVAL_ROWS - 1} evaluation rows: forecasts assume" in warning for warning in answers.warnings)
+    assert any(
+        f"only {MIN_EVAL_ROWS - 1} evaluation rows: forecasts assume" in warning
+        for warning in answers.warnings
+    )
     assert answers.label_next, "they can be labelled all the same"
-    without = [EmbeddedEncoder(each.info, {view: (X, X[:0]) for view, (X, _) in each.views.items()}) for each in encoders]
+    without = [
+        EmbeddedEncoder(each.info, {view: (X, X[:0]) for view, (X, _) in each.views.items()})
+        for each in encoders
+    ]
     answer_questions(replace(prepared, evaluation=EvalSample(())), without, none)
     np.testing.assert_equal(few.seen, none.seen)
     enough = LawForecaster()
@@ -153,8 +204,11 @@ def test_without_an_evaluation_sample_it_says_so_and_claims_no_shift():
     assert seen["eval_atc_accuracy"] == seen["ridge_loo_accuracy"]
 
 
-def with_eval_labels(n_labelled: int, *, right: float = 0.6, seed: int = 5) -> tuple[Prepared, list[EmbeddedEncoder]]:
-    """The problem with labels for the first evaluation rows, of which the probe gets a share `right` right."""
+def with_eval_labels(
+    n_labelled: int, *, right: float = 0.6, seed: int = 5
+) -> tuple[Prepared, list[EmbeddedEncoder]]:
+    """The problem with labels for the first evaluation rows, of which the probe gets a share
+    `right` right."""
     prepared, encoders = make_problem()
     X, X_eval = encoders[0].views[SPACES[1]]
     fit = fit_ridge(X, prepared.train.labels, 3)
@@ -175,7 +229,10 @@ def test_labelled_evaluation_rows_correct_the_forecast_and_narrow_it_and_it_is_s
     now, was = corrected.encoders[0].curve[0], plain.encoders[0].curve[0]
     assert now.q95 - now.q05 < 0.8 * (was.q95 - was.q05) and now.q50 < was.q50
     sentence = six_answers(corrected.to_json(), {})[1].sentence
-    assert "Your 120 labelled evaluation rows measure" in sentence and "without them the forecast was 80.0" in sentence
+    assert (
+        "Your 120 labelled evaluation rows measure" in sentence
+        and "without them the forecast was 80.0" in sentence
+    )
     assert "labelled evaluation rows" not in six_answers(plain.to_json(), {})[1].sentence
 
 
@@ -188,11 +245,18 @@ def test_few_labelled_evaluation_rows_change_nothing_and_it_is_said():
 
 def test_rows_that_have_a_label_are_not_proposed_for_labelling():
     prepared, encoders = make_problem()
-    texts = dict(zip(prepared.evaluation.positions.tolist(), prepared.evaluation.texts, strict=True))
-    best, *others = (pick.row for pick in answer_questions(prepared, encoders, LawForecaster()).label_next)
+    texts = dict(
+        zip(prepared.evaluation.positions.tolist(), prepared.evaluation.texts, strict=True)
+    )
+    best, *others = (
+        pick.row for pick in answer_questions(prepared, encoders, LawForecaster()).label_next
+    )
     labels = np.where(prepared.evaluation.positions == best, 0, NOT_LABELLED)
     labelled = replace(prepared, evaluation=replace(prepared.evaluation, labels=labels))
-    then = {pick.row: pick.text for pick in answer_questions(labelled, encoders, LawForecaster()).label_next}
+    then = {
+        pick.row: pick.text
+        for pick in answer_questions(labelled, encoders, LawForecaster()).label_next
+    }
     assert then and then.keys() <= set(others), "the probe is sure of all rows but these"
     assert all(texts[row] == text for row, text in then.items())
     every = answer_questions(*with_eval_labels(150), LawForecaster())
@@ -203,7 +267,9 @@ def test_rows_that_have_a_label_are_not_proposed_for_labelling():
 def test_a_default_target_is_named_as_such():
     answers = answer_questions(*make_problem(), LawForecaster())
     assert answers.target_source == "default"
-    assert answers.target == pytest.approx(np.floor((answers.encoders[0].curve[-1].q50 - 0.01) * 100) / 100, abs=0.0101)
+    assert answers.target == pytest.approx(
+        np.floor((answers.encoders[0].curve[-1].q50 - 0.01) * 100) / 100, abs=0.0101
+    )
 
 
 def test_a_class_with_one_row_is_answered_with_a_warning_and_wider_intervals():
@@ -211,7 +277,13 @@ def test_a_class_with_one_row_is_answered_with_a_warning_and_wider_intervals():
     labels = prepared.train.labels.copy()
     labels[labels == 2] = 0
     labels[5] = 2
-    lonely = Prepared(LabelledSample(prepared.train.texts, labels, prepared.train.label_names), prepared.evaluation, (), (), 90)
+    lonely = Prepared(
+        LabelledSample(prepared.train.texts, labels, prepared.train.label_names),
+        prepared.evaluation,
+        (),
+        (),
+        90,
+    )
     answers = answer_questions(lonely, encoders, LawForecaster())
     assert any("a single labelled row in class 'class2'" in warning for warning in answers.warnings)
     assert answers.evidence.interval_factor == pytest.approx(4 / 3)
@@ -221,17 +293,25 @@ def test_a_class_with_one_row_is_answered_with_a_warning_and_wider_intervals():
 
 def test_each_reason_for_wider_intervals_names_its_factor_and_the_last_one_their_product():
     texts = ["hinta nousi taas huomattavasti viime kuussa koko maassa"] * 20
-    factor, (single, language) = interval_factor(np.array([0, 0, 1, 1, 2, 2, 3]), tuple("abcd"), texts, "accuracy")
+    factor, (single, language) = interval_factor(
+        np.array([0, 0, 1, 1, 2, 2, 3]), tuple("abcd"), texts, "accuracy"
+    )
     assert factor == pytest.approx(1.25 * 1.5)
     assert "made 1.25 times as wide; label a second row" in single
-    assert "made 1.5 times as wide (1.88 times with the factor of 1.25 above); compare multilingual encoders" in language
+    assert (
+        "made 1.5 times as wide (1.88 times with the factor of 1.25 above); compare multilingual"
+        " encoders" in language
+    )
     _, (language,) = interval_factor(np.array([0, 0, 1, 1]), ("a", "b"), texts, "accuracy")
     assert "made 1.5 times as wide; compare" in language
 
 
 def test_outside_the_training_range_is_said():
     answers = answer_questions(*make_problem(), LawForecaster(["3 classes, learnt from 10 to 20"]))
-    assert any("outside the metamodel's training range (3 classes, learnt from 10 to 20)" in line for line in answers.warnings)
+    assert any(
+        "outside the metamodel's training range (3 classes, learnt from 10 to 20)" in line
+        for line in answers.warnings
+    )
     assert not answers.evidence.in_training_range
 
 
@@ -239,7 +319,9 @@ def test_no_better_than_the_majority_is_said():
     prepared, encoders = make_problem()
     rng = np.random.default_rng(1)
     noise = {SPACES[0]: (rng.standard_normal((90, 16)), rng.standard_normal((150, 16)))}
-    answers = answer_questions(prepared, [EmbeddedEncoder(encoders[0].info, noise)], LawForecaster())
+    answers = answer_questions(
+        prepared, [EmbeddedEncoder(encoders[0].info, noise)], LawForecaster()
+    )
     assert any("no better than always answering" in warning for warning in answers.warnings)
     assert answers.model.milliseconds_source == "not measured"
 
@@ -248,10 +330,20 @@ def test_without_a_target_a_sample_that_cannot_be_learnt_is_never_told_that_it_i
     prepared, encoders = make_problem()
     rng = np.random.default_rng(1)
     labels = np.where(np.arange(90) % 10 < 7, 0, np.where(np.arange(90) % 10 < 9, 1, 2))
-    hard = Prepared(LabelledSample(prepared.train.texts, labels, prepared.train.label_names), prepared.evaluation, (), (), 90)
+    hard = Prepared(
+        LabelledSample(prepared.train.texts, labels, prepared.train.label_names),
+        prepared.evaluation,
+        (),
+        (),
+        90,
+    )
     noise = {SPACES[0]: (rng.standard_normal((90, 16)), rng.standard_normal((150, 16)))}
-    answers = answer_questions(hard, [EmbeddedEncoder(encoders[0].info, noise)], FlatForecaster(0.66))
-    assert answers.target == pytest.approx(0.71)  # a point above always answering the first class, 70 %
+    answers = answer_questions(
+        hard, [EmbeddedEncoder(encoders[0].info, noise)], FlatForecaster(0.66)
+    )
+    assert answers.target == pytest.approx(
+        0.71
+    )  # a point above always answering the first class, 70 %
     assert answers.data_needed.status != "reached"
     first = six_answers(answers.to_json(), {})[0].sentence
     assert "enough" not in first and "71.0" in first
@@ -260,12 +352,18 @@ def test_without_a_target_a_sample_that_cannot_be_learnt_is_never_told_that_it_i
 def test_a_flat_forecast_without_a_target_says_that_more_would_hardly_help():
     answers = answer_questions(*make_problem(), FlatForecaster(0.8))
     first = six_answers(answers.to_json(), {})[0].sentence
-    assert "enough" not in first and "More of the same would hardly help" in first and "--target" in first
+    assert (
+        "enough" not in first
+        and "More of the same would hardly help" in first
+        and "--target" in first
+    )
 
 
 def test_a_target_that_a_constant_answer_meets_is_said():
     answers = answer_questions(*make_problem(), LawForecaster(), target=0.2)
-    assert any("the target of 20.0% is met by always answering" in warning for warning in answers.warnings)
+    assert any(
+        "the target of 20.0% is met by always answering" in warning for warning in answers.warnings
+    )
 
 
 def test_a_forecast_not_surely_above_the_majority_is_said():
@@ -278,7 +376,10 @@ def test_labels_that_are_all_different_are_taken_for_an_identifier():
     with pytest.raises(UserError, match=r"a label of its own.*--label-column"):
         prepare(LabelledSample(texts, np.arange(10), tuple("abcdefghij")), None)
     prepared = prepare(LabelledSample(texts, np.arange(10) // 2, tuple("abcde")), None)
-    assert any(line.startswith("5 different labels in 10 rows") and "is an identifier" in line for line in prepared.warnings)
+    assert any(
+        line.startswith("5 different labels in 10 rows") and "is an identifier" in line
+        for line in prepared.warnings
+    )
 
 
 def test_truncation_is_said():
@@ -289,22 +390,37 @@ def test_truncation_is_said():
 
 
 def test_honest_scores_come_from_the_metamodels_card():
-    tables = {"mae_points": {"1x": {"metamodel": 2.5, "loo": 3}}, "coverage": {"90": {"all": {"coverage": 0.91}}}}
+    tables = {
+        "mae_points": {"1x": {"metamodel": 2.5, "loo": 3}},
+        "coverage": {"90": {"all": {"coverage": 0.91}}},
+    }
     forecaster = LawForecaster()
-    right = {"4x": {"n_questions": 9.0, "metamodel": 0.3, "pow3": 0.2, "metamodel_if_reached": 0.5}, "16x": {"metamodel": 0.1}}
+    right = {
+        "4x": {"n_questions": 9.0, "metamodel": 0.3, "pow3": 0.2, "metamodel_if_reached": 0.5},
+        "16x": {"metamodel": 0.1},
+    }
     forecaster.card = {**forecaster.card, "evaluation": tables | {"required_n_within_2x": right}}
     evidence = answer_questions(*make_problem(), forecaster).evidence
     assert evidence.held_out_required_n_within_2x == {"4x": {"q50": 0.3, "n_if_reached": 0.5}}
-    assert evidence.held_out_mae == {"1x": 0.025} and evidence.held_out_coverage_90 == 0.91 and evidence.tasks == 3
+    assert (
+        evidence.held_out_mae == {"1x": 0.025}
+        and evidence.held_out_coverage_90 == 0.91
+        and evidence.tasks == 3
+    )
 
 
 def test_repeated_rows_are_counted_once_and_labelled_rows_leave_the_evaluation_sample():
-    train = LabelledSample(("a b", "A  b", "c", "d", "e", "e"), np.array([0, 0, 1, 1, 0, 1]), ("x", "y"))
+    train = LabelledSample(
+        ("a b", "A  b", "c", "d", "e", "e"), np.array([0, 0, 1, 1, 0, 1]), ("x", "y")
+    )
     prepared = prepare(train, EvalSample(("C", "new", "new", "other")))
     assert prepared.train.texts == ("a b", "c", "d", "e", "e")
     assert prepared.train.positions.tolist() == [0, 2, 3, 4, 5]
     assert prepared.evaluation.positions.tolist() == [1, 3]
-    assert {(conflict.row, conflict.given, conflict.other) for conflict in prepared.conflicts} == {(4, "x", "y"), (5, "y", "x")}
+    assert {(conflict.row, conflict.given, conflict.other) for conflict in prepared.conflicts} == {
+        (4, "x", "y"),
+        (5, "y", "x"),
+    }
     assert prepared.n_train_given == 6
     for words in (
         "1 labelled row repeats",
@@ -344,19 +460,27 @@ def test_other_languages_are_noticed():
 
 def test_wider_intervals_stay_sorted_and_monotone():
     median = np.array([0.6, 0.7, 0.71, 0.9])
-    curve = median[:, None] + np.array([0.02, 0.08, 0.08, 0.08])[:, None] * np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+    curve = median[:, None] + np.array([0.02, 0.08, 0.08, 0.08])[:, None] * np.array(
+        [-1.0, -0.5, 0.0, 0.5, 1.0]
+    )
     for metric, values in (("accuracy", curve), ("log_loss", 1 - curve[:, ::-1])):
         wide = widen(np.sort(values, axis=1), 2.0, metric)
         assert (np.diff(wide, axis=1) >= 0).all()
-        assert (np.diff(wide[:, [0, 2, 4]], axis=0) * (1 if metric == "accuracy" else -1) >= -1e-12).all()
-        assert (wide[:, 4] >= values[:, 4] - 1e-12).all() and (wide[:, 0] <= values[:, 0] + 1e-12).all()
+        assert (
+            np.diff(wide[:, [0, 2, 4]], axis=0) * (1 if metric == "accuracy" else -1) >= -1e-12
+        ).all()
+        assert (wide[:, 4] >= values[:, 4] - 1e-12).all() and (
+            wide[:, 0] <= values[:, 0] + 1e-12
+        ).all()
     assert widen(curve, 1.0, "accuracy") is curve
 
 
 def test_wider_intervals_do_not_end_at_the_ends_of_the_scale():
     rates = np.array([[0.02, 0.05, 0.10, 0.15, 0.22], [0.05, 0.1, 0.2, 0.3, 0.4]])
     losses = np.array([[1.0, 1.3, 1.6, 2.0, 2.6], [0.2, 0.3, 0.4, 0.5, 0.7]])
-    assert (widen(rates, 1.8, "accuracy")[:, 1:] > 0).all() and widen(1 - rates[:, ::-1], 1.8, "auroc")[:, :4].max() < 1
+    assert (widen(rates, 1.8, "accuracy")[:, 1:] > 0).all() and widen(
+        1 - rates[:, ::-1], 1.8, "auroc"
+    )[:, :4].max() < 1
     assert (widen(losses, 1.8, "log_loss") > 0.05).all()
     assert np.array_equal(widen(losses, 1.8, "log_loss")[:, 2], losses[:, 2])
 
@@ -365,8 +489,15 @@ def test_joint_draws_keep_margins_and_dependence():
     margins = np.array([[0.60, 0.66, 0.70, 0.74, 0.80], [0.61, 0.67, 0.71, 0.75, 0.81]])
     together = joint_draws(margins, np.array([[1.0, 0.99], [0.99, 1.0]]), seed=0, n_draws=20_000)
     apart = joint_draws(margins, np.eye(2), seed=0, n_draws=20_000)
-    assert np.quantile(together[:, 0], [0.05, 0.5, 0.95]) == pytest.approx([0.60, 0.70, 0.80], abs=0.004)
-    assert probability_best(together, "accuracy")[1] > 0.85 > probability_best(apart, "accuracy")[1] > 0.5
+    assert np.quantile(together[:, 0], [0.05, 0.5, 0.95]) == pytest.approx(
+        [0.60, 0.70, 0.80], abs=0.004
+    )
+    assert (
+        probability_best(together, "accuracy")[1]
+        > 0.85
+        > probability_best(apart, "accuracy")[1]
+        > 0.5
+    )
     assert probability_best(apart, "log_loss")[0] > 0.5
     assert probability_best(np.ones((3, 4)), "accuracy") == pytest.approx(np.full(4, 0.25))
 
@@ -374,14 +505,20 @@ def test_joint_draws_keep_margins_and_dependence():
 def test_hit_correlation_is_a_correlation():
     hits = np.array([[1, 1, 0, 0, 1.0], [1, 1, 0, 0, 1.0], [0, 0, 1, 1, 0.0], [1, 1, 1, 1, 1.0]])
     correlation = hit_correlation(hits)
-    assert correlation[0, 1] == pytest.approx(0.8) and correlation[0, 2] == pytest.approx(-0.8) and correlation[0, 3] == 0
+    assert (
+        correlation[0, 1] == pytest.approx(0.8)
+        and correlation[0, 2] == pytest.approx(-0.8)
+        and correlation[0, 3] == 0
+    )
     assert np.linalg.eigvalsh(correlation).min() >= -1e-12
 
 
 def test_probability_reached_agrees_with_the_quantiles():
     quantiles = np.array([0.6, 0.66, 0.7, 0.74, 0.8])
     for level, value in zip((0.05, 0.25, 0.5, 0.75, 0.95), quantiles, strict=True):
-        assert probability_reached(quantiles, value, "accuracy") == pytest.approx(1 - level, abs=1e-6)
+        assert probability_reached(quantiles, value, "accuracy") == pytest.approx(
+            1 - level, abs=1e-6
+        )
         assert probability_reached(quantiles, value, "log_loss") == pytest.approx(level, abs=1e-6)
     assert probability_reached(quantiles, 0.99, "accuracy") < 0.001
 
@@ -389,15 +526,23 @@ def test_probability_reached_agrees_with_the_quantiles():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"metric": "acuracy"}, "--metric acuracy: unknown; choose accuracy, macro_f1, auroc, log_loss"),
+        (
+            {"metric": "acuracy"},
+            "--metric acuracy: unknown; choose accuracy, macro_f1, auroc, log_loss",
+        ),
         ({"metric": "macro_f1"}, "this metamodel forecasts accuracy"),
-        ({"target": 90.0}, "--target 90: accuracy is a fraction, above 0 and at most 1; did you mean 0.9?"),
+        (
+            {"target": 90.0},
+            "--target 90: accuracy is a fraction, above 0 and at most 1; did you mean 0.9?",
+        ),
         ({"target": 0.0}, "above 0"),
         ({"target": float("nan")}, "above 0"),
     ],
 )
 def test_bad_requests_are_one_line(arguments: dict[str, Any], message: str):
-    with pytest.raises(UserError, match="^" + message if message.startswith("--") else message) as error:
+    with pytest.raises(
+        UserError, match="^" + message if message.startswith("--") else message
+    ) as error:
         answer_questions(*make_problem(), LawForecaster(), **arguments)
     assert "\n" not in str(error.value)
 
@@ -408,8 +553,13 @@ def test_no_encoder():
 
 
 def prior_for(encoders, *, favourite: str, variance: float) -> ViewPrior:
-    """A prior by which layer 1 or another pooling of every encoder are alike but for one space, better by 0.2 radians."""
-    keys = [SpaceKey(e.info.ref, view.layer, e.info.n_layers, view.pooling) for e in encoders for view in e.views]
+    """A prior by which layer 1 or another pooling of every encoder are alike but for one space,
+    better by 0.2 radians."""
+    keys = [
+        SpaceKey(e.info.ref, view.layer, e.info.n_layers, view.pooling)
+        for e in encoders
+        for view in e.views
+    ]
     names = tuple(key.name for key in keys)
     mean = np.array([0.2 * (name == favourite) for name in names])
     return ViewPrior(names, (64,), mean[None], variance * np.eye(len(names)), (variance,) * 5)
@@ -428,7 +578,9 @@ def test_a_prior_of_spaces_moves_the_ranking_and_a_certain_one_decides_it():
     assert sum(view.p_best for view in [*told.encoders, *told.screened]) == pytest.approx(1.0)
     medians = [view.curve[0].q50 for view in told.encoders]
     assert medians == sorted(medians, reverse=True)
-    forecaster.view_prior = prior_for(encoders, favourite=favourite, variance=100.0)  # knows nothing
+    forecaster.view_prior = prior_for(
+        encoders, favourite=favourite, variance=100.0
+    )  # knows nothing
     unsure = answer_questions(prepared, encoders, forecaster)
     best, best_before = unsure.encoders[0], plain.encoders[0]
     assert best.encoder == best_before.encoder and best.held_out == best_before.held_out
@@ -440,5 +592,7 @@ def test_the_prior_leaves_the_common_level_to_the_metamodel():
     forecaster = LawForecaster()
     forecaster.view_prior = prior_for(encoders, favourite="none", variance=0.01)
     told = answer_questions(prepared, encoders, forecaster, max_scored_views=50)
-    levels = [np.mean([view.curve[0].q50 for view in answers.encoders]) for answers in (plain, told)]
+    levels = [
+        np.mean([view.curve[0].q50 for view in answers.encoders]) for answers in (plain, told)
+    ]
     assert levels[0] == pytest.approx(levels[1], abs=5e-3)

@@ -1,4 +1,5 @@
-"""What an answer that never looks at a text has, against scikit-learn's scores of exactly that answer."""
+"""What an answer that never looks at a text has, against scikit-learn's scores of exactly that
+answer."""
 
 import numpy as np
 import pytest
@@ -15,8 +16,12 @@ FREQUENCIES = np.tile(COUNTS / COUNTS.sum(), (len(LABELS), 1))
 def test_it_is_what_scikit_learn_says_of_that_answer():
     commonest = np.zeros(len(LABELS), dtype=np.int64)
     assert constant_score(COUNTS, "accuracy") == pytest.approx(accuracy_score(LABELS, commonest))
-    assert constant_score(COUNTS, "macro_f1") == pytest.approx(f1_score(LABELS, commonest, average="macro", zero_division=0))
-    assert constant_score(COUNTS, "auroc") == pytest.approx(roc_auc_score(LABELS, FREQUENCIES, multi_class="ovr"))
+    assert constant_score(COUNTS, "macro_f1") == pytest.approx(
+        f1_score(LABELS, commonest, average="macro", zero_division=0)
+    )
+    assert constant_score(COUNTS, "auroc") == pytest.approx(
+        roc_auc_score(LABELS, FREQUENCIES, multi_class="ovr")
+    )
     assert constant_score(COUNTS, "log_loss") == pytest.approx(log_loss(LABELS, FREQUENCIES))
 
 
@@ -27,7 +32,12 @@ def test_a_class_without_rows_costs_no_log_loss():
 @pytest.mark.parametrize(
     ("metric", "curve", "target", "said"),
     [
-        ("macro_f1", [0.20, 0.23, 0.255, 0.28, 0.3], None, ["no better than always answering 'a' (60.0% of"]),
+        (
+            "macro_f1",
+            [0.20, 0.23, 0.255, 0.28, 0.3],
+            None,
+            ["no better than always answering 'a' (60.0% of"],
+        ),
         (
             "macro_f1",
             [0.20, 0.4, 0.5, 0.6, 0.7],
@@ -40,13 +50,28 @@ def test_a_class_without_rows_costs_no_log_loss():
             0.5,
             ["reaches below", "is met by always answering the classes' frequencies: aim higher"],
         ),
-        ("log_loss", [0.5, 0.7, 0.8, 0.85, 0.9], 0.95, ["reaches above", "the target of 0.95 is met by always answering the"]),
-        ("log_loss", [0.7, 0.8, 0.9, 0.95, 1.0], None, ["no better than always answering the classes' frequencies"]),
+        (
+            "log_loss",
+            [0.5, 0.7, 0.8, 0.85, 0.9],
+            0.95,
+            ["reaches above", "the target of 0.95 is met by always answering the"],
+        ),
+        (
+            "log_loss",
+            [0.7, 0.8, 0.9, 0.95, 1.0],
+            None,
+            ["no better than always answering the classes' frequencies"],
+        ),
         ("log_loss", [0.1, 0.2, 0.3, 0.4, 0.5], 0.2, []),
         ("accuracy", [0.7, 0.8, 0.85, 0.9, 0.95], 0.9, []),
     ],
 )
 def test_a_level_that_it_has_as_well_is_said(metric, curve, target, said):
-    constant, always = constant_score(COUNTS, metric), constant_words(COUNTS, ("a", "b", "c"), metric)
+    constant, always = (
+        constant_score(COUNTS, metric),
+        constant_words(COUNTS, ("a", "b", "c"), metric),
+    )
     warnings = level_warnings(constant, always, np.array([curve, curve]), metric, target)
-    assert len(warnings) == len(said) and all(part in line for part, line in zip(said, warnings, strict=True)), warnings
+    assert len(warnings) == len(said) and all(
+        part in line for part, line in zip(said, warnings, strict=True)
+    ), warnings

@@ -3,7 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from meta.answering.q3_label_errors import confident_joint, suspect_labels, suspects, unlearnt_classes
+from meta.answering.q3_label_errors import (
+    confident_joint,
+    suspect_labels,
+    suspects,
+    unlearnt_classes,
+)
 from meta.given.sample import Conflict, LabelledSample
 from probes.encoders.load import load_encoder
 from probes.features.crossfit import fit_ridge
@@ -12,8 +17,11 @@ from probes.tasks.load import load_task
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data" / "classification"
 
 
-def noisy_problem(n_rows: int = 300, n_wrong: int = 24, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(leave-one-out probabilities, labels with `n_wrong` flipped, the flipped rows) of three overlapping Gaussian classes."""
+def noisy_problem(
+    n_rows: int = 300, n_wrong: int = 24, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(leave-one-out probabilities, labels with `n_wrong` flipped, the flipped rows) of three
+    overlapping Gaussian classes."""
     rng = np.random.default_rng(seed)
     truth = np.arange(n_rows) % 3
     X = rng.standard_normal((3, 20))[truth] * 1.2 + rng.standard_normal((n_rows, 20))
@@ -37,15 +45,19 @@ def test_planted_errors_are_found():
 def test_the_confident_joint_by_hand():
     probabilities = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.1, 0.9], [0.3, 0.7]])
     labels = np.array([0, 0, 0, 1, 1])
-    # thresholds 0.6 and 0.8: rows 0, 1 confidently of class 0, row 2 of class 1, row 3 of class 1, row 4 of neither
-    assert confident_joint(probabilities, labels) == pytest.approx(np.array([[2.0, 1.0], [0.0, 2.0]]))
+    # thresholds 0.6 and 0.8: rows 0, 1 confidently of class 0, row 2 of class 1, row 3 of class 1,
+    # row 4 of neither
+    assert confident_joint(probabilities, labels) == pytest.approx(
+        np.array([[2.0, 1.0], [0.0, 2.0]])
+    )
     rows, likely = suspects(probabilities, labels)
     assert rows.tolist() == [2] and likely.tolist() == [1]
 
 
 def test_a_class_without_rows_is_never_likely():
     rows, likely = suspects(
-        np.array([[0.1, 0.2, 0.7], [0.2, 0.1, 0.7], [0.3, 0.6, 0.1], [0.1, 0.8, 0.1]]), np.array([0, 0, 1, 1])
+        np.array([[0.1, 0.2, 0.7], [0.2, 0.1, 0.7], [0.3, 0.6, 0.1], [0.1, 0.8, 0.1]]),
+        np.array([0, 0, 1, 1]),
     )
     assert 2 not in likely[np.isin(rows, [2, 3])]
 
@@ -58,26 +70,34 @@ def f1(found: np.ndarray, wrong: np.ndarray) -> float:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*test texts are in train")
 def test_on_real_texts_with_planted_errors_as_good_as_cleanlab():
-    """1,000 rows of each of five public tasks, a tenth of the labels wrong: precision and recall together (F1) on average not
-    below cleanlab's own default, and nearly the same rows as its filter of the same rule."""
-    cleanlab_filter = pytest.importorskip("cleanlab.filter", reason="the extra `test` is not installed")
+    """1,000 rows of each of five public tasks, a tenth of the labels wrong: precision and recall
+    together (F1) on average not below cleanlab's own default, and nearly the same rows as its
+    filter of the same rule."""
+    cleanlab_filter = pytest.importorskip(
+        "cleanlab.filter", reason="the extra `test` is not installed"
+    )
     if not DATA.is_dir():
         pytest.skip(f"needs public tasks in {DATA}")
     ours, theirs = [], []
     for name in ("trec_coarse", "snips", "sms_spam", "sst2", "stackoverflow_titles"):
         sample, probabilities, wrong = planted_errors(name)
-        rows = np.array([row.row for row in suspect_labels(probabilities, sample, max_rows=len(sample))])
+        rows = np.array(
+            [row.row for row in suspect_labels(probabilities, sample, max_rows=len(sample))]
+        )
         ours.append(f1(rows, wrong))
         default = cleanlab_filter.find_label_issues(sample.labels, probabilities, n_jobs=1)
         theirs.append(f1(np.flatnonzero(default), wrong))
-        both = cleanlab_filter.find_label_issues(sample.labels, probabilities, filter_by="both", n_jobs=1)
+        both = cleanlab_filter.find_label_issues(
+            sample.labels, probabilities, filter_by="both", n_jobs=1
+        )
         same = np.intersect1d(suspects(probabilities, sample.labels)[0], np.flatnonzero(both))
         assert len(same) >= 0.9 * np.sum(both), name
     assert np.mean(ours) >= np.mean(theirs), (ours, theirs)
 
 
 def planted_errors(name: str) -> tuple[LabelledSample, np.ndarray, np.ndarray]:
-    """(sample with 100 false labels, leave-one-out probabilities of a probe on LSA vectors, the falsely labelled rows)."""
+    """(sample with 100 false labels, leave-one-out probabilities of a probe on LSA vectors, the
+    falsely labelled rows)."""
     rng = np.random.default_rng(0)
     train = load_task(str(DATA / name)).splits["train"]
     rows = rng.permutation(len(train))[:1000]
@@ -88,7 +108,11 @@ def planted_errors(name: str) -> tuple[LabelledSample, np.ndarray, np.ndarray]:
     encoder = load_encoder("lsa:256", fit_texts=list(texts))
     (X,) = encoder.encode(list(texts), encoder.info.views[:1]).values()
     fit = fit_ridge(X, labels, len(classes))
-    return LabelledSample(texts, labels, tuple(map(str, classes))), fit.probabilities(fit.loo_scores), wrong
+    return (
+        LabelledSample(texts, labels, tuple(map(str, classes))),
+        fit.probabilities(fit.loo_scores),
+        wrong,
+    )
 
 
 def test_clean_separable_labels_raise_no_suspicion():
@@ -100,9 +124,14 @@ def test_contradictions_come_first_and_rows_are_those_of_the_users_file():
     texts = ("a", "b", "c", "d", "e", "f")
     labels = np.array([0, 0, 0, 1, 1, 0])
     sample = LabelledSample(texts, labels, ("ham", "spam"), rows=np.array([2, 5, 7, 11, 13, 17]))
-    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.9, 0.1], [0.2, 0.8], [0.1, 0.9], [0.05, 0.95]])
+    probabilities = np.array(
+        [[0.9, 0.1], [0.8, 0.2], [0.9, 0.1], [0.2, 0.8], [0.1, 0.9], [0.05, 0.95]]
+    )
     found = suspect_labels(probabilities, sample, [Conflict(5, "b", "ham", "spam", 0.5)])
-    assert [(each.row, each.reason) for each in found] == [(5, "same text, other label"), (17, "predicted otherwise")]
+    assert [(each.row, each.reason) for each in found] == [
+        (5, "same text, other label"),
+        (17, "predicted otherwise"),
+    ]
     assert (found[1].given, found[1].likely, found[1].score) == ("ham", "spam", pytest.approx(0.95))
 
 
@@ -113,7 +142,9 @@ def test_a_close_call_is_not_an_error():
 
 
 def test_a_class_that_is_mostly_doubted_is_called_unlearnt():
-    sample = LabelledSample(tuple(map(str, range(20))), np.array([0] * 14 + [1] * 6), ("common", "rare"))
+    sample = LabelledSample(
+        tuple(map(str, range(20))), np.array([0] * 14 + [1] * 6), ("common", "rare")
+    )
     probabilities = np.tile([0.9, 0.1], (20, 1))
     probabilities[-1] = [0.3, 0.7]
     found = suspect_labels(probabilities, sample)

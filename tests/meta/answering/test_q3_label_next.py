@@ -1,14 +1,22 @@
 import numpy as np
 import pytest
 
-from meta.answering.q3_label_next import SURE_ROWS_PER_CLASS, find_regions, label_next, probe_trust, spread, strategy
+from meta.answering.q3_label_next import (
+    SURE_ROWS_PER_CLASS,
+    find_regions,
+    label_next,
+    probe_trust,
+    spread,
+    strategy,
+)
 
 NAMES = ("red", "green", "blue")
 
 
 @pytest.fixture
 def problem() -> dict[str, np.ndarray]:
-    """Three well separated classes, the third rare; the evaluation rows have a fourth region where no labelled row lies."""
+    """Three well separated classes, the third rare; the evaluation rows have a fourth region where
+    no labelled row lies."""
     rng = np.random.default_rng(0)
     centres = np.eye(8)[:4] * 5
     y = np.array([0] * 20 + [1] * 20 + [2] * 2)
@@ -23,7 +31,14 @@ def problem() -> dict[str, np.ndarray]:
 
 
 def run(problem: dict[str, np.ndarray], n_rows: int = 12) -> list:
-    return label_next(problem["X"], problem["y"], problem["X_eval"], problem["probabilities"], NAMES, n_rows=n_rows)
+    return label_next(
+        problem["X"],
+        problem["y"],
+        problem["X_eval"],
+        problem["probabilities"],
+        NAMES,
+        n_rows=n_rows,
+    )
 
 
 def test_the_uncovered_region_and_the_rare_class_are_found_with_their_reasons(problem):
@@ -52,16 +67,33 @@ def test_picks_are_distinct_ordered_and_deterministic(problem):
 
 def test_copies_of_a_picked_row_are_not_picked(problem):
     copies = np.concatenate([problem["X_eval"], np.repeat(problem["X_eval"][5:6], 30, axis=0)])
-    probabilities = np.concatenate([problem["probabilities"], np.repeat(problem["probabilities"][5:6], 30, axis=0)])
+    probabilities = np.concatenate(
+        [problem["probabilities"], np.repeat(problem["probabilities"][5:6], 30, axis=0)]
+    )
     picks = label_next(problem["X"], problem["y"], copies, probabilities, NAMES, n_rows=12)
-    assert sum(pick.reason == "uncertain" and probabilities[pick.row_idx].max() == 0.5 for pick in picks) == 1
+    assert (
+        sum(
+            pick.reason == "uncertain" and probabilities[pick.row_idx].max() == 0.5
+            for pick in picks
+        )
+        == 1
+    )
 
 
 def test_typical_gives_way_to_uncertain_as_labels_grow(problem):
     trust = [probe_trust(n, 2) for n in (4, SURE_ROWS_PER_CLASS, 4000)]
     assert trust == [2 / SURE_ROWS_PER_CLASS, 0.5, 1.0]
-    assert "believed 50%" in strategy(SURE_ROWS_PER_CLASS, 2) and "spread over the evaluation" in strategy(1000, 2)
-    few = label_next(problem["X"][::7], problem["y"][::7], problem["X_eval"], problem["probabilities"], NAMES, n_rows=12)
+    assert "believed 50%" in strategy(
+        SURE_ROWS_PER_CLASS, 2
+    ) and "spread over the evaluation" in strategy(1000, 2)
+    few = label_next(
+        problem["X"][::7],
+        problem["y"][::7],
+        problem["X_eval"],
+        problem["probabilities"],
+        NAMES,
+        n_rows=12,
+    )
     assert any(pick.reason == "typical" and "of the evaluation rows" in pick.why for pick in few)
 
 
@@ -71,7 +103,12 @@ def test_a_batch_is_spread_over_the_interesting_rows():
     unit = np.eye(8)[of_row] + 0.01 * rng.standard_normal((100, 8))
     interest = np.where(of_row == 4, 0.0, 1.0 + of_row)
     rows, scores = spread(unit, interest, 4, 80, seed=0)
-    assert of_row[rows].tolist() == [3, 2, 1, 0]  # a row of each interesting kind, the most interesting first
+    assert of_row[rows].tolist() == [
+        3,
+        2,
+        1,
+        0,
+    ]  # a row of each interesting kind, the most interesting first
     assert scores == pytest.approx([1.0, 3 / 4, 2 / 4, 1 / 4])
     assert len(spread(unit, np.zeros(100), 4, 80, seed=0)[0]) == 0
 
@@ -85,9 +122,21 @@ def test_balanced_cells_have_no_deficit():
 
 
 def test_without_evaluation_rows_there_is_nothing_to_label():
-    assert label_next(np.ones((4, 2)), np.array([0, 1, 0, 1]), np.ones((0, 2)), np.ones((0, 2)), ("a", "b")) == []
+    assert (
+        label_next(
+            np.ones((4, 2)), np.array([0, 1, 0, 1]), np.ones((0, 2)), np.ones((0, 2)), ("a", "b")
+        )
+        == []
+    )
 
 
 def test_fewer_evaluation_rows_than_asked_for(problem):
-    picks = label_next(problem["X"], problem["y"], problem["X_eval"][:3], problem["probabilities"][:3], NAMES, n_rows=20)
+    picks = label_next(
+        problem["X"],
+        problem["y"],
+        problem["X_eval"][:3],
+        problem["probabilities"][:3],
+        NAMES,
+        n_rows=20,
+    )
     assert len(picks) <= 3

@@ -1,6 +1,11 @@
 import pytest
 
-from meta.answering.q5_model_choice import Contender, choose_model, scaled_milliseconds, truncated_parameters
+from meta.answering.q5_model_choice import (
+    Contender,
+    choose_model,
+    scaled_milliseconds,
+    truncated_parameters,
+)
 from neoberta.config import PretrainConfig
 from probes.encoders.base import EncoderInfo, View
 
@@ -22,11 +27,21 @@ def test_truncation_of_bert_base_to_six_layers_drops_six_blocks():
 
 def test_shared_layers_never_leave_fewer_than_no_parameters():
     albert = EncoderInfo("hf:albert", "d" * 16, "hf", 12, 768, 11_683_584, 512, (View(12, "mean"),))
-    assert 0 <= truncated_parameters(albert, 0) <= truncated_parameters(albert, 6) <= albert.n_parameters
+    assert (
+        0
+        <= truncated_parameters(albert, 0)
+        <= truncated_parameters(albert, 6)
+        <= albert.n_parameters
+    )
 
 
 def test_the_shallowest_within_half_a_point_is_chosen():
-    spaces = [contender(BERT, 12, 0.900), contender(BERT, 9, 0.896), contender(BERT, 6, 0.8949), contender(BERT, 3, 0.85)]
+    spaces = [
+        contender(BERT, 12, 0.900),
+        contender(BERT, 9, 0.896),
+        contender(BERT, 6, 0.8949),
+        contender(BERT, 3, 0.85),
+    ]
     position, answer = choose_model(spaces, "accuracy")
     assert position == 1
     assert (answer.layers, answer.metric_q50, answer.best_q50) == (9, 0.896, 0.900)

@@ -1,4 +1,5 @@
-"""Settings: what is measured, what published runs say, and that their numbers are those that the benchmark derives."""
+"""Settings: what is measured, what published runs say, and that their numbers are those that the
+benchmark derives."""
 
 from dataclasses import replace
 
@@ -6,13 +7,21 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from meta.answering.q6_hyperparameters import LOG_ERROR_RATIOS, REFERENCE_LR, finetune_gain, finetune_settings, probe_settings
+from meta.answering.q6_hyperparameters import (
+    LOG_ERROR_RATIOS,
+    REFERENCE_LR,
+    finetune_gain,
+    finetune_settings,
+    probe_settings,
+)
 from probes.encoders.base import EncoderInfo, View
 from probes.features.crossfit import PENALTIES, fit_ridge
 
 
 def encoder(n_parameters: int = 110_000_000, n_layers: int = 12) -> EncoderInfo:
-    return EncoderInfo("hf:x", "0" * 16, "hf", n_layers, 768, n_parameters, 512, (View(n_layers, "mean"),))
+    return EncoderInfo(
+        "hf:x", "0" * 16, "hf", n_layers, 768, n_parameters, 512, (View(n_layers, "mean"),)
+    )
 
 
 def test_the_probes_c_is_the_one_of_leave_one_out_between_its_neighbours():
@@ -62,7 +71,9 @@ def test_fine_tuning_loses_no_more_than_what_the_commonest_class_leaves():
 @pytest.mark.parametrize("position", [0, 3, -1])
 def test_a_c_at_the_end_of_the_grid_is_told(position: int):
     rng = np.random.default_rng(0)
-    fit = replace(fit_ridge(rng.standard_normal((60, 8)), np.arange(60) % 3, 3), penalty=PENALTIES[position])
+    fit = replace(
+        fit_ridge(rng.standard_normal((60, 8)), np.arange(60) % 3, 3), penalty=PENALTIES[position]
+    )
     assert probe_settings(fit)["C_is_at_end"] == (position in (0, -1))
 
 

@@ -3,7 +3,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meta.dense_curves.features import ANCHOR, FAMILIES, POWER, curve_features, fit_law, tree_columns
+from meta.dense_curves.features import (
+    ANCHOR,
+    FAMILIES,
+    POWER,
+    curve_features,
+    fit_law,
+    tree_columns,
+)
 from meta.metamodel.power_laws import power_law
 
 SIZES = np.round(16 * 2 ** np.arange(0, 4.01, 0.25))
@@ -28,10 +35,16 @@ def noisy(n_curves=200, sd=0.01, seed=0):
 def test_the_best_power_law_is_that_of_meta_curves():
     losses, _ = noisy(50)
     fit = fit_law(
-        SIZES, losses, np.ones(len(SIZES)), [("power", c, 0.0) for c in np.geomspace(0.05, 2.0, 40)], np.array([16.0])
+        SIZES,
+        losses,
+        np.ones(len(SIZES)),
+        [("power", c, 0.0) for c in np.geomspace(0.05, 2.0, 40)],
+        np.array([16.0]),
     )
     known = np.ones(losses.shape, dtype=bool)
-    peer = power_law(np.broadcast_to(SIZES, losses.shape), losses, known, np.full(50, SIZES[-1] * 16))
+    peer = power_law(
+        np.broadcast_to(SIZES, losses.shape), losses, known, np.full(50, SIZES[-1] * 16)
+    )
     assert fit.best()[:, 0] == pytest.approx(peer, abs=1e-6)
 
 
@@ -51,20 +64,27 @@ def test_every_family_finds_its_own_curves_again(family):
 
 
 def test_a_law_without_asymptote_has_none():
-    fit = fit_law(SIZES, power(SIZES)[None], np.ones(len(SIZES)), POWER, np.array([1e6]), asymptote=False)
+    fit = fit_law(
+        SIZES, power(SIZES)[None], np.ones(len(SIZES)), POWER, np.array([1e6]), asymptote=False
+    )
     assert (fit.level == 0).all()
 
 
 def test_averaging_the_shapes_beats_the_best_one_far_ahead():
     losses, truth = noisy(400, sd=0.015)
-    fit = fit_law(SIZES, losses, np.ones(len(SIZES)), FAMILIES["sigmoid"], np.array(RATIOS, dtype=float))
+    fit = fit_law(
+        SIZES, losses, np.ones(len(SIZES)), FAMILIES["sigmoid"], np.array(RATIOS, dtype=float)
+    )
     averaged = np.abs(fit.average(len(SIZES))[0] - truth).mean(axis=0)
     best = np.abs(fit.best() - truth).mean(axis=0)
     assert averaged[1] < 0.95 * best[1]
 
 
 def test_the_shapes_disagree_more_the_noisier_the_curve_and_the_farther_ahead():
-    spreads = [curve_features(SIZES, noisy(100, sd)[0], RATIOS)["even_sigmoid_spread"].to_numpy() for sd in (0.002, 0.03)]
+    spreads = [
+        curve_features(SIZES, noisy(100, sd)[0], RATIOS)["even_sigmoid_spread"].to_numpy()
+        for sd in (0.002, 0.03)
+    ]
     quiet, loud = (spread.reshape(-1, 2).mean(axis=0) for spread in spreads)
     assert (loud > quiet).all()
     assert quiet[1] > quiet[0]
@@ -85,7 +105,9 @@ def test_levels_falls_and_backtests_are_those_of_the_curve():
     assert row["highest_seen"] == losses[0, 0]
     assert row["octaves_since_lowest"] == 0
     assert row["share_rising"] == 0
-    assert row["drop_2"] == pytest.approx(power(128, exponent=POWER[15][1]) - losses[0, -3:].mean(), abs=2e-3)
+    assert row["drop_2"] == pytest.approx(
+        power(128, exponent=POWER[15][1]) - losses[0, -3:].mean(), abs=2e-3
+    )
     assert abs(row["missed_4"]) < 1e-6  # a power law foretells a power law
     assert np.isnan(row["missed_16"])  # one point lies at or below n / 16
     assert row["log2_n"] == 8
@@ -107,7 +129,9 @@ def test_tree_inputs_are_distances_from_the_anchor():
     inputs = tree_columns(found)
     assert ANCHOR not in inputs
     assert inputs["anchor"].equals(found[ANCHOR].rename("anchor"))
-    assert inputs["even_power_best"].to_numpy() == pytest.approx((found["even_power_best"] - found[ANCHOR]).to_numpy())
+    assert inputs["even_power_best"].to_numpy() == pytest.approx(
+        (found["even_power_best"] - found[ANCHOR]).to_numpy()
+    )
     assert (inputs["highest"] >= inputs["lowest"]).all()
 
 

@@ -10,13 +10,16 @@ QUICK = ForecastSettings(n_rounds=60, eta=0.1, max_depth=4, spread_rounds=40)
 
 
 def made_up(n_groups=60, n_rows=40, seed=0, group_sd=0.02):
-    """Rows of groups: the anchor misses by a function of the inputs, a shift of the group, and noise that one input tells."""
+    """Rows of groups: the anchor misses by a function of the inputs, a shift of the group, and
+    noise that one input tells."""
     rng = np.random.default_rng(seed)
     groups = np.repeat(np.arange(n_groups), n_rows)
     x, noise = rng.uniform(-1, 1, len(groups)), rng.uniform(0.005, 0.05, len(groups))
     anchor = rng.uniform(0.3, 0.6, len(groups))
     shift = group_sd * rng.standard_normal(n_groups)[groups]
-    truth = np.clip(anchor + 0.1 * np.sign(x) + shift + noise * rng.standard_normal(len(groups)), 0, 1)
+    truth = np.clip(
+        anchor + 0.1 * np.sign(x) + shift + noise * rng.standard_normal(len(groups)), 0, 1
+    )
     return pd.DataFrame({"x": x, "noise": noise}), anchor, truth, groups
 
 
@@ -25,7 +28,10 @@ def test_held_out_groups_are_foretold_and_covered():
     model = CurveForecaster.fit(inputs, anchor, truth, groups, QUICK)
     new_inputs, new_anchor, new_truth, new_groups = made_up(seed=1)
     quantiles = model.predict(new_inputs, new_anchor)
-    assert np.abs(quantiles[:, MEDIAN] - new_truth).mean() < 0.4 * np.abs(new_anchor - new_truth).mean()
+    assert (
+        np.abs(quantiles[:, MEDIAN] - new_truth).mean()
+        < 0.4 * np.abs(new_anchor - new_truth).mean()
+    )
     low, high = interval(quantiles, 0.9)
     coverage = pd.Series((new_truth >= low) & (new_truth <= high)).groupby(new_groups).mean().mean()
     assert 0.86 <= coverage <= 0.96
@@ -46,7 +52,9 @@ def test_intervals_are_wider_where_the_noise_is():
 def test_the_same_seed_gives_the_same_forecast_and_columns_go_by_name():
     inputs, anchor, truth, groups = made_up(n_groups=20)
     first, second = (CurveForecaster.fit(inputs, anchor, truth, groups, QUICK) for _ in range(2))
-    np.testing.assert_array_equal(first.predict(inputs, anchor), second.predict(inputs[["noise", "x"]], anchor))
+    np.testing.assert_array_equal(
+        first.predict(inputs, anchor), second.predict(inputs[["noise", "x"]], anchor)
+    )
     with pytest.raises(KeyError):
         first.predict(inputs[["x"]], anchor)
 

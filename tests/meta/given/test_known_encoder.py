@@ -1,4 +1,5 @@
-"""A user's samples through an encoder: once the vectors are there, its weights are not needed any more."""
+"""A user's samples through an encoder: once the vectors are there, its weights are not needed any
+more."""
 
 import json
 import pickle
@@ -22,7 +23,12 @@ from probes.tasks.task import Task
 @pytest.fixture
 def task() -> Task:
     texts = tuple(f"{'red' if i % 2 else 'blue'} item number {i}" for i in range(12))
-    return as_task(prepare(LabelledSample(texts, np.arange(12) % 2, ("blue", "red")), EvalSample(("a green item", "one more"))))
+    return as_task(
+        prepare(
+            LabelledSample(texts, np.arange(12) % 2, ("blue", "red")),
+            EvalSample(("a green item", "one more")),
+        )
+    )
 
 
 @pytest.fixture
@@ -34,7 +40,9 @@ def model(tmp_path: Path) -> Path:
 def loads(monkeypatch) -> list[str]:
     """The references that were loaded, from here on."""
     loaded, load = [], module.load_encoder
-    monkeypatch.setattr(module, "load_encoder", lambda ref, **options: (loaded.append(ref), load(ref, **options))[1])
+    monkeypatch.setattr(
+        module, "load_encoder", lambda ref, **options: (loaded.append(ref), load(ref, **options))[1]
+    )
     return loaded
 
 
@@ -43,7 +51,10 @@ def test_a_second_call_gives_the_same_without_loading_the_weights(task, model, t
     first, again = embed_sample(ref, task, storage), embed_sample(ref, task, storage)
     assert loads == [ref]
     assert again.info == first.info and list(again.views) == list(first.views)
-    assert (again.milliseconds_per_text, again.n_truncated) == (first.milliseconds_per_text, first.n_truncated)
+    assert (again.milliseconds_per_text, again.n_truncated) == (
+        first.milliseconds_per_text,
+        first.n_truncated,
+    )
     for view in first.views:
         np.testing.assert_array_equal(again.train(view), first.views[view][0])
         for ours, theirs in zip(again.views[view], first.views[view], strict=True):
@@ -80,14 +91,18 @@ def test_a_damaged_note_counts_as_none(task, model, tmp_path, loads, damage):
     assert json.loads(note.read_text())["n_truncated"] == 0
 
 
-@pytest.mark.parametrize("change", [{"milliseconds_per_text": float("nan")}, {"n_truncated": "some"}])
+@pytest.mark.parametrize(
+    "change", [{"milliseconds_per_text": float("nan")}, {"n_truncated": "some"}]
+)
 def test_a_note_that_holds_what_cannot_be_counts_as_none(task, model, tmp_path, loads, change):
     storage, ref = Storage(tmp_path / "out"), f"hf:{model}"
     embed_sample(ref, task, storage)
     (note,) = (tmp_path / "out" / "samples").iterdir()
     note.write_text(json.dumps(json.loads(note.read_text()) | change))
     again = embed_sample(ref, task, storage)
-    assert loads == [ref, ref] and np.isfinite(again.milliseconds_per_text) and again.n_truncated == 0
+    assert (
+        loads == [ref, ref] and np.isfinite(again.milliseconds_per_text) and again.n_truncated == 0
+    )
 
 
 def test_another_machine_takes_its_own_times(task, model, tmp_path, loads, monkeypatch):

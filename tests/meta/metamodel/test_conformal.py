@@ -34,7 +34,9 @@ def test_weighted_quantile_is_the_inverse_of_the_distribution(values, level):
 def test_small_sample_factor_falls_to_one():
     factors = [small_sample_factor(n, 0.95) for n in (3, 9, 30, 10**6)]
     assert factors == sorted(factors, reverse=True)
-    assert factors[1] == pytest.approx(1.8595 / 1.6449 * np.sqrt(10 / 9), abs=1e-3)  # Student with 8 degrees of freedom
+    assert factors[1] == pytest.approx(
+        1.8595 / 1.6449 * np.sqrt(10 / 9), abs=1e-3
+    )  # Student with 8 degrees of freedom
     assert factors[-1] == pytest.approx(1.0, abs=1e-5)
     assert small_sample_factor(9, 0.05) == small_sample_factor(9, 0.95)
 
@@ -57,18 +59,23 @@ def test_nothing_guarantees_more_than_g_over_g_plus_one():
 def gaussian_tasks(n_tasks, spread_of_task, seed, n_rows=40):
     rng = np.random.default_rng(seed)
     groups = np.repeat(np.arange(n_tasks), n_rows)
-    error = (rng.normal(size=n_tasks) * spread_of_task)[groups] + rng.normal(size=len(groups)) * (1 - spread_of_task**2) ** 0.5
+    error = (rng.normal(size=n_tasks) * spread_of_task)[groups] + rng.normal(size=len(groups)) * (
+        1 - spread_of_task**2
+    ) ** 0.5
     return error, groups
 
 
 @pytest.mark.parametrize("spread_of_task", [0.0, 0.5, 0.9])
 def test_too_narrow_quantiles_are_stretched_to_their_level_on_new_tasks(spread_of_task):
-    """Twelve tasks, quantiles half as wide as the truth: calibrated, 90 % intervals cover about 90 % of new tasks."""
+    """Twelve tasks, quantiles half as wide as the truth: calibrated, 90 % intervals cover about 90
+    % of new tasks."""
     quantiles_of_unit = np.array(norm.ppf(QUANTILES)) * 0.5
     covered = []
     for seed in range(60):
         error, groups = gaussian_tasks(12, spread_of_task, seed)
-        factors, guaranteed = calibration_factors(np.tile(quantiles_of_unit, (len(error), 1)), error, groups)
+        factors, guaranteed = calibration_factors(
+            np.tile(quantiles_of_unit, (len(error), 1)), error, groups
+        )
         assert np.all(guaranteed <= 12 / 13 + 1e-9)
         low, high = quantiles_of_unit[0] * factors[0], quantiles_of_unit[-1] * factors[-1]
         new = gaussian_tasks(60, spread_of_task, seed + 1000)[0]
@@ -105,7 +112,9 @@ def test_factors_near_a_place_are_those_of_the_rows_there():
     quantiles = np.tile(norm.ppf(QUANTILES), (1200, 1))
     hard, _ = calibration_factors(quantiles, error, groups, is_hard * 1.0)
     easy, _ = calibration_factors(quantiles, error, groups, ~is_hard * 1.0)
-    assert hard[0] / easy[0] == pytest.approx(3.0, rel=0.2) and hard[-1] / easy[-1] == pytest.approx(3.0, rel=0.2)
+    assert hard[0] / easy[0] == pytest.approx(3.0, rel=0.2) and hard[-1] / easy[
+        -1
+    ] == pytest.approx(3.0, rel=0.2)
     alone, guaranteed = calibration_factors(quantiles[is_hard], error[is_hard], groups[is_hard])
     np.testing.assert_allclose(hard, alone)
     assert np.all(guaranteed <= 30 / 31 + 1e-9)

@@ -6,7 +6,13 @@ import pytest
 from synthetic_observations import observations
 
 from meta.metamodel import evaluation
-from meta.metamodel.evaluation import BASELINES, QUANTILE_COLUMNS, evaluation_tables, held_out_predictions, leave_task_out
+from meta.metamodel.evaluation import (
+    BASELINES,
+    QUANTILE_COLUMNS,
+    evaluation_tables,
+    held_out_predictions,
+    leave_task_out,
+)
 from meta.metamodel.fitting import FitSettings
 
 QUICK = FitSettings(n_rounds=5)
@@ -42,7 +48,9 @@ def test_a_fold_never_learns_from_the_task_it_predicts(frame, monkeypatch):
 
     evaluation_model = evaluation.Metamodel.fit
     monkeypatch.setattr(evaluation, "Metamodel", Spy)
-    part = evaluation.predict_fold({"family2"}, frame=frame, metric="accuracy", by="task_family", settings=QUICK)
+    part = evaluation.predict_fold(
+        {"family2"}, frame=frame, metric="accuracy", by="task_family", settings=QUICK
+    )
     assert set(part["task_family"]) == {"family2"}
     assert seen["families"] == {f"family{i}" for i in (0, 1, 3, 4)}
 
@@ -50,7 +58,9 @@ def test_a_fold_never_learns_from_the_task_it_predicts(frame, monkeypatch):
 def test_changing_a_tasks_truth_does_not_change_its_prediction(frame):
     spoilt = frame.assign(truth=np.where(frame["task"] == "task1", 0.0, frame["truth"]))
     parts = [
-        evaluation.predict_fold({"family1"}, frame=f, metric="accuracy", by="task_family", settings=QUICK)
+        evaluation.predict_fold(
+            {"family1"}, frame=f, metric="accuracy", by="task_family", settings=QUICK
+        )
         for f in (frame, spoilt)
     ]
     columns = [*QUANTILE_COLUMNS, *BASELINES, "static"]
@@ -96,7 +106,9 @@ def test_a_task_is_covered_from_four_fifths_of_its_rows(held_out):
 def test_errors_are_points_and_tasks_weigh_alike(held_out):
     off = perfect(held_out)
     off.loc[off["task"] == "task0", "q50"] += 0.05
-    few = off.drop(index=off.index[(off["task"] == "task0") & (off["seed"] == 1)])  # half of task0's rows
+    few = off.drop(
+        index=off.index[(off["task"] == "task0") & (off["seed"] == 1)]
+    )  # half of task0's rows
     for rows in (off, few):
         assert evaluation_tables(rows)["mae_points"]["1x"]["metamodel"] == pytest.approx(1.0)
     assert evaluation_tables(off)["mae_points_by_task"]["task0"]["metamodel"] == pytest.approx(5.0)
@@ -110,6 +122,8 @@ def test_regret_is_the_loss_of_the_view_chosen(held_out):
 
 def test_one_call_does_it_all_and_reports_its_progress(frame):
     calls = []
-    tables = leave_task_out(frame, settings=QUICK, progress=lambda done, total: calls.append((done, total)))
+    tables = leave_task_out(
+        frame, settings=QUICK, progress=lambda done, total: calls.append((done, total))
+    )
     assert calls == [(i, 5) for i in range(1, 6)]
     assert tables["mae_points"]["4x"]["metamodel"] < tables["mae_points"]["4x"]["loo"]

@@ -1,4 +1,5 @@
-"""What the metamodel takes in: the noise that a forecast cannot avoid, and what the linear stage is told of single rows."""
+"""What the metamodel takes in: the noise that a forecast cannot avoid, and what the linear stage is
+told of single rows."""
 
 import numpy as np
 import pytest
@@ -44,7 +45,9 @@ def test_a_loss_of_few_nats_in_all_is_a_noisy_one():
     frame = observations(n_tasks=2)
     known = forecasts(frame, "log_loss")
     loss = anchor(frame, known, "log_loss")
-    assert terms("log_loss")[:, 4] == pytest.approx(0.1 / (frame["n_train"].to_numpy() * np.maximum(loss, 0.005)))
+    assert terms("log_loss")[:, 4] == pytest.approx(
+        0.1 / (frame["n_train"].to_numpy() * np.maximum(loss, 0.005))
+    )
     nothing = noise_terms(frame, known, np.zeros(len(frame)), "log_loss")
     assert np.isfinite(nothing).all() and (nothing[:, 4] == 0.1 / (frame["n_train"] * 0.005)).all()
 
@@ -69,8 +72,15 @@ def test_estimates_that_differ_beyond_the_noise_of_the_evaluation_rows_mean_more
     apart = terms(**{**told, "eval_doc_accuracy": 0.6})[:, 5]
     angles = np.arcsin(np.sqrt([0.8, 0.6, 0.8]))
     n_eval = 2.0 ** observations(n_tasks=2)["log2_n_eval"].to_numpy()
-    assert apart == pytest.approx(np.maximum(angles.var() - 0.25 / n_eval, 0.0)) and apart.max() > 0.001
-    for few in ({"log2_n_eval": 0.0}, {"log2_n_eval": 3.0}, {"log2_n_eval": np.nan}):  # 1 row, 8 rows, no evaluation sample
+    assert (
+        apart == pytest.approx(np.maximum(angles.var() - 0.25 / n_eval, 0.0))
+        and apart.max() > 0.001
+    )
+    for few in (
+        {"log2_n_eval": 0.0},
+        {"log2_n_eval": 3.0},
+        {"log2_n_eval": np.nan},
+    ):  # 1 row, 8 rows, no evaluation sample
         assert (terms(**{**told, "eval_doc_accuracy": 0.6}, **few)[:, 5] == 0.0).all()
 
 
@@ -89,4 +99,6 @@ def test_trees_get_the_anchor_and_the_distances_from_it_in_the_metrics_own_units
     anchored = anchor(frame, known, metric)
     assert inputs["anchor"].to_numpy() == pytest.approx(anchored, rel=1e-6)
     for law in FORECASTS:
-        assert inputs[f"{law}_gap"].to_numpy() == pytest.approx(from_loss(metric, known[law].to_numpy()) - anchored, abs=1e-6)
+        assert inputs[f"{law}_gap"].to_numpy() == pytest.approx(
+            from_loss(metric, known[law].to_numpy()) - anchored, abs=1e-6
+        )

@@ -8,13 +8,20 @@ from meta.metamodel.linear_stage import OCTAVE_KNOTS, Stack
 
 
 def problem(n_tasks=40, seed=0, noise=0.0):
-    """Errors that are a linear function of two inputs, steeper the further ahead; a third input says nothing."""
+    """Errors that are a linear function of two inputs, steeper the further ahead; a third input
+    says nothing."""
     rng = np.random.default_rng(seed)
     n_rows = n_tasks * 30
     inputs = pd.DataFrame(rng.standard_normal((n_rows, 3)), columns=["a", "b", "c"])
     octaves, log2_n = rng.choice(OCTAVE_KNOTS, n_rows), rng.choice([6.0, 7.0, 8.0], n_rows)
     error = (0.02 + 0.01 * octaves) * inputs["a"].to_numpy() - 0.01 * inputs["b"].to_numpy()
-    return inputs, octaves, log2_n, error + noise * rng.standard_normal(n_rows), np.repeat(np.arange(n_tasks), 30).astype(str)
+    return (
+        inputs,
+        octaves,
+        log2_n,
+        error + noise * rng.standard_normal(n_rows),
+        np.repeat(np.arange(n_tasks), 30).astype(str),
+    )
 
 
 def test_it_learns_what_a_linear_function_of_inputs_and_horizon_gets_wrong():
@@ -25,7 +32,8 @@ def test_it_learns_what_a_linear_function_of_inputs_and_horizon_gets_wrong():
 
 
 def test_at_a_knot_it_is_a_weighted_ridge_regression():
-    """Against scikit-learn, all rows of one size and horizon: the kernels are then the same for every row."""
+    """Against scikit-learn, all rows of one size and horizon: the kernels are then the same for
+    every row."""
     from sklearn.linear_model import Ridge
 
     inputs, _, _, error, groups = problem(n_tasks=10, noise=0.01)
@@ -33,7 +41,9 @@ def test_at_a_knot_it_is_a_weighted_ridge_regression():
     stack = Stack.fit(inputs, *at, error, groups)
     scaled = (inputs - stack.centre) / stack.scale
     scaled = np.column_stack([np.clip(scaled, -4, 4), np.ones(len(inputs))])
-    theirs = Ridge(alpha=4 / 10 * len(inputs), fit_intercept=False).fit(scaled, error)  # of 10 families
+    theirs = Ridge(alpha=4 / 10 * len(inputs), fit_intercept=False).fit(
+        scaled, error
+    )  # of 10 families
     np.testing.assert_allclose(stack.predict(inputs, *at), theirs.predict(scaled), atol=1e-9)
 
 
@@ -51,15 +61,21 @@ def test_missing_and_constant_inputs_say_nothing():
     stack = Stack.fit(spoilt, octaves, log2_n, error, groups)
     assert np.isfinite(stack.predict(spoilt, octaves, log2_n)).all()
     changed = spoilt.assign(never=5.0, same=-100.0)
-    np.testing.assert_array_equal(stack.predict(spoilt, octaves, log2_n), stack.predict(changed, octaves, log2_n))
+    np.testing.assert_array_equal(
+        stack.predict(spoilt, octaves, log2_n), stack.predict(changed, octaves, log2_n)
+    )
 
 
 def test_between_knots_it_lies_between():
     stack = Stack.fit(*problem())
     inputs = problem(seed=1)[0].head(20)
-    at = [stack.predict(inputs, np.full(20, octaves), np.full(20, 7.0)) for octaves in (1.0, 1.5, 2.0)]
+    at = [
+        stack.predict(inputs, np.full(20, octaves), np.full(20, 7.0)) for octaves in (1.0, 1.5, 2.0)
+    ]
     np.testing.assert_allclose(at[1], (at[0] + at[2]) / 2)
-    beyond = [stack.predict(inputs, np.full(20, octaves), np.full(20, 7.0)) for octaves in (4.0, 6.0)]
+    beyond = [
+        stack.predict(inputs, np.full(20, octaves), np.full(20, 7.0)) for octaves in (4.0, 6.0)
+    ]
     np.testing.assert_array_equal(*beyond)
 
 

@@ -36,7 +36,9 @@ def test_forecasts_of_unseen_tasks_beat_carrying_the_present_forward(model, unse
     far = (unseen["horizon"] >= 4 * unseen["n_train"]).to_numpy()
     error = np.abs(median - unseen["truth"])[far].mean()
     carried = np.abs(unseen["ridge_loo_accuracy"] - unseen["truth"])[far].mean()
-    anchored = np.abs(anchor(unseen, forecasts(unseen, "accuracy"), "accuracy") - unseen["truth"])[far].mean()
+    anchored = np.abs(anchor(unseen, forecasts(unseen, "accuracy"), "accuracy") - unseen["truth"])[
+        far
+    ].mean()
     assert error < 0.5 * carried
     assert error < 1.1 * anchored
 
@@ -54,7 +56,9 @@ def test_quantiles_are_sorted_bounded_and_rise_with_the_horizon(model, unseen):
     assert quantiles.min() >= 0 and quantiles.max() <= 1
     columns = ["task", "layer", "n_train", "seed"]
     ordered = shuffled[[*columns, "horizon"]].reset_index(drop=True).join(pd.DataFrame(quantiles))
-    steps = ordered.sort_values([*columns, "horizon"]).groupby(columns)[list(range(5))].diff().dropna()
+    steps = (
+        ordered.sort_values([*columns, "horizon"]).groupby(columns)[list(range(5))].diff().dropna()
+    )
     assert steps.to_numpy().min() >= -1e-12
 
 
@@ -73,11 +77,17 @@ def test_log_loss_falls_with_the_horizon(frame):
 
 
 def test_pure_noise_in_the_features_is_not_trusted():
-    """Truth is what the anchor says but for noise of its own: nothing is to be learnt from eight tasks, and nothing is."""
+    """Truth is what the anchor says but for noise of its own: nothing is to be learnt from eight
+    tasks, and nothing is."""
     frame = observations(seed=5)
     rng = np.random.default_rng(0)
     noisy = frame.assign(
-        truth=np.clip(anchor(frame, forecasts(frame, "accuracy"), "accuracy") + rng.normal(size=len(frame)) * 0.03, 0, 1)
+        truth=np.clip(
+            anchor(frame, forecasts(frame, "accuracy"), "accuracy")
+            + rng.normal(size=len(frame)) * 0.03,
+            0,
+            1,
+        )
     )
     assert max(Metamodel.fit(noisy).trust) <= 0.5
 
@@ -98,7 +108,11 @@ def test_saved_and_loaded_it_answers_the_same(model, unseen, tmp_path):
     assert loaded.predict(unseen) == pytest.approx(model.predict(unseen), abs=1e-12)
     assert loaded.card == json.loads(json.dumps(model.card))
     assert model.card["tasks"] == [f"task{i}" for i in range(8)]
-    assert sorted(path.name for path in storage.local_path(key).iterdir()) == [CARD_FILE, "manifest.json", TREES_FILE]
+    assert sorted(path.name for path in storage.local_path(key).iterdir()) == [
+        CARD_FILE,
+        "manifest.json",
+        TREES_FILE,
+    ]
 
 
 def test_fitting_is_deterministic(frame, model):

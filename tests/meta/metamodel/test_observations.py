@@ -74,7 +74,9 @@ def block(tmp_path):
     task = Task("toy", ("a", "b", "c"), splits, family="toys")
     save_task(task, storage)
     texts = [text for split in splits.values() for text in split.text]
-    EmbeddingCache(storage, INFO.fingerprint).publish(texts, {VIEW: np.concatenate(list(vectors.values()))})
+    EmbeddingCache(storage, INFO.fingerprint).publish(
+        texts, {VIEW: np.concatenate(list(vectors.values()))}
+    )
     return {
         "storage": storage.uri,
         "task": "toy",
@@ -88,14 +90,25 @@ def block(tmp_path):
 
 
 def results(block, sizes, subset="stratified"):
-    """Probe results of three seeds at each size: the chosen probe at 0.5 + log2(n)/20 + seed/100, another one far off."""
+    """Probe results of three seeds at each size: the chosen probe at 0.5 + log2(n)/20 + seed/100,
+    another one far off."""
     rows = []
     for n_train in sizes:
         for seed in range(3):
             for selected in (True, False):
-                place = {"task_fingerprint": block["task_fingerprint"], "encoder_fingerprint": "e" * 16, "layer": 1}
+                place = {
+                    "task_fingerprint": block["task_fingerprint"],
+                    "encoder_fingerprint": "e" * 16,
+                    "layer": 1,
+                }
                 accuracy = 0.5 + np.log2(n_train) / 20 + seed / 100 if selected else 0.0
-                what = {"probe": "ridge", "C_selected": selected, "accuracy": accuracy, "n_train": n_train, "seed": seed}
+                what = {
+                    "probe": "ridge",
+                    "C_selected": selected,
+                    "accuracy": accuracy,
+                    "n_train": n_train,
+                    "seed": seed,
+                }
                 rows.append({**place, "pooling": "mean", "subset": subset, **what})
     return pa.Table.from_pylist(rows)
 
@@ -110,8 +123,14 @@ def test_planning_skips_what_is_done_and_keys_depend_on_the_spec(block):
 
 def test_samples_whose_rows_have_each_a_class_of_their_own_are_left_out(block):
     [planned] = plan_observations(ObservationSpec(sizes=(3, 16), n_seeds=2), [block], set())
-    assert run_observations(planned)["n_observations"] == 2  # three rows of three classes teach nothing
-    assert set(Storage(block["storage"]).read_table(f"observations/{planned['key']}.parquet")["n_train"].to_pylist()) == {16.0}
+    assert (
+        run_observations(planned)["n_observations"] == 2
+    )  # three rows of three classes teach nothing
+    assert set(
+        Storage(block["storage"])
+        .read_table(f"observations/{planned['key']}.parquet")["n_train"]
+        .to_pylist()
+    ) == {16.0}
 
 
 def test_observations_are_published_once_and_joined_with_the_mean_truth(block):
@@ -123,14 +142,18 @@ def test_observations_are_published_once_and_joined_with_the_mean_truth(block):
     table = observation_table(storage, results(block, (32, 64, 128)), keys=[planned["key"]])
     assert set(ID_COLUMNS) <= set(table.columns)
     assert len(table) == 2 * 3 + 2 * 2  # n=32 at 1x, 2x, 4x; n=64 at 1x, 2x
-    assert table["truth"].to_numpy() == pytest.approx(0.5 + np.log2(table["horizon"].to_numpy()) / 20 + 0.01)
+    assert table["truth"].to_numpy() == pytest.approx(
+        0.5 + np.log2(table["horizon"].to_numpy()) / 20 + 0.01
+    )
     assert (table["n_truth"] == 3).all() and (table["task_family"] == "toys").all()
 
 
 def test_samples_are_compared_with_subsets_of_their_own_kind(block):
     [planned] = plan_observations(ObservationSpec(sizes=(32,), n_seeds=1), [block], set())
     run_observations(planned)
-    samples = Storage(block["storage"]).read_table(f"observations/{planned['key']}.parquet").to_pandas()
+    samples = (
+        Storage(block["storage"]).read_table(f"observations/{planned['key']}.parquet").to_pandas()
+    )
     assert join_truth(samples, results(block, (32,), subset="imbalanced")).empty
     assert len(join_truth(samples, results(block, (32,)))) == 1
 

@@ -70,7 +70,9 @@ def test_chunks_give_what_one_call_gives():
     known = np.isfinite(losses)
     horizons = np.full(5000, 1024.0)
     whole = power_law(sizes, losses, known, horizons)
-    assert whole[4990:] == pytest.approx(power_law(sizes[4990:], losses[4990:], known[4990:], horizons[4990:]))
+    assert whole[4990:] == pytest.approx(
+        power_law(sizes[4990:], losses[4990:], known[4990:], horizons[4990:])
+    )
 
 
 def test_loss_and_metric_are_each_others_inverse():

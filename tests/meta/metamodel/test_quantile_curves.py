@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from meta.metamodel.quantile_curves import LEAST_LOSS, MOST_LOSS, bounded, monotone, off_scale, on_scale, sorted_quantiles
+from meta.metamodel.quantile_curves import (
+    LEAST_LOSS,
+    MOST_LOSS,
+    bounded,
+    monotone,
+    off_scale,
+    on_scale,
+    sorted_quantiles,
+)
 from meta.metric import METRICS, RATES
 
 
@@ -16,20 +24,27 @@ def test_the_scale_is_undone(metric):
 
 @pytest.mark.parametrize("metric", RATES)
 def test_what_is_added_on_the_scale_leaves_rates_within_their_range(metric):
-    wild = bounded(on_scale(np.array([0.02, 0.5, 0.99]), metric)[:, None] + np.linspace(-3, 3, 5), metric)
+    wild = bounded(
+        on_scale(np.array([0.02, 0.5, 0.99]), metric)[:, None] + np.linspace(-3, 3, 5), metric
+    )
     values = off_scale(wild, metric)
     assert values.min() == 0.0 and values.max() == pytest.approx(1.0)
     assert (np.diff(values, axis=1) >= 0).all(), "order is kept"
 
 
 def test_no_forecast_of_a_loss_is_beyond_what_a_probability_of_nothing_costs():
-    wild = bounded(on_scale(np.array([0.02, 1.0]), "log_loss")[:, None] + np.array([-9.0, 0.0, 9.0]), "log_loss")
+    wild = bounded(
+        on_scale(np.array([0.02, 1.0]), "log_loss")[:, None] + np.array([-9.0, 0.0, 9.0]),
+        "log_loss",
+    )
     values = off_scale(wild, "log_loss")
     assert values.max() == pytest.approx(MOST_LOSS) and (values > 0).all()
 
 
 def test_a_small_step_near_the_ceiling_does_not_reach_it():
-    near = off_scale(on_scale(np.array([0.98]), "accuracy") + 0.05, "accuracy")  # 0.05 is the noise of 100 rows
+    near = off_scale(
+        on_scale(np.array([0.98]), "accuracy") + 0.05, "accuracy"
+    )  # 0.05 is the noise of 100 rows
     assert 0.98 < near[0] < 0.995
 
 

@@ -1,4 +1,5 @@
-"""The metamodels that ship are whole, of this version, small, and what the observations beside them teach."""
+"""The metamodels that ship are whole, of this version, small, and what the observations beside them
+teach."""
 
 import numpy as np
 import pytest
@@ -19,9 +20,17 @@ def test_the_shipped_metamodel_loads_and_says_where_it_comes_from(metric):
     Storage(FOLDER).verify_folder(metric)
     model = Metamodel.load(FOLDER / metric)
     assert model.metric == metric
-    assert len(model.card["tasks"]) >= 60 and len(model.card["task_families"]) >= 40 and len(model.card["encoders"]) >= 4
+    assert (
+        len(model.card["tasks"]) >= 60
+        and len(model.card["task_families"]) >= 40
+        and len(model.card["encoders"]) >= 4
+    )
     assert not any(
-        "/" in name for name in [*model.card["encoders"], *(task.removeprefix("docs/") for task in model.card["tasks"])]
+        "/" in name
+        for name in [
+            *model.card["encoders"],
+            *(task.removeprefix("docs/") for task in model.card["tasks"]),
+        ]
     )
     assert set(model.card["evaluation"]["mae_points"]) >= {"1x", "4x", "16x"}
 
@@ -39,7 +48,15 @@ def test_only_numbers_are_shipped_and_few():
     assert files == models | {"accuracy/view_prior.json", FILE}
     frame = shipped_observations("accuracy")
     assert set(frame.select_dtypes(exclude="number").columns) <= {
-        *("task", "task_fingerprint", "task_family", "encoder", "encoder_fingerprint", "pooling", "subset")
+        *(
+            "task",
+            "task_fingerprint",
+            "task_family",
+            "encoder",
+            "encoder_fingerprint",
+            "pooling",
+            "subset",
+        )
     }
     assert frame["task"].str.len().max() < 40, "names, no texts"
 
@@ -48,7 +65,9 @@ def test_only_numbers_are_shipped_and_few():
 def test_every_shipped_metamodel_knows_the_observations_that_ship(metric):
     frame = shipped_observations(metric)
     model = Metamodel.load(FOLDER / metric)
-    assert len(frame) == model.card["n_observations"] and set(frame["task"]) == set(model.card["tasks"])
+    assert len(frame) == model.card["n_observations"] and set(frame["task"]) == set(
+        model.card["tasks"]
+    )
     quantiles = model.predict(frame.sample(200, random_state=0))
     assert np.isfinite(quantiles).all() and (np.diff(quantiles, axis=1) >= 0).all()
 
@@ -58,4 +77,6 @@ def test_anyone_can_make_the_shipped_metamodel_again():
     frame, stored = shipped_observations("accuracy"), Metamodel.load(FOLDER / "accuracy")
     again = Metamodel.fit(frame, settings=FitSettings(**stored.card["settings"]))
     rows = frame.sample(500, random_state=1)
-    assert again.predict(rows)[:, MEDIAN] == pytest.approx(stored.predict(rows)[:, MEDIAN], abs=1e-4)
+    assert again.predict(rows)[:, MEDIAN] == pytest.approx(
+        stored.predict(rows)[:, MEDIAN], abs=1e-4
+    )

@@ -7,7 +7,13 @@ from cluster.storage import UserError
 from meta.metamodel import shipped_observations as module
 from meta.metamodel.evaluation import held_out_predictions
 from meta.metamodel.observations import FEATURES_VERSION
-from meta.metamodel.shipped_observations import FILE, join_metrics, shipped_observations, with_shipped, write_observations
+from meta.metamodel.shipped_observations import (
+    FILE,
+    join_metrics,
+    shipped_observations,
+    with_shipped,
+    write_observations,
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +30,9 @@ def test_what_was_joined_and_written_is_read_again_by_metric(frame, tmp_path, mo
         read = shipped_observations(metric)
         assert set(read.columns) == set(frame.columns)
         expected = original.sort_values(place, ignore_index=True)[read.columns]
-        pd.testing.assert_frame_equal(read.sort_values(place, ignore_index=True), expected, rtol=1e-6)
+        pd.testing.assert_frame_equal(
+            read.sort_values(place, ignore_index=True), expected, rtol=1e-6
+        )
 
 
 def test_observations_of_another_version_and_none_at_all_are_said(frame, tmp_path, monkeypatch):
@@ -38,7 +46,10 @@ def test_observations_of_another_version_and_none_at_all_are_said(frame, tmp_pat
         shipped_observations("accuracy")
 
 
-@pytest.mark.parametrize("damage", [lambda raw: raw[: len(raw) // 2], lambda raw: b"", lambda raw: b"a pointer to a file"])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda raw: raw[: len(raw) // 2], lambda raw: b"", lambda raw: b"a pointer to a file"],
+)
 def test_damaged_observations_are_one_line(frame, tmp_path, monkeypatch, damage):
     monkeypatch.setattr(module, "shipped_folder", lambda: tmp_path)
     write_observations(join_metrics({"accuracy": frame}), tmp_path / FILE)
@@ -62,7 +73,12 @@ def test_a_task_in_both_counts_once_and_is_of_the_family_that_ships(frame):
     own = frame.assign(task_family="mine/" + frame["task_family"])
     together, rest = with_shipped(own, shipped)
     assert len(rest) == 0
-    assert sorted(together["task_family"].unique()) == ["family0", "family1", "mine/family2", "mine/family3"]
+    assert sorted(together["task_family"].unique()) == [
+        "family0",
+        "family1",
+        "mine/family2",
+        "mine/family3",
+    ]
 
 
 def test_what_is_learnt_beside_helps_and_what_is_left_out_is_left_out_there_too(frame):
@@ -70,9 +86,13 @@ def test_what_is_learnt_beside_helps_and_what_is_left_out_is_left_out_there_too(
     beside["task_fingerprint"] = "b" + beside["task_fingerprint"]
     alone = held_out_predictions(frame)
     helped = held_out_predictions(frame, also=beside)
-    assert len(helped) == len(alone) and set(helped["task_fingerprint"]) == set(frame["task_fingerprint"])
+    assert len(helped) == len(alone) and set(helped["task_fingerprint"]) == set(
+        frame["task_fingerprint"]
+    )
     spoilt = beside.assign(truth=np.where(beside["task_family"] == "family0", 0.0, beside["truth"]))
     other = held_out_predictions(frame, also=spoilt)
     of_family0 = helped["task_family"] == "family0"
-    assert np.array_equal(helped.loc[of_family0, "q50"], other.loc[of_family0, "q50"]), "family0 was left out there, too"
+    assert np.array_equal(helped.loc[of_family0, "q50"], other.loc[of_family0, "q50"]), (
+        "family0 was left out there, too"
+    )
     assert not np.array_equal(helped.loc[~of_family0, "q50"], other.loc[~of_family0, "q50"])

@@ -44,12 +44,16 @@ def test_a_candidate_is_judged_without_the_families_of_its_fold(monkeypatch, sto
     piece = plan_tuning(storage, "frame.parquet", [fold], metric="accuracy")[1]
     rest = frame[~frame["task_family"].isin(fold)]
     quantiles = held_out_quantiles(rest, metric="accuracy", settings=QUICK[1])
-    by_hand = pinball_points(quantiles, rest["truth"].to_numpy(), rest["task_family"].to_numpy(dtype=str))
+    by_hand = pinball_points(
+        quantiles, rest["truth"].to_numpy(), rest["task_family"].to_numpy(dtype=str)
+    )
     assert run_tuning(piece)["loss"] == pytest.approx(by_hand)
     changed = frame.assign(truth=np.where(frame["task_family"].isin(fold), 0.0, frame["truth"]))
     storage.write_table("other.parquet", pa.Table.from_pandas(changed, preserve_index=False))
     other = plan_tuning(storage, "other.parquet", [fold], metric="accuracy")[1]
-    assert run_tuning(other)["loss"] == pytest.approx(by_hand), "what is left out cannot change the choice"
+    assert run_tuning(other)["loss"] == pytest.approx(by_hand), (
+        "what is left out cannot change the choice"
+    )
 
 
 def test_what_was_judged_is_not_judged_again(monkeypatch, storage):
@@ -67,7 +71,9 @@ def test_every_fold_gets_its_own_best_and_the_evaluation_takes_it(monkeypatch, f
     pieces = [{"fold": list(fold), "settings": {"n_rounds": n}} for fold in folds for n in (1, 2)]
     losses = [float((i + n) % 2) for i in range(len(folds)) for n in (1, 2)]
     chosen = chosen_settings(pieces, losses)
-    assert [chosen[fold].n_rounds for fold in folds] == [2 if i % 2 == 0 else 1 for i in range(len(folds))]
+    assert [chosen[fold].n_rounds for fold in folds] == [
+        2 if i % 2 == 0 else 1 for i in range(len(folds))
+    ]
     tuned = held_out_predictions(frame, settings=chosen)
     plain = held_out_predictions(frame, settings=FitSettings(n_rounds=1))
     ones = {name for fold in folds for name in fold if chosen[fold].n_rounds == 1}

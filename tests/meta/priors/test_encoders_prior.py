@@ -5,17 +5,29 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from meta.priors.encoders import ABOUT, FILE, EncoderPrior, Evidence, from_json, load_prior, prior_level
+from meta.priors.encoders import (
+    ABOUT,
+    FILE,
+    EncoderPrior,
+    Evidence,
+    from_json,
+    load_prior,
+    prior_level,
+)
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 def small(means=(0.10, 0.0, -0.10), sd=0.02, interaction=0.0, sensitivities=(1.0,)):
-    table = pd.DataFrame({"mean": means, "sd": sd, "n_tasks": 20.0}, index=["org/big", "org/middle", "org/small"])
+    table = pd.DataFrame(
+        {"mean": means, "sd": sd, "n_tasks": 20.0}, index=["org/big", "org/middle", "org/small"]
+    )
     for name in ABOUT:
         table[name] = 1.0
     table["n_parameters"] = [1e9, 1e8, 1e7]
-    return EncoderPrior(table, np.array(sensitivities), np.full(len(sensitivities), interaction), 0.1, 8.0, 0.05)
+    return EncoderPrior(
+        table, np.array(sensitivities), np.full(len(sensitivities), interaction), 0.1, 8.0, 0.05
+    )
 
 
 def test_one_tried_encoder_sets_the_tasks_level_for_all():
@@ -24,7 +36,9 @@ def test_one_tried_encoder_sets_the_tasks_level_for_all():
     assert table.loc["org/small", "mean"] == pytest.approx(0.6, abs=0.001)
     assert table.loc["org/middle", "mean"] == pytest.approx(0.7, abs=0.001)
     # untried: its own level, the tried one's level and its noise, all independent
-    assert table.loc["org/big", "sd"] == pytest.approx(np.sqrt(0.02**2 + 0.02**2 + 0.01**2), rel=0.01)
+    assert table.loc["org/big", "sd"] == pytest.approx(
+        np.sqrt(0.02**2 + 0.02**2 + 0.01**2), rel=0.01
+    )
     assert table.loc["org/middle", "sd"] == pytest.approx(0.01, rel=0.02)
 
 
@@ -32,7 +46,9 @@ def test_probability_of_beating_the_best_tried_is_that_of_the_gap():
     from scipy.stats import norm
 
     table = small().update({"org/middle": Evidence(0.7, 1e-4)}).set_index("encoder")
-    assert table.loc["org/big", "p_beats_best_tried"] == pytest.approx(norm.cdf(0.1 / np.hypot(0.02, 0.02)), abs=0.001)
+    assert table.loc["org/big", "p_beats_best_tried"] == pytest.approx(
+        norm.cdf(0.1 / np.hypot(0.02, 0.02)), abs=0.001
+    )
     assert table.loc["org/middle", "p_beats_best_tried"] == 0.0
     assert table.loc["org/small", "p_beats_best_tried"] < 0.001
 
@@ -55,19 +71,24 @@ def test_conditioning_agrees_with_draws_from_the_model():
     table = prior.update(evidence).set_index("encoder").loc[["org/big", "org/middle", "org/small"]]
     assert table["mean"].to_numpy() == pytest.approx(mean, abs=0.005)
     assert table["sd"].to_numpy() == pytest.approx(sd, rel=0.05)
-    assert table.loc["org/big", "p_beats_best_tried"] == pytest.approx(weight @ (accuracy[:, 0] > accuracy[:, best]), abs=0.02)
+    assert table.loc["org/big", "p_beats_best_tried"] == pytest.approx(
+        weight @ (accuracy[:, 0] > accuracy[:, best]), abs=0.02
+    )
 
 
 def test_more_evidence_never_leaves_one_less_certain_of_it():
     prior = small(interaction=0.03)
     sds = [
-        prior.update({"org/middle": Evidence(0.7, sd)}).set_index("encoder").loc["org/middle", "sd"] for sd in (0.1, 0.05, 0.01)
+        prior.update({"org/middle": Evidence(0.7, sd)}).set_index("encoder").loc["org/middle", "sd"]
+        for sd in (0.1, 0.05, 0.01)
     ]
     assert sds == sorted(sds, reverse=True)
 
 
 def test_evidence_overrules_the_table():
-    table = small(interaction=0.05).update({"org/big": Evidence(0.60, 0.005), "org/small": Evidence(0.75, 0.005)})
+    table = small(interaction=0.05).update(
+        {"org/big": Evidence(0.60, 0.005), "org/small": Evidence(0.75, 0.005)}
+    )
     assert table.loc[0, "encoder"] == "org/small"
 
 
@@ -135,7 +156,11 @@ def test_another_schema_is_refused():
 
 def test_sensitivity_is_learnt_from_how_far_the_tried_lie_apart():
     wide = small(sensitivities=(0.5, 2.0), sd=0.005)
-    near = wide.update({"org/middle": Evidence(0.7, 0.005), "org/small": Evidence(0.65, 0.005)}).set_index("encoder")
-    far = wide.update({"org/middle": Evidence(0.7, 0.005), "org/small": Evidence(0.5, 0.005)}).set_index("encoder")
+    near = wide.update(
+        {"org/middle": Evidence(0.7, 0.005), "org/small": Evidence(0.65, 0.005)}
+    ).set_index("encoder")
+    far = wide.update(
+        {"org/middle": Evidence(0.7, 0.005), "org/small": Evidence(0.5, 0.005)}
+    ).set_index("encoder")
     assert near.loc["org/big", "mean"] == pytest.approx(0.75, abs=0.02)
     assert far.loc["org/big", "mean"] == pytest.approx(0.9, abs=0.03)

@@ -6,7 +6,8 @@ from meta.priors.fit_encoders import fit_two_way
 
 
 def made_up(n_encoders=40, n_tasks=30, share=0.6, interaction=0.02, seed=0):
-    """Cells of the model itself, a share of the pairs measured; returns (cells, true levels, sensitivities, parameters)."""
+    """Cells of the model itself, a share of the pairs measured; returns (cells, true levels,
+    sensitivities, parameters)."""
     rng = np.random.default_rng(seed)
     logs = rng.uniform(7, 10, n_encoders)
     levels = 0.03 * (logs - logs.mean()) + 0.04 * rng.standard_normal(n_encoders)
@@ -18,7 +19,11 @@ def made_up(n_encoders=40, n_tasks=30, share=0.6, interaction=0.02, seed=0):
     encoder, task = np.nonzero(rng.random((n_encoders, n_tasks)) < share)
     names = np.array([f"e{i:02d}" for i in range(n_encoders)])
     cells = pd.DataFrame(
-        {"encoder": names[encoder], "task": [f"t{j:02d}" for j in task], "accuracy": np.clip(accuracy[encoder, task], 0, 1)}
+        {
+            "encoder": names[encoder],
+            "task": [f"t{j:02d}" for j in task],
+            "accuracy": np.clip(accuracy[encoder, task], 0, 1),
+        }
     )
     return cells, pd.Series(levels, names), sensitivity, pd.Series(10**logs, names)
 
@@ -39,14 +44,19 @@ def test_standard_deviations_are_what_the_levels_are_off_by():
     for seed in range(12):
         cells, levels, _, parameters = made_up(share=0.25, seed=seed)
         fit = fit_two_way(cells, parameters)
-        standardised.append((fit.encoders["mean"] - levels.reindex(fit.encoders.index)) / fit.encoders["sd"])
+        standardised.append(
+            (fit.encoders["mean"] - levels.reindex(fit.encoders.index)) / fit.encoders["sd"]
+        )
     spread = np.sqrt((pd.concat(standardised) ** 2).mean())
     assert 0.8 < spread < 1.4  # what the tasks' own levels leave uncertain is not in the sd
 
 
 def test_few_tasks_are_drawn_to_the_line_of_sizes_and_are_less_certain():
     cells, _, _, parameters = made_up()
-    lone = cells[(cells["encoder"] != "e00") | (cells["task"] == cells.loc[cells["encoder"] == "e00", "task"].iloc[0])]
+    lone = cells[
+        (cells["encoder"] != "e00")
+        | (cells["task"] == cells.loc[cells["encoder"] == "e00", "task"].iloc[0])
+    ]
     lone = lone.assign(accuracy=np.where(lone["encoder"] == "e00", 0.99, lone["accuracy"]))
     fit = fit_two_way(lone, parameters)
     level = fit.tasks.loc[lone.loc[lone["encoder"] == "e00", "task"].iloc[0]]

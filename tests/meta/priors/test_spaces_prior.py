@@ -8,23 +8,37 @@ from meta.answering.q4_ranking import hit_correlation
 from meta.metric import stabilised
 from meta.priors.spaces import LEVEL_VARIANCE, SpaceKey, ViewPrior, smoothed, space_truths
 
-SPACES = [SpaceKey("A", layer, 6, pooling) for layer in range(7) for pooling in ("cls", "mean", "max")]
+SPACES = [
+    SpaceKey("A", layer, 6, pooling) for layer in range(7) for pooling in ("cls", "mean", "max")
+]
 
 
 def tasks(n_tasks, seed=0, spaces=SPACES):
-    """(tasks, V) true accuracies: a mean per space, four directions in which tasks differ, and what is a space's own."""
+    """(tasks, V) true accuracies: a mean per space, four directions in which tasks differ, and what
+    is a space's own."""
     rng = np.random.default_rng(seed)
     common = np.random.default_rng(99)
-    directions, mean = common.standard_normal((len(spaces), 4)) * 0.06, common.standard_normal(len(spaces)) * 0.05
+    directions, mean = (
+        common.standard_normal((len(spaces), 4)) * 0.06,
+        common.standard_normal(len(spaces)) * 0.05,
+    )
     angles = 0.9 + 0.15 * rng.standard_normal((n_tasks, 1)) + mean
-    angles += rng.standard_normal((n_tasks, 4)) @ directions.T + 0.01 * rng.standard_normal((n_tasks, len(spaces)))
+    angles += rng.standard_normal((n_tasks, 4)) @ directions.T + 0.01 * rng.standard_normal(
+        (n_tasks, len(spaces))
+    )
     return np.sin(np.clip(angles, 0.2, 1.5)) ** 2
 
 
 def as_table(accuracies, spaces=SPACES, n_train=256):
     return pd.DataFrame(
         [
-            {"task": f"t{t}", "task_family": f"f{t}", "encoder": key.encoder, "layer": key.layer, "n_layers": key.n_layers}
+            {
+                "task": f"t{t}",
+                "task_family": f"f{t}",
+                "encoder": key.encoder,
+                "layer": key.layer,
+                "n_layers": key.n_layers,
+            }
             | {"pooling": key.pooling, "n_train": n_train, "truth": value}
             for t, row in enumerate(accuracies)
             for key, value in zip(spaces, row, strict=True)
@@ -34,7 +48,9 @@ def as_table(accuracies, spaces=SPACES, n_train=256):
 
 def sample_hits(accuracies, n_rows, rng):
     """(V, n) hits of all spaces on the same rows: hard rows are hard for all."""
-    hardness = 0.8 * rng.standard_normal((1, n_rows)) + 0.6 * rng.standard_normal((len(accuracies), n_rows))
+    hardness = 0.8 * rng.standard_normal((1, n_rows)) + 0.6 * rng.standard_normal(
+        (len(accuracies), n_rows)
+    )
     return (hardness < norm.ppf(accuracies)[:, None]) * 1.0
 
 
@@ -50,13 +66,25 @@ def test_the_posterior_chooses_better_than_leave_one_out_and_than_the_prior(prio
         for _ in range(10):
             hits = sample_hits(truth, 256, rng)
             mean, _ = prior.posterior(SPACES, hits.mean(axis=1), hit_correlation(hits), 256)
-            for name, score in (("loo", hits.mean(axis=1)), ("posterior", mean), ("static", prior.means[0])):
+            for name, score in (
+                ("loo", hits.mean(axis=1)),
+                ("posterior", mean),
+                ("static", prior.means[0]),
+            ):
                 regrets[name].append(truth.max() - truth[score.argmax()])
-    assert np.mean(regrets["posterior"]) < 0.8 * np.mean(regrets["loo"]) < 0.8 * np.mean(regrets["static"])
+    assert (
+        np.mean(regrets["posterior"])
+        < 0.8 * np.mean(regrets["loo"])
+        < 0.8 * np.mean(regrets["static"])
+    )
 
 
 def test_correlations_of_few_rows_are_believed_less(monkeypatch):
-    spaces = [SpaceKey(encoder, *key) for encoder in "ABC" for key in ((s.layer, s.n_layers, s.pooling) for s in SPACES)]
+    spaces = [
+        SpaceKey(encoder, *key)
+        for encoder in "ABC"
+        for key in ((s.layer, s.n_layers, s.pooling) for s in SPACES)
+    ]
     prior = ViewPrior.fit(as_table(tasks(60, spaces=spaces), spaces))
 
     def regret() -> float:
@@ -97,7 +125,9 @@ def test_with_one_factor_it_is_the_formula_of_the_conditional_normal(prior, monk
     prior_mean, signal = prior._prior(SPACES, 100)
     signal = signal + LEVEL_VARIANCE
     gain = signal @ np.linalg.inv(signal + correlation / 400 + 1e-9 * np.eye(len(SPACES)))
-    np.testing.assert_allclose(mean, prior_mean + gain @ (stabilised(smoothed(accuracies, 100)) - prior_mean), atol=1e-6)
+    np.testing.assert_allclose(
+        mean, prior_mean + gain @ (stabilised(smoothed(accuracies, 100)) - prior_mean), atol=1e-6
+    )
     np.testing.assert_allclose(covariance, signal - gain @ signal, atol=1e-6)
 
 
@@ -108,7 +138,11 @@ def test_many_rows_overrule_the_prior(prior):
 
 
 def test_spaces_that_were_not_measured_have_a_prior_of_components(prior):
-    others = [SpaceKey("hub/new", layer, 12, pooling) for layer in (0, 6, 12) for pooling in ("cls", "mean", "max", "last")]
+    others = [
+        SpaceKey("hub/new", layer, 12, pooling)
+        for layer in (0, 6, 12)
+        for pooling in ("cls", "mean", "max", "last")
+    ]
     mean, covariance = prior._prior([*SPACES, *others], 256)
     assert np.isfinite(mean).all() and np.linalg.eigvalsh(covariance).min() > -1e-9
     accuracies = np.linspace(0.6, 0.8, len(others))
@@ -121,9 +155,13 @@ def test_saved_and_read_again_it_says_the_same(prior, tmp_path):
     prior.save(tmp_path / "view_prior.json")
     again = ViewPrior.load(tmp_path / "view_prior.json")
     accuracies = tasks(1, seed=3)[0]
-    one, other = (p.posterior(SPACES, accuracies, np.eye(len(SPACES)), 128)[0] for p in (prior, again))
+    one, other = (
+        p.posterior(SPACES, accuracies, np.eye(len(SPACES)), 128)[0] for p in (prior, again)
+    )
     np.testing.assert_allclose(one, other, atol=1e-4)
-    (tmp_path / "view_prior.json").write_text('{"names": ["a"], "sizes": [1], "means": [[1, 2]], "covariance": [[1]]}')
+    (tmp_path / "view_prior.json").write_text(
+        '{"names": ["a"], "sizes": [1], "means": [[1, 2]], "covariance": [[1]]}'
+    )
     with pytest.raises(ValueError, match="1 spaces"):
         ViewPrior.load(tmp_path / "view_prior.json")
 
@@ -137,8 +175,20 @@ def test_spaces_that_few_tasks_have_do_not_cost_the_other_tasks():
 
 
 def test_truths_are_means_over_seeds_of_the_chosen_ridge_probe():
-    row = {"task_fingerprint": "t", "encoder": "static:/somewhere/glove.txt", "encoder_fingerprint": "e", "layer": 0}
-    row |= {"pooling": "mean", "n_train": 64, "probe": "ridge", "C_selected": True, "subset": "stratified", "accuracy": 0.5}
+    row = {
+        "task_fingerprint": "t",
+        "encoder": "static:/somewhere/glove.txt",
+        "encoder_fingerprint": "e",
+        "layer": 0,
+    }
+    row |= {
+        "pooling": "mean",
+        "n_train": 64,
+        "probe": "ridge",
+        "C_selected": True,
+        "subset": "stratified",
+        "accuracy": 0.5,
+    }
     others = [
         {"accuracy": 0.7},
         {"C_selected": False},
@@ -146,8 +196,12 @@ def test_truths_are_means_over_seeds_of_the_chosen_ridge_probe():
         {"subset": "noisy:0.2"},
         {"task_fingerprint": "left out"},
     ]
-    found = space_truths(pd.DataFrame([row, *(row | other for other in others)]), {"t": ("name", "family")})
-    assert found[["task", "task_family", "n_train", "n_layers"]].to_numpy().tolist() == [["name", "family", 64, 0]]
+    found = space_truths(
+        pd.DataFrame([row, *(row | other for other in others)]), {"t": ("name", "family")}
+    )
+    assert found[["task", "task_family", "n_train", "n_layers"]].to_numpy().tolist() == [
+        ["name", "family", 64, 0]
+    ]
     assert found["truth"].item() == pytest.approx(0.6)
     assert SpaceKey(row["encoder"], 0, 0, "mean").name == "static:glove.txt#0/mean"
 
@@ -168,8 +222,16 @@ def test_forecasts_that_are_moved_together_differ_as_the_posterior_says_and_keep
     }
     moved = aligned(curves, comparison)
     assert moved[0][0, 2] - moved[1][0, 2] == pytest.approx(0.1)
-    assert np.mean([moved[i][0, 2] for i in moved]) == pytest.approx(0.85), "their common level stays"
+    assert np.mean([moved[i][0, 2] for i in moved]) == pytest.approx(0.85), (
+        "their common level stays"
+    )
     for curve in moved.values():
-        assert (np.diff(curve, axis=1) >= 0).all() and (np.diff(curve, axis=0) >= 0).all() and curve.max() <= 1
+        assert (
+            (np.diff(curve, axis=1) >= 0).all()
+            and (np.diff(curve, axis=0) >= 0).all()
+            and curve.max() <= 1
+        )
     lowered = aligned(curves, Comparison(means[::-1], 1e-4 * np.eye(2)))
-    assert lowered[0][1, 4] > 0.99, "moved down by six points as a difference, certainty would be 0.94"
+    assert lowered[0][1, 4] > 0.99, (
+        "moved down by six points as a difference, certainty would be 0.94"
+    )

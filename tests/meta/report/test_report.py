@@ -9,14 +9,19 @@ from report_sample import answers, pilot_data
 from meta.report.data import PilotReportData
 from meta.report.page import characterize_report, pilot_report
 
-NASTY = "<script>alert('x')</script><img src=\"http://evil.example/p.png\" onerror=x> & $\\alpha$ \x00\x1b[31m {{ 7*7 }}"
+NASTY = (
+    "<script>alert('x')</script><img src=\"http://evil.example/p.png\" onerror=x> & $\\alpha$"
+    " \x00\x1b[31m {{ 7*7 }}"
+)
 REQUESTING = {"src", "href", "srcset", "data", "poster", "action", "background", "xlink:href"}
 
 
 @pytest.fixture(scope="module")
 def pilot_html() -> str:
     data = pilot_data()
-    few = tuple(curve for curve in data.learning_curves if curve.task in ("docs/kind", "docs/library"))
+    few = tuple(
+        curve for curve in data.learning_curves if curve.task in ("docs/kind", "docs/library")
+    )
     return pilot_report(data.model_copy(update={"learning_curves": few}))
 
 
@@ -29,8 +34,18 @@ def nasty_html() -> str:
         space["encoder"] = NASTY
     content["data_needed"] |= {"encoder": NASTY, "by_encoder": []}
     content["model"] |= {"encoder": NASTY, "neoberta": {NASTY: NASTY}, "neoberta_source": NASTY}
-    content["label_next"] = [content["label_next"][0] | {"text": NASTY, "text_pair": NASTY, "reason": NASTY, "why": NASTY}]
-    content["suspect_labels"] = [content["suspect_labels"][0] | {"text": NASTY, "given": NASTY, "likely": NASTY}]
+    content["label_next"] = [
+        content["label_next"][0]
+        | {
+            "text": NASTY,
+            "text_pair": NASTY,
+            "reason": NASTY,
+            "why": NASTY,
+        }
+    ]
+    content["suspect_labels"] = [
+        content["suspect_labels"][0] | {"text": NASTY, "given": NASTY, "likely": NASTY}
+    ]
     content |= {"class_counts": {NASTY: 3, "b": 2}, "warnings": [NASTY]}
     content["evidence"] |= {"metamodel": NASTY}
     return characterize_report(content)
@@ -39,21 +54,29 @@ def nasty_html() -> str:
 def assert_self_contained(html: str) -> None:
     page = Page(html)
     assert "script" not in page.tags
-    assert not {"img", "iframe", "object", "embed", "form", "base", "audio", "video"} & set(page.tags)
+    assert not {"img", "iframe", "object", "embed", "form", "base", "audio", "video"} & set(
+        page.tags
+    )
     for name, value in page.attributes:
         assert not name.startswith("on"), name
         if name in REQUESTING:
             assert value.startswith("#") or value == "data:,", (name, value)
         if name == "style":
-            assert all(target.startswith("#") for target in re.findall(r"url\(['\"]?([^)]*)", value))
+            assert all(
+                target.startswith("#") for target in re.findall(r"url\(['\"]?([^)]*)", value)
+            )
     style = html[html.index("<style>") : html.index("</style>")]
     assert "url(" not in style
     assert "@import" not in style
     assert "default-src 'none'" in html
     assert len(page.ids) == len(set(page.ids))
-    fragments = {value[1:] for name, value in page.attributes if name == "href" and value.startswith("#")}
+    fragments = {
+        value[1:] for name, value in page.attributes if name == "href" and value.startswith("#")
+    }
     assert fragments <= set(page.ids)
-    assert {target for value in re.findall(r"url\(#([^)]*)\)", html) for target in [value]} <= set(page.ids)
+    assert {target for value in re.findall(r"url\(#([^)]*)\)", html) for target in [value]} <= set(
+        page.ids
+    )
 
 
 def test_pilot_page_asks_nothing_of_the_network_and_is_small(pilot_html):
@@ -64,10 +87,22 @@ def test_pilot_page_asks_nothing_of_the_network_and_is_small(pilot_html):
 def test_pilot_page_says_the_six_answers_first(pilot_html):
     words = Page(pilot_html).words
     order = [
-        words.index(part) for part in ("How much data do I need?", "About 520 labelled rows", "What was measured", "still thin")
+        words.index(part)
+        for part in (
+            "How much data do I need?",
+            "About 520 labelled rows",
+            "What was measured",
+            "still thin",
+        )
     ]
     assert words.index("The six answers") < order[0] < order[1]
-    for question in ("How well can I", "What type of data", "Which embedding space", "Which model", "Which hyperparameters"):
+    for question in (
+        "How well can I",
+        "What type of data",
+        "Which embedding space",
+        "Which model",
+        "Which hyperparameters",
+    ):
         assert question in words
     assert "not shown" not in words
     assert "11,907" in words
@@ -77,7 +112,9 @@ def test_pilot_page_counts_one_as_one_and_explains_its_words(pilot_html):
     words = Page(pilot_html).words
     assert "1 of them trailed so far behind in leave-one-out that it got no forecast" in words
     assert all(f" {word} " in words for word in ("Power law", "LogME, H-score", "Nat"))
-    assert "LogME" not in Page(characterize_report(answers())).words, "said on the page that uses it only"
+    assert "LogME" not in Page(characterize_report(answers())).words, (
+        "said on the page that uses it only"
+    )
 
 
 def test_pilot_page_shows_evidence_for_better_or_worse(pilot_html):
@@ -119,7 +156,13 @@ def test_hostile_texts_are_only_text(nasty_html):
 
 
 def test_characterize_page_without_an_evaluation_sample():
-    content = answers() | {"label_next": [], "label_batch": None, "n_eval": 0, "suspect_labels": [], "warnings": []}
+    content = answers() | {
+        "label_next": [],
+        "label_batch": None,
+        "n_eval": 0,
+        "suspect_labels": [],
+        "warnings": [],
+    }
     content["encoders"] = content["encoders"][:1]
     words = Page(characterize_report(content)).words
     assert "none was given" in words
@@ -130,10 +173,22 @@ def test_characterize_page_without_an_evaluation_sample():
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"status": "uncertain", "q05": 2100, "q50": None, "q95": None, "p_reachable": 0.2}, "is unlikely with up to 3,200"),
-        ({"status": "uncertain", "q05": 2100, "q50": None, "q95": None, "p_reachable": 0.46}, "is uncertain with up to 3,200"),
         (
-            {"status": "not_reachable", "q05": None, "q50": None, "q95": None, "p_reachable": 0.001},
+            {"status": "uncertain", "q05": 2100, "q50": None, "q95": None, "p_reachable": 0.2},
+            "is unlikely with up to 3,200",
+        ),
+        (
+            {"status": "uncertain", "q05": 2100, "q50": None, "q95": None, "p_reachable": 0.46},
+            "is uncertain with up to 3,200",
+        ),
+        (
+            {
+                "status": "not_reachable",
+                "q05": None,
+                "q50": None,
+                "q95": None,
+                "p_reachable": 0.001,
+            },
             "is not reachable with these",
         ),
         ({"q95": None}, "290 to more than 3,200"),
@@ -152,7 +207,13 @@ def test_the_first_schema_without_later_fields_still_makes_a_page():
         "metric": "log_loss",
         "n_train": 200,
         "target": 0.4,
-        "encoders": [{"encoder": "hf:x", "p_best": 1.0, "curve": [{"n_train": 200, "q05": 0.4, "q50": 0.5, "q95": 0.6}]}],
+        "encoders": [
+            {
+                "encoder": "hf:x",
+                "p_best": 1.0,
+                "curve": [{"n_train": 200, "q05": 0.4, "q50": 0.5, "q95": 0.6}],
+            }
+        ],
         "data_needed": {"encoder": "hf:x", "reachable": False},
     }
     html = characterize_report(minimal)
@@ -162,7 +223,13 @@ def test_the_first_schema_without_later_fields_still_makes_a_page():
 
 def test_labels_of_evaluation_rows_encoders_not_tried_and_the_gain_of_fine_tuning_are_shown():
     content = answers()
-    content["eval_labels"] = {"n_labelled": 60, "estimate": 0.81, "q05": 0.73, "q95": 0.89, "weight": 0.4}
+    content["eval_labels"] = {
+        "n_labelled": 60,
+        "estimate": 0.81,
+        "q05": 0.73,
+        "q95": 0.89,
+        "weight": 0.4,
+    }
     content["eval_labels"]["before"] = {"q05": 0.7, "q50": 0.78, "q95": 0.86}
     content["untried"] = [
         {
@@ -175,21 +242,40 @@ def test_labels_of_evaluation_rows_encoders_not_tried_and_the_gain_of_fine_tunin
             "n_tasks": 31,
         }
     ]
-    content["hyperparameters"]["finetune"] |= {"source": "published runs", "epochs_extrapolated": True}
+    content["hyperparameters"]["finetune"] |= {
+        "source": "published runs",
+        "epochs_extrapolated": True,
+    }
     gain = {"q05": -0.03, "q50": 0.012, "q95": 0.05, "extrapolated": True}
     content["hyperparameters"]["finetune"]["gain"] = {"ordinary": gain, "contrastive": gain}
     words = Page(characterize_report(content)).words
-    assert "Your 60 labelled evaluation rows measure 81.0 % (73.0 to 89.0 %); without them the forecast was 78.0" in words
+    assert (
+        "Your 60 labelled evaluation rows measure 81.0 % (73.0 to 89.0 %); without them the"
+        " forecast was 78.0" in words
+    )
     assert "better with probability 83 %: hf:some/encoder." in words
     assert "109 million" in words and "Not tried, and likely better" in words
     assert "+1.2 points (90 % interval: −3.0 to +5.0; beyond what was published)" in words
-    assert "gain over the probe, ordinary fine-tuning" in words and "published runs on other data" in words
+    assert (
+        "gain over the probe, ordinary fine-tuning" in words
+        and "published runs on other data" in words
+    )
 
 
 def test_a_single_space_that_is_good_enough_now():
-    content = answers() | {"screened": [], "label_batch": {"n_rows": 12, "gain": 0.0, "strategy": "any"}}
+    content = answers() | {
+        "screened": [],
+        "label_batch": {"n_rows": 12, "gain": 0.0, "strategy": "any"},
+    }
     content["encoders"] = content["encoders"][:1]
-    content["data_needed"] |= {"status": "reached", "q05": 200, "q50": 200, "q95": 250, "by_encoder": [], "plan": []}
+    content["data_needed"] |= {
+        "status": "reached",
+        "q05": 200,
+        "q50": 200,
+        "q95": 250,
+        "by_encoder": [],
+        "plan": [],
+    }
     html = characterize_report(content)
     assert_self_contained(html)
     words = Page(html).words

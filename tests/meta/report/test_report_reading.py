@@ -1,4 +1,5 @@
-"""What a first-time reader must not have to guess: chance, ties, coverage, which rows are meant, what is drawn."""
+"""What a first-time reader must not have to guess: chance, ties, coverage, which rows are meant,
+what is drawn."""
 
 import re
 
@@ -13,7 +14,9 @@ from meta.report.study_view import study_view
 @pytest.fixture(scope="module")
 def pilot_html() -> str:
     data = pilot_data()
-    few = tuple(curve for curve in data.learning_curves if curve.task in ("docs/kind", "docs/library"))
+    few = tuple(
+        curve for curve in data.learning_curves if curve.task in ("docs/kind", "docs/library")
+    )
     return pilot_report(data.model_copy(update={"learning_curves": few}))
 
 
@@ -24,8 +27,14 @@ def test_pilot_page_says_how_far_each_answer_goes(pilot_html):
     assert "metamodel, for a target that is unlikely 75 % power law, 2 parameters 55 %" in words
     assert "in 5 and in 9 of 10 cases (on tasks left out they held 53 % and 91 %)" in words
     assert "wider than needed: the 50 % intervals (held 53 %)" in words
-    assert "the target is as likely missed as met; the cautious end of the interval lies at 1,750 rows" in words
-    assert "By these forecasts it may be worth it here" in words or "By these forecasts it is not worth it here" in words
+    assert (
+        "the target is as likely missed as met; the cautious end of the interval lies at 1,750 rows"
+        in words
+    )
+    assert (
+        "By these forecasts it may be worth it here" in words
+        or "By these forecasts it is not worth it here" in words
+    )
     assert "random:deep (untrained)" in words
     assert "Spaces without a forecast are not drawn." in words
 
@@ -41,7 +50,10 @@ def test_pilot_page_says_which_rows_are_meant_and_what_becomes_of_them(pilot_htm
 
 def test_a_study_without_an_evaluation_claims_nothing_of_it():
     data = pilot_data()
-    unknown = {**data.answers, "evidence": {**data.answers["evidence"], "held_out_required_n_within_2x": {}}}
+    unknown = {
+        **data.answers,
+        "evidence": {**data.answers["evidence"], "held_out_required_n_within_2x": {}},
+    }
     data = data.model_copy(update={"evaluation": {}, "learning_curves": (), "answers": unknown})
     words = Page(pilot_report(data)).words
     assert "About 520 labelled rows" in words
@@ -52,18 +64,32 @@ def test_learning_curves_show_what_chance_is():
     data = pilot_data()
     few = tuple(curve for curve in data.learning_curves if curve.task == "docs/kind")
     alone = data.model_copy(update={"learning_curves": few})
-    unknown = alone.model_copy(update={"tasks": tuple(task.model_copy(update={"constant_score": None}) for task in data.tasks)})
-    dashes, dashes_unknown = (study_view(each)["learning_panels"][0].count("stroke-dasharray") for each in (alone, unknown))
+    unknown = alone.model_copy(
+        update={
+            "tasks": tuple(task.model_copy(update={"constant_score": None}) for task in data.tasks)
+        }
+    )
+    dashes, dashes_unknown = (
+        study_view(each)["learning_panels"][0].count("stroke-dasharray")
+        for each in (alone, unknown)
+    )
     assert dashes == dashes_unknown + 1
     sentence = "Dashed: an answer that never looks at a text (always the commonest class)"
-    assert sentence in Page(pilot_report(alone)).words and sentence not in Page(pilot_report(unknown)).words
+    assert (
+        sentence in Page(pilot_report(alone)).words
+        and sentence not in Page(pilot_report(unknown)).words
+    )
 
 
 def test_forecasts_that_missed_to_one_side_say_so_under_their_pictures():
     data = pilot_data()
     truth = tuple(
         curve.model_copy(
-            update={"points": tuple(point.model_copy(update={"mean": point.mean - 0.1}) for point in curve.points)}
+            update={
+                "points": tuple(
+                    point.model_copy(update={"mean": point.mean - 0.1}) for point in curve.points
+                )
+            }
         )
         for curve in data.answers_truth
     )
@@ -74,19 +100,33 @@ def test_forecasts_that_missed_to_one_side_say_so_under_their_pictures():
 def test_depth_and_pretraining_pictures_name_what_they_leave_out_and_their_dashed_line():
     data = pilot_data()
     encoder = data.encoders[0].model_copy(update={"n_layers": 12})
-    data = data.model_copy(update={"encoders": (encoder, *data.encoders[1:]), "learning_curves": ()})
+    data = data.model_copy(
+        update={"encoders": (encoder, *data.encoders[1:]), "learning_curves": ()}
+    )
     words = Page(pilot_report(data)).words
-    assert f"Of {encoder.name}, which has 12 layers, only 0, 1, 2, 3, 4, 5 and 6 were read." in words
+    assert (
+        f"Of {encoder.name}, which has 12 layers, only 0, 1, 2, 3, 4, 5 and 6 were read." in words
+    )
     assert "Dashed: guessing by word frequency." in words
     trained = data.pretrained[0].model_copy(update={"name": encoder.name})
     view = study_view(data.model_copy(update={"pretrained": (trained,)}))
-    assert view["pretraining_key"][0]["css"] == next(key["css"] for key in view["depth_key"] if key["label"] == encoder.name)
+    assert view["pretraining_key"][0]["css"] == next(
+        key["css"] for key in view["depth_key"] if key["label"] == encoder.name
+    )
 
 
 def test_bands_are_keyed_one_by_one_and_names_stay_whole(pilot_html):
-    assert len(re.findall(r'<b class="\w+ core" aria-hidden="true">■</b> 50&nbsp;% band', pilot_html)) == 2
-    assert len(re.findall(r'<b class="\w+ outer" aria-hidden="true">■</b> 90&nbsp;% band', pilot_html)) == 2
-    assert pilot_html.count('<span class="whole">hf:all-MiniLM-L6-v2') >= 6, "three answers name it, on a card and in a section"
+    assert (
+        len(re.findall(r'<b class="\w+ core" aria-hidden="true">■</b> 50&nbsp;% band', pilot_html))
+        == 2
+    )
+    assert (
+        len(re.findall(r'<b class="\w+ outer" aria-hidden="true">■</b> 90&nbsp;% band', pilot_html))
+        == 2
+    )
+    assert pilot_html.count('<span class="whole">hf:all-MiniLM-L6-v2') >= 6, (
+        "three answers name it, on a card and in a section"
+    )
 
 
 def test_an_encoder_keeps_its_colour_in_every_key(pilot_html):
@@ -98,8 +138,13 @@ def test_an_encoder_keeps_its_colour_in_every_key(pilot_html):
 def test_a_picture_of_some_spaces_says_of_how_many():
     content = answers()
     space = content["encoders"][-1]
-    content["encoders"] = [space | {"view": {"layer": layer, "pooling": "mean"}} for layer in range(12)]
-    assert "The picture shows the first 10 of the 12 with a forecast." in Page(characterize_report(content)).words
+    content["encoders"] = [
+        space | {"view": {"layer": layer, "pooling": "mean"}} for layer in range(12)
+    ]
+    assert (
+        "The picture shows the first 10 of the 12 with a forecast."
+        in Page(characterize_report(content)).words
+    )
     content["encoders"] = content["encoders"][:10]
     assert "The picture shows" not in Page(characterize_report(content)).words
 

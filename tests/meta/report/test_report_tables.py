@@ -32,9 +32,13 @@ def test_learning_curves_choose_the_space_without_test_rows(results):
     spoilt.loc[here & (spoilt["layer"] == 1), "loo_accuracy"] = 1.0  # the best by leave-one-out
     curves = learning_curves(spoilt, names={"neoberta:deep": "deep"})
     assert len(curves) == len(TASKS) * len(ENCODERS)
-    mine = next(curve for curve in curves if curve.task == "docs/library" and curve.encoder == "deep")
+    mine = next(
+        curve for curve in curves if curve.task == "docs/library" and curve.encoder == "deep"
+    )
     assert mine.view == "layer 1, mean"
-    rows = spoilt[here & (spoilt["layer"] == 1) & spoilt["C_selected"] & (spoilt["n_train"] == 64)]["accuracy"]
+    rows = spoilt[here & (spoilt["layer"] == 1) & spoilt["C_selected"] & (spoilt["n_train"] == 64)][
+        "accuracy"
+    ]
     point = next(point for point in mine.points if point.n_train == 64)
     assert point.mean == pytest.approx(rows.mean())
     assert point.sd == pytest.approx(rows.std())
@@ -45,14 +49,23 @@ def test_depth_curves_average_the_tasks(results):
     curve = next(curve for curve in depth_curves(results) if curve.encoder == "neoberta:wide")
     assert curve.layers == (0, 1, 2)
     assert curve.n_train == max(SIZES)
-    rows = results[results["C_selected"] & (results["n_train"] == 1024) & (results["encoder"] == "neoberta:wide")]
-    assert curve.values[1] == pytest.approx(rows[rows["layer"] == 1].groupby("task")["accuracy"].mean().mean())
+    rows = results[
+        results["C_selected"]
+        & (results["n_train"] == 1024)
+        & (results["encoder"] == "neoberta:wide")
+    ]
+    assert curve.values[1] == pytest.approx(
+        rows[rows["layer"] == 1].groupby("task")["accuracy"].mean().mean()
+    )
 
 
 def test_regularisation_and_truth(results):
     curves = regularisation_curves(results)
     assert [curve.n_train for curve in curves] == [16, 128, 1024]
-    assert all(curve.values[1] == max(curve.values) == pytest.approx(curve.chosen, abs=1e-9) for curve in curves)
+    assert all(
+        curve.values[1] == max(curve.values) == pytest.approx(curve.chosen, abs=1e-9)
+        for curve in curves
+    )
     truth = measured_spaces(results, EXAMPLE)
     assert {(curve.encoder, curve.view) for curve in truth} >= {("lsa:256", "layer=0,pooling=mean")}
     assert {curve.task for curve in truth} == {EXAMPLE}
@@ -72,15 +85,24 @@ def test_horizons_are_drawn_evenly_from_the_tasks_and_say_how_many():
         assert len(horizon.points) == MAX_POINTS
         assert horizon.n_total == int((frame["factor"] == horizon.factor).sum())
         counts = pd.Series([point.task for point in horizon.points]).value_counts()
-        assert counts["large"] <= counts.drop("large").max() + MAX_POINTS - 9 * counts.drop("large").min()
+        assert (
+            counts["large"]
+            <= counts.drop("large").max() + MAX_POINTS - 9 * counts.drop("large").min()
+        )
         assert len(counts) == len(TASKS) + 1
     assert horizons(frame) == shown
     assert horizons(frame.assign(truth=np.nan)) == ()
 
 
 def test_stage_times_add_up_interrupted_runs():
-    ledger = [{"stage": stage, "seconds": seconds} for stage, seconds in (("Tasks", 3.0), ("Sweep", 5.0), ("Tasks", 4.0))]
-    assert [(stage.stage, stage.seconds, stage.note) for stage in stage_times(ledger, {"Sweep": "9 probes"})] == [
+    ledger = [
+        {"stage": stage, "seconds": seconds}
+        for stage, seconds in (("Tasks", 3.0), ("Sweep", 5.0), ("Tasks", 4.0))
+    ]
+    assert [
+        (stage.stage, stage.seconds, stage.note)
+        for stage in stage_times(ledger, {"Sweep": "9 probes"})
+    ] == [
         ("Tasks", 7.0, ""),
         ("Sweep", 5.0, "9 probes"),
     ]
@@ -88,11 +110,19 @@ def test_stage_times_add_up_interrupted_runs():
 
 def test_encoder_means_count_wins_on_shared_sizes():
     def curve(task: str, encoder: str, *values: float) -> LearningCurve:
-        points = tuple(MeasuredPoint(n_train=size, mean=value) for size, value in zip((16, 32, 64), values, strict=False))
+        points = tuple(
+            MeasuredPoint(n_train=size, mean=value)
+            for size, value in zip((16, 32, 64), values, strict=False)
+        )
         return LearningCurve(task=task, encoder=encoder, points=points)
 
     table = encoder_means(
-        [curve("t", "a", 0.5, 0.6), curve("t", "b", 0.4, 0.7, 0.9), curve("u", "a", 0.5, 0.8), curve("u", "b", 0.2, 0.3)]
+        [
+            curve("t", "a", 0.5, 0.6),
+            curve("t", "b", 0.4, 0.7, 0.9),
+            curve("u", "a", 0.5, 0.8),
+            curve("u", "b", 0.2, 0.3),
+        ]
     )
     assert table["sizes"] == [16, 32]
     assert [(row["name"], row["means"][-1], row["wins"]) for row in table["rows"]] == [
@@ -126,10 +156,24 @@ def test_wording_of_numbers():
         "3 min 20 s",
         "2 h 05 min",
     )
-    assert (number(4.5e-5), number(20), number(0.1), number(True), number("ridge")) == ("4.5e-5", "20", "0.1", "True", "ridge")
-    assert (parameters(22_700_000), parameters(850_000), parameters(None)) == ("22.7 million", "850 thousand", "–")
+    assert (number(4.5e-5), number(20), number(0.1), number(True), number("ridge")) == (
+        "4.5e-5",
+        "20",
+        "0.1",
+        "True",
+        "ridge",
+    )
+    assert (parameters(22_700_000), parameters(850_000), parameters(None)) == (
+        "22.7 million",
+        "850 thousand",
+        "–",
+    )
     assert rows_between(None, None, 3200) == "more than 3,200"
-    assert (short_count(9600), short_count(12_800), short_count(2_500_000)) == ("9,600", "12.8k", "2.5M")
+    assert (short_count(9600), short_count(12_800), short_count(2_500_000)) == (
+        "9,600",
+        "12.8k",
+        "2.5M",
+    )
 
 
 def test_display_name_hides_folders():
@@ -140,7 +184,8 @@ def test_display_name_hides_folders():
 
 def test_inline_touches_tags_only():
     svg = (
-        '<?xml?><svg viewBox="0 0 10 20"><metadata>m</metadata><g><text style="fill: #00fd01">#00fd01 1.23456</text></g></svg>'
+        '<?xml?><svg viewBox="0 0 10 20"><metadata>m</metadata><g><text style="fill:'
+        ' #00fd01">#00fd01 1.23456</text></g></svg>'
     )
     html = str(inline(svg, "a <b>"))
     assert html.startswith('<svg class="plot" role="img" viewBox="0 0 10 20"')

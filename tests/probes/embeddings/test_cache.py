@@ -24,7 +24,9 @@ FLOAT16_RELATIVE_ERROR = 2**-11
 def vectors_of(texts: list[str], view: View, d: int = 5) -> np.ndarray:
     """Values that only the text and the view decide, (n, d) float32."""
     seeds = text_keys(texts).astype(np.int64).sum(axis=1) + view.layer
-    return np.stack([np.random.default_rng(seed).standard_normal(d) for seed in seeds]).astype(np.float32)
+    return np.stack([np.random.default_rng(seed).standard_normal(d) for seed in seeds]).astype(
+        np.float32
+    )
 
 
 def publish(cache: EmbeddingCache, texts: list[str], *views: View) -> str:
@@ -80,9 +82,12 @@ def test_publishing_twice_is_one_segment(tmp_path: Path) -> None:
 
 
 def test_only_what_is_missing_is_written(tmp_path: Path) -> None:
-    """A view that comes later costs its own bytes; a text that another job wrote meanwhile is not written again."""
+    """A view that comes later costs its own bytes; a text that another job wrote meanwhile is not
+    written again."""
     publish(open_cache(tmp_path), ["a", "b"], A)
-    keys = open_cache(tmp_path).publish(["b", "c", "a"], {view: vectors_of(["b", "c", "a"], view) for view in (A, B)})
+    keys = open_cache(tmp_path).publish(
+        ["b", "c", "a"], {view: vectors_of(["b", "c", "a"], view) for view in (A, B)}
+    )
     shapes = sorted(
         (name, tensor.shape)
         for key in keys
@@ -93,7 +98,10 @@ def test_only_what_is_missing_is_written(tmp_path: Path) -> None:
     for view in (A, B):
         expected = vectors_of(["c", "a", "b"], view)
         np.testing.assert_allclose(
-            open_cache(tmp_path).view(["c", "a", "b"], view), expected, rtol=FLOAT16_RELATIVE_ERROR, atol=1e-7
+            open_cache(tmp_path).view(["c", "a", "b"], view),
+            expected,
+            rtol=FLOAT16_RELATIVE_ERROR,
+            atol=1e-7,
         )
 
 
@@ -104,10 +112,18 @@ def test_rows_are_read_when_they_are_taken(tmp_path: Path) -> None:
     mapped = open_cache(tmp_path).mapped(text_keys(texts), A)
     everything = open_cache(tmp_path).view(texts, A)
     assert mapped.shape == everything.shape == (20, 5) and len(mapped) == 20
-    for rows in (slice(3, 15), slice(None, None, -1), np.array([19, 0, 7, 7]), np.arange(20) % 3 == 0, np.array([], dtype=int)):
+    for rows in (
+        slice(3, 15),
+        slice(None, None, -1),
+        np.array([19, 0, 7, 7]),
+        np.arange(20) % 3 == 0,
+        np.array([], dtype=int),
+    ):
         np.testing.assert_array_equal(mapped[rows], everything[rows])
     stored = list(mapped.stored())
-    assert len(stored) == 4 and all(array.dtype == np.float16 and not array.flags.writeable for array in stored)
+    assert len(stored) == 4 and all(
+        array.dtype == np.float16 and not array.flags.writeable for array in stored
+    )
 
 
 def test_segments_of_older_versions_load(tmp_path: Path) -> None:
@@ -118,12 +134,17 @@ def test_segments_of_older_versions_load(tmp_path: Path) -> None:
     with safe_open(path, "np") as file:
         arrays = json.loads(file.metadata()["arrays"])
     for name, array in arrays.items():
-        sha = hashlib.sha256(repr((array["scale"], tensors[name].shape)).encode() + tensors[name].tobytes())
+        sha = hashlib.sha256(
+            repr((array["scale"], tensors[name].shape)).encode() + tensors[name].tobytes()
+        )
         array["sha256"] = sha.hexdigest()
         del array["xxh3"]
     save_file(tensors, path, metadata={"arrays": json.dumps(arrays)})
     np.testing.assert_allclose(
-        open_cache(tmp_path).view(texts, A), vectors_of(texts, A), rtol=FLOAT16_RELATIVE_ERROR, atol=1e-7
+        open_cache(tmp_path).view(texts, A),
+        vectors_of(texts, A),
+        rtol=FLOAT16_RELATIVE_ERROR,
+        atol=1e-7,
     )
     data = bytearray(path.read_bytes())
     data[-2 * 16 - 1] ^= 1
@@ -131,7 +152,9 @@ def test_segments_of_older_versions_load(tmp_path: Path) -> None:
     assert open_cache(tmp_path).missing(texts, [A]) == texts
 
 
-@pytest.mark.parametrize(("n_texts", "views"), [(1, (A,)), (40, (A, B)), (3000, (A, B, View(11, "cross_mean_last4")))])
+@pytest.mark.parametrize(
+    ("n_texts", "views"), [(1, (A,)), (40, (A, B)), (3000, (A, B, View(11, "cross_mean_last4")))]
+)
 def test_size_is_predicted(tmp_path: Path, n_texts: int, views: tuple[View, ...]) -> None:
     texts = [str(number) for number in range(n_texts)]
     (key,) = open_cache(tmp_path).publish(texts, {view: np.ones((n_texts, 24)) for view in views})
@@ -140,7 +163,9 @@ def test_size_is_predicted(tmp_path: Path, n_texts: int, views: tuple[View, ...]
 
 
 @pytest.mark.parametrize("damage", ["flip", "flip_text_key", "truncate", "empty", "header"])
-def test_a_corrupt_segment_is_removed_and_encoded_again(tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_corrupt_segment_is_removed_and_encoded_again(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     key = publish(open_cache(tmp_path), ["a", "b"], A)
     publish(open_cache(tmp_path), ["c"], A)
     path = segment_file(tmp_path, key)
@@ -164,7 +189,9 @@ def test_a_corrupt_segment_is_removed_and_encoded_again(tmp_path: Path, damage: 
     assert len(caplog.records) == 1 and "\n" not in caplog.records[0].getMessage()
     assert not path.exists()
     publish(cache, ["a", "b"], A)
-    np.testing.assert_allclose(cache.view(["b", "c"], A), vectors_of(["b", "c"], A), rtol=FLOAT16_RELATIVE_ERROR, atol=1e-7)
+    np.testing.assert_allclose(
+        cache.view(["b", "c"], A), vectors_of(["b", "c"], A), rtol=FLOAT16_RELATIVE_ERROR, atol=1e-7
+    )
 
 
 def test_corruption_found_while_reading_is_said_as_missing(tmp_path: Path) -> None:
@@ -187,7 +214,9 @@ def test_the_file_is_plain_safetensors(tmp_path: Path) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(-MAX_MAGNITUDE, MAX_MAGNITUDE, width=32), min_size=1, max_size=20))
-def test_float16_never_overflows_and_keeps_eleven_bits(tmp_path_factory: pytest.TempPathFactory, values: list[float]) -> None:
+def test_float16_never_overflows_and_keeps_eleven_bits(
+    tmp_path_factory: pytest.TempPathFactory, values: list[float]
+) -> None:
     cache = open_cache(tmp_path_factory.mktemp("cache"))
     x = np.array([values], dtype=np.float32)
     cache.publish(["a"], {A: x})

@@ -19,7 +19,8 @@ MAX_POINTS = 0.1
 
 
 def classes(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows like those of a sentence encoder: an offset larger than what differs, a decaying spectrum, overlapping classes."""
+    """Rows like those of a sentence encoder: an offset larger than what differs, a decaying
+    spectrum, overlapping classes."""
     generator = np.random.default_rng(seed)
     spectrum = np.arange(1, N_COLUMNS + 1) ** -0.7
     y = generator.integers(0, N_CLASSES, N_TRAIN + N_TEST)
@@ -36,13 +37,19 @@ def accuracies(X: np.ndarray, y: np.ndarray) -> dict[str, float]:
     logistic = fit_logistic_path(space.coordinates[None], labels[None], N_CLASSES, (10.0,))
     scores = {
         "ridge": space.scores(test * scale, ridge.reduced) + ridge.intercept,
-        "logistic": space.scores(test * scale, logistic.weights[:, 0, 0]) + logistic.intercepts[:, 0, 0][:, None],
+        "logistic": space.scores(test * scale, logistic.weights[:, 0, 0])
+        + logistic.intercepts[:, 0, 0][:, None],
     }
-    return {name: float((values[0].argmax(-1).numpy() == y[N_TRAIN:]).mean()) for name, values in scores.items()}
+    return {
+        name: float((values[0].argmax(-1).numpy() == y[N_TRAIN:]).mean())
+        for name, values in scores.items()
+    }
 
 
 @pytest.mark.parametrize("magnitude", [1e-6, 1.0, 1e6])
-def test_float16_costs_a_probe_less_than_a_tenth_of_a_point(tmp_path: Path, magnitude: float) -> None:
+def test_float16_costs_a_probe_less_than_a_tenth_of_a_point(
+    tmp_path: Path, magnitude: float
+) -> None:
     """Mean difference of the accuracy over five samples of 4,000 test rows each."""
     differences: dict[str, list[float]] = {}
     for seed in range(5):
@@ -54,7 +61,12 @@ def test_float16_costs_a_probe_less_than_a_tenth_of_a_point(tmp_path: Path, magn
         stored = cache.view(texts, VIEW)
         assert 0 < np.abs(stored - X).max() <= 2.0**-11 * np.abs(X).max()
         exact = accuracies(X, y)
-        assert all(0.4 < value < 0.97 for value in exact.values()), "a task on which a probe can be worse"
+        assert all(0.4 < value < 0.97 for value in exact.values()), (
+            "a task on which a probe can be worse"
+        )
         for name, value in accuracies(stored, y).items():
             differences.setdefault(name, []).append(100 * abs(value - exact[name]))
-    assert {name for name, values in differences.items() if np.mean(values) <= MAX_POINTS} == {"ridge", "logistic"}
+    assert {name for name, values in differences.items() if np.mean(values) <= MAX_POINTS} == {
+        "ridge",
+        "logistic",
+    }

@@ -1,4 +1,5 @@
-"""The cache on object storage: planning fetches no vectors, a node keeps one copy of what it reads."""
+"""The cache on object storage: planning fetches no vectors, a node keeps one copy of what it
+reads."""
 
 import logging
 import os
@@ -39,7 +40,9 @@ def copies(storage: Storage) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def test_planning_fetches_keys_only_and_reading_copies_once(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_planning_fetches_keys_only_and_reading_copies_once(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache, vectors = cache_with(storage)
     assert cache.missing([*TEXTS, "four"], [A, B]) == ["four"]
     assert copies(storage) == []
@@ -60,10 +63,14 @@ def test_a_damaged_copy_is_fetched_again(storage: Storage) -> None:
     data = bytearray(copy.read_bytes())
     data[-len(TEXTS) * 16 - 1] ^= 1
     copy.write_bytes(data)
-    np.testing.assert_allclose(EmbeddingCache(storage, "f" * 16).view(TEXTS, B), vectors[B], rtol=1e-3)
+    np.testing.assert_allclose(
+        EmbeddingCache(storage, "f" * 16).view(TEXTS, B), vectors[B], rtol=1e-3
+    )
 
 
-def test_damage_on_the_storage_itself_counts_as_missing(storage: Storage, caplog: pytest.LogCaptureFixture) -> None:
+def test_damage_on_the_storage_itself_counts_as_missing(
+    storage: Storage, caplog: pytest.LogCaptureFixture
+) -> None:
     cache, vectors = cache_with(storage)
     (file,) = [file for file in storage.files() if file.key.endswith(".safetensors")]
     data = bytearray(storage.read_bytes(file.key))
@@ -71,7 +78,10 @@ def test_damage_on_the_storage_itself_counts_as_missing(storage: Storage, caplog
     storage.write_bytes(file.key, bytes(data))
     ((_, damage),) = verify_caches(storage)
     assert damage is not None and file.key in damage
-    with caplog.at_level(logging.WARNING), pytest.raises(MissingVectorsError, match="embed them first"):
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(MissingVectorsError, match="embed them first"),
+    ):
         cache.view(TEXTS, B)
     assert not storage.exists(file.key) and copies(storage) == []
     assert len(cache.publish(TEXTS, vectors)) == 1
@@ -89,6 +99,8 @@ def test_pruning_takes_the_copies_along(storage: Storage) -> None:
     old = (now - 2 * month).timestamp()
     os.utime(copy, (old, old))
     assert len(prune_caches(storage, month, now)) == 1 and copies(storage) == []
-    mapped = EmbeddingCache(storage, "f" * 16).mapped(text_keys(TEXTS), A)  # the vectors themselves are still there
+    mapped = EmbeddingCache(storage, "f" * 16).mapped(
+        text_keys(TEXTS), A
+    )  # the vectors themselves are still there
     assert mapped.shape == (3, 4)
     assert len(prune_caches(storage, month, now + 2 * month)) == 2 and list_caches(storage) == []

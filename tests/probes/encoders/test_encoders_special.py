@@ -1,4 +1,5 @@
-"""Model folders that are unlike the others: slow tokenizers, closing [CLS], sentence-transformers heads, code of their own."""
+"""Model folders that are unlike the others: slow tokenizers, closing [CLS], sentence-transformers
+heads, code of their own."""
 
 import json
 import shutil
@@ -29,11 +30,28 @@ class TestSlowTokenizer(EncoderConformance, WordConformance):
         folder = tmp_path_factory.mktemp("bertweet")
         letters = sorted(set("".join(TEXTS)) - set(" \x00\ud83d"))
         words = [piece for letter in letters for piece in (f"{letter}@@", f"{letter}</w>")]
-        (folder / "vocab.txt").write_text("".join(f"{word} 1\n" for word in words), encoding="utf-8")
+        (folder / "vocab.txt").write_text(
+            "".join(f"{word} 1\n" for word in words), encoding="utf-8"
+        )
         (folder / "bpe.codes").write_text("#version: 0.2\nt h 10\n", encoding="utf-8")
-        sizes = {"hidden_size": WIDTH, "num_hidden_layers": N_LAYERS, "num_attention_heads": 2, "intermediate_size": 64}
-        ids = {"vocab_size": len(words) + 8, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
-        config = RobertaConfig(**sizes, **ids, max_position_embeddings=MAX_LENGTH + 2, tokenizer_class="BertweetTokenizer")
+        sizes = {
+            "hidden_size": WIDTH,
+            "num_hidden_layers": N_LAYERS,
+            "num_attention_heads": 2,
+            "intermediate_size": 64,
+        }
+        ids = {
+            "vocab_size": len(words) + 8,
+            "pad_token_id": 1,
+            "bos_token_id": 0,
+            "eos_token_id": 2,
+        }
+        config = RobertaConfig(
+            **sizes,
+            **ids,
+            max_position_embeddings=MAX_LENGTH + 2,
+            tokenizer_class="BertweetTokenizer",
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             AutoModel.from_config(config).save_pretrained(folder)
@@ -78,7 +96,9 @@ def test_a_word_is_the_mean_of_its_tokens(tmp_path: Path) -> None:
     encoder = load_encoder(f"hf:{folder}", precision="fp32")
     words = ["Fit", "the", "modelling", "Größe"]
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    pieces = [tokenizer.tokenize(word if number == 0 else f" {word}") for number, word in enumerate(words)]
+    pieces = [
+        tokenizer.tokenize(word if number == 0 else f" {word}") for number, word in enumerate(words)
+    ]
     ids = [2, *(tokenizer.convert_tokens_to_ids(piece) for part in pieces for piece in part), 3]
     with torch.no_grad():
         hidden = AutoModel.from_pretrained(folder).eval()(torch.tensor([ids])).last_hidden_state[0]
@@ -90,23 +110,37 @@ def test_a_word_is_the_mean_of_its_tokens(tmp_path: Path) -> None:
         np.testing.assert_allclose(found[row], hidden[first:at].mean(0).numpy(), atol=1e-5)
 
 
-# --- sentence-transformers folders ---------------------------------------------------------------------------------------
+# --- sentence-transformers folders ----------------------------------------------------------------
 
 
-def sentence_folder(folder: Path, pooling: dict, *, dense: tuple[int, str] | None = None, normalize: bool = True) -> Path:
+def sentence_folder(
+    folder: Path, pooling: dict, *, dense: tuple[int, str] | None = None, normalize: bool = True
+) -> Path:
     """A sentence-transformers folder around a tiny BERT, in the library's own layout."""
     save_tiny_model(folder)
     kinds = [("", "Transformer"), ("1_Pooling", "Pooling")]
     (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": WIDTH, **pooling}))
+    (folder / "1_Pooling" / "config.json").write_text(
+        json.dumps({"word_embedding_dimension": WIDTH, **pooling})
+    )
     if dense is not None:
         kinds.append(("2_Dense", "Dense"))
         (folder / "2_Dense").mkdir()
-        shape = {"in_features": WIDTH, "out_features": dense[0], "bias": True, "activation_function": dense[1]}
+        shape = {
+            "in_features": WIDTH,
+            "out_features": dense[0],
+            "bias": True,
+            "activation_function": dense[1],
+        }
         (folder / "2_Dense" / "config.json").write_text(json.dumps(shape))
         generator = torch.Generator().manual_seed(1)
-        weight, bias = torch.randn(dense[0], WIDTH, generator=generator), torch.randn(dense[0], generator=generator)
-        save_file({"linear.weight": weight, "linear.bias": bias}, folder / "2_Dense" / "model.safetensors")
+        weight, bias = (
+            torch.randn(dense[0], WIDTH, generator=generator),
+            torch.randn(dense[0], generator=generator),
+        )
+        save_file(
+            {"linear.weight": weight, "linear.bias": bias}, folder / "2_Dense" / "model.safetensors"
+        )
     if normalize:
         kinds.append(("3_Normalize", "Normalize"))
         (folder / "3_Normalize").mkdir()
@@ -115,7 +149,9 @@ def sentence_folder(folder: Path, pooling: dict, *, dense: tuple[int, str] | Non
         for i, (path, kind) in enumerate(kinds)
     ]
     (folder / "modules.json").write_text(json.dumps(modules))
-    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 32, "do_lower_case": False}))
+    (folder / "sentence_bert_config.json").write_text(
+        json.dumps({"max_seq_length": 32, "do_lower_case": False})
+    )
     return folder
 
 
@@ -125,8 +161,16 @@ def sentence_folder(folder: Path, pooling: dict, *, dense: tuple[int, str] | Non
         ({"pooling_mode_mean_tokens": True}, None, True),
         ({"pooling_mode_cls_token": True}, None, False),
         ({"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": False}, None, False),
-        ({"pooling_mode_mean_sqrt_len_tokens": True, "pooling_mode_mean_tokens": False}, None, False),
-        ({"pooling_mode_weightedmean_tokens": True, "pooling_mode_mean_tokens": False}, None, False),
+        (
+            {"pooling_mode_mean_sqrt_len_tokens": True, "pooling_mode_mean_tokens": False},
+            None,
+            False,
+        ),
+        (
+            {"pooling_mode_weightedmean_tokens": True, "pooling_mode_mean_tokens": False},
+            None,
+            False,
+        ),
         ({"pooling_mode_lasttoken": True, "pooling_mode_mean_tokens": False}, None, False),
         ({"pooling_mode_mean_tokens": True}, (16, "torch.nn.modules.activation.Tanh"), True),
         ({"pooling_mode_mean_tokens": True}, (48, "torch.nn.modules.linear.Identity"), False),
@@ -136,7 +180,9 @@ def sentence_folder(folder: Path, pooling: dict, *, dense: tuple[int, str] | Non
 def test_the_sentence_view_is_what_the_library_gives(
     tmp_path: Path, pooling: dict, dense: tuple | None, normalize: bool
 ) -> None:
-    library = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+    library = pytest.importorskip(
+        "sentence_transformers", reason="sentence-transformers is not installed"
+    )
     given = {"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": False, **pooling}
     folder = sentence_folder(tmp_path / "model", given, dense=dense, normalize=normalize)
     texts = [text for text in TEXTS if text and "\ud83d" not in text]
@@ -170,13 +216,21 @@ def test_the_head_is_part_of_the_identity(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("modules.json", [{"idx": 0, "path": "", "type": "sentence_transformers.models.WordWeights"}]),
-        ("1_Pooling/config.json", {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}),
+        (
+            "modules.json",
+            [{"idx": 0, "path": "", "type": "sentence_transformers.models.WordWeights"}],
+        ),
+        (
+            "1_Pooling/config.json",
+            {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True},
+        ),
         ("sentence_bert_config.json", {"max_seq_length": 32, "do_lower_case": True}),
         ("config_sentence_transformers.json", {"default_prompt_name": "query"}),
     ],
 )
-def test_a_head_that_is_not_wholly_known_is_left_alone(tmp_path: Path, name: str, content: object) -> None:
+def test_a_head_that_is_not_wholly_known_is_left_alone(
+    tmp_path: Path, name: str, content: object
+) -> None:
     folder = sentence_folder(tmp_path / "model", {"pooling_mode_mean_tokens": True})
     (folder / name).write_text(json.dumps(content))
     assert read_sentence_head(folder, "hf:model") is None
@@ -185,20 +239,24 @@ def test_a_head_that_is_not_wholly_known_is_left_alone(tmp_path: Path, name: str
 
 def test_a_damaged_head(tmp_path: Path) -> None:
     identity = "torch.nn.modules.linear.Identity"
-    folder = sentence_folder(tmp_path / "model", {"pooling_mode_mean_tokens": True}, dense=(16, identity))
+    folder = sentence_folder(
+        tmp_path / "model", {"pooling_mode_mean_tokens": True}, dense=(16, identity)
+    )
     weights = folder / "2_Dense" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:50])
     with pytest.raises(UserError, match=r"2_Dense/model.safetensors is damaged"):
         load_encoder(f"hf:{folder}")
     weights.unlink()
-    with pytest.raises(UserError, match=r"has no model\.safetensors .pickled weights can execute code"):
+    with pytest.raises(
+        UserError, match=r"has no model\.safetensors .pickled weights can execute code"
+    ):
         load_encoder(f"hf:{folder}")
     (folder / "1_Pooling" / "config.json").unlink()
     with pytest.raises(UserError, match=r"1_Pooling/config.json is missing or damaged"):
         load_encoder(f"hf:{folder}")
 
 
-# --- code of its own -----------------------------------------------------------------------------------------------------
+# --- code of its own ------------------------------------------------------------------------------
 
 MODEL_CODE = """
 from transformers import BertConfig, BertModel
@@ -212,15 +270,21 @@ class OwnModel(BertModel):
 """
 
 
-def test_code_that_a_model_brings_runs_only_when_it_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_that_a_model_brings_runs_only_when_it_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from transformers.dynamic_module_utils import HF_MODULES_CACHE  # noqa: F401  (the module must exist before it is patched)
 
-    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr(
+        "transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules")
+    )
     monkeypatch.syspath_prepend(str(tmp_path / "modules"))
     folder, witness = save_tiny_model(tmp_path / "own_model"), tmp_path / "executed"
     config = json.loads((folder / "config.json").read_text())
     own = {"AutoConfig": "modeling_own.OwnConfig", "AutoModel": "modeling_own.OwnModel"}
-    (folder / "config.json").write_text(json.dumps({**config, "model_type": "own-bert", "auto_map": own}))
+    (folder / "config.json").write_text(
+        json.dumps({**config, "model_type": "own-bert", "auto_map": own})
+    )
     (folder / "modeling_own.py").write_text(MODEL_CODE.format(witness=str(witness)))
     with pytest.raises(UserError, match="say --trust-remote-code"):
         load_encoder(f"hf:{folder}")
@@ -229,13 +293,17 @@ def test_code_that_a_model_brings_runs_only_when_it_is_trusted(tmp_path: Path, m
     assert witness.exists()
     plain = load_encoder(f"hf:{save_tiny_model(tmp_path / 'plain')}", precision="fp32")
     view = View(N_LAYERS, "mean")
-    np.testing.assert_allclose(encoder.encode(TEXTS, [view])[view], plain.encode(TEXTS, [view])[view], atol=1e-5)
+    np.testing.assert_allclose(
+        encoder.encode(TEXTS, [view])[view], plain.encode(TEXTS, [view])[view], atol=1e-5
+    )
     before = encoder.info.fingerprint
-    (folder / "modeling_own.py").write_text(MODEL_CODE.format(witness=str(witness)) + "\n# another version\n")
+    (folder / "modeling_own.py").write_text(
+        MODEL_CODE.format(witness=str(witness)) + "\n# another version\n"
+    )
     assert load_encoder(f"hf:{folder}", trust_remote_code=True).info.fingerprint != before
 
 
-# --- pairs ---------------------------------------------------------------------------------------------------------------
+# --- pairs ----------------------------------------------------------------------------------------
 
 
 def test_a_pair_goes_in_as_the_tokenizer_joins_it(tmp_path: Path) -> None:
@@ -246,7 +314,9 @@ def test_a_pair_goes_in_as_the_tokenizer_joins_it(tmp_path: Path) -> None:
     with torch.no_grad():
         hidden = AutoModel.from_pretrained(folder).eval()(**inputs).last_hidden_state[0]
     views = [View(N_LAYERS, "cross_cls"), View(N_LAYERS, "cross_mean")]
-    out = load_encoder(f"hf:{folder}", precision="fp32").encode([join_pair("Fit the model.", "smaller value")], views)
+    out = load_encoder(f"hf:{folder}", precision="fp32").encode(
+        [join_pair("Fit the model.", "smaller value")], views
+    )
     np.testing.assert_allclose(out[views[0]][0], hidden[0].numpy(), atol=1e-5)
     np.testing.assert_allclose(out[views[1]][0], hidden.mean(0).numpy(), atol=1e-5)
 
@@ -254,7 +324,13 @@ def test_a_pair_goes_in_as_the_tokenizer_joins_it(tmp_path: Path) -> None:
 def test_texts_of_100000_characters(tmp_path: Path) -> None:
     """Words, one word, no spaces, nothing but emoji, control characters: cut, counted, finite."""
     encoder = load_encoder(f"hf:{save_tiny_model(tmp_path / 'bert')}", precision="fp32")
-    texts = ["the model " * 10_000, "x" * 100_000, "模型" * 50_000, "👩‍🔬" * 33_334, "\x00\u202e" * 50_000]
+    texts = [
+        "the model " * 10_000,
+        "x" * 100_000,
+        "模型" * 50_000,
+        "👩‍🔬" * 33_334,
+        "\x00\u202e" * 50_000,
+    ]
     out = encoder.encode(texts, encoder.info.standard_views)
     assert encoder.stats.n_truncated == len(texts)
     assert encoder.stats.n_tokens == len(texts) * MAX_LENGTH

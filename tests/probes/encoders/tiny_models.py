@@ -1,4 +1,5 @@
-"""Tiny, randomly initialised models of each architecture with a tokenizer, as folders that need no network."""
+"""Tiny, randomly initialised models of each architecture with a tokenizer, as folders that need no
+network."""
 
 from pathlib import Path
 
@@ -10,7 +11,12 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 WIDTH, N_LAYERS, N_HEADS, MAX_LENGTH = 32, 2, 2, 48
 
-_COMMON = {"hidden_size": WIDTH, "num_hidden_layers": N_LAYERS, "num_attention_heads": N_HEADS, "intermediate_size": 64}
+_COMMON = {
+    "hidden_size": WIDTH,
+    "num_hidden_layers": N_LAYERS,
+    "num_attention_heads": N_HEADS,
+    "intermediate_size": 64,
+}
 _POSITIONS = {"max_position_embeddings": MAX_LENGTH}
 ARCHITECTURES = {
     "bert": {**_COMMON, **_POSITIONS},
@@ -19,16 +25,43 @@ ARCHITECTURES = {
         "max_position_embeddings": MAX_LENGTH + 1,
         "pad_token_id": 0,
     },  # counts from behind the padding index
-    "distilbert": {"dim": WIDTH, "n_layers": N_LAYERS, "n_heads": N_HEADS, "hidden_dim": 64, **_POSITIONS},
+    "distilbert": {
+        "dim": WIDTH,
+        "n_layers": N_LAYERS,
+        "n_heads": N_HEADS,
+        "hidden_dim": 64,
+        **_POSITIONS,
+    },
     "albert": {**_COMMON, **_POSITIONS, "embedding_size": 16},
     "electra": {**_COMMON, **_POSITIONS, "embedding_size": 16},
-    "deberta-v2": {**_COMMON, **_POSITIONS, "relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
-    "modernbert": {**_COMMON, **_POSITIONS, "local_attention": 8, "cls_token_id": 2, "sep_token_id": 3},
+    "deberta-v2": {
+        **_COMMON,
+        **_POSITIONS,
+        "relative_attention": True,
+        "pos_att_type": ["p2c", "c2p"],
+    },
+    "modernbert": {
+        **_COMMON,
+        **_POSITIONS,
+        "local_attention": 8,
+        "cls_token_id": 2,
+        "sep_token_id": 3,
+    },
     "eurobert": {**_COMMON, **_POSITIONS},
     "gpt2": {"n_embd": WIDTH, "n_layer": N_LAYERS, "n_head": N_HEADS, "n_positions": MAX_LENGTH},
     "bart": {
-        **{"d_model": WIDTH, "encoder_layers": N_LAYERS, "decoder_layers": 1, "encoder_attention_heads": N_HEADS},
-        **{"decoder_attention_heads": N_HEADS, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, **_POSITIONS},
+        **{
+            "d_model": WIDTH,
+            "encoder_layers": N_LAYERS,
+            "decoder_layers": 1,
+            "encoder_attention_heads": N_HEADS,
+        },
+        **{
+            "decoder_attention_heads": N_HEADS,
+            "encoder_ffn_dim": 64,
+            "decoder_ffn_dim": 64,
+            **_POSITIONS,
+        },
     },
     "xlnet": {"d_model": WIDTH, "n_layer": N_LAYERS, "n_head": N_HEADS, "d_inner": 64},
     "mobilebert": {
@@ -39,9 +72,17 @@ ARCHITECTURES = {
         "num_feedforward_networks": 1,
     },
     "roformer": {**_COMMON, **_POSITIONS, "embedding_size": WIDTH},
-    "mpnet": {**_COMMON, "max_position_embeddings": MAX_LENGTH + 2},  # its padding index is always 1
+    "mpnet": {
+        **_COMMON,
+        "max_position_embeddings": MAX_LENGTH + 2,
+    },  # its padding index is always 1
     "xlm-roberta": {**_COMMON, "max_position_embeddings": MAX_LENGTH + 1, "pad_token_id": 0},
-    "deberta": {**_COMMON, **_POSITIONS, "relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
+    "deberta": {
+        **_COMMON,
+        **_POSITIONS,
+        "relative_attention": True,
+        "pos_att_type": ["p2c", "c2p"],
+    },
     "t5": {"d_model": WIDTH, "d_kv": 16, "d_ff": 64, "num_layers": N_LAYERS, "num_heads": N_HEADS},
 }
 
@@ -57,13 +98,25 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(["Fit the model to the data and return the index of the smallest value."] * 20, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    tokenizer.train_from_iterator(
+        ["Fit the model to the data and return the index of the smallest value."] * 20, trainer
     )
-    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL_TOKENS, strict=True))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    names = dict(
+        zip(
+            ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"),
+            SPECIAL_TOKENS,
+            strict=True,
+        )
+    )
     inputs = ["input_ids", "token_type_ids", "attention_mask"]
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=MAX_LENGTH, model_input_names=inputs, **names)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=MAX_LENGTH, model_input_names=inputs, **names
+    )
 
 
 def save_tiny_model(folder: Path, architecture: str = "bert", seed: int = 0) -> Path:

@@ -13,10 +13,29 @@ from probes.features.crossfit import fit_ridge, nested_order
 from probes.features.divergence import gaussian_kl, knn_kl
 from probes.features.geometry import twonn_dimension
 
-PREFIXES = {f"eval_{name}" for name in ("gde_accuracy", "gde_accuracy_4", "gde_accuracy_8", "churn_2", "churn_4", "churn_8")}
+PREFIXES = {
+    f"eval_{name}"
+    for name in (
+        "gde_accuracy",
+        "gde_accuracy_4",
+        "gde_accuracy_8",
+        "churn_2",
+        "churn_4",
+        "churn_8",
+    )
+}
 OF_ORDER = {"nleep", "mdl_bits_per_row", *PREFIXES}
 """Features that depend on a seeded draw of rows, and so on the order the rows come in."""
-KINDS = ["plain", "equal rows", "equal columns", "zeros", "repeated rows", "equal train", "equal eval", "two points"]
+KINDS = [
+    "plain",
+    "equal rows",
+    "equal columns",
+    "zeros",
+    "repeated rows",
+    "equal train",
+    "equal eval",
+    "two points",
+]
 OF_SCALE = {"logme"}
 """Features of the vectors as given."""
 
@@ -24,7 +43,9 @@ OF_SCALE = {"logme"}
 def gaussian_classes(n_rows, n_columns, n_classes=3, seed=0):
     rng = np.random.default_rng(seed)
     y = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, n_rows - n_classes)])
-    return rng.standard_normal((n_rows, n_columns)) + rng.standard_normal((n_classes, n_columns))[y] + 5.0, y
+    return rng.standard_normal((n_rows, n_columns)) + rng.standard_normal((n_classes, n_columns))[
+        y
+    ] + 5.0, y
 
 
 def described(X, y, X_eval, n_classes, seed=0):
@@ -43,7 +64,9 @@ def test_battery_is_finite_deterministic_and_blind_to_eval_labels():
     X_eval = gaussian_classes(700, 48, seed=1)[0]
     features = described(X.astype(np.float32), y, X_eval.astype(np.float32), 3)
     assert all(np.isfinite(value) for value in features.values())
-    assert features == embedding_features(X.astype(np.float32), y, X_eval.astype(np.float32), 3, seed=0)
+    assert features == embedding_features(
+        X.astype(np.float32), y, X_eval.astype(np.float32), 3, seed=0
+    )
     assert len(sample_rows(X_eval, 512, 0)) == 512
 
 
@@ -51,10 +74,31 @@ def test_the_battery_holds_every_feature():
     X, y = gaussian_classes(32, 10)
     confidences = {"confidence", "margin", "entropy", "nuclear_norm"}
     assert set(described(X, y, X, 3)) == {
-        *("ridge_loo_accuracy", "ridge_log10_penalty", "ridge_log2_temperature", "logme", "h_score", "log_fisher_ratio"),
-        *("log_nc1", "knn_loo_accuracy", "effective_rank", "transrate", "nleep", "silhouette", "log_twonn_dimension"),
+        *(
+            "ridge_loo_accuracy",
+            "ridge_log10_penalty",
+            "ridge_log2_temperature",
+            "logme",
+            "h_score",
+            "log_fisher_ratio",
+        ),
+        *(
+            "log_nc1",
+            "knn_loo_accuracy",
+            "effective_rank",
+            "transrate",
+            "nleep",
+            "silhouette",
+            "log_twonn_dimension",
+        ),
         *("log_task2vec_trace", "log_task2vec_columns", "mdl_bits_per_row"),
-        *("shift_mmd2", "shift_frechet", "shift_domain_auc", "shift_proxy_a_distance", "shift_sliced_wasserstein"),
+        *(
+            "shift_mmd2",
+            "shift_frechet",
+            "shift_domain_auc",
+            "shift_proxy_a_distance",
+            "shift_sliced_wasserstein",
+        ),
         *("shift_log_gaussian_kl", "shift_knn_kl"),
         *("eval_atc_accuracy", "eval_doc_accuracy", "eval_regressed_accuracy"),
         *PREFIXES,
@@ -67,7 +111,11 @@ def test_doubling_a_sample_moves_fewer_evaluation_rows_the_larger_it_is():
     X_eval = gaussian_classes(1500, 10, seed=1)[0]
     features = described(X, y, X_eval, 3)
     assert 0 < features["eval_churn_2"] < features["eval_churn_4"] < features["eval_churn_8"] < 1
-    assert features["eval_gde_accuracy"] > features["eval_gde_accuracy_4"] > features["eval_gde_accuracy_8"]
+    assert (
+        features["eval_gde_accuracy"]
+        > features["eval_gde_accuracy_4"]
+        > features["eval_gde_accuracy_8"]
+    )
 
 
 def test_easier_labels_move_every_score_of_the_labels_the_right_way():
@@ -76,7 +124,15 @@ def test_easier_labels_move_every_score_of_the_labels_the_right_way():
     easy = described(X, y, X, 4)
     higher = {name for name in easy if easy[name] > hard[name] + 1e-6}
     lower = {name for name in easy if easy[name] < hard[name] - 1e-6}
-    assert {"logme", "h_score", "transrate", "nleep", "silhouette", "log_fisher_ratio", "knn_loo_accuracy"} <= higher
+    assert {
+        "logme",
+        "h_score",
+        "transrate",
+        "nleep",
+        "silhouette",
+        "log_fisher_ratio",
+        "knn_loo_accuracy",
+    } <= higher
     assert {"eval_gde_accuracy", "ridge_loo_accuracy", "eval_atc_accuracy"} <= higher
     assert {"mdl_bits_per_row", "log_nc1", "log_task2vec_trace"} <= lower
 
@@ -103,18 +159,28 @@ def test_agreement_is_that_of_probes_of_the_two_halves():
     X, y = gaussian_classes(41, 10)
     X_eval = gaussian_classes(200, 10, seed=1)[0]
     order = nested_order(y, seed=3)
-    halves = [fit_ridge(X[rows], y[rows], 3).scores(X_eval).argmax(axis=1) for rows in (order[:20], order[20:])]
-    assert described(X, y, X_eval, 3, seed=3)["eval_gde_accuracy"] == np.mean(halves[0] == halves[1])
+    halves = [
+        fit_ridge(X[rows], y[rows], 3).scores(X_eval).argmax(axis=1)
+        for rows in (order[:20], order[20:])
+    ]
+    assert described(X, y, X_eval, 3, seed=3)["eval_gde_accuracy"] == np.mean(
+        halves[0] == halves[1]
+    )
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000), st.integers(12, 40), st.integers(2, 40), st.integers(2, 6))
-def test_the_order_of_the_rows_does_not_matter_but_where_it_is_said(seed, n_rows, n_columns, n_classes):
+def test_the_order_of_the_rows_does_not_matter_but_where_it_is_said(
+    seed, n_rows, n_columns, n_classes
+):
     X, y = gaussian_classes(n_rows, n_columns, n_classes, seed)
     X_eval = gaussian_classes(30, n_columns, n_classes, seed + 1)[0]
     rng = np.random.default_rng(seed)
     order, other = rng.permutation(n_rows), rng.permutation(30)
-    features, again = described(X, y, X_eval, n_classes), described(X[order], y[order], X_eval[other], n_classes)
+    features, again = (
+        described(X, y, X_eval, n_classes),
+        described(X[order], y[order], X_eval[other], n_classes),
+    )
     for name in features.keys() - OF_ORDER:
         assert again[name] == pytest.approx(features[name], rel=1e-6, abs=1e-6), name
 
@@ -134,8 +200,13 @@ def test_degenerate_samples_give_numbers_or_nan_and_never_a_warning(
     kind, n_rows, n_columns, n_eval, n_classes, log_scale, dtype, seed
 ):
     rng = np.random.default_rng(seed)
-    X, X_eval = rng.standard_normal((n_rows, n_columns)), rng.standard_normal((n_eval, n_columns)) + 0.2
-    y = rng.permutation(np.arange(n_rows) % n_classes)  # one row per class where n_classes >= n_rows
+    X, X_eval = (
+        rng.standard_normal((n_rows, n_columns)),
+        rng.standard_normal((n_eval, n_columns)) + 0.2,
+    )
+    y = rng.permutation(
+        np.arange(n_rows) % n_classes
+    )  # one row per class where n_classes >= n_rows
     if kind == "equal columns":
         X[:, n_columns // 2 :] = X_eval[:, n_columns // 2 :] = 2.0
     if kind in ("equal rows", "equal train"):
@@ -154,7 +225,9 @@ def test_degenerate_samples_give_numbers_or_nan_and_never_a_warning(
     may_be_nan |= {name for name in features if name.startswith("shift_")} if n_eval < 2 else set()
     may_be_nan |= {"eval_gde_accuracy", "eval_churn_2"} if n_rows < 8 else set()
     for part in (4, 8):
-        may_be_nan |= {f"eval_gde_accuracy_{part}", f"eval_churn_{part}"} if n_rows < 4 * part else set()
+        may_be_nan |= (
+            {f"eval_gde_accuracy_{part}", f"eval_churn_{part}"} if n_rows < 4 * part else set()
+        )
     if n_rows + n_eval < 4 or n_rows < 4:
         may_be_nan |= {"log_twonn_dimension", "shift_knn_kl"}
     assert undefined(features) <= may_be_nan
@@ -166,13 +239,17 @@ def test_tiny_and_huge_vectors_are_described_as_those_of_length_one(power):
     X, y = gaussian_classes(40, 12)
     X_eval = gaussian_classes(30, 12, seed=1)[0]
     features = described(X, y, X_eval, 3)
-    scaled = described((X * 10.0**power).astype(np.float32), y, (X_eval * 10.0**power).astype(np.float32), 3)
+    scaled = described(
+        (X * 10.0**power).astype(np.float32), y, (X_eval * 10.0**power).astype(np.float32), 3
+    )
     for name in features.keys() - OF_SCALE:
         assert scaled[name] == pytest.approx(features[name], rel=2e-3, abs=2e-3), name
     assert np.isfinite(scaled["logme"])
 
 
-@pytest.mark.parametrize(("y", "complaint"), [([0, 0, 0, 0], "class"), ([0, 1, 0], "3 rows"), ([0, 1], "2")])
+@pytest.mark.parametrize(
+    ("y", "complaint"), [([0, 0, 0, 0], "class"), ([0, 1, 0], "3 rows"), ([0, 1], "2")]
+)
 def test_samples_that_cannot_be_described_are_refused(y, complaint):
     X = np.random.default_rng(0).standard_normal((len(y), 5))
     with pytest.raises(ValueError, match=complaint):

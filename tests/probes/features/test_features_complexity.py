@@ -9,7 +9,9 @@ from probes.features.crossfit import fit_prefixes, nested_order, softmax
 def gaussian_classes(n_rows, n_columns, n_classes=3, seed=0, spread=1.0):
     rng = np.random.default_rng(seed)
     y = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, n_rows - n_classes)])
-    return rng.standard_normal((n_rows, n_columns)) + spread * rng.standard_normal((n_classes, n_columns))[y], y
+    return rng.standard_normal((n_rows, n_columns)) + spread * rng.standard_normal(
+        (n_classes, n_columns)
+    )[y], y
 
 
 def bits_per_row(X, y, n_classes, seed=0):
@@ -75,7 +77,10 @@ def test_without_a_probe_and_in_the_worst_case_the_code_is_bounded():
 
 def test_task2vec_is_the_expected_squared_gradient_of_the_heads_log_likelihood():
     rng = np.random.default_rng(0)
-    X, weights = rng.standard_normal((12, 5)), torch.tensor(rng.standard_normal((5, 3)), requires_grad=True)
+    X, weights = (
+        rng.standard_normal((12, 5)),
+        torch.tensor(rng.standard_normal((5, 3)), requires_grad=True),
+    )
     probabilities = torch.softmax(torch.tensor(X) @ weights, dim=1).detach().numpy()
     fisher = np.zeros((5, 3))
     for row in range(12):
@@ -91,4 +96,6 @@ def test_a_certain_head_has_no_information_and_a_column_counts_by_its_square():
     assert task2vec_diagonal(X, np.eye(3)[np.arange(20) % 3]) == pytest.approx(np.zeros(4))
     unsure = np.full((20, 2), 0.5)
     assert task2vec_diagonal(X, unsure) == pytest.approx(0.5 * np.mean(X**2, axis=0))
-    assert task2vec_diagonal(X * [1, 2, 1, 1], unsure)[1] == pytest.approx(4 * task2vec_diagonal(X, unsure)[1])
+    assert task2vec_diagonal(X * [1, 2, 1, 1], unsure)[1] == pytest.approx(
+        4 * task2vec_diagonal(X, unsure)[1]
+    )

@@ -11,7 +11,9 @@ from probes.solvers.rowspace import row_space
 def gaussian_classes(n_rows, n_columns, n_classes=3, seed=0, spread=1.0):
     rng = np.random.default_rng(seed)
     y = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, n_rows - n_classes)])
-    return rng.standard_normal((n_rows, n_columns)) + spread * rng.standard_normal((n_classes, n_columns))[y] + 5.0, y
+    return rng.standard_normal((n_rows, n_columns)) + spread * rng.standard_normal(
+        (n_classes, n_columns)
+    )[y] + 5.0, y
 
 
 @pytest.mark.parametrize("n_columns", [10, 60])
@@ -23,7 +25,9 @@ def test_leave_one_out_scores_are_those_of_refitting(n_columns):
         rest = np.arange(40) != row
         reference = Ridge(alpha=fit.penalty).fit(X[rest] * scale, np.eye(3)[y[rest]])
         frequencies_kept = np.eye(3)[y].mean(axis=0) - np.eye(3)[y[rest]].mean(axis=0)
-        assert fit.loo_scores[row] == pytest.approx(reference.predict(X[row : row + 1] * scale)[0] + frequencies_kept, abs=1e-6)
+        assert fit.loo_scores[row] == pytest.approx(
+            reference.predict(X[row : row + 1] * scale)[0] + frequencies_kept, abs=1e-6
+        )
     whole = Ridge(alpha=fit.penalty).fit(X * scale, np.eye(3)[y])
     assert fit.scores(X) == pytest.approx(whole.predict(X * scale), abs=1e-6)
 

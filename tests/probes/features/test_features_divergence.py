@@ -16,7 +16,9 @@ def kl_of_gaussians(gap, scales):
 
 def two_gaussians(n_rows, n_eval, gap, scales, seed=0):
     rng = np.random.default_rng(seed)
-    return rng.standard_normal((n_rows, len(gap))), rng.standard_normal((n_eval, len(gap))) * scales + gap
+    return rng.standard_normal((n_rows, len(gap))), rng.standard_normal(
+        (n_eval, len(gap))
+    ) * scales + gap
 
 
 def knn_kl_of(X, Z, dimension, k=5):
@@ -32,7 +34,9 @@ def test_gaussian_kl_of_two_known_gaussians():
 
 
 @pytest.mark.parametrize(("n_rows", "n_eval", "n_columns"), [(80, 120, 4), (60, 50, 200)])
-def test_gaussian_kl_is_the_formula_on_principal_components_with_scikit_learns_shrinkage(n_rows, n_eval, n_columns):
+def test_gaussian_kl_is_the_formula_on_principal_components_with_scikit_learns_shrinkage(
+    n_rows, n_eval, n_columns
+):
     rng = np.random.default_rng(3)
     X = rng.standard_normal((n_rows, n_columns)) * np.linspace(3, 0.1, n_columns)
     Z = rng.standard_normal((n_eval, n_columns)) * np.linspace(2, 0.2, n_columns) + 0.3
@@ -43,14 +47,21 @@ def test_gaussian_kl_is_the_formula_on_principal_components_with_scikit_learns_s
     gap = second.location_ - first.location_
     inverse = np.linalg.inv(first.covariance_)
     log_ratio = np.log(np.linalg.det(first.covariance_) / np.linalg.det(second.covariance_))
-    direct = 0.5 * (np.trace(inverse @ second.covariance_) + gap @ inverse @ gap - n_directions + log_ratio)
+    direct = 0.5 * (
+        np.trace(inverse @ second.covariance_) + gap @ inverse @ gap - n_directions + log_ratio
+    )
     assert gaussian_kl(X, Z) == pytest.approx(direct, rel=1e-5)
     assert gaussian_kl(X, Z, decomposition=decompose(both)) == gaussian_kl(X, Z)
 
 
 @pytest.mark.parametrize(
     ("gap", "scales"),
-    [([0.0, 0.0], [1.0, 1.0]), ([1.0, 0.0], [1.0, 1.0]), ([0.5, -0.5], [0.5, 0.7]), ([0.0, 1.0, 0.0], [1.0, 1.0, 0.5])],
+    [
+        ([0.0, 0.0], [1.0, 1.0]),
+        ([1.0, 0.0], [1.0, 1.0]),
+        ([0.5, -0.5], [0.5, 0.7]),
+        ([0.0, 1.0, 0.0], [1.0, 1.0, 0.5]),
+    ],
 )
 def test_knn_kl_is_near_the_closed_form(gap, scales):
     gap, scales = np.array(gap), np.array(scales)
@@ -70,14 +81,18 @@ def test_knn_kl_is_its_definition_by_loops():
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 1000), st.integers(2, 40), st.floats(-6, 6))
-def test_divergences_do_not_change_under_rotation_order_offset_and_scale(seed, n_columns, log_scale):
+def test_divergences_do_not_change_under_rotation_order_offset_and_scale(
+    seed, n_columns, log_scale
+):
     rng = np.random.default_rng(seed)
     X, Z = rng.standard_normal((40, n_columns)), rng.standard_normal((30, n_columns)) * 1.5 + 0.5
     rotation = np.linalg.qr(rng.standard_normal((n_columns, n_columns)))[0]
     move = lambda rows: (rng.permutation(rows) @ rotation + 1.0) * 10.0**log_scale  # noqa: E731
     X_moved, Z_moved = move(X), move(Z)
     assert gaussian_kl(X_moved, Z_moved) == pytest.approx(gaussian_kl(X, Z), rel=1e-4, abs=1e-8)
-    assert knn_kl_of(X_moved, Z_moved, 3.0) == pytest.approx(knn_kl_of(X, Z, 3.0), rel=1e-6, abs=1e-6)
+    assert knn_kl_of(X_moved, Z_moved, 3.0) == pytest.approx(
+        knn_kl_of(X, Z, 3.0), rel=1e-6, abs=1e-6
+    )
 
 
 def test_single_points_and_too_few_rows():
@@ -86,4 +101,8 @@ def test_single_points_and_too_few_rows():
     assert gaussian_kl(point, point) == 0.0 and knn_kl_of(point, point, 3.0) == 0.0
     assert gaussian_kl(point, Z) > 1e6  # rows where the training sample has no mass at all
     assert np.isfinite(gaussian_kl(X, point)) and np.isfinite(knn_kl_of(X, point, 3.0))
-    assert np.isnan(gaussian_kl(X, Z[:1])) and np.isnan(knn_kl_of(X, Z[:1], 3.0)) and np.isnan(knn_kl_of(X, Z, float("nan")))
+    assert (
+        np.isnan(gaussian_kl(X, Z[:1]))
+        and np.isnan(knn_kl_of(X, Z[:1], 3.0))
+        and np.isnan(knn_kl_of(X, Z, float("nan")))
+    )

@@ -11,7 +11,9 @@ from probes.features.evidence import N_EVIDENCE_ITERATIONS, logme
 def gaussian_classes(n_rows, n_columns, n_classes=4, seed=0, offset=3.0):
     rng = np.random.default_rng(seed)
     y = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, n_rows - n_classes)])
-    return rng.standard_normal((n_rows, n_columns)) + 1.5 * rng.standard_normal((n_classes, n_columns))[y] + offset, y
+    return rng.standard_normal((n_rows, n_columns)) + 1.5 * rng.standard_normal(
+        (n_classes, n_columns)
+    )[y] + offset, y
 
 
 def log_density(X, target, alpha, beta):
@@ -41,15 +43,20 @@ def test_logme_of_iris_is_the_published_value():
     assert logme(X, y, 3) == pytest.approx(-0.16006, abs=1e-4)
 
 
-@pytest.mark.parametrize(("n_rows", "n_columns"), [(90, 10), (90, 60), (30, 29), (30, 30), (30, 31), (30, 80)])
+@pytest.mark.parametrize(
+    ("n_rows", "n_columns"), [(90, 10), (90, 60), (30, 29), (30, 30), (30, 31), (30, 80)]
+)
 @pytest.mark.parametrize("offset", [0.0, 3.0, 100.0])
 def test_logme_is_the_published_iteration_on_vectors_as_given(n_rows, n_columns, offset):
-    """Ours works on the centred sample's decomposition: the centre must come back exactly, in and outside its row space."""
+    """Ours works on the centred sample's decomposition: the centre must come back exactly, in and
+    outside its row space."""
     X, y = gaussian_classes(n_rows, n_columns, offset=offset)
     evidences = []
     for label in range(4):
         target = (y == label).astype(float)
-        evidences.append(log_density(X, target, *fixed_point(X, target, N_EVIDENCE_ITERATIONS, 1e-3)))
+        evidences.append(
+            log_density(X, target, *fixed_point(X, target, N_EVIDENCE_ITERATIONS, 1e-3))
+        )
     assert logme(X, y, 4) == pytest.approx(np.mean(evidences) / n_rows, abs=1e-4)
 
 
@@ -67,8 +74,13 @@ def test_labels_out_of_range_are_left_out_and_the_decomposition_can_be_given():
 def test_logme_does_not_change_under_rotation_and_order(seed, n_columns):
     X, y = gaussian_classes(30, n_columns, n_classes=3, seed=seed)
     rng = np.random.default_rng(seed)
-    rotation, order = np.linalg.qr(rng.standard_normal((n_columns, n_columns)))[0], rng.permutation(30)
-    assert logme((X @ rotation)[order], y[order], 3) == pytest.approx(logme(X, y, 3), rel=1e-4, abs=1e-6)
+    rotation, order = (
+        np.linalg.qr(rng.standard_normal((n_columns, n_columns)))[0],
+        rng.permutation(30),
+    )
+    assert logme((X @ rotation)[order], y[order], 3) == pytest.approx(
+        logme(X, y, 3), rel=1e-4, abs=1e-6
+    )
 
 
 def test_logme_of_vectors_that_are_all_zeros_is_that_of_noise_alone():

@@ -17,7 +17,9 @@ def iris():
 def gaussian_classes(n_rows=90, n_columns=40, n_classes=4, seed=0):
     rng = np.random.default_rng(seed)
     y = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, n_rows - n_classes)])
-    return rng.standard_normal((n_rows, n_columns)) + 1.5 * rng.standard_normal((n_classes, n_columns))[y] + 3.0, y
+    return rng.standard_normal((n_rows, n_columns)) + 1.5 * rng.standard_normal(
+        (n_classes, n_columns)
+    )[y] + 3.0, y
 
 
 def test_shrunk_h_score_of_iris_is_the_published_value(iris):
@@ -30,7 +32,9 @@ def test_shrunk_h_score_is_the_direct_formula_on_either_side_of_n_equals_d(n_col
     X, y = gaussian_classes(n_columns=n_columns)
     centred = X - X.mean(axis=0)
     wolf = LedoitWolf(assume_centered=True).fit(centred)
-    between = sum((y == k).sum() * np.outer(m, m) for k in range(4) for m in [centred[y == k].mean(axis=0)]) / (len(y) - 1)
+    between = sum(
+        (y == k).sum() * np.outer(m, m) for k in range(4) for m in [centred[y == k].mean(axis=0)]
+    ) / (len(y) - 1)
     direct = (1 - wolf.shrinkage_) * np.trace(np.linalg.solve(wolf.covariance_, between))
     assert h_score(X, y, 4) == pytest.approx(direct, rel=1e-6)
 
@@ -43,7 +47,9 @@ def test_fisher_ratio_and_nc1_are_their_definitions():
     between = (means - centre).T @ np.diag(counts / len(y)) @ (means - centre)
     within = (X - means[y]).T @ (X - means[y]) / len(y)
     assert fisher_ratio(X, y, 4) == pytest.approx(np.trace(between) / np.trace(within))
-    assert nc1(X, y, 4) == pytest.approx(np.trace(within @ np.linalg.pinv(between, rcond=1e-9)) / 4, rel=1e-6)
+    assert nc1(X, y, 4) == pytest.approx(
+        np.trace(within @ np.linalg.pinv(between, rcond=1e-9)) / 4, rel=1e-6
+    )
 
 
 def test_effective_rank_of_equal_directions_is_their_number():
@@ -61,5 +67,7 @@ def test_scores_do_not_change_under_rotation_and_the_decomposition_is_exact(seed
         assert name(X @ rotation, y, 3) == pytest.approx(name(X, y, 3), rel=1e-4, abs=1e-6)
     parts = decompose(X)
     assert np.abs(parts.left @ (parts.left.T @ X) - X).max() < 1e-3
-    assert parts.singular == pytest.approx(np.linalg.svd(X, compute_uv=False)[: len(parts.singular)], rel=1e-4)
+    assert parts.singular == pytest.approx(
+        np.linalg.svd(X, compute_uv=False)[: len(parts.singular)], rel=1e-4
+    )
     assert np.abs(parts.scores @ parts.scores.T - X @ X.T).max() < 1e-6

@@ -11,7 +11,9 @@ from probes.features.shift import domain_auc, frechet_distance, mmd2, sliced_was
 
 def samples(shift=0.0, n_rows=80, n_eval=100, n_columns=12, seed=0):
     rng = np.random.default_rng(seed)
-    return rng.standard_normal((n_rows, n_columns)), rng.standard_normal((n_eval, n_columns)) * 1.1 + shift
+    return rng.standard_normal((n_rows, n_columns)), rng.standard_normal(
+        (n_eval, n_columns)
+    ) * 1.1 + shift
 
 
 def test_mmd2_is_its_definition():
@@ -47,11 +49,16 @@ def test_domain_auc_is_leave_one_out_least_squares_where_rows_abound():
     X, Z = samples(0.4, n_rows=60, n_eval=60, n_columns=3)
     both, target = np.concatenate([X, Z]), np.repeat([-1.0, 1.0], 60)
     rows = np.arange(120)
-    scores = [LinearRegression().fit(both[rows != i], target[rows != i]).predict(both[i : i + 1])[0] for i in rows]
+    scores = [
+        LinearRegression().fit(both[rows != i], target[rows != i]).predict(both[i : i + 1])[0]
+        for i in rows
+    ]
     assert domain_auc(X, Z)[0] == pytest.approx(roc_auc_score(target, scores), abs=0.02)
 
 
-@pytest.mark.parametrize("measure", [mmd2, frechet_distance, sliced_wasserstein, lambda X, Z: domain_auc(X, Z)[1]])
+@pytest.mark.parametrize(
+    "measure", [mmd2, frechet_distance, sliced_wasserstein, lambda X, Z: domain_auc(X, Z)[1]]
+)
 def test_distances_grow_with_the_shift(measure):
     near, far, further = (measure(*samples(shift, seed=3)) for shift in (0.0, 0.5, 1.5))
     assert near < far < further
@@ -78,10 +85,16 @@ def test_the_shared_distances_and_decomposition_change_nothing():
 
 def test_equal_rows_are_not_shifted():
     point = np.full((10, 4), 0.3)
-    assert mmd2(point, point) == 0.0 and frechet_distance(point, point) == pytest.approx(0.0, abs=1e-20)
+    assert mmd2(point, point) == 0.0 and frechet_distance(point, point) == pytest.approx(
+        0.0, abs=1e-20
+    )
     assert domain_auc(point, point) == (0.5, 0.0)
 
 
 def test_one_row_has_no_distance():
     X, Z = samples()
-    assert np.isnan(mmd2(X[:1], Z)) and np.isnan(frechet_distance(X, Z[:1])) and np.isnan(domain_auc(X[:1], Z)[0])
+    assert (
+        np.isnan(mmd2(X[:1], Z))
+        and np.isnan(frechet_distance(X, Z[:1]))
+        and np.isnan(domain_auc(X[:1], Z)[0])
+    )

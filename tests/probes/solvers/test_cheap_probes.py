@@ -1,4 +1,5 @@
-"""Nearest centroid, nearest neighbours and discriminant analysis in the row space, against scikit-learn on the features."""
+"""Nearest centroid, nearest neighbours and discriminant analysis in the row space, against
+scikit-learn on the features."""
 
 import numpy as np
 import pytest
@@ -15,12 +16,18 @@ from probes.solvers.pool import Pool, Sample
 CELLS = [(2, 20, 8), (2, 60, 200), (5, 40, 16), (5, 40, 100), (20, 200, 64)]
 
 
-def case(n_classes: int, n: int, d: int, noise: float = 1.5) -> tuple[np.ndarray, np.ndarray, np.ndarray, Sample, torch.Tensor]:
+def case(
+    n_classes: int, n: int, d: int, noise: float = 1.5
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, Sample, torch.Tensor]:
     generator = np.random.default_rng(0)
     y = np.concatenate([np.arange(n_classes), generator.integers(0, n_classes, n - n_classes)])
     centres = generator.standard_normal((n_classes, d))
     X = (3 + centres[y] + noise * generator.standard_normal((n, d))).astype(np.float32)
-    X_test = (3 + centres[generator.integers(0, n_classes, 50)] + noise * generator.standard_normal((50, d))).astype(np.float32)
+    X_test = (
+        3
+        + centres[generator.integers(0, n_classes, 50)]
+        + noise * generator.standard_normal((50, d))
+    ).astype(np.float32)
     rows = np.arange(n)
     sample = Pool(torch.from_numpy(X), torch.from_numpy(X_test), [rows]).sample(rows, torch.float64)
     return X.astype(np.float64), y, X_test.astype(np.float64), sample, torch.from_numpy(y)
@@ -32,8 +39,13 @@ def test_neighbours_vote_as_scikit_learns(cell):
     ours = fit_neighbours(sample.basis, labels, cell[0])
     votes = KNeighborsClassifier(N_NEIGHBOURS).fit(X, y).predict_proba(X_test) * N_NEIGHBOURS
     expected = (votes + 1 / cell[0]) / (N_NEIGHBOURS + 1)
-    np.testing.assert_allclose(ours.probabilities(sample.test_coordinates()).numpy(), expected, atol=1e-12)
-    left_out = [KNeighborsClassifier(N_NEIGHBOURS).fit(np.delete(X, i, 0), np.delete(y, i)) for i in range(len(y))]
+    np.testing.assert_allclose(
+        ours.probabilities(sample.test_coordinates()).numpy(), expected, atol=1e-12
+    )
+    left_out = [
+        KNeighborsClassifier(N_NEIGHBOURS).fit(np.delete(X, i, 0), np.delete(y, i))
+        for i in range(len(y))
+    ]
     hits = [fit.predict(X[i : i + 1])[0] == y[i] for i, fit in enumerate(left_out)]
     assert ours.loo_accuracy == pytest.approx(np.mean(hits))
 
@@ -75,10 +87,14 @@ def test_shrinkage_is_ledoit_and_wolfs(cell):
     X, y, _, sample, labels = case(*cell)
     means = np.stack([X[y == k].mean(axis=0) for k in range(cell[0])])
     expected = ledoit_wolf_shrinkage(X - means[y], assume_centered=True)
-    assert fit_discriminant(sample.basis, labels, cell[0], cell[2]).shrinkage == pytest.approx(expected, rel=1e-6)
+    assert fit_discriminant(sample.basis, labels, cell[0], cell[2]).shrinkage == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
-@pytest.mark.parametrize("which", ["equal rows", "a row a class", "one row", "equal rows within classes"])
+@pytest.mark.parametrize(
+    "which", ["equal rows", "a row a class", "one row", "equal rows within classes"]
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_degenerate_samples_give_probabilities(which, dtype):
     generator = np.random.default_rng(0)
@@ -93,7 +109,9 @@ def test_degenerate_samples_give_probabilities(which, dtype):
     else:
         X = X[y]
     labels, n_classes = torch.from_numpy(y), 8  # classes without a row get next to nothing
-    sample = Pool(torch.from_numpy(X), torch.from_numpy(X), [np.arange(len(X))]).sample(np.arange(len(X)), dtype)
+    sample = Pool(torch.from_numpy(X), torch.from_numpy(X), [np.arange(len(X))]).sample(
+        np.arange(len(X)), dtype
+    )
     centroids = fit_centroids(sample.basis, labels, n_classes)
     discriminant = fit_discriminant(sample.basis, labels, n_classes, 9)
     for p in (

@@ -1,4 +1,5 @@
-"""The logistic solver against scikit-learn (lbfgs at tol 1e-10, newton-cholesky) and its own invariances."""
+"""The logistic solver against scikit-learn (lbfgs at tol 1e-10, newton-cholesky) and its own
+invariances."""
 
 import functools
 from dataclasses import dataclass
@@ -18,12 +19,19 @@ CS = (0.01, 1.0, 100.0)
 GAP = {torch.float32: 1e-4, torch.float64: 1e-6}
 
 
-def sample(n: int, d: int, n_classes: int, *, seed: int = 0, skewed: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Class means plus noise with a decaying spectrum, 10 % of the labels wrong; every class occurs."""
+def sample(
+    n: int, d: int, n_classes: int, *, seed: int = 0, skewed: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Class means plus noise with a decaying spectrum, 10 % of the labels wrong; every class
+    occurs."""
     generator = np.random.default_rng(seed)
     shares = 0.6 ** np.arange(n_classes) if skewed else np.ones(n_classes)
-    y = np.concatenate([np.arange(n_classes), generator.choice(n_classes, n - n_classes, p=shares / shares.sum())])
-    X = (0.7 * generator.standard_normal((n_classes, d))[y] + generator.standard_normal((n, d))) / np.sqrt(1 + np.arange(d))
+    y = np.concatenate(
+        [np.arange(n_classes), generator.choice(n_classes, n - n_classes, p=shares / shares.sum())]
+    )
+    X = (
+        0.7 * generator.standard_normal((n_classes, d))[y] + generator.standard_normal((n, d))
+    ) / np.sqrt(1 + np.arange(d))
     wrong = (np.arange(n) >= n_classes) & (generator.random(n) < 0.1)
     y[wrong] = generator.integers(0, n_classes, wrong.sum())
     order = generator.permutation(n)
@@ -32,11 +40,18 @@ def sample(n: int, d: int, n_classes: int, *, seed: int = 0, skewed: bool = Fals
 
 
 def fit(
-    X: np.ndarray, y: np.ndarray, n_classes: int, dtype: torch.dtype = torch.float64, Cs=CS, weight: np.ndarray | None = None
+    X: np.ndarray,
+    y: np.ndarray,
+    n_classes: int,
+    dtype: torch.dtype = torch.float64,
+    Cs=CS,
+    weight: np.ndarray | None = None,
 ) -> tuple[RowSpace, LogisticPath]:
     space = row_space(torch.from_numpy(X), dtype)
     given = None if weight is None else torch.from_numpy(weight).to(dtype)[None, :, None]
-    path = fit_logistic_path(space.coordinates[None], torch.from_numpy(y)[None], n_classes, Cs, sample_weight=given)
+    path = fit_logistic_path(
+        space.coordinates[None], torch.from_numpy(y)[None], n_classes, Cs, sample_weight=given
+    )
     return space, path
 
 
@@ -47,11 +62,14 @@ def original(space: RowSpace, path: LogisticPath, i: int) -> tuple[np.ndarray, n
 
 
 def objective_and_gradient(X, y, W, b, C, weight) -> tuple[float, float]:
-    """scikit-learn's objective over the weight sum at softmax weights W, in float64, and the max-norm of its gradient."""
+    """scikit-learn's objective over the weight sum at softmax weights W, in float64, and the
+    max-norm of its gradient."""
     logits = X @ W + b
     log_z = np.logaddexp.reduce(logits, axis=1)
     share = weight / weight.sum()
-    penalty = 1 if W.shape[1] > 2 else 2  # the sigmoid's vector is twice as long: its square four times, shared by two columns
+    penalty = (
+        1 if W.shape[1] > 2 else 2
+    )  # the sigmoid's vector is twice as long: its square four times, shared by two columns
     strength = penalty / (C * weight.sum())
     value = share @ (log_z - logits[np.arange(len(y)), y]) + strength / 2 * np.sum(W**2)
     residual = share[:, None] * (np.exp(logits - log_z[:, None]) - np.eye(W.shape[1])[y])
@@ -60,9 +78,13 @@ def objective_and_gradient(X, y, W, b, C, weight) -> tuple[float, float]:
 
 
 def reference(X, y, C, weight, solver: str) -> tuple[np.ndarray, np.ndarray]:
-    model = LogisticRegression(C=C, tol=1e-10, max_iter=20_000, solver=solver).fit(X, y, sample_weight=weight)
+    model = LogisticRegression(C=C, tol=1e-10, max_iter=20_000, solver=solver).fit(
+        X, y, sample_weight=weight
+    )
     if len(model.classes_) == 2:
-        return np.concatenate([-model.coef_, model.coef_]).T / 2, np.concatenate([-model.intercept_, model.intercept_]) / 2
+        return np.concatenate([-model.coef_, model.coef_]).T / 2, np.concatenate(
+            [-model.intercept_, model.intercept_]
+        ) / 2
     return model.coef_.T, model.intercept_
 
 
@@ -102,7 +124,9 @@ def test_reaches_the_optimum_of_scikit_learn(n, d, n_classes, skewed, weighted, 
         best_W, best_b = problem.optima[i]
         ours, gradient = objective_and_gradient(X, y, W, b, C, weight)
         best, _ = objective_and_gradient(X, y, best_W, best_b, C, weight)
-        assert ours == pytest.approx(float(path.objectives[i, 0, 0]), rel=1e-4 if dtype == torch.float32 else 1e-8)
+        assert ours == pytest.approx(
+            float(path.objectives[i, 0, 0]), rel=1e-4 if dtype == torch.float32 else 1e-8
+        )
         assert (ours - best) / best <= GAP[dtype]
         assert dtype == torch.float32 or gradient <= 1e-5
         check_predictions(problem.X[n:] @ W + b, problem.X[n:] @ best_W + best_b, problem.y[n:])
@@ -110,7 +134,8 @@ def test_reaches_the_optimum_of_scikit_learn(n, d, n_classes, skewed, weighted, 
 
 @dataclass(frozen=True)
 class Solved:
-    """A problem of which the first rows are for training, with scikit-learn's optimum (W, b) at each C."""
+    """A problem of which the first rows are for training, with scikit-learn's optimum (W, b) at
+    each C."""
 
     X: np.ndarray
     y: np.ndarray
@@ -120,7 +145,9 @@ class Solved:
 
 
 @functools.cache
-def solved_by_scikit_learn(n: int, d: int, n_classes: int, skewed: bool, weighted: bool, solver: str) -> Solved:
+def solved_by_scikit_learn(
+    n: int, d: int, n_classes: int, skewed: bool, weighted: bool, solver: str
+) -> Solved:
     X, y = sample(n + 500, d, n_classes, skewed=skewed)
     first = np.unique(y, return_index=True)[1]  # every class on the training side
     order = np.concatenate([first, np.setdiff1d(np.arange(len(y)), first)])
@@ -132,7 +159,9 @@ def solved_by_scikit_learn(n: int, d: int, n_classes: int, skewed: bool, weighte
 
 def check_predictions(logits: np.ndarray, best_logits: np.ndarray, y: np.ndarray) -> None:
     """Labels agree but for rows on the fence; metrics within 0.2 points."""
-    ours, best = (torch.softmax(torch.from_numpy(values), dim=1).numpy() for values in (logits, best_logits))
+    ours, best = (
+        torch.softmax(torch.from_numpy(values), dim=1).numpy() for values in (logits, best_logits)
+    )
     differs = ours.argmax(axis=1) != best.argmax(axis=1)
     margin = np.diff(np.sort(best, axis=1)[:, -2:], axis=1)[:, 0]
     assert differs.mean() <= 0.005
@@ -140,7 +169,9 @@ def check_predictions(logits: np.ndarray, best_logits: np.ndarray, y: np.ndarray
     labels = np.arange(logits.shape[1])
     theirs = score(y, best, labels)
     for name, value in score(y, ours, labels).items():
-        assert abs(value - theirs[name]) <= 2e-3 + 1e-9, name  # of 500 rows one may be classified otherwise
+        assert abs(value - theirs[name]) <= 2e-3 + 1e-9, (
+            name
+        )  # of 500 rows one may be classified otherwise
 
 
 def test_samples_and_replicas_of_a_batch_are_those_fitted_alone():
@@ -150,8 +181,12 @@ def test_samples_and_replicas_of_a_batch_are_those_fitted_alone():
     weight = torch.from_numpy(np.random.default_rng(0).uniform(0, 2, (3, 60, 4)).round())
     together = fit_logistic_path(X, labels, 3, CS, sample_weight=weight)
     alone = fit_logistic_path(X[1:2], labels[1:2], 3, CS, sample_weight=weight[1:2, :, 2:3])
-    torch.testing.assert_close(together.objectives[:, 1, 2], alone.objectives[:, 0, 0], rtol=1e-9, atol=0)
-    torch.testing.assert_close(together.weights[:, 1, 2], alone.weights[:, 0, 0], rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(
+        together.objectives[:, 1, 2], alone.objectives[:, 0, 0], rtol=1e-9, atol=0
+    )
+    torch.testing.assert_close(
+        together.weights[:, 1, 2], alone.weights[:, 0, 0], rtol=1e-3, atol=1e-5
+    )
 
 
 def test_rows_of_weight_zero_are_rows_left_out():
@@ -163,14 +198,21 @@ def test_rows_of_weight_zero_are_rows_left_out():
 
 
 @settings(max_examples=8, deadline=None)
-@given(seed=st.integers(0, 1000), n=st.integers(8, 30), d=st.integers(2, 30), n_classes=st.integers(2, 4))
+@given(
+    seed=st.integers(0, 1000),
+    n=st.integers(8, 30),
+    d=st.integers(2, 30),
+    n_classes=st.integers(2, 4),
+)
 def test_invariant_to_order_rotation_and_halved_duplicates(seed, n, d, n_classes):
     X, y = sample(n, d, n_classes, seed=seed)
     generator = np.random.default_rng(seed)
     order, rotation = generator.permutation(n), np.linalg.qr(generator.standard_normal((d, d)))[0]
     _, plain = fit(X, y, n_classes, Cs=(0.1, 10.0))
     _, moved = fit((X @ rotation)[order], y[order], n_classes, Cs=(0.1, 10.0))
-    _, doubled = fit(np.tile(X, (2, 1)), np.tile(y, 2), n_classes, Cs=(0.1, 10.0), weight=np.full(2 * n, 0.5))
+    _, doubled = fit(
+        np.tile(X, (2, 1)), np.tile(y, 2), n_classes, Cs=(0.1, 10.0), weight=np.full(2 * n, 0.5)
+    )
     torch.testing.assert_close(moved.objectives, plain.objectives, rtol=1e-8, atol=1e-12)
     torch.testing.assert_close(doubled.objectives, plain.objectives, rtol=1e-8, atol=1e-12)
 
@@ -183,12 +225,17 @@ def test_degenerate_samples_are_finite(n_classes, scale):
     X[:, 3] = 7.0  # a constant feature
     for dtype in (torch.float32, torch.float64):
         space, path = fit(X, y, n_classes, dtype)
-        logits = space.scores(torch.from_numpy(X).to(dtype), path.weights[:, 0, 0]) + path.intercepts[:, 0, 0][:, None]
+        logits = (
+            space.scores(torch.from_numpy(X).to(dtype), path.weights[:, 0, 0])
+            + path.intercepts[:, 0, 0][:, None]
+        )
         assert torch.isfinite(logits).all()
         assert torch.isfinite(path.objectives).all()
         if scale == 0.0:  # nothing to go by: the class frequencies
             frequency = torch.bincount(torch.from_numpy(y)).to(dtype) / len(y)
-            torch.testing.assert_close(torch.softmax(logits[0, 0], dim=0), frequency, atol=1e-4, rtol=1e-3)
+            torch.testing.assert_close(
+                torch.softmax(logits[0, 0], dim=0), frequency, atol=1e-4, rtol=1e-3
+            )
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
@@ -197,7 +244,10 @@ def test_classes_without_weight_get_probability_zero(n_classes):
     y = y * (n_classes - 2)  # of 2 classes one is left, of 4 two
     for dtype in (torch.float32, torch.float64):
         space, path = fit(X, y, n_classes, dtype)
-        logits = space.scores(torch.from_numpy(X).to(dtype), path.weights[:, 0, 0]) + path.intercepts[:, 0, 0][:, None]
+        logits = (
+            space.scores(torch.from_numpy(X).to(dtype), path.weights[:, 0, 0])
+            + path.intercepts[:, 0, 0][:, None]
+        )
         probabilities = torch.softmax(logits, dim=-1)
         unseen = np.setdiff1d(np.arange(n_classes), y)
         assert (probabilities[:, :, unseen] == 0).all()

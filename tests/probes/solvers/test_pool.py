@@ -9,11 +9,19 @@ from probes.solvers.ridge import fit_ridge_path
 from probes.solvers.rowspace import row_space
 
 
-def pool_of(n_columns: int, offset: float = 0.0, n_test: int = 50) -> tuple[torch.Tensor, torch.Tensor, list[np.ndarray]]:
+def pool_of(
+    n_columns: int, offset: float = 0.0, n_test: int = 50
+) -> tuple[torch.Tensor, torch.Tensor, list[np.ndarray]]:
     generator = np.random.default_rng(0)
     X = torch.from_numpy((generator.standard_normal((120, n_columns)) + offset).astype(np.float32))
-    X_test = torch.from_numpy((generator.standard_normal((n_test, n_columns)) + offset).astype(np.float32))
-    return X, X_test, [generator.permutation(120)[:n] for n in (2, 5, 32, 64, 100) for _ in range(3)]
+    X_test = torch.from_numpy(
+        (generator.standard_normal((n_test, n_columns)) + offset).astype(np.float32)
+    )
+    return (
+        X,
+        X_test,
+        [generator.permutation(120)[:n] for n in (2, 5, 32, 64, 100) for _ in range(3)],
+    )
 
 
 @pytest.mark.parametrize("n_columns", [3, 40, 300])
@@ -26,12 +34,22 @@ def test_a_sample_is_its_own_row_space(n_columns, offset, dtype):
     for rows in draws:
         sample, space = pool.sample(rows, dtype), row_space(X[rows], dtype)
         labels = torch.from_numpy(np.arange(len(rows)) % 2)
-        ours, reference = (fit_ridge_path(basis, labels, 2, (1e-3, 1.0)) for basis in (sample.basis, space))
+        ours, reference = (
+            fit_ridge_path(basis, labels, 2, (1e-3, 1.0)) for basis in (sample.basis, space)
+        )
         assert sample.basis.left.dtype == dtype
-        close = {"atol": 2e-4 * (1 + offset), "rtol": 1e-4} if dtype == torch.float32 else {"atol": 1e-9, "rtol": 1e-7}
+        close = (
+            {"atol": 2e-4 * (1 + offset), "rtol": 1e-4}
+            if dtype == torch.float32
+            else {"atol": 1e-9, "rtol": 1e-7}
+        )
         torch.testing.assert_close(sample.basis.singular, space.singular, **close)
         torch.testing.assert_close(ours.held_out_scores, reference.held_out_scores, **close)
-        torch.testing.assert_close(sample.test_scores(ours.reduced), space.scores(X_test.to(dtype), reference.reduced), **close)
+        torch.testing.assert_close(
+            sample.test_scores(ours.reduced),
+            space.scores(X_test.to(dtype), reference.reduced),
+            **close,
+        )
 
 
 def test_a_weighted_sample_is_its_own_weighted_row_space():

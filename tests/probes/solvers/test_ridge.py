@@ -18,7 +18,9 @@ def sample(n: int, d: int, n_classes: int, seed: int = 0) -> tuple[np.ndarray, n
     """Class means plus noise with a decaying spectrum, 10 % of the labels wrong."""
     generator = np.random.default_rng(seed)
     y = np.concatenate([np.arange(n_classes), generator.integers(0, n_classes, n - n_classes)])
-    X = (generator.standard_normal((n_classes, d))[y] + generator.standard_normal((n, d))) / np.sqrt(1 + np.arange(d)) + 0.3
+    X = (
+        generator.standard_normal((n_classes, d))[y] + generator.standard_normal((n, d))
+    ) / np.sqrt(1 + np.arange(d)) + 0.3
     wrong = np.arange(n) >= n_classes
     wrong &= generator.random(n) < 0.1
     y[wrong] = generator.integers(0, n_classes, wrong.sum())
@@ -35,7 +37,9 @@ def predict(path: RidgePath, space: RowSpace, X: torch.Tensor) -> torch.Tensor:
     return path.probabilities(space.scores(X, path.reduced) + path.intercept)
 
 
-@pytest.mark.parametrize(("n", "d", "n_classes"), [(30, 64, 3), (90, 32, 3), (60, 60, 2), (61, 60, 5)])
+@pytest.mark.parametrize(
+    ("n", "d", "n_classes"), [(30, 64, 3), (90, 32, 3), (60, 60, 2), (61, 60, 5)]
+)
 def test_scores_and_leave_one_out_equal_brute_force(n, d, n_classes):
     X, y = sample(n, d, n_classes)
     _, path = fit(X, y, n_classes)
@@ -46,7 +50,9 @@ def test_scores_and_leave_one_out_equal_brute_force(n, d, n_classes):
             centre, mean = design.mean(axis=0), target.mean(axis=0)
             gram = (design - centre).T @ (design - centre) + np.eye(d) / C
             W = np.linalg.solve(gram, (design - centre).T @ (target - mean))
-            np.testing.assert_allclose(path.loo_scores[i, row], (X[row] - centre) @ W + mean, atol=1e-7)
+            np.testing.assert_allclose(
+                path.loo_scores[i, row], (X[row] - centre) @ W + mean, atol=1e-7
+            )
 
 
 @pytest.mark.parametrize(("n", "d", "n_classes"), [(40, 96, 3), (200, 48, 6), (128, 384, 20)])
@@ -72,7 +78,9 @@ def test_leave_one_out_scores_equal_ridge_classifier_cv():
     ours = ((path.loo_scores.numpy() - target) ** 2).mean(axis=(1, 2))
     np.testing.assert_allclose(4 * ours, errors, rtol=1e-8)
     kept = path.held_out_scores.numpy() - path.loo_scores.numpy()
-    np.testing.assert_allclose(kept, np.broadcast_to((target - target.mean(axis=0)) / 79, kept.shape), atol=1e-12)
+    np.testing.assert_allclose(
+        kept, np.broadcast_to((target - target.mean(axis=0)) / 79, kept.shape), atol=1e-12
+    )
     best = int(((path.held_out_scores.numpy() - target) ** 2).mean(axis=(1, 2)).argmin())
     assert path.best == best
 
@@ -82,7 +90,9 @@ def test_temperature_minimises_the_leave_one_out_log_loss():
     _, path = fit(X, y, 4)
 
     def loss(i: int, t: float) -> float:
-        return float(torch.nn.functional.cross_entropy(path.held_out_scores[i] * t, torch.from_numpy(y)))
+        return float(
+            torch.nn.functional.cross_entropy(path.held_out_scores[i] * t, torch.from_numpy(y))
+        )
 
     for i, t in enumerate(path.temperatures.tolist()):
         assert 0 <= t <= MAX_TEMPERATURE
@@ -95,7 +105,9 @@ def test_classes_without_rows_get_probability_zero():
     space, path = fit(X, y, 5)
     probabilities = predict(path, space, torch.from_numpy(X))
     assert (probabilities[:, :, 3:] == 0).all()
-    torch.testing.assert_close(probabilities.sum(dim=-1), torch.ones(len(CS), 40, dtype=torch.float64))
+    torch.testing.assert_close(
+        probabilities.sum(dim=-1), torch.ones(len(CS), 40, dtype=torch.float64)
+    )
 
 
 @settings(max_examples=15, deadline=None)
@@ -137,7 +149,8 @@ def test_refuses_an_impossible_grid():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("noise", [0.0, 1e-3])
 def test_features_that_say_nothing_are_at_chance_whatever_rounds(n, dtype, noise):
-    """Equal rows (the first token's embedding is one for all texts): no round-off may tell a row's own class."""
+    """Equal rows (the first token's embedding is one for all texts): no round-off may tell a row's
+    own class."""
     X = 1.37 + noise * np.random.default_rng(n).standard_normal((n, 6))
     y = np.arange(n) % 10
     _, path = fit(X, y, 10, dtype=dtype)
@@ -159,17 +172,27 @@ def test_weighted_scores_and_leave_one_out_equal_brute_force(n, d, n_classes):
         w, design, target = weight[rows], X[rows], np.eye(n_classes)[y[rows]]
         centre, mean = w @ design / w.sum(), w @ target / w.sum()
         gram = (design - centre).T @ ((design - centre) * w[:, None]) + np.eye(d) / C
-        return np.linalg.solve(gram, (design - centre).T @ ((target - mean) * w[:, None])), centre, mean
+        return (
+            np.linalg.solve(gram, (design - centre).T @ ((target - mean) * w[:, None])),
+            centre,
+            mean,
+        )
 
     for i, C in enumerate(CS):
         W, centre, mean = brute_force(np.arange(n), C)
         np.testing.assert_allclose(scores[i], (X - centre) @ W + mean, atol=1e-7)
-        reference = RidgeClassifier(alpha=1 / C, solver="cholesky").fit(X, y, sample_weight=weight).decision_function(X)
+        reference = (
+            RidgeClassifier(alpha=1 / C, solver="cholesky")
+            .fit(X, y, sample_weight=weight)
+            .decision_function(X)
+        )
         own = 2 * scores[i].numpy() - 1
         np.testing.assert_allclose(own[:, 1] if n_classes == 2 else own, reference, atol=1e-6)
         for row in (0, n - 1):
             W, centre, mean_without = brute_force(np.flatnonzero(np.arange(n) != row), C)
-            np.testing.assert_allclose(path.loo_scores[i, row], (X[row] - centre) @ W + mean_without, atol=1e-7)
+            np.testing.assert_allclose(
+                path.loo_scores[i, row], (X[row] - centre) @ W + mean_without, atol=1e-7
+            )
             kept = path.held_out_scores[i, row] - path.loo_scores[i, row]
             np.testing.assert_allclose(kept, mean - mean_without, atol=1e-10)
 
@@ -179,11 +202,15 @@ def test_weighted_scores_and_leave_one_out_equal_brute_force(n, d, n_classes):
 def test_duplicated_rows_with_halved_weights_are_the_same_sample(seed, n, d):
     X, y = sample(n, d, 3, seed)
     once, path = fit(X, y, 3)
-    twice = row_space(torch.from_numpy(np.repeat(X, 2, axis=0)), torch.float64, torch.full((2 * n,), 0.5))
+    twice = row_space(
+        torch.from_numpy(np.repeat(X, 2, axis=0)), torch.float64, torch.full((2 * n,), 0.5)
+    )
     again = fit_ridge_path(twice, torch.from_numpy(np.repeat(y, 2)), 3, CS)
     rows = torch.from_numpy(X)
     np.testing.assert_allclose(
-        twice.scores(rows, again.reduced) + again.intercept, once.scores(rows, path.reduced) + path.intercept, atol=1e-8
+        twice.scores(rows, again.reduced) + again.intercept,
+        once.scores(rows, path.reduced) + path.intercept,
+        atol=1e-8,
     )
 
 

@@ -5,8 +5,9 @@ import pyarrow as pa
 from probes.sweep.results import IDENTITY_COLUMNS, PROBE_RESULTS_SCHEMA
 
 CONTRACT = (
-    "task, task_fingerprint, encoder, encoder_fingerprint, layer, pooling, n_train, subset, seed, probe, C, n_classes, "
-    "accuracy, macro_f1, log_loss, ece, auroc, converged, fit_seconds, run_id, created_at"
+    "task, task_fingerprint, encoder, encoder_fingerprint, layer, pooling, n_train, subset, seed,"
+    " probe, C, n_classes, accuracy, macro_f1, log_loss, ece, auroc, converged, fit_seconds,"
+    " run_id, created_at"
 )
 
 

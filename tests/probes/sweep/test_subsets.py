@@ -16,11 +16,18 @@ def pool(n_rows: int = 400, n_classes: int = 5, seed: int = 0) -> np.ndarray:
 
 def draw(labels: np.ndarray, kind: str, n: int, seed: int = 0) -> np.ndarray:
     clusters = np.arange(len(labels)) % 7
-    return subset_rows(labels, task_fingerprint="ab" * 8, kind=kind, n=n, seed=seed, clusters=clusters)
+    return subset_rows(
+        labels, task_fingerprint="ab" * 8, kind=kind, n=n, seed=seed, clusters=clusters
+    )
 
 
 @settings(max_examples=40, deadline=None)
-@given(kind=st.sampled_from(KINDS), n=st.integers(1, 200), more=st.integers(0, 200), seed=st.integers(0, 5))
+@given(
+    kind=st.sampled_from(KINDS),
+    n=st.integers(1, 200),
+    more=st.integers(0, 200),
+    seed=st.integers(0, 5),
+)
 def test_nested_along_a_seed_without_repetition(kind, n, more, seed):
     labels = pool()
     large = draw(labels, kind, n + more, seed)
@@ -67,7 +74,9 @@ def test_imbalanced_reaches_its_ratio():
 
 def test_shifted_prefers_clusters_by_seed():
     labels = np.zeros(4000, dtype=np.int64)
-    shares = [np.bincount(draw(labels, "shifted", 400, seed) % 7, minlength=7) / 400 for seed in range(20)]
+    shares = [
+        np.bincount(draw(labels, "shifted", 400, seed) % 7, minlength=7) / 400 for seed in range(20)
+    ]
     assert all(share.min() / share.max() == pytest.approx(0.05, abs=0.02) for share in shares)
     assert len({int(share.argmax()) for share in shares}) > 3
     with pytest.raises(ValueError, match="none are given"):
@@ -80,22 +89,37 @@ def test_noisy_has_the_stratified_rows_and_labels_with_errors():
         assert draw(labels, kind, 50).tolist() == draw(labels, "stratified", 50).tolist()
         seen = subset_labels(labels, task_fingerprint="ab", kind=kind, n_classes=5, seed=0)
         assert np.mean(seen != labels) == pytest.approx(rate, abs=0.03)
-    assert subset_labels(labels, task_fingerprint="ab", kind="uniform", n_classes=5, seed=0) is labels
+    assert (
+        subset_labels(labels, task_fingerprint="ab", kind="uniform", n_classes=5, seed=0) is labels
+    )
 
 
 def test_clusters_hold_like_texts_together():
-    words = {"sea": "ship wave sail harbour tide", "law": "court judge verdict appeal jury", "tea": "leaf cup kettle brew pot"}
+    words = {
+        "sea": "ship wave sail harbour tide",
+        "law": "court judge verdict appeal jury",
+        "tea": "leaf cup kettle brew pot",
+    }
     generator = np.random.default_rng(0)
     topics = generator.choice(list(words), size=120)
     texts = [" ".join(generator.choice(words[topic].split(), size=6)) for topic in topics]
     clusters = text_clusters(texts)
-    assert clusters.shape == (120,) and clusters.dtype == np.int64 and len(np.unique(clusters)) <= N_CLUSTERS
-    assert all(len({topics[i] for i in np.flatnonzero(clusters == c)}) == 1 for c in np.unique(clusters))
+    assert (
+        clusters.shape == (120,)
+        and clusters.dtype == np.int64
+        and len(np.unique(clusters)) <= N_CLUSTERS
+    )
+    assert all(
+        len({topics[i] for i in np.flatnonzero(clusters == c)}) == 1 for c in np.unique(clusters)
+    )
     np.testing.assert_array_equal(text_clusters(texts), clusters)
     assert text_clusters(["same"] * 5).tolist() == [0] * 5
 
 
-@pytest.mark.parametrize("kind", ["odd", "uniform:3", "noisy:x", "noisy:1.5", "shifted:0", "imbalanced:-1", "imbalanced:nan"])
+@pytest.mark.parametrize(
+    "kind",
+    ["odd", "uniform:3", "noisy:x", "noisy:1.5", "shifted:0", "imbalanced:-1", "imbalanced:nan"],
+)
 def test_kinds_that_are_none(kind):
     with pytest.raises(ValueError, match="kind of subset"):
         parse_kind(kind)
@@ -109,7 +133,8 @@ def test_rows_without_label_are_never_drawn():
 
 
 @pytest.mark.parametrize(
-    ("kind", "n", "message"), [("odd", 3, "unknown kind"), ("uniform", 0, "0 rows"), ("uniform", 401, "401")]
+    ("kind", "n", "message"),
+    [("odd", 3, "unknown kind"), ("uniform", 0, "0 rows"), ("uniform", 401, "401")],
 )
 def test_refuses_what_it_cannot_draw(kind, n, message):
     with pytest.raises(ValueError, match=message):

@@ -11,8 +11,12 @@ TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 
 
 def sentences(n_sentences: int, noise: float, seed: int) -> Words:
-    """Sentences of 8 words with a person or a place of two words; a word's vector is its tag's, plus noise."""
-    generator, centres = np.random.default_rng(seed), np.random.default_rng(0).standard_normal((len(TAGS), 24))
+    """Sentences of 8 words with a person or a place of two words; a word's vector is its tag's,
+    plus noise."""
+    generator, centres = (
+        np.random.default_rng(seed),
+        np.random.default_rng(0).standard_normal((len(TAGS), 24)),
+    )
     tags = np.zeros((n_sentences, 8), dtype=np.int64)
     for row in tags:
         start, kind = generator.integers(0, 7), 1 + 2 * generator.integers(0, 2)
@@ -30,12 +34,16 @@ def test_entities_count_only_whole():
         "entity_precision": pytest.approx(0.5),
         "entity_recall": pytest.approx(1 / 3),
     }
-    joined = entity_scores(np.array([1, 2]), np.array([1, 2]), np.array([0, 1]), TAGS)  # an entity ends with its sentence
+    joined = entity_scores(
+        np.array([1, 2]), np.array([1, 2]), np.array([0, 1]), TAGS
+    )  # an entity ends with its sentence
     assert joined["entity_f1"] == 1.0
 
 
 def test_tags_without_entities_have_no_entity_scores():
-    assert set(entity_scores(np.array([0]), np.array([1]), np.array([0]), ("NOUN", "VERB")).values()) == {None}
+    assert set(
+        entity_scores(np.array([0]), np.array([1]), np.array([0]), ("NOUN", "VERB")).values()
+    ) == {None}
 
 
 def test_more_sentences_make_better_probes_and_one_C_is_chosen():

@@ -19,7 +19,9 @@ from probes.tasks.store import load_saved_task, save_task
 from probes.tasks.task import Split, Task
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data" / "classification"
-ROWS = pd.DataFrame({"text": [f"text number {i}" for i in range(40)], "label": ["spam", "ham"] * 20})
+ROWS = pd.DataFrame(
+    {"text": [f"text number {i}" for i in range(40)], "label": ["spam", "ham"] * 20}
+)
 OTHER = ROWS.assign(text="other " + ROWS.text)
 
 
@@ -43,14 +45,18 @@ def test_every_format_gives_the_same_task(tmp_path, suffix):
 
 
 def test_labels_of_numbers_are_sorted_as_numbers(tmp_path):
-    frame = pd.DataFrame({"text": [f"t {i}" for i in range(44)], "label": [i % 11 for i in range(44)]})
+    frame = pd.DataFrame(
+        {"text": [f"t {i}" for i in range(44)], "label": [i % 11 for i in range(44)]}
+    )
     names = tuple(str(i) for i in range(11))
     assert load_task(str(_written(tmp_path, ".csv", frame))).label_names == names
     assert load_task(str(_written(tmp_path, ".parquet", frame))).label_names == names
 
 
 def test_pairs_and_renamed_columns(tmp_path):
-    frame = pd.DataFrame({"a": ["x y", "z"] * 8, "b": [f"n {i}" for i in range(16)], "y": [0, 1] * 8})
+    frame = pd.DataFrame(
+        {"a": ["x y", "z"] * 8, "b": [f"n {i}" for i in range(16)], "y": [0, 1] * 8}
+    )
     path = str(_written(tmp_path, ".csv", frame))
     task = load_task(path, text_column="a", pair_column="b", label_column="y")
     assert task.is_pair and len(task.splits["test"]) == 4
@@ -60,20 +66,32 @@ def test_pairs_and_renamed_columns(tmp_path):
 
 def test_cells_with_quotes_newlines_and_a_byte_order_mark(tmp_path):
     path = tmp_path / "rows.csv"
-    path.write_bytes('\ufefftext,label\n"say ""hi"",\nthen go",a\n"日本語 🙂",b\n\nplain,a\n'.encode())
-    assert read_labelled(path) == (['say "hi",\nthen go', "日本語 🙂", "plain"], None, ["a", "b", "a"])
+    path.write_bytes(
+        '\ufefftext,label\n"say ""hi"",\nthen go",a\n"日本語 🙂",b\n\nplain,a\n'.encode()
+    )
+    assert read_labelled(path) == (
+        ['say "hi",\nthen go', "日本語 🙂", "plain"],
+        None,
+        ["a", "b", "a"],
+    )
 
 
 def test_split_is_a_matter_of_content_alone():
     texts, labels = list(ROWS.text), list(ROWS.label)
     train, test = split_rows(texts, None, labels, "x")
     back = list(range(39, -1, -1))
-    train_back, test_back = split_rows([texts[i] for i in back], None, [labels[i] for i in back], "x")
+    train_back, test_back = split_rows(
+        [texts[i] for i in back], None, [labels[i] for i in back], "x"
+    )
     assert [texts[i] for i in train] == [texts[back[i]] for i in train_back]
     assert [texts[i] for i in test] == [texts[back[i]] for i in test_back]
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdefghij"), st.sampled_from("XYZ")), min_size=1, max_size=60))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcdefghij"), st.sampled_from("XYZ")), min_size=1, max_size=60
+    )
+)
 def test_copies_of_a_text_lie_on_one_side_and_no_row_is_lost(rows):
     texts, labels = [text for text, _ in rows], [label for _, label in rows]
     with warnings.catch_warnings():
@@ -88,7 +106,9 @@ def test_a_class_with_one_row_stays_in_train_with_a_warning(tmp_path):
     with pytest.warns(UserWarning, match="'rare'.*single row; kept in train"):
         task = load_task(str(_written(tmp_path, ".csv", frame)))
     rare = task.label_names.index("rare")
-    assert (task.splits["train"].labels == rare).sum() == 1 and not (task.splits["test"].labels == rare).any()
+    assert (task.splits["train"].labels == rare).sum() == 1 and not (
+        task.splits["test"].labels == rare
+    ).any()
 
 
 def _folder(tmp_path, splits, about=None):
@@ -104,8 +124,16 @@ def test_folder_keeps_official_splits_and_names(tmp_path):
     numbered = ROWS.assign(label=[0, 1] * 20)
     other = numbered.assign(text="other " + numbered.text)
     about = {"label_names": ["no", "yes"], "domain": "mail"}
-    task = load_task(_folder(tmp_path, {"train": numbered, "validation": numbered[:8], "test": other[8:20]}, about))
-    assert {name: len(split) for name, split in task.splits.items()} == {"train": 40, "validation": 8, "test": 12}
+    task = load_task(
+        _folder(
+            tmp_path, {"train": numbered, "validation": numbered[:8], "test": other[8:20]}, about
+        )
+    )
+    assert {name: len(split) for name, split in task.splits.items()} == {
+        "train": 40,
+        "validation": 8,
+        "test": 12,
+    }
     assert task.label_names == ("no", "yes") and task.info["domain"] == "mail"
     assert task.splits["train"].text == tuple(ROWS.text)
 
@@ -113,7 +141,12 @@ def test_folder_keeps_official_splits_and_names(tmp_path):
 def test_hidden_test_labels_make_validation_the_test(tmp_path):
     numbered = ROWS.assign(label=[0, 1] * 20)
     other = numbered.assign(text="other " + numbered.text)
-    task = load_task(_folder(tmp_path, {"train": numbered, "validation": other[:8], "test": numbered.assign(label=-1)}))
+    task = load_task(
+        _folder(
+            tmp_path,
+            {"train": numbered, "validation": other[:8], "test": numbered.assign(label=-1)},
+        )
+    )
     assert set(task.splits) == {"train", "test"} and len(task.splits["test"]) == 8
 
 
@@ -151,9 +184,19 @@ def test_saved_task_comes_back_whole_and_once(tmp_path):
     key = save_task(task, storage)
     assert key == save_task(task, storage) == f"tasks/{task.fingerprint}"
     again = load_saved_task(storage, task.fingerprint)
-    assert (again.name, again.family, again.info, again.label_names) == ("mine", "fam", {"domain": "d"}, ("n", "y"))
-    assert again.fingerprint == task.fingerprint and again.splits["test"].text_pair == ("test p", "q")
-    assert load_task(str(tmp_path / key)).fingerprint == task.fingerprint  # the same layout as any folder
+    assert (again.name, again.family, again.info, again.label_names) == (
+        "mine",
+        "fam",
+        {"domain": "d"},
+        ("n", "y"),
+    )
+    assert again.fingerprint == task.fingerprint and again.splits["test"].text_pair == (
+        "test p",
+        "q",
+    )
+    assert (
+        load_task(str(tmp_path / key)).fingerprint == task.fingerprint
+    )  # the same layout as any folder
 
 
 def test_damaged_saved_task_is_noticed(tmp_path):
@@ -195,10 +238,16 @@ def test_hub_task_through_datasets(monkeypatch):
                 "label": datasets.ClassLabel(names=["entailment", "not_entailment"]),
             }
         )
-        rows = {"sentence1": [f"a {i}" for i in range(6)], "sentence2": ["b"] * 6, "label": [0, 1] * 3}
+        rows = {
+            "sentence1": [f"a {i}" for i in range(6)],
+            "sentence2": ["b"] * 6,
+            "label": [0, 1] * 3,
+        }
         hidden, other = {**rows, "label": [-1] * 6}, {**rows, "sentence2": ["c"] * 6}
         splits = {"train": rows, "validation": other, "test": hidden}
-        return datasets.DatasetDict({k: datasets.Dataset.from_dict(v, features=features) for k, v in splits.items()})
+        return datasets.DatasetDict(
+            {k: datasets.Dataset.from_dict(v, features=features) for k, v in splits.items()}
+        )
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     task = load_task("glue/rte")
@@ -206,15 +255,22 @@ def test_hub_task_through_datasets(monkeypatch):
     assert task.splits["test"].labels.tolist() == [0, 1] * 3
 
 
-@pytest.mark.filterwarnings("ignore:.*test texts are in train too:UserWarning")  # so they were published
+@pytest.mark.filterwarnings(
+    "ignore:.*test texts are in train too:UserWarning"
+)  # so they were published
 @pytest.mark.parametrize("name", ["sst2", "rte", "trec_coarse", "hatecheck", "banking77"])
 def test_real_folders(name):
     if not DATA.is_dir():
         pytest.skip(f"no {DATA}: real data sets are not at hand")
     about = json.loads((DATA / name / "dataset.json").read_text())
     task = load_task(str(DATA / name))
-    assert list(task.label_names) == about["label_names"] and task.is_pair == (about["input"] == "pair")
+    assert list(task.label_names) == about["label_names"] and task.is_pair == (
+        about["input"] == "pair"
+    )
     if "train" in about["rows"]:
         assert len(task.splits["train"]) == about["rows"]["train"]
-        assert np.bincount(task.splits["train"].labels, minlength=task.n_classes).tolist() == about["label_counts"]["train"]
+        assert (
+            np.bincount(task.splits["train"].labels, minlength=task.n_classes).tolist()
+            == about["label_counts"]["train"]
+        )
     assert len(task.splits["test"]) > 0

@@ -12,7 +12,9 @@ from probes.tasks.selection import Selection, split_reference
 def folder(tmp_path):
     for name, n_rows in (("train", 60), ("validation", 20), ("test", 40)):
         labels = [["ham", "spam"][i % 2] for i in range(n_rows)]
-        pd.DataFrame({"text": [f"{name} {i}" for i in range(n_rows)], "label": labels}).to_parquet(tmp_path / f"{name}.parquet")
+        pd.DataFrame({"text": [f"{name} {i}" for i in range(n_rows)], "label": labels}).to_parquet(
+            tmp_path / f"{name}.parquet"
+        )
     return tmp_path
 
 
@@ -51,7 +53,9 @@ def test_pool_of_a_source_that_has_only_test(tmp_path, folder):
     assert len(task.splits["train"]) == 12 and len(task.splits["test"]) == 10
 
 
-@pytest.mark.parametrize("text", ["rows=3", "train=0", "train=x", "split=half", "train=", "train=4,,test=3"])
+@pytest.mark.parametrize(
+    "text", ["rows=3", "train=0", "train=x", "split=half", "train=", "train=4,,test=3"]
+)
 def test_selection_that_cannot_be_read_is_told(folder, text):
     with pytest.raises(UserError, match=r"^task .*#"):
         load_task(f"{folder}#{text}")

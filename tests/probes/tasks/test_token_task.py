@@ -27,19 +27,29 @@ def save(folder: Path, tokens: list, tags: list, names: object = TAGS) -> Path:
 
 
 def test_words_keep_their_tags_and_sentences(tmp_path: Path) -> None:
-    task = load_token_task(save(tmp_path / "made", [["Ada", "Byron", "wrote"], [], ["it"]], [[1, 2, 0], [], [0]]))
+    task = load_token_task(
+        save(tmp_path / "made", [["Ada", "Byron", "wrote"], [], ["it"]], [[1, 2, 0], [], [0]])
+    )
     assert task.tag_names == tuple(TAGS) and len(task.splits["train"]) == 3
     words = as_words(task.splits["train"], np.eye(4, dtype=np.float32))
     assert words.tags.tolist() == [1, 2, 0, 0] and words.sentence.tolist() == [0, 0, 0, 2]
 
 
 def test_what_is_fitted_on_and_what_is_scored_on(tmp_path: Path) -> None:
-    folder = save(tmp_path / "made", [["Ada"], [], *([f"w{i % 90}"] for i in range(180))], [[1], [], *[[0]] * 180])
+    folder = save(
+        tmp_path / "made",
+        [["Ada"], [], *([f"w{i % 90}"] for i in range(180))],
+        [[1], [], *[[0]] * 180],
+    )
     task = load_token_task(folder)
     train, test = train_and_test(task)
-    assert len(train) + len(test) == 181 and 18 <= len(test) <= 54, "a fifth is held out, by its hash"
+    assert len(train) + len(test) == 181 and 18 <= len(test) <= 54, (
+        "a fifth is held out, by its hash"
+    )
     assert not {*train.sentences} & {*test.sentences}, "equal sentences are on one side"
-    pq.write_table(pa.table({"tokens": [["it"], []], "tags": [[0], []]}), folder / "validation.parquet")
+    pq.write_table(
+        pa.table({"tokens": [["it"], []], "tags": [[0], []]}), folder / "validation.parquet"
+    )
     changed = load_token_task(folder)
     train, test = train_and_test(changed)
     assert (len(train), test.sentences) == (181, (("it",),))
@@ -48,7 +58,10 @@ def test_what_is_fitted_on_and_what_is_scored_on(tmp_path: Path) -> None:
 
 def test_splits_without_words(tmp_path: Path) -> None:
     folder = save(tmp_path / "made", [["a"]] * 3, [[0]] * 3)
-    pq.write_table(pa.table({"tokens": pa.array([[]], pa.list_(pa.string())), "tags": [[]]}), folder / "test.parquet")
+    pq.write_table(
+        pa.table({"tokens": pa.array([[]], pa.list_(pa.string())), "tags": [[]]}),
+        folder / "test.parquet",
+    )
     with pytest.raises(UserError, match="no test sentences with words"):
         train_and_test(load_token_task(folder))
     (folder / "train.parquet").unlink()
@@ -91,7 +104,8 @@ def test_folders_that_are_no_token_task(tmp_path: Path) -> None:
 @pytest.mark.slow
 @needs_minilm()
 def test_real_entities_are_found_in_real_sentences() -> None:
-    """Wikipedia sentences through MiniLM's third layer, beside the same vectors given to the wrong words."""
+    """Wikipedia sentences through MiniLM's third layer, beside the same vectors given to the wrong
+    words."""
     folder = DATA / "wikigold_ner"
     if not folder.is_dir():
         pytest.skip("the shared token sets are not here")
@@ -102,7 +116,8 @@ def test_real_entities_are_found_in_real_sentences() -> None:
     train, test = (as_words(part, encoder.encode_words(part.sentences, [3])[3]) for part in parts)
     mixed = replace(train, X=np.random.default_rng(0).permutation(train.X))
     found, chance = (
-        token_probes(words, test, task.tag_names, n_sentences=60, Cs=(0.01,))[0]["entity_f1"] for words in (train, mixed)
+        token_probes(words, test, task.tag_names, n_sentences=60, Cs=(0.01,))[0]["entity_f1"]
+        for words in (train, mixed)
     )
     assert found > 0.15
     assert found > 3 * chance

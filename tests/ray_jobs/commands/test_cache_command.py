@@ -42,13 +42,25 @@ def test_verify(tmp_path: Path, segment: Path) -> None:
     data[-1] ^= 1
     segment.write_bytes(data)
     code, shown = run("verify", "--out", str(tmp_path))
-    assert code == 1 and f"damaged: {segment}: checksum does not match" in shown and "0 segments are whole" in shown
+    assert (
+        code == 1
+        and f"damaged: {segment}: checksum does not match" in shown
+        and "0 segments are whole" in shown
+    )
 
 
 def test_prune(tmp_path: Path, segment: Path) -> None:
-    assert run("prune", "--out", str(tmp_path), "--older-than", "1d") == (0, "0 files removed (0.0 MB)\n")
+    assert run("prune", "--out", str(tmp_path), "--older-than", "1d") == (
+        0,
+        "0 files removed (0.0 MB)\n",
+    )
     code, shown = run("prune", "--out", str(tmp_path), "--older-than", "0h", "--dry-run")
-    assert code == 0 and segment.name in shown and "1 files would be removed" in shown and segment.exists()
+    assert (
+        code == 0
+        and segment.name in shown
+        and "1 files would be removed" in shown
+        and segment.exists()
+    )
     assert run("prune", "--out", str(tmp_path), "--older-than", "0h")[0] == 0
     assert not segment.exists()
 

@@ -1,4 +1,5 @@
-"""`characterize` from files to files: real readers, cache, LSA encoder and metamodel; no Ray is needed for so few rows."""
+"""`characterize` from files to files: real readers, cache, LSA encoder and metamodel; no Ray is
+needed for so few rows."""
 
 import csv
 import json
@@ -17,14 +18,66 @@ from meta.metamodel.model import Metamodel
 from ray_jobs.commands.characterize import run_characterize
 
 TOPICS = {
-    "billing": ["invoice", "refund", "charge", "card", "payment", "price", "receipt", "bank", "fee", "subscription"],
-    "delivery": ["parcel", "courier", "late", "address", "tracking", "shipped", "box", "arrived", "warehouse", "street"],
-    "account": ["password", "login", "email", "locked", "reset", "profile", "username", "verify", "settings", "sign"],
+    "billing": [
+        "invoice",
+        "refund",
+        "charge",
+        "card",
+        "payment",
+        "price",
+        "receipt",
+        "bank",
+        "fee",
+        "subscription",
+    ],
+    "delivery": [
+        "parcel",
+        "courier",
+        "late",
+        "address",
+        "tracking",
+        "shipped",
+        "box",
+        "arrived",
+        "warehouse",
+        "street",
+    ],
+    "account": [
+        "password",
+        "login",
+        "email",
+        "locked",
+        "reset",
+        "profile",
+        "username",
+        "verify",
+        "settings",
+        "sign",
+    ],
 }
-FILLER = ["the", "my", "and", "is", "not", "for", "with", "please", "when", "it", "has", "been", "to", "a", "you", "can"]
+FILLER = [
+    "the",
+    "my",
+    "and",
+    "is",
+    "not",
+    "for",
+    "with",
+    "please",
+    "when",
+    "it",
+    "has",
+    "been",
+    "to",
+    "a",
+    "you",
+    "can",
+]
 
 
-def write_rows(path: Path, n_rows: int, *, seed: int, labelled: bool = True, wrong: tuple[int, ...] = ()) -> Path:
+def write_rows(
+    path: Path, n_rows: int, *, seed: int, labelled: bool = True, wrong: tuple[int, ...] = ()
+) -> Path:
     """A CSV of made-up support requests; the labels of rows `wrong` are false."""
     rng = np.random.default_rng(seed)
     names = list(TOPICS)
@@ -47,11 +100,19 @@ def metamodel(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"{storage.uri}/{key}"
 
 
-def test_files_in_answers_and_report_out_and_the_second_run_encodes_nothing(tmp_path: Path, metamodel: str, capsys):
+def test_files_in_answers_and_report_out_and_the_second_run_encodes_nothing(
+    tmp_path: Path, metamodel: str, capsys
+):
     train = write_rows(tmp_path / "train.csv", 120, seed=1, wrong=(7, 33))
     unlabelled = write_rows(tmp_path / "eval.csv", 100, seed=2, labelled=False)
     out = tmp_path / "out"
-    arguments = {"train": train, "eval_path": unlabelled, "encoders": ("lsa:16",), "target": 0.9, "metamodel": metamodel}
+    arguments = {
+        "train": train,
+        "eval_path": unlabelled,
+        "encoders": ("lsa:16",),
+        "target": 0.9,
+        "metamodel": metamodel,
+    }
     answers = run_characterize(**arguments, out=str(out))
     printed = capsys.readouterr().out
 
@@ -64,11 +125,19 @@ def test_files_in_answers_and_report_out_and_the_second_run_encodes_nothing(tmp_
     assert content["encoders"][0]["encoder"].startswith("lsa:16")
     assert content["evidence"]["metamodel"] == "made-up" and content["evidence"]["tasks"] == 5
     assert (out / "report.html").read_text().lstrip().lower().startswith("<!doctype html>")
-    assert printed.count("\n") >= 8 and "1. How much data" in printed and "6. Which hyperparameters?" in printed
+    assert (
+        printed.count("\n") >= 8
+        and "1. How much data" in printed
+        and "6. Which hyperparameters?" in printed
+    )
 
-    segments = {path: path.stat().st_mtime_ns for path in (out / "embeddings").rglob("*") if path.is_file()}
+    segments = {
+        path: path.stat().st_mtime_ns for path in (out / "embeddings").rglob("*") if path.is_file()
+    }
     again = run_characterize(**arguments, out=str(out))
-    assert {path: path.stat().st_mtime_ns for path in (out / "embeddings").rglob("*") if path.is_file()} == segments
+    assert {
+        path: path.stat().st_mtime_ns for path in (out / "embeddings").rglob("*") if path.is_file()
+    } == segments
     assert again == answers
     assert not [path for path in out.rglob("*") if ".tmp-" in path.name]
 
@@ -92,5 +161,8 @@ def test_pairs_and_whole_number_labels(tmp_path: Path):
 def test_ray_is_not_loaded_for_a_small_sample():
     import subprocess
 
-    code = "import ray_jobs.commands.characterize, ray_jobs.commands.encode_on_ray, sys; sys.exit('ray' in sys.modules)"
+    code = (
+        "import ray_jobs.commands.characterize, ray_jobs.commands.encode_on_ray, sys;"
+        " sys.exit('ray' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

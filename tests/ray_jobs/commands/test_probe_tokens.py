@@ -19,7 +19,11 @@ from ray_jobs.cli import app
 pytest.importorskip("seqeval", reason="the extra `tokens` is not installed")
 
 TAGS = ["O", "B-PER", "I-PER", "B-LOC"]
-OTHERS, PERSONS, PLACES = ("saw", "went", "to", "and", "by"), (("Ada", "Byron"), ("Alan", "Turing")), ("Paris", "Rome")
+OTHERS, PERSONS, PLACES = (
+    ("saw", "went", "to", "and", "by"),
+    (("Ada", "Byron"), ("Alan", "Turing")),
+    ("Paris", "Rome"),
+)
 
 
 def write_task(folder: Path, n_train: int = 60, n_test: int = 40) -> Path:
@@ -51,9 +55,23 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"hf:{save_tiny_model(tmp_path_factory.mktemp('model'))}"
 
 
-def test_entities_are_found_and_a_second_run_does_nothing(tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entities_are_found_and_a_second_run_does_nothing(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     task, out = write_task(tmp_path / "people"), tmp_path / "out"
-    arguments = (task, "--encoder", model, "--n-sentences", 2, "--n-sentences", 40, "--n-seeds", 2, "--out", out)
+    arguments = (
+        task,
+        "--encoder",
+        model,
+        "--n-sentences",
+        2,
+        "--n-sentences",
+        40,
+        "--n-seeds",
+        2,
+        "--out",
+        out,
+    )
     shown = run(*arguments)
     files = sorted(out.glob("token_probes/*.parquet"))
     assert len(files) == N_LAYERS + 1, "every layer where none is named"
@@ -63,7 +81,9 @@ def test_entities_are_found_and_a_second_run_does_nothing(tmp_path: Path, model:
     means = chosen.groupby(["n_sentences", "layer"])["entity_f1"].mean()
     assert means.loc[40, 0] > 0.95, "the words themselves tell"
     assert (means.loc[40] >= means.loc[2]).all()
-    assert "entity-level F1" in shown and f"{means.loc[40, 0]:.3f}" in shown and "2 sentences" in shown
+    assert (
+        "entity-level F1" in shown and f"{means.loc[40, 0]:.3f}" in shown and "2 sentences" in shown
+    )
     assert "sentences encoded" in shown
 
     def never(*_: object) -> None:
@@ -74,7 +94,9 @@ def test_entities_are_found_and_a_second_run_does_nothing(tmp_path: Path, model:
     again = run(*arguments)
     assert again.count("already there") == 2
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
-    assert [line for line in again.splitlines() if "│" in line] == [line for line in shown.splitlines() if "│" in line]
+    assert [line for line in again.splitlines() if "│" in line] == [
+        line for line in shown.splitlines() if "│" in line
+    ]
     run(*arguments, "--layer", 1, "--n-seeds", 3)  # other probes of vectors that are there
     assert len(list(out.glob("token_probes/*.parquet"))) == len(files) + 1
 
@@ -94,7 +116,10 @@ def test_mistakes(tmp_path: Path, model: str) -> None:
         ((task, "--encoder", "lsa:8"), "choose hf:, neoberta: or random:"),
         ((task, "--encoder", f"{model}#layer=1"), "chosen by --layer"),
         ((task, "--encoder", model, "--layer", 7), f"--layer 7: .* has layers 0 to {N_LAYERS}"),
-        ((task, "--encoder", model, "--n-sentences", 21), "--n-sentences 21: people has 20 to train on"),
+        (
+            (task, "--encoder", model, "--n-sentences", 21),
+            "--n-sentences 21: people has 20 to train on",
+        ),
     ):
         with pytest.raises(UserError, match=remedy):
             run(*arguments, "--out", tmp_path / "out")
@@ -104,7 +129,10 @@ def test_mistakes(tmp_path: Path, model: str) -> None:
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     task = write_task(tmp_path / "people")
     pq.write_table(pa.table({"tokens": [["a", "b"]], "tags": [[0]]}), task / "test.parquet")
-    command = f"{sys.executable} -m ray_jobs.cli probe-tokens {task} --encoder hf:x --out {tmp_path / 'out'}".split()
+    command = (
+        f"{sys.executable} -m ray_jobs.cli probe-tokens {task} --encoder hf:x --out"
+        f" {tmp_path / 'out'}".split()
+    )
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 2 and ended.stdout == ""
     assert ended.stderr == f"neoberta: {task}/test.parquet, row 1: must have a tag for every word\n"

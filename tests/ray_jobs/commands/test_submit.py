@@ -1,4 +1,5 @@
-"""From the command line to what a cluster's Jobs API is handed. The cluster is a recorder; `tests/cluster` has a real one."""
+"""From the command line to what a cluster's Jobs API is handed. The cluster is a recorder;
+`tests/cluster` has a real one."""
 
 import sys
 from pathlib import Path
@@ -22,8 +23,12 @@ class Recorder:
     def __init__(self, url: str, *, insecure: bool = False):
         assert url == URL and not insecure
 
-    def submit(self, submission: Submission, *, module: str, packages: list[Path]) -> tuple[str, bool]:
-        assert module == "ray_jobs.cli" and all((package / "__init__.py").is_file() for package in packages)
+    def submit(
+        self, submission: Submission, *, module: str, packages: list[Path]
+    ) -> tuple[str, bool]:
+        assert module == "ray_jobs.cli" and all(
+            (package / "__init__.py").is_file() for package in packages
+        )
         Recorder.sent.append(submission)
         return submission.job_id, True
 
@@ -53,9 +58,18 @@ def neoberta(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def write_study(folder: Path, task: str) -> Path:
-    value = {"name": "s", "tasks": [task], "encoders": [{"ref": "lsa:8"}], "characterize": {"task": task}}
+    value = {
+        "name": "s",
+        "tasks": [task],
+        "encoders": [{"ref": "lsa:8"}],
+        "characterize": {"task": task},
+    }
     path = folder / "mine.yaml"
-    path.write_text(yaml.safe_dump(value | {"sweep": {"sizes": [16]}, "metamodel": {"observations": {"sizes": [16]}}}))
+    path.write_text(
+        yaml.safe_dump(
+            value | {"sweep": {"sizes": [16]}, "metamodel": {"observations": {"sizes": [16]}}}
+        )
+    )
     return path
 
 
@@ -83,11 +97,20 @@ def test_however_it_is_typed_it_is_one_job(sent, monkeypatch, tmp_path, capsys) 
             "--preset=smoke",
         ),
     ]
-    assert [neoberta(monkeypatch, *spelling) for spelling in spellings] == [7, 7], "the job's exit code"
+    assert [neoberta(monkeypatch, *spelling) for spelling in spellings] == [7, 7], (
+        "the job's exit code"
+    )
     first, second = sent
     assert first == second and first.files == {}
     out = f"--out={tmp_path}/shared/out"
-    assert first.arguments == ("pilot", "--preset=smoke", out, "--set=seed=1", "--set=search.n_trials=2", "--address=auto")
+    assert first.arguments == (
+        "pilot",
+        "--preset=smoke",
+        out,
+        "--set=seed=1",
+        "--set=search.n_trials=2",
+        "--address=auto",
+    )
     printed = capsys.readouterr()
     assert printed.out == "what the job printed\n" * 2
     assert f"submitted: {first.job_id}\ndashboard: {URL}/#/jobs/{first.job_id}\n" in printed.err
@@ -98,19 +121,56 @@ def test_the_configuration_travels_and_data_stays(sent, monkeypatch, tmp_path) -
     task.write_text("text,label\n")
     study = write_study(tmp_path, str(task))
     for command in ("tokenizer", "pretrain", "embed", "sweep", "fit", "search", "report"):
-        assert neoberta(monkeypatch, command, "mine.yaml", "--out", "s3://bucket/study", "--address", URL) == 7
-        assert sent[-1].arguments == (command, "study.yaml", "--out=s3://bucket/study", "--address=auto")
+        assert (
+            neoberta(
+                monkeypatch, command, "mine.yaml", "--out", "s3://bucket/study", "--address", URL
+            )
+            == 7
+        )
+        assert sent[-1].arguments == (
+            command,
+            "study.yaml",
+            "--out=s3://bucket/study",
+            "--address=auto",
+        )
         assert sent[-1].files == {"study.yaml": study.read_bytes()} and sent[-1].name == command
-    assert neoberta(monkeypatch, "sweep", "mine.yaml", "--out=s3://b/s", "--probes=ridge", "--no-wait", "--address", URL) == 0
+    assert (
+        neoberta(
+            monkeypatch,
+            "sweep",
+            "mine.yaml",
+            "--out=s3://b/s",
+            "--probes=ridge",
+            "--no-wait",
+            "--address",
+            URL,
+        )
+        == 0
+    )
     assert "--probes=ridge" in sent[-1].arguments and "--no-wait" not in sent[-1].arguments
 
 
 def test_characterize_writes_its_paths_in_full(sent, monkeypatch, tmp_path) -> None:
     train = tmp_path / "shared" / "train.csv"
     train.write_text("text,label\n")
-    given = ("characterize", "--train", "shared/train.csv", "--encoder", "lsa:8", "--out", "shared/answers", "--target", "0.9")
+    given = (
+        "characterize",
+        "--train",
+        "shared/train.csv",
+        "--encoder",
+        "lsa:8",
+        "--out",
+        "shared/answers",
+        "--target",
+        "0.9",
+    )
     assert neoberta(monkeypatch, *given, "--address", URL) == 7
-    words = ("--encoder=lsa:8", "--metric=accuracy", "--target=0.9", f"--out={tmp_path}/shared/answers")
+    words = (
+        "--encoder=lsa:8",
+        "--metric=accuracy",
+        "--target=0.9",
+        f"--out={tmp_path}/shared/answers",
+    )
     assert sent[0].arguments[:6] == ("characterize", f"--train={train}", *words)
 
 
@@ -118,21 +178,41 @@ def test_characterize_writes_its_paths_in_full(sent, monkeypatch, tmp_path) -> N
     ("arguments", "message"),
     [
         (("pilot", "--preset=smoke"), "the cluster does not see --out"),
-        (("pilot", "--preset=smoke", "--out=s3://b/x", "--tasks=mine.csv"), "the cluster does not see task mine.csv"),
+        (
+            ("pilot", "--preset=smoke", "--out=s3://b/x", "--tasks=mine.csv"),
+            "the cluster does not see task mine.csv",
+        ),
         (
             ("pilot", "--preset=smoke", "--out=s3://b/x", "--set=encoders.0.ref=static:v.txt"),
             "does not see encoder static:v.txt",
         ),
-        (("characterize", "--train=mine.csv", "--out=s3://b/x"), "the cluster does not see --train"),
-        (("characterize", "--train=shared/no.csv", "--out=s3://b/x"), "shared/no.csv: no such file"),
-        (("pilot", "--preset=smoke", "--out=s3://b/x", "--tasks=shared/rel.csv"), "write the path in full"),
+        (
+            ("characterize", "--train=mine.csv", "--out=s3://b/x"),
+            "the cluster does not see --train",
+        ),
+        (
+            ("characterize", "--train=shared/no.csv", "--out=s3://b/x"),
+            "shared/no.csv: no such file",
+        ),
+        (
+            ("pilot", "--preset=smoke", "--out=s3://b/x", "--tasks=shared/rel.csv"),
+            "write the path in full",
+        ),
         (("pilot", "--preset=smoke", "--out=s3://me:pass@b/x"), "without keys"),
-        (("pilot", "--preset=smoke", "--out=s3://b/x", "--job-config=job.yaml"), "unknown key env_var; did you mean env_vars?"),
-        (("pilot", "--preset=smoke", "--out=s3://b/x", "--job-config=token.yaml"), "HF_TOKEN: looks like a secret"),
+        (
+            ("pilot", "--preset=smoke", "--out=s3://b/x", "--job-config=job.yaml"),
+            "unknown key env_var; did you mean env_vars?",
+        ),
+        (
+            ("pilot", "--preset=smoke", "--out=s3://b/x", "--job-config=token.yaml"),
+            "HF_TOKEN: looks like a secret",
+        ),
         (("pilot", "--preset=smokes", "--out=s3://b/x"), "--preset smokes"),
     ],
 )
-def test_what_is_refused_is_one_line_and_nothing_is_sent(sent, monkeypatch, tmp_path, capsys, arguments, message) -> None:
+def test_what_is_refused_is_one_line_and_nothing_is_sent(
+    sent, monkeypatch, tmp_path, capsys, arguments, message
+) -> None:
     for name in ("mine.csv", "v.txt", "shared/rel.csv"):
         (tmp_path / name).write_text("text,label\n")
     (tmp_path / "job.yaml").write_text("env_var: {A: b}\n")
@@ -145,7 +225,12 @@ def test_what_is_refused_is_one_line_and_nothing_is_sent(sent, monkeypatch, tmp_
 
 def test_no_address_that_others_can_listen_to(sent, monkeypatch, capsys) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", "t" * 64)
-    assert neoberta(monkeypatch, "pilot", "--preset=smoke", "--out=s3://b/x", "--address=http://head:8265") == 2
+    assert (
+        neoberta(
+            monkeypatch, "pilot", "--preset=smoke", "--out=s3://b/x", "--address=http://head:8265"
+        )
+        == 2
+    )
     assert "not encrypted" in capsys.readouterr().err
     assert sent == []
 
@@ -156,16 +241,37 @@ def test_the_plan_is_printed_here(sent, monkeypatch, capsys) -> None:
 
 
 def test_the_job_config_arrives(sent, monkeypatch, tmp_path) -> None:
-    (tmp_path / "job.yaml").write_text("{driver_cpus: 2, env_vars: {AWS_REGION: x}, pip: [a==1], metadata: {team: t}}")
-    assert neoberta(monkeypatch, "pilot", "--preset=smoke", "--out=s3://b/x", "--job-config=job.yaml", "--address", URL) == 7
+    (tmp_path / "job.yaml").write_text(
+        "{driver_cpus: 2, env_vars: {AWS_REGION: x}, pip: [a==1], metadata: {team: t}}"
+    )
+    assert (
+        neoberta(
+            monkeypatch,
+            "pilot",
+            "--preset=smoke",
+            "--out=s3://b/x",
+            "--job-config=job.yaml",
+            "--address",
+            URL,
+        )
+        == 7
+    )
     [job] = sent
-    assert (job.driver_cpus, job.env_vars, job.pip, job.metadata) == (2, {"AWS_REGION": "x"}, ("a==1",), {"team": "t"})
+    assert (job.driver_cpus, job.env_vars, job.pip, job.metadata) == (
+        2,
+        {"AWS_REGION": "x"},
+        ("a==1",),
+        {"team": "t"},
+    )
 
 
 def test_leaving_and_losing_a_job(monkeypatch, capsys) -> None:
     from cluster.job_client import LostContactError
 
-    for error, code, said in ((KeyboardInterrupt(), 130, "detached"), (LostContactError("no answer"), 1, "no answer")):
+    for error, code, said in (
+        (KeyboardInterrupt(), 130, "detached"),
+        (LostContactError("no answer"), 1, "no answer"),
+    ):
 
         def interrupted(*_, error=error):
             raise error
@@ -173,4 +279,6 @@ def test_leaving_and_losing_a_job(monkeypatch, capsys) -> None:
         monkeypatch.setattr(Recorder, "follow", interrupted)
         assert follow(Recorder(URL), "neoberta-x") == code
         printed = capsys.readouterr().err
-        assert said in printed and f"neoberta jobs logs neoberta-x --follow --address {URL}" in printed
+        assert (
+            said in printed and f"neoberta jobs logs neoberta-x --follow --address {URL}" in printed
+        )

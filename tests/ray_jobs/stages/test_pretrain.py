@@ -9,14 +9,30 @@ from neoberta.checkpoint import load_checkpoint
 from neoberta.config import ModelConfig, PretrainConfig
 from neoberta.corpus import Corpus
 from ray_jobs.config import validate
-from ray_jobs.stages.pretrain import build_corpora, checkpoint_key, pretrain_here, run_pretrain, split_texts
+from ray_jobs.stages.pretrain import (
+    build_corpora,
+    checkpoint_key,
+    pretrain_here,
+    run_pretrain,
+    split_texts,
+)
 from ray_jobs.stages.tokenizer import read_tokenizer, run_tokenizer
 
-SENTENCE = "the array of values is sorted along an axis and returned as a new matrix with shape given by rows columns"
+SENTENCE = (
+    "the array of values is sorted along an axis and returned as a new matrix with shape given by"
+    " rows columns"
+)
 WORDS = SENTENCE.split()
 TEXTS = [" ".join(WORDS[(i + j) % len(WORDS)] for j in range(3 + (7 * i) % 60)) for i in range(160)]
 SHAPE = ModelConfig(n_layers=2, hidden_size=16, n_heads=2, max_length=32)
-CONFIG = PretrainConfig(model=SHAPE, n_tokens=8 * 256, batch_tokens=256, lr=1e-2, checkpoint_every_steps=3, precision="fp32")
+CONFIG = PretrainConfig(
+    model=SHAPE,
+    n_tokens=8 * 256,
+    batch_tokens=256,
+    lr=1e-2,
+    checkpoint_every_steps=3,
+    precision="fp32",
+)
 
 
 @pytest.fixture
@@ -36,7 +52,9 @@ def test_tokenizer_is_trained_once(storage):
 def test_key_is_what_the_outcome_depends_on(storage):
     tokenizer = read_tokenizer(storage, run_tokenizer(TEXTS, 300, storage))
     key = checkpoint_key(CONFIG, TEXTS, tokenizer)
-    spread = CONFIG.model_copy(update={"n_workers": 2, "zero_stage": 2, "checkpoint_every_steps": 1})
+    spread = CONFIG.model_copy(
+        update={"n_workers": 2, "zero_stage": 2, "checkpoint_every_steps": 1}
+    )
     assert checkpoint_key(spread, TEXTS, tokenizer) == key
     assert checkpoint_key(CONFIG.model_copy(update={"seed": 1}), TEXTS, tokenizer) != key
     assert checkpoint_key(CONFIG, TEXTS[:-1], tokenizer) != key
@@ -45,7 +63,9 @@ def test_key_is_what_the_outcome_depends_on(storage):
 def test_held_out_texts_are_not_trained_on():
     training, held_out = split_texts(TEXTS)
     assert len(held_out) == 4 and len(training) == 156
-    assert set(zip(range(0, 160, 50), held_out, strict=True)) == {(i, TEXTS[i]) for i in range(0, 160, 50)}
+    assert set(zip(range(0, 160, 50), held_out, strict=True)) == {
+        (i, TEXTS[i]) for i in range(0, 160, 50)
+    }
 
 
 def test_unknown_keys_name_the_nearest():
@@ -57,7 +77,8 @@ def test_unknown_keys_name_the_nearest():
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not is_operator_built(), reason="DeepSpeed's CPU operator is not compiled: python -m cluster.deepspeed_engine"
+    not is_operator_built(),
+    reason="DeepSpeed's CPU operator is not compiled: python -m cluster.deepspeed_engine",
 )
 def test_two_deepspeed_workers_give_the_checkpoint_of_one_torch_process(local_ray, storage):
     import torch
@@ -66,7 +87,13 @@ def test_two_deepspeed_workers_give_the_checkpoint_of_one_torch_process(local_ra
     tokenizer_key = run_tokenizer(TEXTS, 300, storage)
     config = CONFIG.model_copy(update={"n_workers": 2, "zero_stage": 2})
     told = []
-    key = run_pretrain(config, TEXTS, storage, tokenizer_key=tokenizer_key, on_progress=lambda *done: told.append(done))
+    key = run_pretrain(
+        config,
+        TEXTS,
+        storage,
+        tokenizer_key=tokenizer_key,
+        on_progress=lambda *done: told.append(done),
+    )
     assert told[-1] == (8, 8)
     storage.verify_folder(key)
     assert not os.path.exists(f"{storage.uri}/ray/pretrain-{key.rpartition('/')[2]}")
@@ -75,7 +102,11 @@ def test_two_deepspeed_workers_give_the_checkpoint_of_one_torch_process(local_ra
     corpora = build_corpora(TEXTS, tokenizer, 32, storage)
     here = pretrain_here(config, Corpus(storage.local_path(corpora[0])))
     for (name, ours), expected in zip(model.named_parameters(), here.parameters(), strict=True):
-        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-3, msg=lambda text, at=name: f"{at}: {text}")
+        torch.testing.assert_close(
+            ours, expected, atol=1e-5, rtol=1e-3, msg=lambda text, at=name: f"{at}: {text}"
+        )
     AutoModelForMaskedLM.from_pretrained(storage.local_path(key))
-    assert run_pretrain(config, TEXTS, storage, tokenizer_key=tokenizer_key) == key  # returns at once
+    assert (
+        run_pretrain(config, TEXTS, storage, tokenizer_key=tokenizer_key) == key
+    )  # returns at once
     assert json.loads(storage.read_bytes(f"{key}/config.json"))["model_type"] == "eurobert"

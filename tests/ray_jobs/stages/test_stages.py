@@ -11,21 +11,38 @@ from ray_jobs.study import Study, load_preset
 
 
 def row(name: str, fingerprint: str, family: str) -> TaskRow:
-    return TaskRow(name=name, fingerprint=fingerprint, family=family, n_train=100, n_test=50, n_classes=2, is_pair=False)
+    return TaskRow(
+        name=name,
+        fingerprint=fingerprint,
+        family=family,
+        n_train=100,
+        n_test=50,
+        n_classes=2,
+        is_pair=False,
+    )
 
 
 def study(tmp_path, *tasks: str, held_out: str = "docs/section") -> Study:
     overrides = [f"tasks=[{', '.join(tasks)}]"] if tasks else []
-    return Study(load_preset("smoke", [*overrides, f"characterize.task={held_out}"]), str(tmp_path / "out"), n_stages=1)
+    return Study(
+        load_preset("smoke", [*overrides, f"characterize.task={held_out}"]),
+        str(tmp_path / "out"),
+        n_stages=1,
+    )
 
 
 def write_task(path, offset: int = 0) -> str:
-    rows = [f"text number {i + offset} about {'cats' if i % 2 else 'dogs'},{'cat' if i % 2 else 'dog'}" for i in range(40)]
+    rows = [
+        f"text number {i + offset} about {'cats' if i % 2 else 'dogs'},{'cat' if i % 2 else 'dog'}"
+        for i in range(40)
+    ]
     path.write_text("text,label\n" + "\n".join(rows))
     return str(path)
 
 
-def test_the_demonstration_task_is_left_out_under_whatever_name_its_file_was_written(tmp_path, monkeypatch):
+def test_the_demonstration_task_is_left_out_under_whatever_name_its_file_was_written(
+    tmp_path, monkeypatch
+):
     stored = pd.DataFrame(
         {
             "task": ["old-name.csv", "b"],
@@ -44,7 +61,10 @@ def test_the_demonstration_task_is_left_out_under_whatever_name_its_file_was_wri
 def test_the_same_rows_under_two_names_are_refused(tmp_path):
     first, second = write_task(tmp_path / "a.csv"), write_task(tmp_path / "b.csv")
     with pytest.raises(UserError, match="are the same task"):
-        make_tasks(study(tmp_path, first, second, held_out=write_task(tmp_path / "c.csv", 100)), lambda *_: None)
+        make_tasks(
+            study(tmp_path, first, second, held_out=write_task(tmp_path / "c.csv", 100)),
+            lambda *_: None,
+        )
 
 
 def test_an_edited_file_is_another_task(tmp_path):
@@ -57,11 +77,16 @@ def test_an_edited_file_is_another_task(tmp_path):
 
 def test_too_few_families_are_known_before_anything_is_embedded():
     config = load_preset("smoke")
-    tasks = [row("docs/section", "f0", "s"), *(row(f"t{i}", f"f{i + 1}", f"family{i % 3}") for i in range(6))]
+    tasks = [
+        row("docs/section", "f0", "s"),
+        *(row(f"t{i}", f"f{i + 1}", f"family{i % 3}") for i in range(6)),
+    ]
     with pytest.raises(UserError, match="3 families"):
         check_families(config, tasks)
     check_families(config, [*tasks, row("t9", "f9", "family9")])
-    beside_shipped = config.model_copy(update={"metamodel": config.metamodel.model_copy(update={"with_shipped": True})})
+    beside_shipped = config.model_copy(
+        update={"metamodel": config.metamodel.model_copy(update={"with_shipped": True})}
+    )
     check_families(beside_shipped, tasks[:2])
     with pytest.raises(UserError, match="0 families"):
         check_families(beside_shipped, tasks[:1])
@@ -76,7 +101,10 @@ def test_the_demonstration_family_is_hidden_in_the_shipped_observations_too(tmp_
     )
     monkeypatch.setattr(fit, "shipped_observations", lambda metric: shipped)
     tasks = [row("docs/section", "f1", "now"), row("b", "f2", "b")]
-    assert fit.shipped_but_left_out(study(tmp_path), tasks)["task_fingerprint"].tolist() == ["s0", "s1"]
+    assert fit.shipped_but_left_out(study(tmp_path), tasks)["task_fingerprint"].tolist() == [
+        "s0",
+        "s1",
+    ]
 
 
 def test_observed_views_are_spread_over_depth():
@@ -88,7 +116,9 @@ def test_observed_views_are_spread_over_depth():
     assert observed_views(every[:2], 4) == tuple(sorted(every[:2]))
 
 
-def test_tuning_asks_for_what_its_stage_needs_and_takes_the_best_of_every_fold(tmp_path, monkeypatch):
+def test_tuning_asks_for_what_its_stage_needs_and_takes_the_best_of_every_fold(
+    tmp_path, monkeypatch
+):
     from cluster import tune
     from cluster.tune import Outcome
     from meta.metamodel import tuning
@@ -97,7 +127,11 @@ def test_tuning_asks_for_what_its_stage_needs_and_takes_the_best_of_every_fold(t
     inside = study(tmp_path)
     monkeypatch.setattr(inside, "need_ray", lambda: None)
     monkeypatch.setattr(tuning, "CANDIDATES", (FitSettings(n_rounds=1), FitSettings(n_rounds=2)))
-    monkeypatch.setattr(fit, "run_tuning", lambda piece: {"loss": abs(piece["settings"]["n_rounds"] - 1 - len(piece["fold"]))})
+    monkeypatch.setattr(
+        fit,
+        "run_tuning",
+        lambda piece: {"loss": abs(piece["settings"]["n_rounds"] - 1 - len(piece["fold"]))},
+    )
 
     def in_turn(run, configs, *, name, cpus, on_done):
         assert (name, cpus) == ("tune", 1)
@@ -119,6 +153,8 @@ def test_one_space_alone_has_no_prior(tmp_path, monkeypatch):
             **{"encoder_fingerprint": "e", "layer": 0, "pooling": "mean"},
         }
     )
-    monkeypatch.setattr(fit, "load_results", lambda *_: type("Table", (), {"to_pandas": lambda self: None})())
+    monkeypatch.setattr(
+        fit, "load_results", lambda *_: type("Table", (), {"to_pandas": lambda self: None})()
+    )
     monkeypatch.setattr(fit, "space_truths", lambda *_: truths)
     assert fit.prior_of_views(study(tmp_path), tasks, ["p"]) is None

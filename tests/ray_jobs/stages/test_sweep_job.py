@@ -1,4 +1,5 @@
-"""The sweep stage on a real study: two passes, its ledger, and what a second run does. Blocks run in this process."""
+"""The sweep stage on a real study: two passes, its ledger, and what a second run does. Blocks run
+in this process."""
 
 import json
 from types import SimpleNamespace
@@ -25,17 +26,23 @@ SIGNAL = {0: 0.0, 1: 2.0, 2: 1.9}
 def study(tmp_path, monkeypatch) -> Study:
     generator = np.random.default_rng(0)
     labels = {"train": np.arange(300) % 3, "test": np.arange(200) % 3}
-    splits = {name: Split(tuple(f"{name} {i}" for i in range(len(y))), y.astype(np.int64), None) for name, y in labels.items()}
+    splits = {
+        name: Split(tuple(f"{name} {i}" for i in range(len(y))), y.astype(np.int64), None)
+        for name, y in labels.items()
+    }
     task = Task("toy", ("a", "b", "c"), splits)
     noise = {name: generator.standard_normal((3, len(y), 24)) for name, y in labels.items()}
     centres = generator.standard_normal((3, 24))
 
     def matrix(_task, split, _cache, view):
-        return (noise[split][view.layer] + SIGNAL[view.layer] * centres[labels[split]]).astype(np.float32)
+        return (noise[split][view.layer] + SIGNAL[view.layer] * centres[labels[split]]).astype(
+            np.float32
+        )
 
     def in_process(run, configs, *, on_done, **_):
         outcomes = [
-            SimpleNamespace(config=config, result=json.loads(json.dumps(run(config))), error=None) for config in configs
+            SimpleNamespace(config=config, result=json.loads(json.dumps(run(config))), error=None)
+            for config in configs
         ]
         for outcome in outcomes:
             on_done(outcome)
@@ -44,14 +51,31 @@ def study(tmp_path, monkeypatch) -> Study:
     monkeypatch.setattr("probes.embeddings.encode.task_matrix", matrix)
     monkeypatch.setattr("cluster.tune.fan_out", in_process)
     monkeypatch.setattr(Study, "need_ray", lambda self: None)
-    sweep = {"sizes": [32, 256], "n_seeds": 2, "logistic_sizes": [32], "logistic_where": "contenders"}
+    sweep = {
+        "sizes": [32, 256],
+        "n_seeds": 2,
+        "logistic_sizes": [32],
+        "logistic_where": "contenders",
+    }
     observations = {"observations": {"sizes": [32], "n_seeds": 1}}
-    value = {"name": "toy", "tasks": ["toy.csv"], "encoders": [{"ref": "lsa:8"}], "sweep": sweep, "metamodel": observations}
+    value = {
+        "name": "toy",
+        "tasks": ["toy.csv"],
+        "encoders": [{"ref": "lsa:8"}],
+        "sweep": sweep,
+        "metamodel": observations,
+    }
     config = validate(StudyConfig, value | {"characterize": {"task": "toy.csv"}}, "toy")
     study = Study(config, str(tmp_path), n_stages=1)
     save_task(task, study.storage)
     study.task = TaskRow(  # type: ignore[attr-defined]
-        name="toy", fingerprint=task.fingerprint, family="toy", n_train=300, n_test=200, n_classes=3, is_pair=False
+        name="toy",
+        fingerprint=task.fingerprint,
+        family="toy",
+        n_train=300,
+        n_test=200,
+        n_classes=3,
+        is_pair=False,
     )
     return study
 
@@ -66,15 +90,24 @@ def test_logistic_probes_go_where_they_could_change_the_answer(study):
     keys = run(study)
     frame = ray_jobs.stages.sweep.load_results(study.storage, keys).to_pandas()
     assert set(frame[frame.probe == "ridge"].layer) == {0, 1, 2}
-    assert set(frame[frame.probe == "logistic"].layer) <= {1, 2} and (frame.probe == "logistic").any()
+    assert (
+        set(frame[frame.probe == "logistic"].layer) <= {1, 2} and (frame.probe == "logistic").any()
+    )
     costs = [study.storage.read_json(key) for key in study.storage.keys("costs")]
     assert sum(cost["n_probes"] for cost in costs) == len(frame)
-    assert all(cost["predicted_seconds"] > 0 and cost["seconds"] > 0 and cost["bytes"] > 0 for cost in costs)
+    assert all(
+        cost["predicted_seconds"] > 0 and cost["seconds"] > 0 and cost["bytes"] > 0
+        for cost in costs
+    )
     assert study._made == f"{len(frame):,} probes fitted"
     left = f"parts/{keys[0].removeprefix('probes/').removesuffix('.parquet')}/32-stratified.parquet"
     study.storage.write_bytes(left, b"of a worker that was killed after it had published its block")
     study.storage.write_bytes("parts/of-another-study/32-stratified.parquet", b"")
-    assert run(study) == keys and study._made == "already there" and len(study.storage.keys("costs")) == len(costs)
+    assert (
+        run(study) == keys
+        and study._made == "already there"
+        and len(study.storage.keys("costs")) == len(costs)
+    )
     assert study.storage.keys("parts") == ["parts/of-another-study/32-stratified.parquet"]
 
 
