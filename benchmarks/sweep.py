@@ -2,12 +2,13 @@
 
     python -m benchmarks.sweep [--tasks 20] [--seeds 10] [--growth] [--out FOLDER]
 
-Tasks are samples (700 rows to train on, 300 to test) of public sets, their spaces seven layers of all-MiniLM-L6-v2 and LSA;
-synthetic sets and LSA of three widths where the data is absent. Embedding comes before the clock starts, and is kept between
-runs. Timed: the sweep itself, from its plan to its last file, in an embedded Ray that is already there, with one worker a
-core; then the same sweep again. `ray_overhead` is 1 - solver seconds / (wall x cores); memory is that of this process and of
-all processes of its Ray, what they share counted once, sampled each two seconds. `--growth` adds 10k, 30k and 100k probes on
-one and on two workers.
+Tasks are samples (700 rows to train on, 300 to test) of public sets, their spaces seven layers of
+all-MiniLM-L6-v2 and LSA; synthetic sets and LSA of three widths where the data is absent. Embedding
+comes before the clock starts, and is kept between runs. Timed: the sweep itself, from its plan to
+its last file, in an embedded Ray that is already there, with one worker a core; then the same sweep
+again. `ray_overhead` is 1 - solver seconds / (wall x cores); memory is that of this process and of
+all processes of its Ray, what they share counted once, sampled each two seconds. `--growth` adds
+10k, 30k and 100k probes on one and on two workers.
 """
 
 import argparse
@@ -39,7 +40,9 @@ GROWTH = (10_000, 30_000, 100_000)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tasks", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--growth", action="store_true")
@@ -56,13 +59,17 @@ def main() -> None:
                 share = min(1.0, n_wanted / result["probes"])
                 with session(n_cpus=n_workers, log_path=options.out / "ray.log"):
                     table.append(run_once(config, options.out, n_workers, share))
-                print("{workers} workers, {probes:>7,} probes: {seconds:6.1f} s, {microseconds:6.0f} µs a probe and worker, "
-                      "overhead {ray_overhead:.3f}".format(**table[-1]), flush=True)  # fmt: skip
+                line = (
+                    "{workers} workers, {probes:>7,} probes: {seconds:6.1f} s, "
+                    "{microseconds:6.0f} µs a probe and worker, overhead {ray_overhead:.3f}"
+                )
+                print(line.format(**table[-1]), flush=True)
     print(json.dumps(result | ({"growth": table} if table else {})))
 
 
 def run_once(config: StudyConfig, out: Path, n_workers: int, share: float = 1.0) -> dict[str, Any]:
-    """The sweep of `config` over its first share of tasks, from nothing, and again; within a session of `n_workers`."""
+    """The sweep of `config` over its first share of tasks, from nothing, and again; within a
+    session of `n_workers`."""
     for folder in ("probes", "parts", "costs", "status", "tensorboard"):
         shutil.rmtree(out / folder, ignore_errors=True)
     n_tasks = max(1, round(share * len(config.tasks)))
@@ -118,18 +125,30 @@ def study_config(tasks: list[str], encoders: list[dict[str, Any]], n_seeds: int)
 
 
 def task_files(n_tasks: int) -> tuple[list[str], list[dict[str, Any]]]:
-    """(task folders, encoders of a study): samples of public sets, or synthetic ones where they are absent."""
-    found = [_sample(folder, CACHE / "tasks" / folder.name) for folder in (sorted(DATA.glob("*")) if DATA.is_dir() else [])]
-    shortest = sorted(filter(None, found))[:n_tasks]  # long texts take long to encode, and probes do not see it
+    """(task folders, encoders of a study): samples of public sets, or synthetic ones where they are
+    absent."""
+    found = [
+        _sample(folder, CACHE / "tasks" / folder.name)
+        for folder in (sorted(DATA.glob("*")) if DATA.is_dir() else [])
+    ]
+    shortest = sorted(filter(None, found))[
+        :n_tasks
+    ]  # long texts take long to encode, and probes do not see it
     if len(shortest) == n_tasks:
-        return [folder for _, folder in shortest], [{"ref": "hf:all-MiniLM-L6-v2", "poolings": ["mean"]}, {"ref": "lsa:256"}]
-    made = [str(_synthetic_task(number, CACHE / "tasks" / f"synthetic-{number}")) for number in range(n_tasks)]
+        return [folder for _, folder in shortest], [
+            {"ref": "hf:all-MiniLM-L6-v2", "poolings": ["mean"]},
+            {"ref": "lsa:256"},
+        ]
+    made = [
+        str(_synthetic_task(number, CACHE / "tasks" / f"synthetic-{number}"))
+        for number in range(n_tasks)
+    ]
     return made, [{"ref": f"lsa:{dim}"} for dim in (16, 32, 64, 96, 128, 192)]
 
 
 def _sample(folder: Path, to: Path) -> tuple[float, str] | None:
-    """(mean length of its texts, folder) of a task with N_TRAIN and N_TEST rows of the one in `folder`; None where that is a
-    pair task, too small, or of too many classes."""
+    """(mean length of its texts, folder) of a task with N_TRAIN and N_TEST rows of the one in
+    `folder`; None where that is a pair task, too small, or of too many classes."""
     try:
         train, test = (pd.read_parquet(folder / f"{split}.parquet") for split in ("train", "test"))
     except FileNotFoundError:
@@ -154,14 +173,16 @@ def _synthetic_task(seed: int, to: Path) -> Path:
         for label in labels:
             own = np.arange(label, len(words), n_classes)
             texts.append(" ".join([*generator.choice(words[own], 6), *generator.choice(words, 10)]))
-        pd.DataFrame({"text": texts, "label": [f"class{label}" for label in labels]}).to_parquet(to / f"{split}.parquet")
+        pd.DataFrame({"text": texts, "label": [f"class{label}" for label in labels]}).to_parquet(
+            to / f"{split}.parquet"
+        )
     return to
 
 
 @contextmanager
 def memory_sampled() -> Iterator[dict[str, float]]:
-    """Resident MB of this process and its descendants while the block runs, what processes share counted once: the greatest
-    sum, and the largest process."""
+    """Resident MB of this process and its descendants while the block runs, what processes share
+    counted once: the greatest sum, and the largest process."""
     import psutil
 
     peak = {"total": 0.0, "largest": 0.0}
@@ -176,7 +197,10 @@ def memory_sampled() -> Iterator[dict[str, float]]:
                     sizes.append(process.memory_full_info().pss / 1e6)
                 except (psutil.NoSuchProcess, psutil.AccessDenied):
                     continue
-            peak["total"], peak["largest"] = max(peak["total"], sum(sizes)), max(peak["largest"], *sizes, 0.0)
+            peak["total"], peak["largest"] = (
+                max(peak["total"], sum(sizes)),
+                max(peak["largest"], *sizes, 0.0),
+            )
 
     thread = threading.Thread(target=sample, daemon=True)
     thread.start()

@@ -1,7 +1,8 @@
-"""What becomes of a command that is submitted as a Ray job: its entry point, the files that travel, its name. Pure; no ray.
+"""What becomes of a command that is submitted as a Ray job: its entry point, the files that travel,
+its name. Pure; no ray.
 
-A job's name is the digest of what it does, so the same command finds its own job again: it follows the one that runs, and runs
-anew, under the next number, where that one has ended.
+A job's name is the digest of what it does, so the same command finds its own job again: it follows
+the one that runs, and runs anew, under the next number, where that one has ended.
 """
 
 import re
@@ -17,7 +18,8 @@ from cluster.storage import UserError, digest
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*")
 _PASSWORD_IN_URI = re.compile(r"://[^/\s@]*:[^/\s@]*@")
 _SECRET_NAME = re.compile(
-    r"(?!.*_(PATH|FILE)$)(.*_)?(TOKEN|SECRET|PASSWORD|PASSWD|(API|ACCESS|PRIVATE)_?KEY)(_.*)?", re.IGNORECASE
+    r"(?!.*_(PATH|FILE)$)(.*_)?(TOKEN|SECRET|PASSWORD|PASSWD|(API|ACCESS|PRIVATE)_?KEY)(_.*)?",
+    re.IGNORECASE,
 )
 _NOT_SOURCE = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
@@ -33,7 +35,8 @@ class Submission:
     files: Mapping[str, bytes] = field(default_factory=dict)
     """File name -> content: lies in the job's working directory."""
     env_vars: Mapping[str, str] = field(default_factory=dict)
-    """Environment of the driver and of all workers. Anybody who may see the job sees them: no secrets."""
+    """Environment of the driver and of all workers. Anybody who may see the job sees them: no
+    secrets."""
     pip: tuple[str, ...] = ()
     """Requirements that the nodes install first; none where their image has everything."""
     driver_cpus: float = 1.0
@@ -47,8 +50,10 @@ class Submission:
 
     @property
     def job_id(self) -> str:
-        """The job's name on every cluster: from the command, the files and the environment, not from the code."""
-        return f"neoberta-{self.name}-{digest([self.arguments, _texts(self.files), dict(self.env_vars), self.pip], 12)}"
+        """The job's name on every cluster: from the command, the files and the environment, not
+        from the code."""
+        identity = [self.arguments, _texts(self.files), dict(self.env_vars), self.pip]
+        return f"neoberta-{self.name}-{digest(identity, 12)}"
 
     def entrypoint(self, module: str) -> str:
         """The shell command of the job."""
@@ -56,13 +61,17 @@ class Submission:
 
     def runtime_env(self, working_dir: Path) -> dict[str, Any]:
         """Ray's description of the environment of the driver and the workers."""
-        described: dict[str, Any] = {"working_dir": str(working_dir), "env_vars": dict(self.env_vars)}
+        described: dict[str, Any] = {
+            "working_dir": str(working_dir),
+            "env_vars": dict(self.env_vars),
+        }
         return described | ({"pip": list(self.pip)} if self.pip else {})
 
 
 def next_id(job_id: str, statuses: Mapping[str, bool]) -> tuple[str, bool]:
-    """(id to use, whether that job is there and has not ended), given every known job's id and whether it has ended: the latest
-    of `job_id`, `job_id-2`, `job_id-3`, ... if it goes on, otherwise the one after it."""
+    """(id to use, whether that job is there and has not ended), given every known job's id and
+    whether it has ended: the latest of `job_id`, `job_id-2`, `job_id-3`, ... if it goes on,
+    otherwise the one after it."""
     number = 1
     while (numbered := job_id if number == 1 else f"{job_id}-{number}") in statuses:
         if not statuses[numbered]:
@@ -79,13 +88,15 @@ def check_id(job_id: str) -> str:
 
 
 def is_seen(path: Path, shared: Sequence[Path]) -> bool:
-    """Whether the cluster's nodes see the local `path`: whether it lies in one of the folders that they share with us."""
+    """Whether the cluster's nodes see the local `path`: whether it lies in one of the folders that
+    they share with us."""
     real = path.expanduser().resolve()
     return any(real.is_relative_to(folder.expanduser().resolve()) for folder in shared)
 
 
 def fill_working_dir(folder: Path, packages: Sequence[Path], files: Mapping[str, bytes]) -> None:
-    """Put into the empty `folder` what travels with a job: the source of `packages` and `files`. Neither data nor caches."""
+    """Put into the empty `folder` what travels with a job: the source of `packages` and `files`.
+    Neither data nor caches."""
     for package in packages:
         shutil.copytree(package, folder / package.name, ignore=_NOT_SOURCE)
     for name, content in files.items():
@@ -93,8 +104,9 @@ def fill_working_dir(folder: Path, packages: Sequence[Path], files: Mapping[str,
 
 
 def exit_code(status: str, driver_exit_code: int | None) -> int:
-    """The exit code of a command whose job ended with `status`: its driver's own where there is one (as a shell has it: 128 and
-    the signal's number for a killed one), 130 when it was stopped, 1 when it never ran or was lost."""
+    """The exit code of a command whose job ended with `status`: its driver's own where there is one
+    (as a shell has it: 128 and the signal's number for a killed one), 130 when it was stopped, 1
+    when it never ran or was lost."""
     if status == "STOPPED":
         return 130
     if status == "SUCCEEDED":
@@ -113,9 +125,16 @@ def _check_secrets(submission: Submission) -> None:
     remedy = "give it to the nodes (their role, a mounted secret), never to a job"
     for name in [*submission.env_vars, *submission.metadata]:
         if _SECRET_NAME.fullmatch(name):
-            raise UserError(f"{name}: looks like a secret, and whoever sees the job sees it; {remedy}")
-    places = {"the command": submission.arguments, **{name: [text] for name, text in _texts(submission.files).items()}}
+            raise UserError(
+                f"{name}: looks like a secret, and whoever sees the job sees it; {remedy}"
+            )
+    places = {
+        "the command": submission.arguments,
+        **{name: [text] for name, text in _texts(submission.files).items()},
+    }
     values = [*submission.env_vars.values(), *submission.metadata.values(), *submission.pip]
     for place, texts in {**places, "the job's configuration": values}.items():
         if any(_PASSWORD_IN_URI.search(text) for text in texts):
-            raise UserError(f"{place}: holds a URI with a password, and whoever sees the job sees it; {remedy}")
+            raise UserError(
+                f"{place}: holds a URI with a password, and whoever sees the job sees it; {remedy}"
+            )

@@ -1,6 +1,8 @@
-"""`neoberta probe-tokens`: a sequence-labelling task through encoders, word vectors cached, probes of words at nested sizes.
+"""`neoberta probe-tokens`: a sequence-labelling task through encoders, word vectors cached, probes
+of words at nested sizes.
 
-Runs in this process. Word vectors and finished probes lie on storage, so an interrupted run goes on where it was.
+Runs in this process. Word vectors and finished probes lie on storage, so an interrupted run goes on
+where it was.
 """
 
 import functools
@@ -19,7 +21,13 @@ from probes.encoders.base import WordEncoder
 from probes.encoders.load import check_encoder, load_encoder
 from probes.encoders.reference import parse_ref
 from probes.sweep.tokens import check_seqeval, token_probes
-from probes.tasks.token_task import TaggedSplit, TokenTask, as_words, load_token_task, train_and_test
+from probes.tasks.token_task import (
+    TaggedSplit,
+    TokenTask,
+    as_words,
+    load_token_task,
+    train_and_test,
+)
 from ray_jobs.commands.look import print_table
 from ray_jobs.progress import ProgressCallback, StageProgress
 from ray_jobs.stages.embed import check_room
@@ -50,8 +58,9 @@ def run_probe_tokens(
     out: str,
     trust_remote_code: bool = False,
 ) -> None:
-    """Fit and score the probes of `layers` (none: all) at `sizes` labelled sentences (none: `DEFAULT_SIZES` as far as there are
-    so many), and print the table of their means over seeds. Raises UserError."""
+    """Fit and score the probes of `layers` (none: all) at `sizes` labelled sentences (none:
+    `DEFAULT_SIZES` as far as there are so many), and print the table of their means over seeds.
+    Raises UserError."""
     task = load_token_task(folder)
     train, test = train_and_test(task)
     plan = _Plan(task, train, test, _fitting_sizes(sizes, len(train), task), n_seeds)
@@ -62,13 +71,21 @@ def run_probe_tokens(
     frames = []
     for ref in encoders:
         encoder = load_encoder(ref, trust_remote_code=trust_remote_code)
-        frames.append(_run_encoder(encoder, _wanted_layers(encoder, layers), plan, storage, progress).assign(encoder=ref))
+        frames.append(
+            _run_encoder(encoder, _wanted_layers(encoder, layers), plan, storage, progress).assign(
+                encoder=ref
+            )
+        )
     _show(pd.concat(frames, ignore_index=True), task)
     print(f"every probe: {storage.uri}/{RESULTS}")
 
 
 def _run_encoder(
-    encoder: WordEncoder, layers: Sequence[int], plan: _Plan, storage: Storage, progress: StageProgress
+    encoder: WordEncoder,
+    layers: Sequence[int],
+    plan: _Plan,
+    storage: Storage,
+    progress: StageProgress,
 ) -> pd.DataFrame:
     """Every probe of an encoder's `layers`, from two stages."""
     cache = EmbeddingCache(storage, encoder.info.fingerprint)
@@ -84,7 +101,12 @@ def _run_encoder(
     return _stage(progress, f"token probes, {encoder.info.ref}", probe, "layers probed")
 
 
-def _stage(progress: StageProgress, title: str, work: Callable[[ProgressCallback], tuple[Any, int]], what: str) -> Any:
+def _stage(
+    progress: StageProgress,
+    title: str,
+    work: Callable[[ProgressCallback], tuple[Any, int]],
+    what: str,
+) -> Any:
     """`work(report)` as a stage that says how much of `what` it made; returns its result."""
     said: list[str] = []
     with progress.stage(title, lambda: "".join(said)) as report:
@@ -93,32 +115,57 @@ def _stage(progress: StageProgress, title: str, work: Callable[[ProgressCallback
     return result
 
 
-def _probe(cache: EmbeddingCache, layers: Sequence[int], plan: _Plan, report: ProgressCallback) -> tuple[pd.DataFrame, int]:
-    """Every probe, and how many layers were probed now; a layer's probes are one file, made once."""
+def _probe(
+    cache: EmbeddingCache, layers: Sequence[int], plan: _Plan, report: ProgressCallback
+) -> tuple[pd.DataFrame, int]:
+    """Every probe, and how many layers were probed now; a layer's probes are one file, made
+    once."""
     storage, task, frames, n_made = cache.storage, plan.task, [], 0
     cells = [(n, seed) for n in plan.sizes for seed in range(plan.n_seeds)]
     for i, layer in enumerate(layers):
-        identity = {"task_fingerprint": task.fingerprint, "encoder_fingerprint": cache.encoder_fingerprint, "layer": layer}
-        key = f"{RESULTS}/{digest({**identity, 'sizes': plan.sizes, 'n_seeds': plan.n_seeds})}.parquet"
+        identity = {
+            "task_fingerprint": task.fingerprint,
+            "encoder_fingerprint": cache.encoder_fingerprint,
+            "layer": layer,
+        }
+        identity |= {"sizes": plan.sizes, "n_seeds": plan.n_seeds}
+        key = f"{RESULTS}/{digest(identity)}.parquet"
         if not storage.exists(key):
-            words = [as_words(split, word_vectors(cache, split.sentences, layer)) for split in (plan.train, plan.test)]
+            words = [
+                as_words(split, word_vectors(cache, split.sentences, layer))
+                for split in (plan.train, plan.test)
+            ]
             rows = []
             for j, (n, seed) in enumerate(cells):
                 report(i * len(cells) + j, len(layers) * len(cells))
-                rows += token_probes(*words, task.tag_names, n_sentences=n, seed=seed, task_fingerprint=task.fingerprint)
-            storage.write_table(key, pa.Table.from_pylist([{"task": task.name, **identity, **row} for row in rows]))
+                rows += token_probes(
+                    *words,
+                    task.tag_names,
+                    n_sentences=n,
+                    seed=seed,
+                    task_fingerprint=task.fingerprint,
+                )
+            storage.write_table(
+                key, pa.Table.from_pylist([{"task": task.name, **identity, **row} for row in rows])
+            )
             n_made += 1
         frames.append(storage.read_table(key).to_pandas())
     return pd.concat(frames, ignore_index=True), n_made
 
 
 def _check(ref: str, trust_remote_code: bool) -> None:
-    """Raises UserError for an encoder that cannot be used here, as far as that is known before it is loaded."""
+    """Raises UserError for an encoder that cannot be used here, as far as that is known before it
+    is loaded."""
     base, view = parse_ref(ref)
     if view is not None:
-        raise UserError(f"--encoder {ref}: leave out what follows #; layers of words are chosen by --layer")
+        raise UserError(
+            f"--encoder {ref}: leave out what follows #; layers of words are chosen by --layer"
+        )
     if base.startswith(("lsa:", "static:")):
-        raise UserError(f"--encoder {ref}: gives no vectors of words in their sentence; choose hf:, neoberta: or random:")
+        raise UserError(
+            f"--encoder {ref}: gives no vectors of words in their sentence; choose hf:, neoberta:"
+            " or random:"
+        )
     check_encoder(ref, trust_remote_code=trust_remote_code)
 
 
@@ -133,20 +180,31 @@ def _wanted_layers(encoder: WordEncoder, layers: Sequence[int]) -> list[int]:
 def _fitting_sizes(sizes: Sequence[int], n_train: int, task: TokenTask) -> list[int]:
     too_large = [n for n in sizes if n > n_train]
     if too_large:
-        raise UserError(f"--n-sentences {too_large[0]}: {task.name} has {n_train} to train on; ask for fewer")
+        raise UserError(
+            f"--n-sentences {too_large[0]}: {task.name} has {n_train} to train on; ask for fewer"
+        )
     return sorted({*sizes}) or [n for n in DEFAULT_SIZES if n <= n_train] or [n_train]
 
 
 def _show(probes: pd.DataFrame, task: TokenTask) -> None:
     """The mean of the chosen probes over seeds, and what they differ by."""
     has_entities = bool(probes["entity_f1"].notna().any())
-    metric, title = ("entity_f1", "entity-level F1") if has_entities else ("macro_f1", "macro-F1 of words")
-    scores = probes[probes["C_selected"]].groupby(["encoder", "layer", "n_sentences"], sort=False)[metric]
+    metric, title = (
+        ("entity_f1", "entity-level F1") if has_entities else ("macro_f1", "macro-F1 of words")
+    )
+    scores = probes[probes["C_selected"]].groupby(["encoder", "layer", "n_sentences"], sort=False)[
+        metric
+    ]
     means, spreads = scores.mean().unstack(), scores.std().unstack()
     rows = []
     for (encoder, layer), mean in means.iterrows():
         spread = spreads.loc[(encoder, layer)]
-        cells = [f"{mean[n]:.3f}" + ("" if pd.isna(spread[n]) else f" ± {spread[n]:.3f}") for n in means.columns]
+        cells = [
+            f"{mean[n]:.3f}" + ("" if pd.isna(spread[n]) else f" ± {spread[n]:.3f}")
+            for n in means.columns
+        ]
         rows.append((encoder, str(layer), *cells))
     columns = ("encoder", "layer", *(f"{n:,} sentences" for n in means.columns))
-    print_table(f"{task.name}: {title} by labelled sentences, mean ± deviation over seeds", columns, rows)
+    print_table(
+        f"{task.name}: {title} by labelled sentences, mean ± deviation over seeds", columns, rows
+    )

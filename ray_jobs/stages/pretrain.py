@@ -1,7 +1,9 @@
-"""Stage 2b: NeoBERTas, pretrained with Ray Train and DeepSpeed into checkpoints in Hugging Face's format.
+"""Stage 2b: NeoBERTas, pretrained with Ray Train and DeepSpeed into checkpoints in Hugging Face's
+format.
 
-Every key is made of what the outcome depends on, and a Train run is named after its checkpoint: an interrupted one goes on from
-its last training state, also with another number of workers; a finished one is read.
+Every key is made of what the outcome depends on, and a Train run is named after its checkpoint: an
+interrupted one goes on from its last training state, also with another number of workers; a
+finished one is read.
 """
 
 import tempfile
@@ -27,10 +29,13 @@ from ray_jobs.study import Study
 CHECKPOINT_VERSION = 1
 """Raised when the same configuration would give other weights: it is part of the key."""
 VALIDATION_EVERY = 50
-"""One text of this many is held out from pretraining (by position in the fixed pseudo-random order of the texts)."""
+"""One text of this many is held out from pretraining (by position in the fixed pseudo-random order
+of the texts)."""
 
 
-def pretrain_neobertas(study: Study, report: ProgressCallback, tokenizer_key: str) -> dict[str, str]:
+def pretrain_neobertas(
+    study: Study, report: ProgressCallback, tokenizer_key: str
+) -> dict[str, str]:
     """Checkpoint keys of the study's NeoBERTas, by name."""
     texts = learning_texts(study)
     tokenizer = read_tokenizer(study.storage, tokenizer_key)
@@ -39,7 +44,9 @@ def pretrain_neobertas(study: Study, report: ProgressCallback, tokenizer_key: st
         keys[name] = checkpoint_key(config, texts, tokenizer)
         if not study.storage.exists(keys[name]):
             study.need_ray()
-            run_pretrain(config, texts, study.storage, tokenizer_key=tokenizer_key, on_progress=report)
+            run_pretrain(
+                config, texts, study.storage, tokenizer_key=tokenizer_key, on_progress=report
+            )
             n_made += 1
     study.made(n_made, "NeoBERTas pretrained")
     return keys
@@ -53,8 +60,9 @@ def run_pretrain(
     tokenizer_key: str,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> str:
-    """Pretrain on `texts` on the Ray that this process is in; returns the checkpoint's key `checkpoints/<digest>`. Nothing is
-    done when it is there. `on_progress(steps done, steps)`. Raises UserError."""
+    """Pretrain on `texts` on the Ray that this process is in; returns the checkpoint's key
+    `checkpoints/<digest>`. Nothing is done when it is there. `on_progress(steps done, steps)`.
+    Raises UserError."""
     from cluster.resources import look_around, use_gpus
     from cluster.train import train
 
@@ -64,7 +72,11 @@ def run_pretrain(
         return key
     corpora = build_corpora(texts, tokenizer, config.model.max_length, storage)
     name = f"pretrain-{key.rpartition('/')[2]}"
-    loop_config = {"config": config.model_dump(mode="json"), "storage": storage.uri, "corpus": corpora[0]}
+    loop_config = {
+        "config": config.model_dump(mode="json"),
+        "storage": storage.uri,
+        "corpus": corpora[0],
+    }
 
     def tell(metrics: dict[str, Any]) -> None:
         if on_progress:
@@ -105,13 +117,21 @@ def pretrain_loop(bound: dict[str, Any], context: Any) -> None:
 
 
 def pretrain_here(config: PretrainConfig, corpus: Corpus) -> NeoBERTa:
-    """Pretrain in this process with plain torch, without Ray and without leaving states: for small budgets."""
+    """Pretrain in this process with plain torch, without Ray and without leaving states: for small
+    budgets."""
     model = NeoBERTa(config.model, corpus.vocab_size, seed=config.seed, precision=config.precision)
-    pretrain(config, corpus, TorchEngine(model, adamw(model, config), grad_clip=config.grad_clip), SilentReport())
+    pretrain(
+        config,
+        corpus,
+        TorchEngine(model, adamw(model, config), grad_clip=config.grad_clip),
+        SilentReport(),
+    )
     return model.eval()
 
 
-def build_corpora(texts: Sequence[str], tokenizer: Tokenizer, max_length: int, storage: Storage) -> tuple[str, str]:
+def build_corpora(
+    texts: Sequence[str], tokenizer: Tokenizer, max_length: int, storage: Storage
+) -> tuple[str, str]:
     """Keys of the packed training corpus and of the held-out one."""
     return tuple(build_corpus(part, tokenizer, max_length, storage) for part in split_texts(texts))  # type: ignore[return-value]
 
@@ -125,11 +145,17 @@ def split_texts(texts: Sequence[str]) -> tuple[list[str], list[str]]:
 def checkpoint_key(config: PretrainConfig, texts: Sequence[str], tokenizer: Tokenizer) -> str:
     """Key of the checkpoint on storage, known before it is trained."""
     corpus = corpus_key(split_texts(texts)[0], tokenizer, config.model.max_length)
-    return f"checkpoints/{digest({'version': CHECKPOINT_VERSION, 'config': config.identity(), 'corpus': corpus})}"
+    identity = {"version": CHECKPOINT_VERSION, "config": config.identity(), "corpus": corpus}
+    return f"checkpoints/{digest(identity)}"
 
 
 def publish(
-    config: PretrainConfig, state: Path, corpora: tuple[str, str], tokenizer: Tokenizer, storage: Storage, key: str
+    config: PretrainConfig,
+    state: Path,
+    corpora: tuple[str, str],
+    tokenizer: Tokenizer,
+    storage: Storage,
+    key: str,
 ) -> None:
     """Turn a finished training state into the checkpoint `key`, judged on held-out text."""
     tensors, facts = load_training_state(state)
@@ -145,7 +171,9 @@ def publish(
         "seconds": facts["seconds"],
         "tokens_per_second": n_tokens / facts["seconds"],
         "unigram_entropy": corpus.unigram_entropy(),
-        "validation": validation_loss(model, held_out) | {"unigram_loss": corpus.unigram_loss(held_out)},
+        "validation": (
+            validation_loss(model, held_out) | {"unigram_loss": corpus.unigram_loss(held_out)}
+        ),
         "history": facts["history"],
     }
     with storage.writing_folder(key) as folder:

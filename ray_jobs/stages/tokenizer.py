@@ -31,15 +31,18 @@ def make_tokenizer(study: Study, report: ProgressCallback) -> str:
 def learning_texts(study: Study) -> list[str]:
     """What the study's tokenizer, NeoBERTas and LSA learn from; kept on the study's storage."""
     source, max_texts = docs_source(study.config), study.config.tokenizer.max_texts
-    key = f"texts/{digest({'version': TEXTS_VERSION, 'source': source.key, 'max_texts': max_texts})}.parquet"
+    identity = {"version": TEXTS_VERSION, "source": source.key, "max_texts": max_texts}
+    key = f"texts/{digest(identity)}.parquet"
     if not study.storage.exists(key):
-        study.storage.write_table(key, pa.table({"text": pretraining_texts(source, max_texts=max_texts)}))
+        study.storage.write_table(
+            key, pa.table({"text": pretraining_texts(source, max_texts=max_texts)})
+        )
     return study.storage.read_table(key)["text"].to_pylist()
 
 
 def run_tokenizer(texts: Sequence[str], vocab_size: int, storage: Storage) -> str:
-    """Train a tokenizer on `texts` under its key `tokenizers/<digest>`, which is returned; nothing is done when it is there.
-    Raises UserError."""
+    """Train a tokenizer on `texts` under its key `tokenizers/<digest>`, which is returned; nothing
+    is done when it is there. Raises UserError."""
     key = f"tokenizers/{digest(tokenizer_identity(texts_digest(texts), vocab_size))}"
     if not storage.exists(key):
         tokenizer = train_tokenizer(texts, vocab_size)

@@ -20,12 +20,21 @@ WAIT_S = 60.0
 
 
 def run_driver(code: str, tmp_path: Path, **environment: str) -> "subprocess.Popen[str]":
-    """A Python process in a clean home and temporary folder that runs `code`; everything that it may print is caught."""
+    """A Python process in a clean home and temporary folder that runs `code`; everything that it
+    may print is caught."""
     home, temp = tmp_path / "home", tmp_path / "t"
     home.mkdir(exist_ok=True)
     temp.mkdir(exist_ok=True)
-    variables = os.environ | {"HOME": str(home), "TMPDIR": str(temp), "PYTHONWARNINGS": "default::FutureWarning"} | environment
-    command = [sys.executable, "-c", "from pathlib import Path\nfrom cluster.session import session\n" + code]
+    variables = (
+        os.environ
+        | {"HOME": str(home), "TMPDIR": str(temp), "PYTHONWARNINGS": "default::FutureWarning"}
+        | environment
+    )
+    command = [
+        sys.executable,
+        "-c",
+        "from pathlib import Path\nfrom cluster.session import session\n" + code,
+    ]
     path = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'cluster'}"}
     return subprocess.Popen(
         command,
@@ -53,7 +62,8 @@ def wait_until(condition: Callable[[], bool], what: str, wait_s: float = WAIT_S)
 
 
 def listening(pid: int) -> Iterator[tuple[str, str]]:
-    """(process name, local address) of every TCP socket that `pid` listens on, from the kernel's tables."""
+    """(process name, local address) of every TCP socket that `pid` listens on, from the kernel's
+    tables."""
     inodes = {}
     for table, width in (("tcp", 8), ("tcp6", 32)):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
@@ -61,7 +71,9 @@ def listening(pid: int) -> Iterator[tuple[str, str]]:
             if fields[3] == "0A":  # LISTEN
                 raw = bytes.fromhex(fields[1].partition(":")[0][:width])
                 words = b"".join(raw[i : i + 4][::-1] for i in range(0, len(raw), 4))
-                inodes[fields[9]] = socket.inet_ntop(socket.AF_INET if width == 8 else socket.AF_INET6, words)
+                inodes[fields[9]] = socket.inet_ntop(
+                    socket.AF_INET if width == 8 else socket.AF_INET6, words
+                )
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         try:
             target = os.readlink(descriptor)
@@ -71,7 +83,7 @@ def listening(pid: int) -> Iterator[tuple[str, str]]:
             yield psutil.Process(pid).name(), inodes[target[8:-1]]
 
 
-# --- in the shared Ray ---------------------------------------------------------------------------------------------
+# --- in the shared Ray ----------------------------------------------------------------------------
 
 
 def test_listens_on_loopback_only(local_ray: Path) -> None:
@@ -86,8 +98,12 @@ def test_listens_on_loopback_only(local_ray: Path) -> None:
 
 
 def test_starts_no_dashboard_no_monitor(local_ray: Path) -> None:
-    commands = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
-    assert not [command for command in commands if "dashboard.py" in command or "monitor.py" in command]
+    commands = [
+        " ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)
+    ]
+    assert not [
+        command for command in commands if "dashboard.py" in command or "monitor.py" in command
+    ]
 
 
 def test_a_session_within_joins_and_leaves_open(local_ray: Path) -> None:
@@ -102,7 +118,7 @@ def test_a_session_within_joins_and_leaves_open(local_ray: Path) -> None:
     assert ray.is_initialized()
 
 
-# --- on its own ----------------------------------------------------------------------------------------------------
+# --- on its own -----------------------------------------------------------------------------------
 
 REPORT = """
 import json, os, glob, tempfile, psutil, signal
@@ -114,10 +130,12 @@ facts = []
 for i in range(2):
     with session(n_cpus=1, log_path=Path("logs/ray.log")) as opened:
         outcomes = fan_out(square, [{"x": 3}], name="t")
-        shards = map_shards(Multiplier, [{"x": 2}, {"x": 3}], worker_kwargs={"factor": 2}, n_actors=2, cpus_per_actor=1)
+        items, factor = [{"x": 2}, {"x": 3}], {"factor": 2}
+        shards = map_shards(Multiplier, items, worker_kwargs=factor, n_actors=2, cpus_per_actor=1)
         bad = {"how": "always", "name": "n", "tries": "tries"}
         failed = fan_out(fail_as_told, [bad], name="f", max_failures=0)
-        facts.append([opened.address, outcomes[0].result["square"], [s["product"] for s in shards], failed[0].error])
+        products = [shard["product"] for shard in shards]
+        facts.append([opened.address, outcomes[0].result["square"], products, failed[0].error])
 after = dict(os.environ), signal.getsignal(signal.SIGTERM)
 assert after == before, (set(after[0].items()) ^ set(before[0].items()), after[1])
 left = {
@@ -176,21 +194,27 @@ import psutil, sys
 from cluster.tune import fan_out
 from cluster_work import sleep
 with session(n_cpus=1, log_path=Path("ray.log")):
-    victim = next(child for child in psutil.Process().children(recursive=True) if sys.argv[-1] in " ".join(child.cmdline()))
+    children = psutil.Process().children(recursive=True)
+    victim = next(child for child in children if sys.argv[-1] in " ".join(child.cmdline()))
     def kill_it(outcome):
         victim.kill()
-    fan_out(sleep, [{"seconds": 0.1}, *[{"seconds": 600 + i} for i in range(3)]], name="n", on_done=kill_it)
+    naps = [{"seconds": 0.1}, *[{"seconds": 600 + i} for i in range(3)]]
+    fan_out(sleep, naps, name="n", on_done=kill_it)
 print("not reached")
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["raylet/raylet", "DashboardAgent", "RuntimeEnvAgent"])
-def test_a_lost_node_ends_the_command_instead_of_holding_it_for_ever(tmp_path: Path, victim: str) -> None:
+def test_a_lost_node_ends_the_command_instead_of_holding_it_for_ever(
+    tmp_path: Path, victim: str
+) -> None:
     driver = run_driver(LOST_NODE.replace("sys.argv[-1]", repr(victim)), tmp_path)
     stdout, stderr = driver.communicate(timeout=240)
     assert driver.returncode in (1, 128 + signal.SIGTERM) and stdout == "", stderr
-    if driver.returncode == 1 and victim == "raylet/raylet":  # Ray's core was the faster: it ends the process without a word
+    if (
+        driver.returncode == 1 and victim == "raylet/raylet"
+    ):  # Ray's core was the faster: it ends the process without a word
         assert "Traceback" not in stderr
     else:
         assert "give the same command again" in stderr.splitlines()[0]
@@ -210,7 +234,9 @@ with session(n_cpus=1):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda stop: stop.name)
+@pytest.mark.parametrize(
+    "stop", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda stop: stop.name
+)
 def test_ends_with_its_process(tmp_path: Path, stop: signal.Signals) -> None:
     driver = run_driver(OPEN_AND_WAIT, tmp_path)
     assert driver.stdout is not None
@@ -220,9 +246,17 @@ def test_ends_with_its_process(tmp_path: Path, stop: signal.Signals) -> None:
     working = [process for process in started if "Agent" not in process.name()]
     driver.send_signal(stop)
     stdout, stderr = driver.communicate(timeout=WAIT_S)
-    wait_until(lambda: not any(is_alive(process) for process in working), f"{working} end with the driver")
-    if stop == signal.SIGKILL:  # two agents, idle, report to the GCS that is no more for 60 s before they give up
-        wait_until(lambda: not any(is_alive(process) for process in started), f"{started} end with the driver", wait_s=120)
+    wait_until(
+        lambda: not any(is_alive(process) for process in working), f"{working} end with the driver"
+    )
+    if (
+        stop == signal.SIGKILL
+    ):  # two agents, idle, report to the GCS that is no more for 60 s before they give up
+        wait_until(
+            lambda: not any(is_alive(process) for process in started),
+            f"{started} end with the driver",
+            wait_s=120,
+        )
         return
     assert stdout == "block left\n"
     assert driver.returncode == (143 if stop == signal.SIGTERM else -signal.SIGINT)
@@ -231,7 +265,9 @@ def test_ends_with_its_process(tmp_path: Path, stop: signal.Signals) -> None:
 
 
 FAN_OUT = 'fan_out(sleep, [item] * 4, name="t", on_done=say)'
-MAP_SHARDS = "map_shards(Sleeper, [item] * 4, worker_kwargs={}, n_actors=1, cpus_per_actor=1, on_done=say)"
+MAP_SHARDS = (
+    "map_shards(Sleeper, [item] * 4, worker_kwargs={}, n_actors=1, cpus_per_actor=1, on_done=say)"
+)
 
 
 @pytest.mark.slow
@@ -254,25 +290,32 @@ with session(n_cpus=1):
     assert stdout.count("done") <= 1, "it stopped rather than going on to the end"
     assert stderr.rstrip().endswith("KeyboardInterrupt")
     assert driver.returncode == -signal.SIGINT
-    wait_until(lambda: not any(is_alive(process) for process in started), f"{started} end with the driver")
+    wait_until(
+        lambda: not any(is_alive(process) for process in started), f"{started} end with the driver"
+    )
     assert list((tmp_path / "t").iterdir()) == []
     assert [path for path in tmp_path.glob("out/*") if not path.name.startswith(".")] == []
 
 
 @pytest.mark.slow
 def test_two_at_once_do_not_meet(tmp_path: Path) -> None:
-    """Each has its own address, also where RAY_ADDRESS points at the other; the one that ends first leaves the other alone."""
+    """Each has its own address, also where RAY_ADDRESS points at the other; the one that ends first
+    leaves the other alone."""
     first = run_driver(OPEN_AND_WAIT, tmp_path)
     assert first.stdout is not None
     address = first.stdout.readline().strip()
-    second = run_driver(OPEN_AND_WAIT.replace("time.sleep(300)", "pass"), tmp_path, RAY_ADDRESS=address)
+    second = run_driver(
+        OPEN_AND_WAIT.replace("time.sleep(300)", "pass"), tmp_path, RAY_ADDRESS=address
+    )
     stdout, stderr = second.communicate(timeout=120)
     assert second.returncode == 0, stderr
     other = stdout.splitlines()[0]
     assert other.startswith("127.0.0.1:")
     assert other != address
     assert first.poll() is None
-    assert {"gcs_server", "raylet"} <= {process.name() for process in psutil.Process(first.pid).children(recursive=True)}
+    assert {"gcs_server", "raylet"} <= {
+        process.name() for process in psutil.Process(first.pid).children(recursive=True)
+    }
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=WAIT_S)
 
@@ -294,7 +337,7 @@ except UserError as error:
     assert stderr == ""
 
 
-# --- resources -----------------------------------------------------------------------------------------------------
+# --- resources ------------------------------------------------------------------------------------
 
 
 def test_cpus_of_a_container(tmp_path: Path) -> None:
@@ -321,5 +364,12 @@ from cluster.resources import limit_threads
 limit_threads(1)
 print(torch.get_num_threads(), {pool["num_threads"] for pool in threadpoolctl.threadpool_info()})
 """
-    child = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60, capture_output=True, text=True)
+    child = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        cwd=ROOT,
+        timeout=60,
+        capture_output=True,
+        text=True,
+    )
     assert child.stdout.split("\n")[0] == "1 {1}"

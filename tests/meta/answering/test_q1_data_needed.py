@@ -3,7 +3,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meta.answering.q1_data_needed import default_target, encoder_need, fewest_labels, horizons, labelling_plan, required_n
+from meta.answering.q1_data_needed import (
+    default_target,
+    encoder_need,
+    fewest_labels,
+    horizons,
+    labelling_plan,
+    required_n,
+)
 from meta.metamodel.quantile_curves import n_if_reached
 from probes.encoders.base import View
 
@@ -36,7 +43,9 @@ def test_required_n_of_a_loss_that_falls():
 
 @settings(max_examples=30, deadline=None)
 @given(st.floats(0.01, 0.2), st.floats(0.5, 0.99), st.sampled_from(["accuracy", "log_loss"]))
-def test_the_interval_of_the_required_n_is_ordered_and_agrees_with_its_status(spread: float, target: float, metric: str):
+def test_the_interval_of_the_required_n_is_ordered_and_agrees_with_its_status(
+    spread: float, target: float, metric: str
+):
     curve = power_curve(spread) if metric == "accuracy" else 1 - power_curve(spread)[:, ::-1]
     target = target if metric == "accuracy" else 1 - target
     need = encoder_need("e", MEAN, SIZES, curve, target=target, metric=metric)
@@ -50,9 +59,16 @@ def test_the_interval_of_the_required_n_is_ordered_and_agrees_with_its_status(sp
 
 def test_statuses():
     def status(target: float) -> str:
-        return encoder_need("e", MEAN, SIZES, power_curve(), target=target, metric="accuracy").status
+        return encoder_need(
+            "e", MEAN, SIZES, power_curve(), target=target, metric="accuracy"
+        ).status
 
-    assert [status(t) for t in (0.79, 0.9, 0.97, 0.999)] == ["reached", "reachable", "uncertain", "not_reachable"]
+    assert [status(t) for t in (0.79, 0.9, 0.97, 0.999)] == [
+        "reached",
+        "reachable",
+        "uncertain",
+        "not_reachable",
+    ]
 
 
 def test_the_size_if_reached_is_where_half_of_the_gain_in_chance_is_made():
@@ -67,26 +83,35 @@ def test_the_size_if_reached_is_the_median_over_curves_that_get_there():
     level, target = rng.normal(0, 0.03, 20_000), 0.955
     median = power_curve()[:, 2]
     curves = np.clip(median + level[:, None], 0, 1)
-    first = np.array([SIZES[curve >= target][0] if (curve >= target).any() else 0 for curve in curves])
+    first = np.array(
+        [SIZES[curve >= target][0] if (curve >= target).any() else 0 for curve in curves]
+    )
     later = first[first > SIZES[0]]
     found = n_if_reached(SIZES, (curves >= target).mean(axis=0))
-    assert np.median(later) / 2**0.5 <= found <= np.median(later), "sizes are half octaves, the first that is there is later"
+    assert np.median(later) / 2**0.5 <= found <= np.median(later), (
+        "sizes are half octaves, the first that is there is later"
+    )
 
 
 def test_an_uncertain_target_has_a_size_all_the_same():
     need = encoder_need("e", MEAN, SIZES, power_curve(), target=0.97, metric="accuracy")
     assert need.q50 is None and 400 < need.n_if_reached <= 1600
-    assert encoder_need("e", MEAN, SIZES, power_curve(), target=0.3, metric="accuracy").n_if_reached is None
+    assert (
+        encoder_need("e", MEAN, SIZES, power_curve(), target=0.3, metric="accuracy").n_if_reached
+        is None
+    )
 
 
 def test_the_space_with_the_fewest_labels_wins_and_else_the_likeliest():
     better = power_curve() + 0.02
     needs = [
-        encoder_need(name, MEAN, SIZES, c, target=0.9, metric="accuracy") for name, c in (("a", power_curve()), ("b", better))
+        encoder_need(name, MEAN, SIZES, c, target=0.9, metric="accuracy")
+        for name, c in (("a", power_curve()), ("b", better))
     ]
     assert fewest_labels(needs) == 1
     needs = [
-        encoder_need(name, MEAN, SIZES, c, target=0.999, metric="accuracy") for name, c in (("a", better), ("b", power_curve()))
+        encoder_need(name, MEAN, SIZES, c, target=0.999, metric="accuracy")
+        for name, c in (("a", better), ("b", power_curve()))
     ]
     assert fewest_labels(needs) == 0
 
@@ -120,12 +145,18 @@ def test_the_plan_ends_at_the_requirement_in_three_to_five_growing_rounds():
 
 @pytest.mark.parametrize(("more", "n_rounds"), [(1, 1), (13, 1), (45, 2), (61, 3)])
 def test_few_labels_are_not_dealt_into_rounds_of_a_handful(more: int, n_rounds: int):
-    need = encoder_need("e", MEAN, SIZES, power_curve(), target=0.9, metric="accuracy").model_copy(update={"q50": 100 + more})
+    need = encoder_need("e", MEAN, SIZES, power_curve(), target=0.9, metric="accuracy").model_copy(
+        update={"q50": 100 + more}
+    )
     plan = labelling_plan(need, SIZES, power_curve(), target=0.9, metric="accuracy")
-    assert len(plan) == n_rounds and plan[-1].n_train == 100 + more and sum(each.label for each in plan) == more
+    assert (
+        len(plan) == n_rounds
+        and plan[-1].n_train == 100 + more
+        and sum(each.label for each in plan) == more
+    )
 
 
-def test_no_plan_for_what_no_number_of_labels_would_reach_and_one_to_the_far_end_for_a_slim_chance():
+def test_no_plan_for_what_no_n_would_reach_and_one_to_the_far_end_for_a_slim_chance():
     out_of_reach = encoder_need("e", MEAN, SIZES, power_curve(), target=0.999, metric="accuracy")
     assert labelling_plan(out_of_reach, SIZES, power_curve(), target=0.999, metric="accuracy") == []
     slim = encoder_need("e", MEAN, SIZES, power_curve(), target=0.97, metric="accuracy")

@@ -1,4 +1,5 @@
-"""Two processes that want the same vectors at the same time: every vector is written once, and is right."""
+"""Two processes that want the same vectors at the same time: every vector is written once, and is
+right."""
 
 import subprocess
 import sys
@@ -32,7 +33,8 @@ worker = ShardEncoder(ref, out, n_threads=1, precision="fp32")
 (Path(barrier) / first).touch()
 while len(list(Path(barrier).iterdir())) < 2:
     time.sleep(0.002)
-items = plan_shards(EmbeddingCache(Storage(out), info.fingerprint), info, texts, [View(0, "mean"), View(2, "cls")], 10)
+cache = EmbeddingCache(Storage(out), info.fingerprint)
+items = plan_shards(cache, info, texts, [View(0, "mean"), View(2, "cls")], 10)
 print(sum(worker(item)["n_texts"] for item in in_own_order(items)))
 """
 
@@ -42,8 +44,14 @@ def test_two_jobs_at_once(tmp_path: Path) -> None:
     folder = save_tiny_model(tmp_path / "tiny")
     out, barrier = tmp_path / "out", tmp_path / "barrier"
     barrier.mkdir()
-    commands = [[sys.executable, "-c", JOB, folder, out, barrier, *span] for span in (("0", "300"), ("100", "400"))]
-    jobs = [subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True) for command in commands]
+    commands = [
+        [sys.executable, "-c", JOB, folder, out, barrier, *span]
+        for span in (("0", "300"), ("100", "400"))
+    ]
+    jobs = [
+        subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
+        for command in commands
+    ]
     n_encoded = [int(job.communicate(timeout=300)[0]) for job in jobs]
     assert [job.returncode for job in jobs] == [0, 0]
 
@@ -55,5 +63,7 @@ def test_two_jobs_at_once(tmp_path: Path) -> None:
         stored = [load_file(path) for path in out.rglob("*.safetensors")]
         keys = np.concatenate([tensors["texts"] for tensors in stored if str(view) in tensors])
         assert len(keys) == len(np.unique(keys, axis=0)) == N_TEXTS, "each vector lies there once"
-    assert N_TEXTS <= sum(n_encoded) <= 1.5 * N_TEXTS, "one wastes 200 texts' work if it never looks at what the other has done"
+    assert N_TEXTS <= sum(n_encoded) <= 1.5 * N_TEXTS, (
+        "one wastes 200 texts' work if it never looks at what the other has done"
+    )
     assert not [path for path in out.rglob("*") if path.is_file() and ".tmp-" in path.name]

@@ -12,7 +12,12 @@ from probes.features.transfer import leep, nleep, transrate
 def gaussian_classes(n_rows, n_columns, n_classes=4, seed=0, spread=1.5):
     rng = np.random.default_rng(seed)
     y = np.concatenate([np.arange(n_classes), rng.integers(0, n_classes, n_rows - n_classes)])
-    return rng.standard_normal((n_rows, n_columns)) + spread * rng.standard_normal((n_classes, n_columns))[y] + 3.0, y
+    return (
+        rng.standard_normal((n_rows, n_columns))
+        + spread * rng.standard_normal((n_classes, n_columns))[y]
+        + 3.0,
+        y,
+    )
 
 
 def entropy(y):
@@ -40,13 +45,20 @@ def test_transrate_tells_separated_classes_from_shuffled_labels():
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 1000), st.integers(2, 40), st.floats(-8, 8))
-def test_transrate_is_positive_and_blind_to_rotation_order_offset_and_scale(seed, n_columns, log_scale):
+def test_transrate_is_positive_and_blind_to_rotation_order_offset_and_scale(
+    seed, n_columns, log_scale
+):
     X, y = gaussian_classes(30, n_columns, n_classes=3, seed=seed)
     rng = np.random.default_rng(seed)
-    rotation, order = np.linalg.qr(rng.standard_normal((n_columns, n_columns)))[0], rng.permutation(30)
+    rotation, order = (
+        np.linalg.qr(rng.standard_normal((n_columns, n_columns)))[0],
+        rng.permutation(30),
+    )
     value = transrate(X, y, 3)
     assert value >= 0
-    assert transrate((X @ rotation + 1.0)[order] * 10.0**log_scale, y[order], 3) == pytest.approx(value, rel=1e-4, abs=1e-6)
+    assert transrate((X @ rotation + 1.0)[order] * 10.0**log_scale, y[order], 3) == pytest.approx(
+        value, rel=1e-4, abs=1e-6
+    )
 
 
 def test_leep_is_its_definition_by_naive_loops():
@@ -63,9 +75,11 @@ def test_leep_is_its_definition_by_naive_loops():
     assert leep(posteriors, y, 3) == pytest.approx(total / 40, rel=1e-12)
 
 
-def test_leep_is_zero_where_source_classes_are_the_labels_and_minus_the_entropy_where_they_say_nothing():
+def test_leep_is_zero_where_source_classes_are_labels_and_minus_entropy_where_not():
     y = np.array([0, 0, 1, 2, 2, 2])
-    assert leep(np.eye(5)[y], y, 3) == pytest.approx(0.0, abs=1e-12)  # two source classes never occur
+    assert leep(np.eye(5)[y], y, 3) == pytest.approx(
+        0.0, abs=1e-12
+    )  # two source classes never occur
     assert leep(np.full((6, 4), 0.25), y, 3) == pytest.approx(-entropy(y))
 
 
@@ -79,7 +93,9 @@ def test_the_mixture_is_scikit_learns_from_the_same_start():
         "means_init": [part.mean(axis=0) for part in parts],
         "precisions_init": [1 / (part.var(axis=0) + VARIANCE_FLOOR) for part in parts],
     }
-    reference = GaussianMixture(6, covariance_type="diag", reg_covar=VARIANCE_FLOOR, max_iter=500, tol=1e-9, **start).fit(X)
+    reference = GaussianMixture(
+        6, covariance_type="diag", reg_covar=VARIANCE_FLOOR, max_iter=500, tol=1e-9, **start
+    ).fit(X)
     ours = mixture_posteriors(X, cluster, n_steps=reference.n_iter_)
     assert reference.n_iter_ > 5
     assert ours == pytest.approx(reference.predict_proba(X), abs=1e-6)
@@ -88,7 +104,9 @@ def test_the_mixture_is_scikit_learns_from_the_same_start():
 def test_seeds_are_distinct_rows_and_clusters_are_those_of_the_nearest_seed():
     X = np.repeat(np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]]), 5, axis=0)
     cluster = seeded_clusters(X, 9, seed=0)
-    assert [len(np.unique(cluster[rows])) for rows in (slice(0, 5), slice(5, 10), slice(10, 15))] == [1, 1, 1]
+    assert [
+        len(np.unique(cluster[rows])) for rows in (slice(0, 5), slice(5, 10), slice(10, 15))
+    ] == [1, 1, 1]
     assert len(np.unique(cluster)) == 3
 
 
@@ -100,7 +118,8 @@ def test_nleep_knows_separated_classes_and_not_shuffled_labels():
 
 
 def test_nleep_of_iris_is_that_of_scikit_learns_mixture():
-    """The whole chain against another implementation of each link: PCA by SVD, EM, LEEP by its definition."""
+    """The whole chain against another implementation of each link: PCA by SVD, EM, LEEP by its
+    definition."""
     X, y = load_iris(return_X_y=True)
     centred = X - X.mean(axis=0)
     left, singular, _ = np.linalg.svd(centred, full_matrices=False)
@@ -113,7 +132,9 @@ def test_nleep_of_iris_is_that_of_scikit_learns_mixture():
         "means_init": [part.mean(axis=0) for part in parts],
         "precisions_init": [1 / (part.var(axis=0) + VARIANCE_FLOOR) for part in parts],
     }
-    mixture = GaussianMixture(15, covariance_type="diag", reg_covar=VARIANCE_FLOOR, max_iter=10, tol=0.0, **start)
+    mixture = GaussianMixture(
+        15, covariance_type="diag", reg_covar=VARIANCE_FLOOR, max_iter=10, tol=0.0, **start
+    )
     with pytest.warns(UserWarning, match="did not converge"):
         posteriors = mixture.fit(scores).predict_proba(scores)
     joint = np.stack([posteriors[y == k].sum(axis=0) for k in range(3)])
@@ -134,4 +155,6 @@ def test_nleep_lies_between_no_knowledge_and_certainty_whatever_the_rotation(see
 @pytest.mark.parametrize("score", [transrate, lambda X, y, k: nleep(X, y, k, seed=0)])
 def test_equal_rows_say_nothing(score):
     y = np.array([0, 1, 2, 0, 1, 2, 0])
-    assert score(np.full((7, 5), 0.1), y, 3) == pytest.approx(0.0 if score is transrate else -entropy(y))
+    assert score(np.full((7, 5), 0.1), y, 3) == pytest.approx(
+        0.0 if score is transrate else -entropy(y)
+    )
