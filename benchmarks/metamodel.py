@@ -46,7 +46,7 @@ from meta.metamodel.observations import observation_table
 from meta.metamodel.power_laws import FORECASTS
 from meta.metamodel.shipped_observations import FILE, join_metrics, of_metric, write_observations
 from meta.metamodel.tuning import chosen_settings, plan_tuning, run_tuning
-from meta.metric import METRICS
+from meta.metric import Metric
 from meta.priors.spaces import ViewPrior, short_reference, space_truths
 from probes.sweep.sweep import load_results
 
@@ -66,7 +66,7 @@ N_BOOTSTRAP = 1000
 
 
 def observations(
-    storage: Storage, index: Mapping[str, Any], metric: str = "accuracy"
+    storage: Storage, index: Mapping[str, Any], metric: Metric = Metric.ACCURACY
 ) -> pd.DataFrame:
     """Observations of the sweeps `forecast`, `official` and `shifted` with their truth, the sweep's
     name in `sweep`."""
@@ -135,7 +135,7 @@ def held_out(
     frame: pd.DataFrame,
     n_workers: int,
     console: Console,
-    metric: str = "accuracy",
+    metric: Metric = Metric.ACCURACY,
     settings: Settings = None,
 ) -> pd.DataFrame:
     """`meta.metamodel.evaluation.held_out_predictions` of all observations, folds in `n_workers`
@@ -283,14 +283,14 @@ def ship(
     that of accuracy has the prior of question 4, from the sweep of all spaces."""
     frames = {
         name: observations(storage, index, name).drop(columns=["sweep", "anchored"])
-        for name in METRICS
+        for name in Metric
     }
     joined = join_metrics(frames)
     joined["encoder"] = joined["encoder"].map(short_reference)
     folder.mkdir(parents=True, exist_ok=True)
     write_observations(joined, folder / FILE)
     model = Metamodel.fit(of_metric(joined, metric), metric=metric, settings=settings)
-    if metric == "accuracy":
+    if metric is Metric.ACCURACY:
         choice = load_results(storage, index["choice"]["probes"]).to_pandas()
         model = model.with_view_prior(ViewPrior.fit(space_truths(choice, task_names(index))))
     tables = evaluation_tables(everything[everything["sweep"] == "forecast"], metric=metric)
@@ -307,7 +307,7 @@ def main() -> None:
     )
     parser.add_argument("--study", required=True, help="folder of benchmarks.metamodel_study")
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--metric", choices=METRICS, default="accuracy")
+    parser.add_argument("--metric", choices=Metric, type=Metric, default=Metric.ACCURACY)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument(
         "--tune", action="store_true", help="choose the hyperparameters inside every fold"
@@ -331,7 +331,7 @@ def main() -> None:
     everything["factor"] = everything["factor"].astype(int)
     if options.ship:
         ship(everything, storage, index, options.metric, settings.get(()), options.ship)
-    if options.metric != "accuracy":
+    if options.metric is not Metric.ACCURACY:
         found = evaluation_tables(
             everything[everything["sweep"] == "forecast"], metric=options.metric
         )

@@ -13,6 +13,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from cluster.storage import Storage, UserError
+from meta.metric import Metric
 
 ANSWERS_FILE = "answers.json"
 
@@ -253,7 +254,7 @@ class Answers(AnswerPart):
     """Everything that `characterize` found out."""
 
     schema_version: int = Field(1, alias="schema")
-    metric: str
+    metric: Metric
     n_train: int
     """Labelled rows used: distinct, and at most as many as one run looks at."""
     n_train_given: int

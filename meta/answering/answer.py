@@ -45,7 +45,7 @@ from meta.answers import (
     ViewName,
 )
 from meta.given.sample import NOT_LABELLED, EmbeddedEncoder, EvalSample, Prepared
-from meta.metric import MEDIAN, RATES, check_request
+from meta.metric import MEDIAN, Metric, check_request
 from meta.priors.spaces import ViewPrior
 
 N_SUSPECT_SPACES = 3
@@ -84,7 +84,7 @@ def answer_questions(
     encoders: Sequence[EmbeddedEncoder],
     metamodel: Forecaster,
     *,
-    metric: str = "accuracy",
+    metric: Metric = Metric.ACCURACY,
     target: float | None = None,
     metamodel_name: str = "",
     n_label_next: int = 20,
@@ -201,7 +201,7 @@ def answer_questions(
             economical.info,
             model.layers,
             labels,
-            float(best.curve[0, MEDIAN]) if metric == "accuracy" else None,
+            float(best.curve[0, MEDIAN]) if metric == Metric.ACCURACY else None,
         ),
         evidence=_evidence(metamodel, metamodel_name, not outside, factor),
         warnings=[*prepared.warnings, *warnings],
@@ -212,7 +212,11 @@ def answer_questions(
 
 
 def _corrected(
-    curve: np.ndarray, space: Space, encoder: EmbeddedEncoder, evaluation: EvalSample, metric: str
+    curve: np.ndarray,
+    space: Space,
+    encoder: EmbeddedEncoder,
+    evaluation: EvalSample,
+    metric: Metric,
 ) -> tuple[np.ndarray, Correction | None]:
     def probabilities() -> np.ndarray:
         _, X_eval = encoder.views[space.view]
@@ -256,7 +260,7 @@ def _screened(
 
 
 def _data_needed(
-    forecasts: Sequence[_Forecast], sizes: np.ndarray, target: float, metric: str
+    forecasts: Sequence[_Forecast], sizes: np.ndarray, target: float, metric: Metric
 ) -> DataNeeded:
     needs = [
         encoder_need(f.space.info.ref, f.space.view, sizes, f.curve, target=target, metric=metric)
@@ -342,5 +346,5 @@ def _view_name(space: Space) -> ViewName:
     return ViewName(layer=space.view.layer, pooling=space.view.pooling)
 
 
-def _worse(value: float, metric: str) -> float:
-    return -value if metric in RATES else value
+def _worse(value: float, metric: Metric) -> float:
+    return -value if metric.is_rate else value

@@ -13,7 +13,7 @@ import numpy as np
 
 from meta.answers import EncoderNeed, LabellingRound, ViewName
 from meta.metamodel.quantile_curves import n_if_reached, probability_reached
-from meta.metric import MEDIAN, RATES
+from meta.metric import MEDIAN, Metric
 from probes.encoders.base import View
 
 HORIZON_FACTORS = (1.0, 2**0.5, 2.0, 2**1.5, 4.0, 2**2.5, 8.0, 2**3.5, 16.0)
@@ -29,11 +29,11 @@ def horizons(n_train: int) -> np.ndarray:
     return np.round(np.asarray(HORIZON_FACTORS) * n_train).astype(np.int64)
 
 
-def required_n(sizes: np.ndarray, values: np.ndarray, target: float, metric: str) -> int | None:
+def required_n(sizes: np.ndarray, values: np.ndarray, target: float, metric: Metric) -> int | None:
     """The smallest n at which a monotone curve `values` (H,) over `sizes` (H,) is at `target` or
     better, linear in log n between sizes, rounded up; the first size if it is there from the start;
     None if it never is."""
-    sign = 1.0 if metric in RATES else -1.0
+    sign = metric.sign
     better = sign * (np.asarray(values, dtype=np.float64) - target) >= -1e-12
     if not better.any():
         return None
@@ -48,10 +48,10 @@ def required_n(sizes: np.ndarray, values: np.ndarray, target: float, metric: str
 
 
 def encoder_need(
-    encoder: str, view: View, sizes: np.ndarray, curve: np.ndarray, *, target: float, metric: str
+    encoder: str, view: View, sizes: np.ndarray, curve: np.ndarray, *, target: float, metric: Metric
 ) -> EncoderNeed:
     """Required labels from the quantile curve (H, 5) of one space."""
-    hopeful, cautious = (-1, 0) if metric in RATES else (0, -1)
+    hopeful, cautious = (-1, 0) if metric.is_rate else (0, -1)
     low, middle, high = (
         required_n(sizes, curve[:, column], target, metric)
         for column in (hopeful, MEDIAN, cautious)
@@ -76,12 +76,12 @@ def encoder_need(
     )
 
 
-def default_target(curves: Sequence[np.ndarray], metric: str, constant: float) -> float:
+def default_target(curves: Sequence[np.ndarray], metric: Metric, constant: float) -> float:
     """A target for a user who names none: a point short of the best median at the far end of the
     curves, in whole points; better than what an answer that never looks at a text has (`constant`),
     which is no aim."""
     ends = [float(curve[-1, MEDIAN]) for curve in curves]
-    if metric in RATES:
+    if metric.is_rate:
         least = float(np.floor(round(100 * constant, 6))) + 1
         return min(max(float(np.floor(round(100 * max(ends) - 1, 6))), least), 100.0) / 100
     most = float(np.ceil(round(100 * constant, 6))) - 1
@@ -103,7 +103,7 @@ def fewest_labels(needs: Sequence[EncoderNeed]) -> int:
 
 
 def labelling_plan(
-    need: EncoderNeed, sizes: np.ndarray, curve: np.ndarray, *, target: float, metric: str
+    need: EncoderNeed, sizes: np.ndarray, curve: np.ndarray, *, target: float, metric: Metric
 ) -> list[LabellingRound]:
     """3 to 5 rounds of growing size up to the median requirement (to the far end where only an
     optimistic quantile gets there), each with the forecast after it; fewer where they would be of

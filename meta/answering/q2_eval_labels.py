@@ -22,7 +22,7 @@ from meta.answering.q2_prediction_powered import (
 )
 from meta.answers import EvalLabels, Interval
 from meta.given.sample import NOT_LABELLED
-from meta.metric import MEDIAN, RATES
+from meta.metric import MEDIAN, Metric
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def correct_forecast(
     curve: np.ndarray,
     labels: np.ndarray | None,
     probabilities: Callable[[], np.ndarray],
-    metric: str,
+    metric: Metric,
 ) -> tuple[np.ndarray, Correction | None]:
     """The forecast (H, 5) after what labels (m,) of evaluation rows say of this very probe, whose
     `probabilities()` are (m, K).
@@ -52,7 +52,7 @@ def correct_forecast(
 
 
 def eval_labels_answer(
-    correction: Correction | None, labels: np.ndarray | None, metric: str
+    correction: Correction | None, labels: np.ndarray | None, metric: Metric
 ) -> tuple[EvalLabels | None, list[str]]:
     """What labels (m,) have done to the best space's forecast, and why they have done nothing."""
     if labels is None:
@@ -73,7 +73,7 @@ def eval_labels_answer(
     measured = correction.measured
     at = [measured.quantiles[0], measured.estimate, measured.quantiles[-1]]
     q05, estimate, q95 = np.clip(
-        at, 0.0, 1.0 if metric in RATES else np.inf
+        at, 0.0, 1.0 if metric.is_rate else np.inf
     ).tolist()  # unbiased: it may be beyond the range
     return (
         EvalLabels(

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm, t
 
-from meta.metamodel.quantile_curves import LEAST_LOSS, bounded, off_scale, on_scale
-from meta.metric import MEDIAN, QUANTILES, RATES
+from meta.metamodel.quantile_curves import bounded
+from meta.metric import LEAST_LOSS, MEDIAN, QUANTILES, Metric
 
 MIN_LABELLED_ROWS = 20
 """Fewer labelled evaluation rows than this correct nothing: their variance is not known well
 enough."""
-POWERED_METRICS = ("accuracy", "log_loss")
+POWERED_METRICS = (Metric.ACCURACY, Metric.LOG_LOSS)
 """Means over rows; macro-F1 and AUROC are not."""
 MOST_DEVIATIONS = 3.0
 """A forecast so many standard deviations off, of its own error and the measurement's together, is
@@ -45,7 +45,7 @@ class Measured:
 
 
 def outcomes(
-    metric: str, probabilities: np.ndarray, labels: np.ndarray
+    metric: Metric, probabilities: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """((m,) outcome where `labels` (m,) >= 0, else NaN; (m,) what the probe expects of it) for
     probabilities (m, K).
@@ -57,9 +57,9 @@ def outcomes(
         raise ValueError(f"metric {metric!r}: one of {', '.join(POWERED_METRICS)}")
     known = labels >= 0
     seen = known & (labels < probabilities.shape[1])
-    clipped = np.clip(probabilities, 0.01 if metric == "log_loss" else 0.0, 1.0)
+    clipped = np.clip(probabilities, 0.01 if metric == Metric.LOG_LOSS else 0.0, 1.0)
     own = np.where(seen, clipped[np.arange(len(labels)), np.where(seen, labels, 0)], 0.01)
-    if metric == "accuracy":
+    if metric == Metric.ACCURACY:
         outcome = (probabilities.argmax(axis=1) == labels).astype(np.float64)
         expected = probabilities.max(axis=1)
     else:
@@ -68,7 +68,7 @@ def outcomes(
     return np.where(known, outcome, np.nan), expected
 
 
-def can_measure(labels: np.ndarray | None, metric: str) -> bool:
+def can_measure(labels: np.ndarray | None, metric: Metric) -> bool:
     """Whether labels (m,) of evaluation rows are enough, for a metric that is a mean over rows."""
     return (
         labels is not None
@@ -103,7 +103,7 @@ def measure(outcome: np.ndarray, expected: np.ndarray) -> Measured:
     return Measured(estimate, float(np.sqrt(variance)) * student, n_labelled, weight)
 
 
-def correct_curve(curve: np.ndarray, measured: Measured, metric: str) -> np.ndarray:
+def correct_curve(curve: np.ndarray, measured: Measured, metric: Metric) -> np.ndarray:
     """Forecast quantiles (H, 5) over ascending horizons, the first at the present n, after
     `measured` there.
 
@@ -114,20 +114,20 @@ def correct_curve(curve: np.ndarray, measured: Measured, metric: str) -> np.ndar
     than the first gained, by share.
     """
     forecast = (
-        on_scale(curve, metric) if metric in RATES else np.log(np.maximum(curve, 1e-9))
+        metric.to_scale(curve) if metric.is_rate else np.log(np.maximum(curve, 1e-9))
     )  # below LEAST_LOSS, too
     spread = np.abs(forecast[:, -1] - forecast[:, 0]) / (
         norm.ppf(QUANTILES[-1]) - norm.ppf(QUANTILES[0])
     )  # (H,) deviations
     prior = max(float(spread[0]) ** 2, 1e-12)
-    middle = float(on_scale(np.array(measured.estimate), metric))
+    middle = float(metric.to_scale(np.array(measured.estimate)))
     within = float(
-        off_scale(np.array(middle), metric)
+        metric.from_scale(np.array(middle))
     )  # an estimate may lie beyond an end of the range
-    below, above = on_scale(within + measured.standard_error * np.array([-1.0, 1.0]), metric)
+    below, above = metric.to_scale(within + measured.standard_error * np.array([-1.0, 1.0]))
     noise = max(middle - below, above - middle) ** 2  # at an end of the range one side is cut off
     off = middle - float(forecast[0, MEDIAN])
-    if metric not in RATES and measured.estimate <= LEAST_LOSS:
+    if not metric.is_rate and measured.estimate <= LEAST_LOSS:
         off = min(
             off, 0.0
         )  # the least that a measurement tells apart: a forecast of less agrees with it
@@ -141,8 +141,8 @@ def correct_curve(curve: np.ndarray, measured: Measured, metric: str) -> np.ndar
     left = np.sqrt(np.maximum(1 - gain * shared**2 / (prior * np.maximum(spread**2, 1e-12)), 0.0))
     median = forecast[:, MEDIAN] + shift * shared / prior
     about = stretch * left[:, None] * (forecast - forecast[:, [MEDIAN]])
-    corrected = off_scale(bounded(median[:, None] + about, metric), metric)
-    order = np.maximum.accumulate if metric in RATES else np.minimum.accumulate
+    corrected = metric.from_scale(bounded(median[:, None] + about, metric))
+    order = np.maximum.accumulate if metric.is_rate else np.minimum.accumulate
     return order(corrected, axis=0)
 
 

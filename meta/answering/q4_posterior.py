@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from meta.answering.q4_ranking import N_DRAWS, Space, hit_correlation
-from meta.metric import MEDIAN, from_stabilised, stabilised
+from meta.metric import MEDIAN, Metric, from_stabilised, stabilised
 from meta.priors.spaces import SpaceKey, ViewPrior
 
 
@@ -41,11 +41,11 @@ class Comparison:
 
 
 def compare_spaces(
-    spaces: Sequence[Space], prior: ViewPrior | None, metric: str
+    spaces: Sequence[Space], prior: ViewPrior | None, metric: Metric
 ) -> Comparison | None:
     """The posterior of `spaces`, all measured on the same rows; None without a prior, and for
     metrics that it does not know."""
-    if prior is None or metric != "accuracy" or len(spaces) < 2:
+    if prior is None or metric != Metric.ACCURACY or len(spaces) < 2:
         return None
     hits = np.stack([space.hits for space in spaces]).astype(np.float64)
     keys = [

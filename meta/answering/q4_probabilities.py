@@ -14,7 +14,7 @@ from meta.answering.q4_ranking import (
     probability_best,
     probability_within,
 )
-from meta.metric import MEDIAN, TOLERANCE
+from meta.metric import MEDIAN, TOLERANCE, Metric
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def chances_of(
     spaces: Sequence[Space],
     curves: Mapping[int, np.ndarray],
     comparison: Comparison | None,
-    metric: str,
+    metric: Metric,
     seed: int,
 ) -> Chances:
     """From joint draws over all `spaces`; `curves` (H, 5) are forecasts by position of their space.

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import norm
 
 from meta.answers import HeldOut
-from meta.metric import MEDIAN, QUANTILES, RATES
+from meta.metric import MEDIAN, QUANTILES, Metric
 from probes.encoders.base import EncoderInfo, View
 from probes.features.crossfit import RidgeFit
 
@@ -53,14 +53,14 @@ def held_out(hits: np.ndarray) -> HeldOut:
 
 def choose_scored(
     spaces: Sequence[Space],
-    metric: str,
+    metric: Metric,
     max_views: int = MAX_SCORED_VIEWS,
     values: np.ndarray | None = None,
 ) -> list[int]:
     """Positions of the spaces to forecast, best first by `values` (V,) of the metric (default:
     leave-one-out): the best views of every encoder, the best view of every layer (a shallow one may
     do), then the best of the rest."""
-    sign = 1.0 if metric in RATES else -1.0
+    sign = metric.sign
     known = [space.held_out for space in spaces] if values is None else values
     order = sorted(
         range(len(spaces)),
@@ -114,20 +114,15 @@ def joint_draws(
     )
 
 
-def probability_best(draws: np.ndarray, metric: str) -> np.ndarray:
+def probability_best(draws: np.ndarray, metric: Metric) -> np.ndarray:
     """(V,) share of draws (N, V) in which each is the best; ties are shared. Sums to 1."""
-    best = draws.max(axis=1, keepdims=True) if metric in RATES else draws.min(axis=1, keepdims=True)
-    winners = draws == best
+    winners = draws == metric.best(draws)
     return (winners / winners.sum(axis=1, keepdims=True)).mean(axis=0)
 
 
-def probability_within(draws: np.ndarray, metric: str, tolerance: float) -> np.ndarray:
+def probability_within(draws: np.ndarray, metric: Metric, tolerance: float) -> np.ndarray:
     """(V,) share of draws in which each is within `tolerance` of the best."""
-    gap = (
-        draws.max(axis=1, keepdims=True) - draws
-        if metric in RATES
-        else draws - draws.min(axis=1, keepdims=True)
-    )
+    gap = metric.sign * (metric.best(draws) - draws)
     return (gap <= tolerance + 1e-12).mean(axis=0)
 
 

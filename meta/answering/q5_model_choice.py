@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from meta.answers import ModelAnswer, ViewName
-from meta.metric import RATES, TOLERANCE
+from meta.metric import TOLERANCE, Metric
 from neoberta.config import HEAD_SIZE, ModelConfig, PretrainConfig
 from probes.encoders.base import EncoderInfo, View
 
@@ -69,12 +69,12 @@ def scaled_milliseconds(contender: Contender) -> float | None:
     return contender.milliseconds_whole * share
 
 
-def choose_model(contenders: Sequence[Contender], metric: str) -> tuple[int, ModelAnswer]:
+def choose_model(contenders: Sequence[Contender], metric: Metric) -> tuple[int, ModelAnswer]:
     """(position, answer): the cheapest contender within `TOLERANCE` of the best. Times are compared
     only when all of these have one. Raises ValueError when there is no contender."""
     if not contenders:
         raise ValueError("no forecast space to choose from")
-    sign = 1.0 if metric in RATES else -1.0
+    sign = metric.sign
     best = max(sign * contender.q50 for contender in contenders)
     good = [
         i

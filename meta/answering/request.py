@@ -9,7 +9,7 @@ from meta.answering.answer import Forecaster
 from meta.given.read import Table, read_samples
 from meta.given.sample import Prepared, prepare
 from meta.metamodel.stored import load_metamodel
-from meta.metric import check_request
+from meta.metric import Metric, check_request
 from probes.encoders.load import check_encoder
 from probes.tasks.read import Columns
 
@@ -34,7 +34,7 @@ class Request:
     notes: tuple[str, ...]
     """What must be said about the tables."""
     encoders: tuple[str, ...]
-    metric: str
+    metric: Metric
     target: float | None
     metamodel: Forecaster
     metamodel_name: str
@@ -54,12 +54,12 @@ def check_and_prepare(
 ) -> Request:
     """The request of `characterize`'s arguments: tables read and cleaned, metamodel loaded,
     encoders there. Raises UserError."""
-    check_request(metric, target)
+    known_metric = check_request(metric, target)
     sample, unlabelled, notes = read_samples(train, evaluation, columns, eval_labels=eval_labels)
     prepared = prepare(sample, unlabelled)
-    model, name = load_metamodel(metamodel, metric)
+    model, name = load_metamodel(metamodel, known_metric)
     check_request(metric, target, model.metric)
     refs = tuple(dict.fromkeys(encoders)) or default_encoders()
     for ref in refs:
         check_encoder(ref, trust_remote_code=trust_remote_code)
-    return Request(prepared, tuple(notes), refs, metric, target, model, name)
+    return Request(prepared, tuple(notes), refs, known_metric, target, model, name)

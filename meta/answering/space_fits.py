@@ -9,6 +9,7 @@ from meta.answering.on_cores import on_cores
 from meta.answering.q4_ranking import Space
 from meta.given.sample import MIN_EVAL_ROWS, EmbeddedEncoder
 from meta.metamodel.observations import sample_features
+from meta.metric import Metric
 from probes.encoders.base import View
 from probes.features.crossfit import fit_ridge
 from probes.metrics import score
@@ -18,7 +19,7 @@ def fit_spaces(
     encoders: Sequence[EmbeddedEncoder],
     labels: np.ndarray,
     n_classes: int,
-    metric: str,
+    metric: Metric,
     report: Callable[[int], None],
 ) -> tuple[list[Space], list[EmbeddedEncoder]]:
     """Every view of every encoder fitted on the labelled rows, and whose each is; `report` gets the

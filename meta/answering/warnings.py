@@ -6,33 +6,31 @@ from collections.abc import Sequence
 import numpy as np
 
 from meta.given.sample import EmbeddedEncoder, Prepared
-from meta.metric import MEDIAN, RATES
+from meta.metric import MEDIAN, Metric
 
 TRUNCATED_SHARE = 0.05
 """Share of cut texts above which it is said."""
 
 
 def level_warnings(
-    constant: float, always: str, curve: np.ndarray, metric: str, target: float | None
+    constant: float, always: str, curve: np.ndarray, metric: Metric, target: float | None
 ) -> list[str]:
     """A level, forecast (H, 5) or wished for, that an answer which never looks at a text has as
     well; `constant` is its score, `always` what it does in words
     (`meta.answering.constant_answer`)."""
-    sign = 1 if metric in RATES else -1
+    sign = metric.sign
     floor, now = sign * constant, np.sort(sign * curve[0])  # worst first
     warnings = []
     if now[MEDIAN] <= floor + 0.01:
         warnings.append(f"the forecast at the present size is no better than {always}")
     elif now[0] <= floor:
-        beyond = "below" if metric in RATES else "above"
+        beyond = "below" if metric.is_rate else "above"
         warnings.append(
             f"the forecast at the present size is not surely better than {always}: its interval"
             f" reaches {beyond} that"
         )
     if target is not None and sign * target <= floor:
-        shown, further = (
-            (f"{target:.1%}", "higher") if metric in RATES else (f"{target:g}", "lower")
-        )
+        shown, further = (f"{target:.1%}", "higher") if metric.is_rate else (f"{target:g}", "lower")
         warnings.append(f"the target of {shown} is met by {always}: aim {further}")
     return warnings
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from meta.answering.q2_prediction_powered import POWERED_METRICS
 from meta.metamodel.conformal import stretch
-from meta.metamodel.quantile_curves import bounded, off_scale, on_scale
-from meta.metric import MEDIAN, RATES
+from meta.metamodel.quantile_curves import bounded
+from meta.metric import MEDIAN, Metric
 
 LANGUAGE_FACTOR = 1.5
 """Stretch for text in a language that no task of the metamodel was written in."""
@@ -49,7 +49,7 @@ def looks_english(texts: Sequence[str]) -> bool:
 
 
 def interval_factor(
-    labels: np.ndarray, label_names: Sequence[str], texts: Sequence[str], metric: str
+    labels: np.ndarray, label_names: Sequence[str], texts: Sequence[str], metric: Metric
 ) -> tuple[float, list[str]]:
     """(factor >= 1, warnings): how much the intervals of this sample are stretched beyond the
     metamodel's own, and why.
@@ -88,20 +88,20 @@ def interval_factor(
     return factor, warnings
 
 
-def widen(curve: np.ndarray, factor: float, metric: str) -> np.ndarray:
+def widen(curve: np.ndarray, factor: float, metric: Metric) -> np.ndarray:
     """Quantiles (H, 5) over ascending horizons, stretched about the median by `factor`; still
     sorted and monotone, on the wide side where the two disagree."""
     if factor == 1.0:
         return curve
     stretched = stretch(
-        on_scale(curve, metric), np.full(curve.shape[1], factor)
+        metric.to_scale(curve), np.full(curve.shape[1], factor)
     )  # where it was learnt
-    wide = off_scale(bounded(stretched, metric), metric)
+    wide = metric.from_scale(bounded(stretched, metric))
     wide[:, :MEDIAN] = np.minimum(wide[:, :MEDIAN], curve[:, :MEDIAN])
     wide[:, MEDIAN:] = np.maximum(wide[:, MEDIAN:], curve[:, MEDIAN:])
     wide[:, MEDIAN] = curve[:, MEDIAN]
     for column in range(wide.shape[1]):
-        rising = metric in RATES
+        rising = metric.is_rate
         if column == MEDIAN:
             continue
         low_side = column < MEDIAN

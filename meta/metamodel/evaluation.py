@@ -21,7 +21,7 @@ from meta.metamodel.model import Metamodel
 from meta.metamodel.observations import SAMPLE, VIEW, forecasts, with_horizons
 from meta.metamodel.power_laws import FORECASTS
 from meta.metamodel.quantile_curves import n_if_reached, probability_reached
-from meta.metric import RATES, from_loss
+from meta.metric import Metric
 
 FACTORS = (1, 2, 4, 8, 16, 32)
 """Octaves predicted for every sample; 32x so that a required n of 16x can be missed upwards by 2x
@@ -40,7 +40,7 @@ Settings = FitSettings | Mapping[tuple[str, ...], FitSettings] | None
 def leave_task_out(
     frame: pd.DataFrame,
     *,
-    metric: str = "accuracy",
+    metric: Metric = Metric.ACCURACY,
     by: str = "task_family",
     settings: Settings = None,
     fold_map: Callable[..., Iterable[Any]] = map,
@@ -57,7 +57,7 @@ def leave_task_out(
 def held_out_predictions(
     frame: pd.DataFrame,
     *,
-    metric: str = "accuracy",
+    metric: Metric = Metric.ACCURACY,
     by: str = "task_family",
     settings: Settings = None,
     also: pd.DataFrame | None = None,
@@ -100,7 +100,7 @@ def predict_fold(
     fold: tuple[str, ...],
     *,
     frame: pd.DataFrame,
-    metric: str,
+    metric: Metric,
     by: str,
     settings: Settings = None,
     also: pd.DataFrame | None = None,
@@ -122,7 +122,7 @@ def predict_fold(
     predicted = pd.DataFrame(model.predict(features), columns=QUANTILE_COLUMNS, index=grid.index)
     known = forecasts(features, metric)
     for law in FORECASTS:
-        predicted[law] = from_loss(metric, known[law].to_numpy())
+        predicted[law] = metric.from_loss(known[law].to_numpy())
     predicted["anchor"] = anchor(features, known, metric)
     at_horizon = rest.groupby("horizon")["truth"].mean()
     predicted["encoder_mean"] = (
@@ -142,7 +142,9 @@ def _mean_truth(rest: pd.DataFrame, grid: pd.DataFrame, size: str) -> pd.Series:
     return wanted.merge(mean, on=[*VIEW, "horizon"], how="left")["mean"]
 
 
-def evaluation_tables(held_out: pd.DataFrame, *, metric: str = "accuracy") -> dict[str, Any]:
+def evaluation_tables(
+    held_out: pd.DataFrame, *, metric: Metric = Metric.ACCURACY
+) -> dict[str, Any]:
     """Tables of DESIGN section 4 from `held_out_predictions`: JSON types, rates as fractions,
     errors and widths in points.
 
@@ -210,11 +212,11 @@ def tasks_covered(measured: pd.DataFrame) -> float:
     return float((inside.groupby(measured["task_fingerprint"]).mean() >= 0.8).mean())
 
 
-def _required_n(held_out: pd.DataFrame, metric: str) -> dict[str, dict[str, float]]:
+def _required_n(held_out: pd.DataFrame, metric: Metric) -> dict[str, dict[str, float]]:
     """Share of samples whose required n for the metric truly reached at 4x (16x), not before, is
     found within a factor 2: by the curve's median, and by what it would be if the target is met at
     all (`meta.metamodel.quantile_curves.n_if_reached`)."""
-    sign = 1.0 if metric in RATES else -1.0
+    sign = metric.sign
     wide = {
         name: held_out.pivot(index=SAMPLE, columns="factor", values=name) * sign
         for name in ("truth", "q50", "pow2", "pow3")
@@ -259,7 +261,7 @@ def _required_n(held_out: pd.DataFrame, metric: str) -> dict[str, dict[str, floa
     return table
 
 
-def _if_reached(factors: np.ndarray, quantiles: np.ndarray, target: float, metric: str) -> float:
+def _if_reached(factors: np.ndarray, quantiles: np.ndarray, target: float, metric: Metric) -> float:
     """Factor by `n_if_reached` of the curve (F, 5) at `factors` (F,); inf where there is none."""
     reached = np.array([probability_reached(row, target, metric) for row in quantiles])
     found = n_if_reached(factors, reached)
@@ -286,10 +288,10 @@ def _first_reached(curves: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return found
 
 
-def _regret(measured: pd.DataFrame, metric: str) -> dict[str, dict[str, float]]:
+def _regret(measured: pd.DataFrame, metric: Metric) -> dict[str, dict[str, float]]:
     """Loss of each way to choose one view for a (task, n, draw) against the best of the views, at
     the present n."""
-    sign = 1.0 if metric in RATES else -1.0
+    sign = metric.sign
     now = measured[measured["factor"] == 1]
     choosers = {
         "metamodel": sign * now["q50"],

@@ -25,9 +25,9 @@ from meta.metamodel.inputs import (
 )
 from meta.metamodel.linear_stage import OCTAVE_KNOTS, Stack
 from meta.metamodel.observations import forecasts
-from meta.metamodel.quantile_curves import monotone, off_scale, on_scale, sorted_quantiles
+from meta.metamodel.quantile_curves import monotone, sorted_quantiles
 from meta.metamodel.trust import at_octaves, choose_trust, nearness
-from meta.metric import MEDIAN, METRICS, QUANTILES
+from meta.metric import MEDIAN, QUANTILES, Metric
 
 MAX_FOLDS = 5
 N_STACK_FOLDS = 4
@@ -56,7 +56,7 @@ class FitSettings:
 @dataclass(frozen=True)
 class Prepared:
     """A frame of observations as the arrays that fitting and predicting share; the metric on the
-    scale of `meta.metamodel.quantile_curves.on_scale`."""
+    scale of `meta.metric.Metric.to_scale`."""
 
     inputs: pd.DataFrame
     """of the trees"""
@@ -72,7 +72,7 @@ class Prepared:
     """(R,) int64: rows of one sample (all horizons) share a number."""
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, metric: str) -> "Prepared":
+    def of(cls, frame: pd.DataFrame, metric: Metric) -> "Prepared":
         known = forecasts(frame, metric)
         anchored = anchor(frame, known, metric)
         same = frame.drop(columns=[name for name in TRUTH_COLUMNS if name in frame])
@@ -82,7 +82,7 @@ class Prepared:
         return cls(
             tree_inputs(frame, known, anchored, metric),
             stack_inputs(frame, known, metric),
-            on_scale(anchored, metric),
+            metric.to_scale(anchored),
             noise_terms(frame, known, anchored, metric),
             log2_ratio(frame),
             np.log2(frame["n_train"].to_numpy(dtype=np.float64)),
@@ -95,12 +95,10 @@ class Prepared:
 
 
 def learnable(
-    frame: pd.DataFrame, metric: str, groups: str
+    frame: pd.DataFrame, metric: Metric, groups: str
 ) -> tuple[Prepared, np.ndarray, np.ndarray]:
     """(inputs that so many families may use, truth (R,) on its scale, family names (R,)). Raises as
     `Metamodel.fit`."""
-    if metric not in METRICS:
-        raise ValueError(f"metric {metric!r}: one of {', '.join(METRICS)}")
     names = frame[groups].to_numpy(dtype=str) if len(frame) else np.array([], dtype=str)
     n_groups = len(np.unique(names))
     if n_groups < 3:
@@ -115,24 +113,24 @@ def learnable(
     data = replace(
         data, inputs=data.inputs[chosen_inputs(data.inputs, n_groups)], stack_inputs=stacked
     )
-    return data, on_scale(frame["truth"].to_numpy(dtype=np.float64), metric), names
+    return data, metric.to_scale(frame["truth"].to_numpy(dtype=np.float64)), names
 
 
 def held_out_quantiles(
     frame: pd.DataFrame,
     *,
-    metric: str,
+    metric: Metric,
     groups: str = "task_family",
     settings: FitSettings | None = None,
 ) -> np.ndarray:
     """(R, 5) quantiles at QUANTILES of the rows of `frame`, each by a fit that has not seen its
     family, not yet calibrated. Arguments and errors as those of `Metamodel.fit`."""
     data, truth, names = learnable(frame, metric, groups)
-    return off_scale(cross_fitted(data, truth, names, metric, settings or FitSettings())[0], metric)
+    return metric.from_scale(cross_fitted(data, truth, names, metric, settings or FitSettings())[0])
 
 
 def cross_fitted(
-    data: Prepared, truth: np.ndarray, names: np.ndarray, metric: str, settings: FitSettings
+    data: Prepared, truth: np.ndarray, names: np.ndarray, metric: Metric, settings: FitSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """((R, 5) quantiles, on the scale, of every row by a fit that has not seen its family,
     (len(OCTAVE_KNOTS),) trust that they show)."""
@@ -161,7 +159,7 @@ def believed_quantiles(
     learnt: np.ndarray,
     spread: np.ndarray,
     trust: np.ndarray,
-    metric: str,
+    metric: Metric,
 ) -> np.ndarray:
     """(R, 5) quantiles on the scale, not yet calibrated: what both stages have `learnt` (R, 5) and
     the anchor's own `spread` (R, 5), in units of `scale` (R,), by the trust in the former at

@@ -11,8 +11,7 @@ import pandas as pd
 
 from meta.metamodel.observations import FRACTIONS, ID_COLUMNS
 from meta.metamodel.power_laws import FORECASTS
-from meta.metamodel.quantile_curves import LEAST_LOSS
-from meta.metric import METRICS, RATES, from_loss, stabilised
+from meta.metric import LEAST_LOSS, Metric, stabilised
 
 TRUTH_COLUMNS = ("truth", "truth_std", "n_truth", "horizon")
 ANCHOR_BLEND_OCTAVES = 2.0
@@ -87,17 +86,17 @@ MIN_GROUPS_TO_STACK = 20
 """With fewer families the linear stage has no inputs, and says nothing."""
 
 
-def anchor(frame: pd.DataFrame, known: pd.DataFrame, metric: str) -> np.ndarray:
+def anchor(frame: pd.DataFrame, known: pd.DataFrame, metric: Metric) -> np.ndarray:
     """(R,) metric values of the anchor at each row's horizon, from `known` losses (columns of
     `FORECASTS`). For log-loss pow3 alone: what it falls towards is far above 0 where classes
     overlap."""
     share = (
         0.5 * (1 - np.clip(log2_ratio(frame) / ANCHOR_BLEND_OCTAVES, 0.0, 1.0))
-        if metric in RATES
+        if metric.is_rate
         else 1.0
     )
-    return from_loss(
-        metric, (1 - share) * known["pow2"].to_numpy() + share * known["pow3"].to_numpy()
+    return metric.from_loss(
+        (1 - share) * known["pow2"].to_numpy() + share * known["pow3"].to_numpy()
     )
 
 
@@ -109,10 +108,10 @@ def log2_ratio(frame: pd.DataFrame) -> np.ndarray:
 
 
 def noise_terms(
-    frame: pd.DataFrame, known: pd.DataFrame, anchored: np.ndarray, metric: str
+    frame: pd.DataFrame, known: pd.DataFrame, anchored: np.ndarray, metric: Metric
 ) -> np.ndarray:
     """(R, N_NOISE_TERMS) variances that a forecast cannot avoid, up to factors that are fitted; in
-    squared units of the scale that is learnt on (`meta.metamodel.quantile_curves.on_scale`),
+    squared units of the scale that is learnt on (`meta.metric.Metric.to_scale`),
     `anchored` (R,) in the metric's own.
 
     In order: the noise of n rows; growth unseen; a floor; few rows of each class; how far apart the
@@ -128,13 +127,13 @@ def noise_terms(
         dtype=np.float64
     )  # NaN without an evaluation sample: no doubt is told
     of_a_row, size2 = (
-        (0.25, np.maximum(1 - anchored, 0.01)) if metric in RATES else (1.0, np.ones(len(frame)))
+        (0.25, np.maximum(1 - anchored, 0.01)) if metric.is_rate else (1.0, np.ones(len(frame)))
     )
     apart = 0.1 / (n_train * np.maximum(anchored, LEAST_LOSS))
-    if metric in RATES:
+    if metric.is_rate:
         apart = np.var(
             [
-                stabilised(from_loss(metric, known[law].to_numpy()))
+                stabilised(metric.from_loss(known[law].to_numpy()))
                 for law in ("pow2", "pow3", "pow4")
             ],
             axis=0,
@@ -154,12 +153,12 @@ def noise_terms(
 
 
 def tree_inputs(
-    frame: pd.DataFrame, known: pd.DataFrame, anchored: np.ndarray, metric: str
+    frame: pd.DataFrame, known: pd.DataFrame, anchored: np.ndarray, metric: Metric
 ) -> pd.DataFrame:
     """(R, features) float32 that trees may use: every number known of the sample, the horizon, and
     each forecast's distance from the anchor, `anchored` (R,) in the metric's own units. NaN where a
     feature is missing."""
-    others = {f"curve_{name}_{fraction}" for name in METRICS for fraction in FRACTIONS}
+    others = {f"curve_{name}_{fraction}" for name in Metric for fraction in FRACTIONS}
     left_out = {
         *ID_COLUMNS,
         *TRUTH_COLUMNS,
@@ -180,19 +179,19 @@ def tree_inputs(
         "anchor": anchored,
     }
     extra.update(
-        {f"{law}_gap": from_loss(metric, known[law].to_numpy()) - anchored for law in FORECASTS}
+        {f"{law}_gap": metric.from_loss(known[law].to_numpy()) - anchored for law in FORECASTS}
     )
     return pd.concat([inputs, pd.DataFrame(extra, index=frame.index).astype(np.float32)], axis=1)
 
 
-def stack_inputs(frame: pd.DataFrame, known: pd.DataFrame, metric: str) -> pd.DataFrame:
+def stack_inputs(frame: pd.DataFrame, known: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """(R, F) float64 inputs of the linear stage (`meta.metamodel.linear_stage`): what each forecast
     and each estimate from unlabelled rows says beyond the present leave-one-out metric, and how
     growth goes with the level, the classes and the regularisation."""
     loo, now = known["loo"].to_numpy(), frame["ridge_loo_accuracy"].to_numpy(dtype=np.float64)
     log2_n, classes = frame["log2_n_train"].to_numpy(), frame["log2_n_classes"].to_numpy()
     per_class = log2_n - classes
-    sign = 1.0 if metric in RATES else -1.0
+    sign = metric.sign
     found = {
         f"{law}_gap": sign * (loo - known[law].to_numpy()) for law in FORECASTS if law != "loo"
     }

@@ -33,9 +33,9 @@ from meta.metamodel.fitting import (
 from meta.metamodel.inputs import N_NOISE_TERMS, log2_ratio
 from meta.metamodel.linear_stage import OCTAVE_KNOTS, Stack
 from meta.metamodel.observations import FEATURES_VERSION
-from meta.metamodel.quantile_curves import bounded, monotone, off_scale
+from meta.metamodel.quantile_curves import bounded, monotone
 from meta.metamodel.trust import KNOTS_SHAPE, at_octaves, factors_at, local_factors
-from meta.metric import METRICS, QUANTILES
+from meta.metric import QUANTILES, Metric
 from meta.priors.spaces import ViewPrior
 
 SCHEMA = 4
@@ -56,7 +56,7 @@ RANGE_FEATURES = {
 class Metamodel:
     """A fitted metamodel of one metric; made by `Metamodel.fit` or `Metamodel.load`."""
 
-    metric: str
+    metric: Metric
     feature_names: tuple[str, ...]
     stack: Stack
     booster: xgboost.Booster
@@ -80,7 +80,7 @@ class Metamodel:
         cls,
         frame: pd.DataFrame,
         *,
-        metric: str = "accuracy",
+        metric: Metric = Metric.ACCURACY,
         groups: str = "task_family",
         settings: FitSettings | None = None,
     ) -> "Metamodel":
@@ -90,6 +90,7 @@ class Metamodel:
         `groups` names the column whose values are never split between learning and calibration.
         Raises UserError for fewer than 3 groups, ValueError for an unknown metric.
         """
+        metric = Metric(metric)
         data, truth, names = learnable(frame, metric, groups)
         settings = settings or FitSettings()
         raw, trust = cross_fitted(data, truth, names, metric, settings)
@@ -136,7 +137,7 @@ class Metamodel:
         quantiles = monotone(
             bounded(quantiles, self.metric), data.sample, data.octaves, self.metric
         )
-        return off_scale(quantiles, self.metric)
+        return self.metric.from_scale(quantiles)
 
     def curve(
         self, features: Mapping[str, float], horizons: Sequence[int] | np.ndarray
@@ -204,7 +205,9 @@ class Metamodel:
                 fitted["stack"] = Stack.from_json(stored["stack"])
                 prior = folder / VIEW_PRIOR_FILE
                 fitted["view_prior"] = ViewPrior.load(prior) if prior.is_file() else None
-                return cls(metric=stored["metric"], booster=booster, card=stored["card"], **fitted)
+                return cls(
+                    metric=Metric(stored["metric"]), booster=booster, card=stored["card"], **fitted
+                )
         except (
             ValueError,
             KeyError,
@@ -264,8 +267,7 @@ def _check_stored(stored: Mapping[str, Any], n_features: int) -> None:
         or not all(isinstance(name, str) for name in names)
     ):
         raise ValueError(f"feature_names: must be the names of the trees' {n_features} inputs")
-    if stored["metric"] not in METRICS:
-        raise ValueError(f"metric: must be one of {', '.join(METRICS)}")
+    Metric(stored["metric"])
     if not np.isfinite(np.float64(card["max_octaves"])):
         raise ValueError("max_octaves: must be a number")
     for name, bounds in card["ranges"].items():
@@ -280,7 +282,7 @@ def _check_stored(stored: Mapping[str, Any], n_features: int) -> None:
 
 
 def _card(
-    frame: pd.DataFrame, names: np.ndarray, metric: str, guaranteed: np.ndarray
+    frame: pd.DataFrame, names: np.ndarray, metric: Metric, guaranteed: np.ndarray
 ) -> dict[str, Any]:
     return {
         "metric": metric,

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cluster.storage import Storage, digest
 from meta.metamodel.power_laws import forecast
-from meta.metric import METRICS, to_loss
+from meta.metric import Metric
 from probes.encoders.base import EncoderInfo, View
 from probes.features import embedding_features
 from probes.features.battery import check_sample, sample_rows
@@ -152,7 +152,7 @@ def _curve_features(
         n_rows, probabilities, truth = points.get(fraction, (float("nan"), None, None))
         features[f"curve_n_{fraction}"] = n_rows
         values = score(truth, probabilities, labels) if probabilities is not None else {}
-        for metric in METRICS:
+        for metric in Metric:
             features[f"curve_{metric}_{fraction}"] = float(values.get(metric, float("nan")))
     return features
 
@@ -164,14 +164,14 @@ def with_horizons(samples: pd.DataFrame, horizons: Sequence[int] | np.ndarray) -
     return repeated.assign(horizon=np.tile(np.asarray(horizons, dtype=np.float64), len(samples)))
 
 
-def forecasts(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+def forecasts(frame: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """The parametric forecasts of the loss of `metric` at each row's `horizon`, columns of
     `meta.metamodel.power_laws.FORECASTS`."""
     sizes = frame[[f"curve_n_{fraction}" for fraction in FRACTIONS]].to_numpy(dtype=np.float64)
     values = frame[[f"curve_{metric}_{fraction}" for fraction in FRACTIONS]].to_numpy(
         dtype=np.float64
     )
-    known = forecast(sizes, to_loss(metric, values), frame["horizon"].to_numpy(dtype=np.float64))
+    known = forecast(sizes, metric.to_loss(values), frame["horizon"].to_numpy(dtype=np.float64))
     return pd.DataFrame(known, index=frame.index)
 
 
@@ -263,7 +263,7 @@ def observation_table(
     storage: Storage,
     results: pa.Table,
     *,
-    metric: str = "accuracy",
+    metric: Metric = Metric.ACCURACY,
     keys: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Observations with their truth: one row for each (sample, horizon) whose horizon the sweep has
@@ -286,7 +286,7 @@ def observation_table(
 
 
 def join_truth(
-    samples: pd.DataFrame, results: pa.Table, *, metric: str = "accuracy"
+    samples: pd.DataFrame, results: pa.Table, *, metric: Metric = Metric.ACCURACY
 ) -> pd.DataFrame:
     """`samples` at every horizon in `HORIZON_FACTORS` times n for which `results` have the chosen
     ridge probe, on subsets of the kind the sample was drawn as."""

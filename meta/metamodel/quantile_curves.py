@@ -1,7 +1,6 @@
 """Quantiles of a metric along the horizon: in order, within the metric's range, and never worse
-with more labels; and the scale that they are learnt on: arcsin √a for rates, where the noise of n
-rows is 1/(4n) whatever the rate (Anscombe 1948) and nothing reaches past 1; logarithms for
-log-loss, whose errors are in proportion to it."""
+with more labels. On the scale that they are learnt on (`meta.metric.Metric.to_scale`) no rate
+reaches past 1."""
 
 import itertools
 
@@ -9,12 +8,10 @@ import numpy as np
 from scipy.stats import norm
 from sklearn.isotonic import isotonic_regression
 
-from meta.metric import MEDIAN, QUANTILES, RATES, from_stabilised, stabilised
+from meta.metric import MEDIAN, QUANTILES, Metric
 
 MOST_LOSS = 16.0
 """Nats: what a class costs whose probability is 0 in single precision (`probes.metrics`)."""
-LEAST_LOSS = 0.005
-"""A log-loss (nats) below it is one of so much: its logarithm would count for more than it says."""
 
 MIN_CHANCE = 0.1
 """A target that more labels make so little likelier has no size of its own: it rests on the tails
@@ -22,52 +19,42 @@ of the forecasts."""
 
 
 def sorted_quantiles(
-    anchored: np.ndarray, scale: np.ndarray, standardised: np.ndarray, metric: str
+    anchored: np.ndarray, scale: np.ndarray, standardised: np.ndarray, metric: Metric
 ) -> np.ndarray:
     return bounded(np.sort(anchored[:, None] + scale[:, None] * standardised, axis=1), metric)
 
 
-def bounded(quantiles: np.ndarray, metric: str) -> np.ndarray:
+def bounded(quantiles: np.ndarray, metric: Metric) -> np.ndarray:
     """Angles of rates within [0, π/2], logarithms of losses at most that of MOST_LOSS."""
     return (
         np.clip(quantiles, 0.0, np.pi / 2)
-        if metric in RATES
+        if metric.is_rate
         else np.minimum(quantiles, np.log(MOST_LOSS))
     )
 
 
-def on_scale(values: np.ndarray, metric: str) -> np.ndarray:
-    """Values of the metric on the scale that is learnt on."""
-    return stabilised(values) if metric in RATES else np.log(np.maximum(values, LEAST_LOSS))
-
-
-def off_scale(values: np.ndarray, metric: str) -> np.ndarray:
-    """Values of the metric from the scale that is learnt on."""
-    return from_stabilised(values) if metric in RATES else np.exp(values)
-
-
 def monotone(
-    quantiles: np.ndarray, sample: np.ndarray, octaves: np.ndarray, metric: str
+    quantiles: np.ndarray, sample: np.ndarray, octaves: np.ndarray, metric: Metric
 ) -> np.ndarray:
     """Each quantile of each sample projected (least squares) on curves that get no worse with the
     horizon."""
     projected = quantiles.copy()
     order = np.lexsort((octaves, sample))
     starts = np.flatnonzero(np.r_[True, np.diff(sample[order]) > 0, True])
-    worsens = np.diff(quantiles[order], axis=0) * (1 if metric in RATES else -1) < 0  # (R - 1, 5)
+    worsens = np.diff(quantiles[order], axis=0) * metric.sign < 0  # (R - 1, 5)
     for start, stop in itertools.pairwise(starts):
         rows = order[start:stop]
         for column in np.flatnonzero(worsens[start : stop - 1].any(axis=0)):
             projected[rows, column] = isotonic_regression(
-                quantiles[rows, column], increasing=metric in RATES
+                quantiles[rows, column], increasing=metric.is_rate
             )
     return projected
 
 
-def probability_reached(quantiles: np.ndarray, target: float, metric: str) -> float:
+def probability_reached(quantiles: np.ndarray, target: float, metric: Metric) -> float:
     """Probability that a metric with `quantiles` (5,) is at `target` or better."""
     levels, knots = norm.ppf(QUANTILES), np.asarray(quantiles, dtype=np.float64)
-    if metric not in RATES:
+    if not metric.is_rate:
         knots, target = -knots[::-1], -target
     knots = np.maximum.accumulate(knots + np.arange(len(knots)) * 1e-12)
     if target <= knots[0]:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from cluster.storage import UserError, file_digest
 from meta.metamodel.observations import FEATURES_VERSION, ID_COLUMNS, SAMPLE
 from meta.metamodel.stored import shipped_folder
-from meta.metric import METRICS
+from meta.metric import Metric
 
 FILE = "observations.parquet"
 VERSION_KEY = b"features_version"
@@ -52,18 +52,18 @@ def write_observations(joined: pd.DataFrame, path: Path) -> None:
     pq.write_table(table, path, compression="zstd", compression_level=19, write_page_checksum=True)
 
 
-def of_metric(joined: pd.DataFrame, metric: str) -> pd.DataFrame:
+def of_metric(joined: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """The rows that have a truth of `metric`, as `meta.metamodel.observations.observation_table`
     gives them, in float64."""
     own = {f"{column}_{metric}": column for column in OF_METRIC}
-    others = [f"{column}_{other}" for other in METRICS for column in OF_METRIC if other != metric]
+    others = [f"{column}_{other}" for other in Metric for column in OF_METRIC if other != metric]
     frame = joined.drop(columns=[name for name in others if name in joined]).rename(columns=own)
     frame = frame[frame["truth"].notna()].reset_index(drop=True)
     numbers = [name for name in frame.columns if frame[name].dtype == np.float32]
     return frame.astype(dict.fromkeys(numbers, np.float64))
 
 
-def shipped_observations(metric: str) -> pd.DataFrame:
+def shipped_observations(metric: Metric) -> pd.DataFrame:
     """The shipped observations of `metric`. Raises UserError where this build has none, or of
     another version."""
     path = shipped_folder() / FILE

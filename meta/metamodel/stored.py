@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.storage import MANIFEST, CorruptArtefactError, Storage, UserError
+from meta.metric import Metric
 
 if TYPE_CHECKING:
     from meta.metamodel.model import Metamodel
 
 
-def load_metamodel(folder: str | None, metric: str = "accuracy") -> tuple["Metamodel", str]:
+def load_metamodel(folder: str | None, metric: Metric = Metric.ACCURACY) -> tuple["Metamodel", str]:
     """(metamodel, its name): that in `folder` (path or URI), or the one of `metric` that ships.
     Raises UserError: none there, of another version, or corrupt."""
     from meta.metamodel.model import Metamodel

@@ -15,7 +15,7 @@ import numpy as np
 from cluster.storage import Storage, digest
 from meta.groups import group_weights
 from meta.metamodel.fitting import FitSettings, held_out_quantiles
-from meta.metric import QUANTILES
+from meta.metric import QUANTILES, Metric
 
 TUNING_VERSION = 4
 """Raised when the same candidate would be judged otherwise."""
@@ -31,7 +31,7 @@ CANDIDATES = (
 
 
 def plan_tuning(
-    storage: Storage, frame_key: str, folds: Sequence[Collection[str]], *, metric: str
+    storage: Storage, frame_key: str, folds: Sequence[Collection[str]], *, metric: Metric
 ) -> list[dict[str, Any]]:
     """Pieces of work for `run_tuning`: every candidate within every one of `folds`, the families
     that are left out. `frame_key` is a table of observations with their truth

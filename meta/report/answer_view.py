@@ -8,13 +8,13 @@ page.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from meta.metric import RATES
+from meta.metric import Metric
 from meta.report import plots
 from meta.report.data import LearningCurve, MeasuredPoint, display_name
 from meta.report.evidence_words import bias_words, held_words
 from meta.report.model_view import model_view, settings_rows
 from meta.report.six_answers import plan_words, six_answers
-from meta.report.wording import METRIC_NAMES, hundredths, rows_between, view_words
+from meta.report.wording import hundredths, rows_between, view_words
 
 MAX_PANELS = 6
 """Encoders drawn side by side in question 2."""
@@ -40,7 +40,7 @@ def answer_view(
     `meta.metamodel.evaluation.evaluation_tables`; `pretrained` are the study's own NeoBERTas with
     their tokens of pretraining."""
     known = dict(names or {})
-    metric = answers.get("metric", "accuracy")
+    metric = Metric(answers.get("metric", Metric.ACCURACY))
     spaces = [_space(space, known) for space in answers.get("encoders") or [] if space.get("curve")]
     everyone = dict.fromkeys([*(colours or {}), *(space["name"] for space in spaces)])
     colours = {name: position for position, name in enumerate(everyone)}
@@ -48,8 +48,8 @@ def answer_view(
     view = {
         "six": six_answers(answers, known),
         "metric": metric,
-        "metric_name": METRIC_NAMES.get(metric, metric),
-        "is_rate": metric in RATES,
+        "metric_name": metric.words,
+        "is_rate": metric.is_rate,
         "short": hundredths(metric)[2],
         "half": hundredths(metric)[1],
         "n_train": answers.get("n_train"),
@@ -110,7 +110,7 @@ def _need_view(
     answers: Mapping[str, Any],
     spaces: Sequence[dict[str, Any]],
     measured: Mapping[tuple[str, str], Sequence[MeasuredPoint]],
-    metric: str,
+    metric: Metric,
     names: dict[str, str],
 ) -> dict[str, Any]:
     need = answers.get("data_needed") or {}
@@ -157,7 +157,7 @@ def _expect_view(
     spaces: Sequence[dict[str, Any]],
     colours: Mapping[str, int],
     measured: Mapping[tuple[str, str], Sequence[MeasuredPoint]],
-    metric: str,
+    metric: Metric,
 ) -> dict[str, Any]:
     best: dict[str, dict[str, Any]] = {}
     for space in spaces:  # the best first
@@ -194,7 +194,7 @@ def _ranking_view(
     answers: Mapping[str, Any],
     spaces: Sequence[dict[str, Any]],
     colours: Mapping[str, int],
-    metric: str,
+    metric: Metric,
     names: dict[str, str],
 ) -> dict[str, Any]:
     screened = [_space(space, names) for space in answers.get("screened") or []]

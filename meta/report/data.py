@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from meta.answers import Answers
+from meta.metric import Metric
 from meta.search import Candidate
 
 
@@ -145,7 +146,7 @@ class PilotReportData(ReportPart):
     created_at: str = ""
     command: str = ""
     """The command that makes this page again."""
-    metric: str = "accuracy"
+    metric: Metric = Metric.ACCURACY
     environment: dict[str, str] = {}
     stages: tuple[StageTime, ...] = ()
     n_probes: int | None = None

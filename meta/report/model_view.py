@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from meta.metric import RATES, TOLERANCE
+from meta.metric import TOLERANCE, Metric
 from meta.report import plots
 from meta.report.data import display_name
 from meta.report.svg import key_entry
@@ -53,7 +53,7 @@ def model_view(
 ) -> dict[str, Any]:
     """The part of the template's variable `a` for question 5; `spaces` are those with a forecast,
     `screened` those without."""
-    model, metric = answers.get("model"), answers.get("metric", "accuracy")
+    model, metric = answers.get("model"), Metric(answers.get("metric", Metric.ACCURACY))
     view: dict[str, Any] = {"model": None, "depth_plot": None, "depth_key": []}
     if model:
         optional = (
@@ -83,7 +83,7 @@ def model_view(
                 metric=metric,
             ),
         }
-    sign = 1 if metric in RATES else -1
+    sign = metric.sign
     by_layer: dict[str, dict[int, float]] = {}
     for space in spaces:
         if space["layer"] is not None:
@@ -115,7 +115,7 @@ def neoberta_words(
     pretrained: Mapping[str, int],
     *,
     n_tokens: int | None,
-    metric: str,
+    metric: Metric,
 ) -> str:
     """Whether pretraining a NeoBERTa is worth it, by the forecasts of those compared (`pretrained`,
     with their tokens, and references `neoberta:...`) and of the others; `n_tokens` is what the
@@ -143,7 +143,7 @@ def neoberta_words(
             "Only NeoBERTas were compared: try an encoder that exists already before you pretrain"
             " one."
         )
-    sign = 1 if metric in RATES else -1
+    sign = metric.sign
 
     def best(group: Sequence[Mapping[str, Any]], end: int) -> float:
         return max((space["curve"][end]["q50"] for space in group), key=lambda value: sign * value)

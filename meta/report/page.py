@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from meta.answers import Answers
+from meta.metric import Metric
 from meta.report import wording
 from meta.report.answer_view import answer_view
 from meta.report.data import PilotReportData
@@ -123,10 +124,19 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         name: getattr(wording, name)
-        for name in ("rate", "percent", "count", "points", "parameters", "duration", "number")
+        for name in (
+            "rate",
+            "nats",
+            "percent",
+            "count",
+            "points",
+            "parameters",
+            "duration",
+            "number",
+        )
     }
     environment.filters |= {"excerpt": excerpt, "whole_names": whole_names}
-    environment.filters["span"] = lambda point, metric: wording.between(
+    environment.filters["span"] = lambda point, metric=Metric.ACCURACY: wording.between(
         point["q05"], point["q95"], metric
     )
     return environment

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from meta.metric import RATES
+from meta.metric import Metric
 from meta.report.data import MeasuredPoint
 from meta.report.svg import (
     GOOD,
@@ -22,19 +22,19 @@ from meta.report.svg import (
     percent_axis,
     size_axis,
 )
-from meta.report.wording import METRIC_NAMES, count, hundredths, percent, rate, rows_between
+from meta.report.wording import count, hundredths, percent, rate, rows_between
 
 BAND, CORE = 0.16, 0.26
 """Opacity of the 90 % band, and of the 50 % band on top of it."""
 
 
-def metric_axis(picture: Picture, metric: str, *, label: bool = True) -> None:
+def metric_axis(picture: Picture, metric: Metric, *, label: bool = True) -> None:
     """The metric upwards: percent for rates; the label stands above the axis, where it need not be
     read sideways."""
-    if metric in RATES:
+    if metric.is_rate:
         percent_axis(picture.axes)
     if label:
-        title = f"{METRIC_NAMES.get(metric, metric)}{', %' if metric in RATES else ''}"
+        title = f"{metric.words}{', %' if metric.is_rate else ''}"
         picture.axes.set_title(title, fontsize=9.5, fontweight="normal", color=MUTED, pad=8, x=0.0)
 
 
@@ -42,7 +42,7 @@ def need_curve(
     curve: Sequence[Mapping[str, Any]],
     need: Mapping[str, Any],
     target: float | None,
-    metric: str,
+    metric: Metric,
     measured: Sequence[MeasuredPoint] = (),
 ) -> Markup:
     """Question 1: the forecast with its bands, the target, and where the two meet with the 90 %
@@ -83,7 +83,7 @@ def forecast_panel(
     title: str,
     curve: Sequence[Mapping[str, Any]],
     *,
-    metric: str,
+    metric: Metric,
     y_range: tuple[float, float],
     measured: Sequence[MeasuredPoint] = (),
     colour: int = 0,
@@ -107,7 +107,7 @@ def forecast_panel(
 
 
 def ranking(
-    rows: Sequence[tuple[str, Mapping[str, Any], float]], metric: str, colours: Sequence[int]
+    rows: Sequence[tuple[str, Mapping[str, Any], float]], metric: Metric, colours: Sequence[int]
 ) -> Markup:
     """Question 4: each space's forecast at the present size as a dot with its 50 % and 90 %
     intervals, and the probability that it is the best. `rows` are (name, curve point, p_best), best
@@ -161,7 +161,7 @@ def ranking(
         axes.set_ylim(len(rows), 0)
         axes.set_yticks([])
         axes.set_xmargin(0.04)
-        if metric in RATES:
+        if metric.is_rate:
             percent_axis(axes, "x")
         axes.annotate(
             "chance of best",
@@ -173,7 +173,7 @@ def ranking(
             color=MUTED,
             annotation_clip=False,
         )
-        metric_axis_below = METRIC_NAMES.get(metric, metric) + (", %" if metric in RATES else "")
+        metric_axis_below = metric.words + (", %" if metric.is_rate else "")
         axes.annotate(
             metric_axis_below,
             (0, 1),
@@ -187,7 +187,7 @@ def ranking(
 
 def depth(
     series: Sequence[tuple[str, Sequence[tuple[int, float]], int]],
-    metric: str,
+    metric: Metric,
     *,
     good_enough: float | None,
     alt: str,
@@ -212,7 +212,7 @@ def depth(
             )
         if good_enough is not None:
             low, high = axes.get_ylim()
-            edge = high if metric in RATES else low
+            edge = high if metric.is_rate else low
             axes.axhspan(
                 good_enough,
                 edge + (edge - good_enough) * 0.02,

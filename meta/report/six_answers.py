@@ -4,12 +4,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from meta.metric import RATES
+from meta.metric import Metric
 from meta.report.data import display_name
 from meta.report.evidence_words import row_count_words
 from meta.report.wording import (
     BLANK,
-    METRIC_NAMES,
     NBSP,
     between,
     count,
@@ -64,8 +63,8 @@ def _need(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
     need = answers.get("data_needed")
     if not need:
         return ""
-    metric, n_train = answers.get("metric", "accuracy"), answers.get("n_train")
-    name = METRIC_NAMES.get(metric, metric)
+    metric, n_train = Metric(answers.get("metric", Metric.ACCURACY)), answers.get("n_train")
+    name = metric.words
     target = f"{rate(answers.get('target'), metric)} {name}"
     aim = _default_aim(answers, metric)
     limit = need.get("searched_up_to") or 16 * (n_train or 0)
@@ -122,7 +121,7 @@ def plan_words(need: Mapping[str, Any], searched_up_to: int) -> str:
     )
 
 
-def _default_aim(answers: Mapping[str, Any], metric: str) -> str:
+def _default_aim(answers: Mapping[str, Any], metric: Metric) -> str:
     """Where a target that nobody named comes from; empty for one that was named."""
     target, constant = answers.get("target"), answers.get("constant_score")
     if answers.get("target_source") != "default" or target is None:
@@ -144,10 +143,10 @@ def _reached(answers: Mapping[str, Any], encoder: str) -> str:
     """The first answer where the target is more likely than not with the rows that are there."""
     need, metric, n_train = (
         answers["data_needed"],
-        answers.get("metric", "accuracy"),
+        Metric(answers.get("metric", Metric.ACCURACY)),
         answers.get("n_train"),
     )
-    name = METRIC_NAMES.get(metric, metric)
+    name = metric.words
     if answers.get("target_source") == "default":
         limit = need.get("searched_up_to") or 16 * (n_train or 0)
         return (
@@ -166,9 +165,9 @@ def _reached(answers: Mapping[str, Any], encoder: str) -> str:
         f" more likely than not{chance}"
     )
     if None not in (target, constant) and (
-        target <= constant if metric in RATES else target >= constant
+        target <= constant if metric.is_rate else target >= constant
     ):
-        aim = f"Aim {'higher' if metric in RATES else 'lower'}"
+        aim = f"Aim {'higher' if metric.is_rate else 'lower'}"
         return (
             f"{aim}: {enough}, but an answer that never looks at a text has"
             f" {rate(constant, metric)}."
@@ -181,13 +180,13 @@ def _expect(answers: Mapping[str, Any]) -> str:
     curve = spaces[0].get("curve") if spaces else None
     if not curve:
         return ""
-    metric, now, last = answers.get("metric", "accuracy"), curve[0], curve[-1]
+    metric, now, last = Metric(answers.get("metric", Metric.ACCURACY)), curve[0], curve[-1]
     far = (
         f", and {rate(last['q50'], metric)} ({between(last['q05'], last['q95'], metric)}) with"
         f" {count(last['n_train'])}"
     )
     return (
-        f"Expect {rate(now['q50'], metric)} {METRIC_NAMES.get(metric, metric)} with the"
+        f"Expect {rate(now['q50'], metric)} {metric.words} with the"
         f" {count(now['n_train'])} rows you have "
         f"(90{NBSP}% interval:"
         f" {between(now['q05'], now['q95'], metric)}){far if len(curve) > 1 else ''}."
@@ -195,7 +194,7 @@ def _expect(answers: Mapping[str, Any]) -> str:
     )
 
 
-def _measured(answers: Mapping[str, Any], metric: str) -> str:
+def _measured(answers: Mapping[str, Any], metric: Metric) -> str:
     """What labelled evaluation rows said, and what was forecast without them; empty where there are
     none."""
     given = answers.get("eval_labels")
@@ -287,7 +286,7 @@ def _model(answers: Mapping[str, Any], names: Mapping[str, str]) -> str:
     chance = ""
     if model.get("p_within_tolerance") is not None:
         chance = f" (probability that it truly is so close: {percent(model['p_within_tolerance'])})"
-    near = hundredths(answers.get("metric", "accuracy"))[1]
+    near = hundredths(Metric(answers.get("metric", Metric.ACCURACY)))[1]
     cheapest = f"is the cheapest whose median forecast is within {near} of the best{chance}"
     if not model.get("layers"):
         if len(spaces) == 1 and not model.get("encoder_layers"):

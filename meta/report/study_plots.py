@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from meta.metric import RATES
+from meta.metric import Metric
 from meta.report.data import Horizon, LearningCurve, PretrainedModel, RegularisationCurve
 from meta.report.plots import metric_axis
 from meta.report.svg import (
@@ -33,7 +33,7 @@ def learning_panel(
     task: str,
     curves: Sequence[LearningCurve],
     colours: Mapping[str, int],
-    metric: str,
+    metric: Metric,
     y_range: tuple[float, float],
     constant: float | None = None,
 ) -> Markup:
@@ -77,7 +77,7 @@ def learning_panel(
     return picture.html
 
 
-def regularisation(curves: Sequence[RegularisationCurve], metric: str) -> Markup:
+def regularisation(curves: Sequence[RegularisationCurve], metric: Metric) -> Markup:
     """Quality by C, one line for each size, and the level that choosing C by leave-one-out reached
     as a dotted line."""
     alt = "; ".join(
@@ -177,7 +177,7 @@ def error_by_horizon(table: Mapping[str, Mapping[str, float]], labels: Mapping[s
     return picture.html
 
 
-def scatter_panel(horizon: Horizon, metric: str, limits: tuple[float, float]) -> Markup:
+def scatter_panel(horizon: Horizon, metric: Metric, limits: tuple[float, float]) -> Markup:
     """Predicted against actual at one horizon: circles where the 90 % interval held what came out,
     crosses where it did not."""
     inside = [point for point in horizon.points if point.low <= point.actual <= point.high]
@@ -209,7 +209,7 @@ def scatter_panel(horizon: Horizon, metric: str, limits: tuple[float, float]) ->
         )
         axes.set_xlim(*limits)
         axes.set_ylim(*limits)
-        if metric in RATES:
+        if metric.is_rate:
             percent_axis(axes, "x")
             percent_axis(axes, "y")
         axes.set_xlabel("forecast")
@@ -303,7 +303,7 @@ def pretraining(models: Sequence[PretrainedModel], colours: Mapping[str, int]) -
     return picture.html
 
 
-def search(candidates: Sequence[Candidate], metric: str) -> Markup:
+def search(candidates: Sequence[Candidate], metric: Metric) -> Markup:
     """The meta-search: what each candidate is predicted to reach, with its 90 % interval, by its
     number of parameters; the chosen one is a diamond."""
     chosen = next((candidate for candidate in candidates if candidate.chosen), None)

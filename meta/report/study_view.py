@@ -4,7 +4,7 @@ written here."""
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from meta.metric import RATES
+from meta.metric import Metric
 from meta.report import plots, study_plots
 from meta.report.data import (
     DepthCurve,
@@ -15,7 +15,6 @@ from meta.report.data import (
 )
 from meta.report.evidence_words import FORECASTERS, coverage_words, error_rows, error_words
 from meta.report.svg import key_entry
-from meta.report.wording import METRIC_NAMES
 
 DRAWN = ("metamodel", "loo", "last", "pow2", "pow3", "octaves", "encoder_mean")
 """Forecasters in the picture; the table has all."""
@@ -63,8 +62,8 @@ def study_view(data: PilotReportData) -> dict[str, Any]:
     return {
         "colours": colours,
         "reasons": REASONS | data.missing,
-        "metric_name": METRIC_NAMES.get(data.metric, data.metric),
-        "is_rate": data.metric in RATES,
+        "metric_name": data.metric.words,
+        "is_rate": data.metric.is_rate,
         "total_seconds": total_seconds(data.stages),
         "longest": max((stage.seconds for stage in data.stages), default=1.0) or 1.0,
         **_measured_view(data, colours),
@@ -92,7 +91,7 @@ def _measured_view(data: PilotReportData, colours: Mapping[str, int]) -> dict[st
             (c.encoder, list(zip(c.layers, c.values, strict=True)), colours[c.encoder])
             for c in data.depth_curves
         ]
-        sign = 1 if data.metric in RATES else -1
+        sign = data.metric.sign
         best = max(
             (value for curve in data.depth_curves for value in curve.values),
             key=lambda value: sign * value,
@@ -141,7 +140,9 @@ def depth_words(curve: DepthCurve, encoder: EncoderSummary | None) -> str:
     return f"Of {encoder.name}, which has {encoder.n_layers} layers, only {layers} {were} read."
 
 
-def encoder_means(curves: Sequence[LearningCurve], metric: str = "accuracy") -> dict[str, Any]:
+def encoder_means(
+    curves: Sequence[LearningCurve], metric: Metric = Metric.ACCURACY
+) -> dict[str, Any]:
     """Each encoder's mean over tasks at the smallest, a middle and the largest size that all tasks
     have, and the number of tasks that it wins at the largest; best first. `sizes` and `rows` (name,
     values, wins, n_tasks); empty without curves."""
@@ -154,7 +155,7 @@ def encoder_means(curves: Sequence[LearningCurve], metric: str = "accuracy") -> 
     if not shared:
         return {"sizes": [], "rows": []}
     sizes = sorted({shared[0], shared[len(shared) // 2], shared[-1]})
-    sign = 1 if metric in RATES else -1
+    sign = metric.sign
     rows = []
     for encoder in dict.fromkeys(curve.encoder for curve in curves):
         mine = [task for task in tasks if (encoder, task) in at]

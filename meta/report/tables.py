@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from meta.metric import Metric
 from meta.report.data import (
     DepthCurve,
     ForecastPoint,
@@ -21,7 +22,7 @@ MAX_POINTS = 400
 """Forecasts drawn per horizon: more hide each other."""
 
 
-def chosen_probes(results: pd.DataFrame, metric: str = "accuracy") -> pd.DataFrame:
+def chosen_probes(results: pd.DataFrame, metric: Metric = Metric.ACCURACY) -> pd.DataFrame:
     """The ridge probes whose C was chosen by leave-one-out, on uniform subsets where the kind of
     subset says so."""
     chosen = results[
@@ -32,7 +33,10 @@ def chosen_probes(results: pd.DataFrame, metric: str = "accuracy") -> pd.DataFra
 
 
 def learning_curves(
-    results: pd.DataFrame, *, metric: str = "accuracy", names: Mapping[str, str] | None = None
+    results: pd.DataFrame,
+    *,
+    metric: Metric = Metric.ACCURACY,
+    names: Mapping[str, str] | None = None,
 ) -> tuple[LearningCurve, ...]:
     """One curve for each (task, encoder), at the encoder's space with the best leave-one-out
     accuracy at the task's largest size: chosen without test rows. `results` has the columns of
@@ -51,7 +55,7 @@ def learning_curves(
 
 
 def measured_spaces(
-    results: pd.DataFrame, task: str, *, metric: str = "accuracy"
+    results: pd.DataFrame, task: str, *, metric: Metric = Metric.ACCURACY
 ) -> tuple[LearningCurve, ...]:
     """Every space's measured curve on one task, named as in the answers: encoder reference and
     `layer=6,pooling=mean`."""
@@ -68,7 +72,7 @@ def measured_spaces(
 def depth_curves(
     results: pd.DataFrame,
     *,
-    metric: str = "accuracy",
+    metric: Metric = Metric.ACCURACY,
     names: Mapping[str, str] | None = None,
     n_train: int | None = None,
 ) -> tuple[DepthCurve, ...]:
@@ -95,7 +99,7 @@ def depth_curves(
 
 
 def regularisation_curves(
-    results: pd.DataFrame, *, metric: str = "accuracy", max_sizes: int = 3
+    results: pd.DataFrame, *, metric: Metric = Metric.ACCURACY, max_sizes: int = 3
 ) -> tuple[RegularisationCurve, ...]:
     """Quality by C at (at most) `max_sizes` sizes spread from the smallest to the largest, tasks
     weighted equally."""
@@ -160,7 +164,7 @@ def stage_times(
     )
 
 
-def _curve(rows: pd.DataFrame, metric: str, task: str, encoder: str, view: str) -> LearningCurve:
+def _curve(rows: pd.DataFrame, metric: Metric, task: str, encoder: str, view: str) -> LearningCurve:
     stats = rows.groupby("n_train")[metric].agg(["mean", "std", "size"]).fillna({"std": 0.0})
     points = tuple(
         MeasuredPoint(

@@ -5,24 +5,21 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from meta.metric import RATES
+from meta.metric import NBSP, Metric
 
-METRIC_NAMES = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro F1",
-    "auroc": "AUROC",
-    "log_loss": "log loss (nats)",
-}
 BLANK = "–"
-NBSP = "\u00a0"
-"""Keeps a number and its sign on one line."""
 
 
-def rate(value: Any, metric: str = "accuracy") -> str:
+def rate(value: Any, metric: Metric = Metric.ACCURACY) -> str:
     """A value of the metric: `84.2 %`, or three decimals for a metric that is not a rate."""
     if not _is_number(value):
         return BLANK
-    return f"{100 * value:.1f}{NBSP}%" if metric in RATES else f"{value:.3f}"
+    return metric.show(value)
+
+
+def nats(value: Any) -> str:
+    """A loss in nats: three decimals."""
+    return Metric.LOG_LOSS.show(value) if _is_number(value) else BLANK
 
 
 def percent(value: Any) -> str:
@@ -34,13 +31,13 @@ def percent(value: Any) -> str:
     return f"over 99{NBSP}%" if 0.99 < value < 1 else f"{100 * value:.0f}{NBSP}%"
 
 
-def between(low: Any, high: Any, metric: str = "accuracy") -> str:
+def between(low: Any, high: Any, metric: Metric = Metric.ACCURACY) -> str:
     """An interval of the metric: `71.0 to 79.0 %`."""
     if not (_is_number(low) and _is_number(high)):
         return BLANK
     return (
         f"{100 * low:.1f} to {100 * high:.1f}{NBSP}%"
-        if metric in RATES
+        if metric.is_rate
         else f"{low:.3f} to {high:.3f}"
     )
 
@@ -55,10 +52,10 @@ def points(value: Any) -> str:
     return f"{value:.1f}" if _is_number(value) else BLANK
 
 
-def hundredths(metric: str) -> tuple[str, str, str]:
+def hundredths(metric: Metric) -> tuple[str, str, str]:
     """One and half a hundredth of the metric, and one to two, in its unit: points are those of a
     rate."""
-    if metric in RATES:
+    if metric.is_rate:
         return "a point", "half a point", "one to two points"
     return "0.01 nats", "0.005 nats", "0.01 to 0.02 nats"
 

@@ -18,6 +18,7 @@ from meta.metamodel.shipped_observations import (
 )
 from meta.metamodel.stored import shipped_folder
 from meta.metamodel.tuning import TUNING_VERSION, chosen_settings, plan_tuning, run_tuning
+from meta.metric import Metric
 from meta.priors.spaces import ViewPrior, space_truths
 from probes.sweep.sweep import load_results
 from ray_jobs.fan_out import fan_out_blocks
@@ -30,7 +31,7 @@ from ray_jobs.study import Study
 FIT_VERSION = 5
 """Raised when the same observations would give another metamodel or another evaluation."""
 MIN_FAMILIES_FOR_PRIOR = 4
-METRIC = "accuracy"
+METRIC = Metric.ACCURACY
 """What the study's metamodel forecasts."""
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cluster.storage import UserError
 from meta.metamodel.shipped_observations import shipped_observations
+from meta.metric import Metric
 from probes.tasks.docs.registry import DocsSource
 from probes.tasks.load import load_task
 from probes.tasks.store import save_task
@@ -64,7 +65,7 @@ def check_families(config: StudyConfig, tasks: Sequence[TaskRow]) -> None:
     """Whether a metamodel can be fitted, and judged with a family left out, before anything is
     embedded. Raises UserError."""
     if config.metamodel.with_shipped:
-        shipped_observations("accuracy")  # whether they are there and whole
+        shipped_observations(Metric.ACCURACY)  # whether they are there and whole
     held_out = {task.family for task in tasks if task.name == config.characterize.task}
     n_families = len({task.family for task in tasks} - held_out)
     least = 1 if config.metamodel.with_shipped else MIN_FAMILIES

@@ -5,6 +5,7 @@ import pytest
 
 from cluster.storage import UserError
 from meta.answers import Answers, load_answers
+from meta.metric import Metric
 
 DESIGN_FIELDS = {
     "": {
@@ -51,7 +52,7 @@ def example() -> Answers:
     chances = {"p_best": 0.61, "p_best_16x": 0.5, "p_within_tolerance": 0.7}
     return Answers(
         schema_version=1,
-        metric="accuracy",
+        metric=Metric.ACCURACY,
         n_train=200,
         n_train_given=203,
         n_eval=500,

@@ -22,6 +22,7 @@ from meta.given.sample import (
     prepare,
 )
 from meta.metamodel.quantile_curves import probability_reached
+from meta.metric import Metric
 from meta.priors.spaces import SpaceKey, ViewPrior
 from meta.report.six_answers import six_answers
 from probes.encoders.base import EncoderInfo, View
@@ -51,7 +52,7 @@ SIGNAL = {SPACES[0]: 0.3, SPACES[1]: 1.0, SPACES[2]: 1.02, SPACES[3]: 0.6}
 class LawForecaster:
     """Error falls as n^-0.5 from the leave-one-out error, with a spread of 3 points."""
 
-    metric = "accuracy"
+    metric = Metric.ACCURACY
     view_prior: ViewPrior | None = None
     card: Mapping[str, Any] = {"tasks": ["a", "b", "c"]}
 
@@ -294,7 +295,7 @@ def test_a_class_with_one_row_is_answered_with_a_warning_and_wider_intervals():
 def test_each_reason_for_wider_intervals_names_its_factor_and_the_last_one_their_product():
     texts = ["hinta nousi taas huomattavasti viime kuussa koko maassa"] * 20
     factor, (single, language) = interval_factor(
-        np.array([0, 0, 1, 1, 2, 2, 3]), tuple("abcd"), texts, "accuracy"
+        np.array([0, 0, 1, 1, 2, 2, 3]), tuple("abcd"), texts, Metric.ACCURACY
     )
     assert factor == pytest.approx(1.25 * 1.5)
     assert "made 1.25 times as wide; label a second row" in single
@@ -302,7 +303,7 @@ def test_each_reason_for_wider_intervals_names_its_factor_and_the_last_one_their
         "made 1.5 times as wide (1.88 times with the factor of 1.25 above); compare multilingual"
         " encoders" in language
     )
-    _, (language,) = interval_factor(np.array([0, 0, 1, 1]), ("a", "b"), texts, "accuracy")
+    _, (language,) = interval_factor(np.array([0, 0, 1, 1]), ("a", "b"), texts, Metric.ACCURACY)
     assert "made 1.5 times as wide; compare" in language
 
 
@@ -463,7 +464,7 @@ def test_wider_intervals_stay_sorted_and_monotone():
     curve = median[:, None] + np.array([0.02, 0.08, 0.08, 0.08])[:, None] * np.array(
         [-1.0, -0.5, 0.0, 0.5, 1.0]
     )
-    for metric, values in (("accuracy", curve), ("log_loss", 1 - curve[:, ::-1])):
+    for metric, values in ((Metric.ACCURACY, curve), (Metric.LOG_LOSS, 1 - curve[:, ::-1])):
         wide = widen(np.sort(values, axis=1), 2.0, metric)
         assert (np.diff(wide, axis=1) >= 0).all()
         assert (
@@ -472,17 +473,17 @@ def test_wider_intervals_stay_sorted_and_monotone():
         assert (wide[:, 4] >= values[:, 4] - 1e-12).all() and (
             wide[:, 0] <= values[:, 0] + 1e-12
         ).all()
-    assert widen(curve, 1.0, "accuracy") is curve
+    assert widen(curve, 1.0, Metric.ACCURACY) is curve
 
 
 def test_wider_intervals_do_not_end_at_the_ends_of_the_scale():
     rates = np.array([[0.02, 0.05, 0.10, 0.15, 0.22], [0.05, 0.1, 0.2, 0.3, 0.4]])
     losses = np.array([[1.0, 1.3, 1.6, 2.0, 2.6], [0.2, 0.3, 0.4, 0.5, 0.7]])
-    assert (widen(rates, 1.8, "accuracy")[:, 1:] > 0).all() and widen(
-        1 - rates[:, ::-1], 1.8, "auroc"
+    assert (widen(rates, 1.8, Metric.ACCURACY)[:, 1:] > 0).all() and widen(
+        1 - rates[:, ::-1], 1.8, Metric.AUROC
     )[:, :4].max() < 1
-    assert (widen(losses, 1.8, "log_loss") > 0.05).all()
-    assert np.array_equal(widen(losses, 1.8, "log_loss")[:, 2], losses[:, 2])
+    assert (widen(losses, 1.8, Metric.LOG_LOSS) > 0.05).all()
+    assert np.array_equal(widen(losses, 1.8, Metric.LOG_LOSS)[:, 2], losses[:, 2])
 
 
 def test_joint_draws_keep_margins_and_dependence():
@@ -493,13 +494,13 @@ def test_joint_draws_keep_margins_and_dependence():
         [0.60, 0.70, 0.80], abs=0.004
     )
     assert (
-        probability_best(together, "accuracy")[1]
+        probability_best(together, Metric.ACCURACY)[1]
         > 0.85
-        > probability_best(apart, "accuracy")[1]
+        > probability_best(apart, Metric.ACCURACY)[1]
         > 0.5
     )
-    assert probability_best(apart, "log_loss")[0] > 0.5
-    assert probability_best(np.ones((3, 4)), "accuracy") == pytest.approx(np.full(4, 0.25))
+    assert probability_best(apart, Metric.LOG_LOSS)[0] > 0.5
+    assert probability_best(np.ones((3, 4)), Metric.ACCURACY) == pytest.approx(np.full(4, 0.25))
 
 
 def test_hit_correlation_is_a_correlation():
@@ -516,11 +517,13 @@ def test_hit_correlation_is_a_correlation():
 def test_probability_reached_agrees_with_the_quantiles():
     quantiles = np.array([0.6, 0.66, 0.7, 0.74, 0.8])
     for level, value in zip((0.05, 0.25, 0.5, 0.75, 0.95), quantiles, strict=True):
-        assert probability_reached(quantiles, value, "accuracy") == pytest.approx(
+        assert probability_reached(quantiles, value, Metric.ACCURACY) == pytest.approx(
             1 - level, abs=1e-6
         )
-        assert probability_reached(quantiles, value, "log_loss") == pytest.approx(level, abs=1e-6)
-    assert probability_reached(quantiles, 0.99, "accuracy") < 0.001
+        assert probability_reached(quantiles, value, Metric.LOG_LOSS) == pytest.approx(
+            level, abs=1e-6
+        )
+    assert probability_reached(quantiles, 0.99, Metric.ACCURACY) < 0.001
 
 
 @pytest.mark.parametrize(
@@ -530,7 +533,7 @@ def test_probability_reached_agrees_with_the_quantiles():
             {"metric": "acuracy"},
             "--metric acuracy: unknown; choose accuracy, macro_f1, auroc, log_loss",
         ),
-        ({"metric": "macro_f1"}, "this metamodel forecasts accuracy"),
+        ({"metric": Metric.MACRO_F1}, "this metamodel forecasts accuracy"),
         (
             {"target": 90.0},
             "--target 90: accuracy is a fraction, above 0 and at most 1; did you mean 0.9?",

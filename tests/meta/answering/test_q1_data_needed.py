@@ -12,6 +12,7 @@ from meta.answering.q1_data_needed import (
     required_n,
 )
 from meta.metamodel.quantile_curves import n_if_reached
+from meta.metric import Metric
 from probes.encoders.base import View
 
 SIZES = horizons(100)
@@ -30,19 +31,21 @@ def test_horizons_hold_the_powers_of_two():
 
 
 def test_required_n_is_exact_on_the_grid_and_interpolates_in_log_n():
-    assert required_n(SIZES, power_curve()[:, 2], 0.9, "accuracy") == 400
-    assert required_n(np.array([100, 400]), np.array([0.8, 0.9]), 0.85, "accuracy") == 200
-    assert required_n(SIZES, power_curve()[:, 2], 0.5, "accuracy") == 100
-    assert required_n(SIZES, power_curve()[:, 2], 0.96, "accuracy") is None
+    assert required_n(SIZES, power_curve()[:, 2], 0.9, Metric.ACCURACY) == 400
+    assert required_n(np.array([100, 400]), np.array([0.8, 0.9]), 0.85, Metric.ACCURACY) == 200
+    assert required_n(SIZES, power_curve()[:, 2], 0.5, Metric.ACCURACY) == 100
+    assert required_n(SIZES, power_curve()[:, 2], 0.96, Metric.ACCURACY) is None
 
 
 def test_required_n_of_a_loss_that_falls():
-    assert required_n(np.array([100, 400]), np.array([0.8, 0.4]), 0.6, "log_loss") == 200
-    assert required_n(np.array([100, 400]), np.array([0.8, 0.4]), 0.3, "log_loss") is None
+    assert required_n(np.array([100, 400]), np.array([0.8, 0.4]), 0.6, Metric.LOG_LOSS) == 200
+    assert required_n(np.array([100, 400]), np.array([0.8, 0.4]), 0.3, Metric.LOG_LOSS) is None
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.floats(0.01, 0.2), st.floats(0.5, 0.99), st.sampled_from(["accuracy", "log_loss"]))
+@given(
+    st.floats(0.01, 0.2), st.floats(0.5, 0.99), st.sampled_from([Metric.ACCURACY, Metric.LOG_LOSS])
+)
 def test_the_interval_of_the_required_n_is_ordered_and_agrees_with_its_status(
     spread: float, target: float, metric: str
 ):
@@ -60,7 +63,7 @@ def test_the_interval_of_the_required_n_is_ordered_and_agrees_with_its_status(
 def test_statuses():
     def status(target: float) -> str:
         return encoder_need(
-            "e", MEAN, SIZES, power_curve(), target=target, metric="accuracy"
+            "e", MEAN, SIZES, power_curve(), target=target, metric=Metric.ACCURACY
         ).status
 
     assert [status(t) for t in (0.79, 0.9, 0.97, 0.999)] == [
@@ -94,10 +97,12 @@ def test_the_size_if_reached_is_the_median_over_curves_that_get_there():
 
 
 def test_an_uncertain_target_has_a_size_all_the_same():
-    need = encoder_need("e", MEAN, SIZES, power_curve(), target=0.97, metric="accuracy")
+    need = encoder_need("e", MEAN, SIZES, power_curve(), target=0.97, metric=Metric.ACCURACY)
     assert need.q50 is None and 400 < need.n_if_reached <= 1600
     assert (
-        encoder_need("e", MEAN, SIZES, power_curve(), target=0.3, metric="accuracy").n_if_reached
+        encoder_need(
+            "e", MEAN, SIZES, power_curve(), target=0.3, metric=Metric.ACCURACY
+        ).n_if_reached
         is None
     )
 
@@ -105,50 +110,54 @@ def test_an_uncertain_target_has_a_size_all_the_same():
 def test_the_space_with_the_fewest_labels_wins_and_else_the_likeliest():
     better = power_curve() + 0.02
     needs = [
-        encoder_need(name, MEAN, SIZES, c, target=0.9, metric="accuracy")
+        encoder_need(name, MEAN, SIZES, c, target=0.9, metric=Metric.ACCURACY)
         for name, c in (("a", power_curve()), ("b", better))
     ]
     assert fewest_labels(needs) == 1
     needs = [
-        encoder_need(name, MEAN, SIZES, c, target=0.999, metric="accuracy")
+        encoder_need(name, MEAN, SIZES, c, target=0.999, metric=Metric.ACCURACY)
         for name, c in (("a", better), ("b", power_curve()))
     ]
     assert fewest_labels(needs) == 0
 
 
 def test_the_default_target_is_a_point_below_the_far_end():
-    assert default_target([power_curve()], "accuracy", 0.5) == pytest.approx(0.94)
-    assert default_target([1 - power_curve()[:, ::-1]], "log_loss", 0.69) == pytest.approx(0.06)
+    assert default_target([power_curve()], Metric.ACCURACY, 0.5) == pytest.approx(0.94)
+    assert default_target([1 - power_curve()[:, ::-1]], Metric.LOG_LOSS, 0.69) == pytest.approx(
+        0.06
+    )
 
 
 def test_the_default_target_is_above_what_a_constant_answer_has():
-    assert default_target([power_curve()], "accuracy", 0.97) == pytest.approx(0.98)
-    assert default_target([power_curve()], "accuracy", 0.3) == pytest.approx(0.94)
-    assert default_target([power_curve()], "accuracy", 0.998) == 1.0
-    assert default_target([power_curve()], "macro_f1", 0.97) == pytest.approx(0.98)
-    assert default_target([1 - power_curve()[:, ::-1]], "log_loss", 0.03) == pytest.approx(0.02)
+    assert default_target([power_curve()], Metric.ACCURACY, 0.97) == pytest.approx(0.98)
+    assert default_target([power_curve()], Metric.ACCURACY, 0.3) == pytest.approx(0.94)
+    assert default_target([power_curve()], Metric.ACCURACY, 0.998) == 1.0
+    assert default_target([power_curve()], Metric.MACRO_F1, 0.97) == pytest.approx(0.98)
+    assert default_target([1 - power_curve()[:, ::-1]], Metric.LOG_LOSS, 0.03) == pytest.approx(
+        0.02
+    )
 
 
 def test_the_plan_ends_at_the_requirement_in_three_to_five_growing_rounds():
-    need = encoder_need("e", MEAN, SIZES, power_curve(), target=0.9, metric="accuracy")
-    plan = labelling_plan(need, SIZES, power_curve(), target=0.9, metric="accuracy")
+    need = encoder_need("e", MEAN, SIZES, power_curve(), target=0.9, metric=Metric.ACCURACY)
+    plan = labelling_plan(need, SIZES, power_curve(), target=0.9, metric=Metric.ACCURACY)
     assert 3 <= len(plan) <= 5
     assert plan[-1].n_train == need.q50
     assert 100 + sum(each.label for each in plan) == need.q50
     assert all(each.q05 <= each.q50 <= each.q95 for each in plan)
     assert plan[-1].q50 == pytest.approx(0.9, abs=1e-3)
-    reached = encoder_need("e", MEAN, SIZES, power_curve(), target=0.7, metric="accuracy")
-    assert labelling_plan(reached, SIZES, power_curve(), target=0.7, metric="accuracy") == []
+    reached = encoder_need("e", MEAN, SIZES, power_curve(), target=0.7, metric=Metric.ACCURACY)
+    assert labelling_plan(reached, SIZES, power_curve(), target=0.7, metric=Metric.ACCURACY) == []
     chances = [each.p_reached for each in plan]
     assert chances == sorted(chances) and chances[-1] == pytest.approx(0.5, abs=0.01)
 
 
 @pytest.mark.parametrize(("more", "n_rounds"), [(1, 1), (13, 1), (45, 2), (61, 3)])
 def test_few_labels_are_not_dealt_into_rounds_of_a_handful(more: int, n_rounds: int):
-    need = encoder_need("e", MEAN, SIZES, power_curve(), target=0.9, metric="accuracy").model_copy(
-        update={"q50": 100 + more}
-    )
-    plan = labelling_plan(need, SIZES, power_curve(), target=0.9, metric="accuracy")
+    need = encoder_need(
+        "e", MEAN, SIZES, power_curve(), target=0.9, metric=Metric.ACCURACY
+    ).model_copy(update={"q50": 100 + more})
+    plan = labelling_plan(need, SIZES, power_curve(), target=0.9, metric=Metric.ACCURACY)
     assert (
         len(plan) == n_rounds
         and plan[-1].n_train == 100 + more
@@ -157,8 +166,13 @@ def test_few_labels_are_not_dealt_into_rounds_of_a_handful(more: int, n_rounds: 
 
 
 def test_no_plan_for_what_no_n_would_reach_and_one_to_the_far_end_for_a_slim_chance():
-    out_of_reach = encoder_need("e", MEAN, SIZES, power_curve(), target=0.999, metric="accuracy")
-    assert labelling_plan(out_of_reach, SIZES, power_curve(), target=0.999, metric="accuracy") == []
-    slim = encoder_need("e", MEAN, SIZES, power_curve(), target=0.97, metric="accuracy")
-    plan = labelling_plan(slim, SIZES, power_curve(), target=0.97, metric="accuracy")
+    out_of_reach = encoder_need(
+        "e", MEAN, SIZES, power_curve(), target=0.999, metric=Metric.ACCURACY
+    )
+    assert (
+        labelling_plan(out_of_reach, SIZES, power_curve(), target=0.999, metric=Metric.ACCURACY)
+        == []
+    )
+    slim = encoder_need("e", MEAN, SIZES, power_curve(), target=0.97, metric=Metric.ACCURACY)
+    plan = labelling_plan(slim, SIZES, power_curve(), target=0.97, metric=Metric.ACCURACY)
     assert plan[-1].n_train == 1600 and 0 < plan[-1].p_reached < 0.5

@@ -6,6 +6,7 @@ from meta.answering.q5_model_choice import (
     scaled_milliseconds,
     truncated_parameters,
 )
+from meta.metric import Metric
 from neoberta.config import PretrainConfig
 from probes.encoders.base import EncoderInfo, View
 
@@ -42,7 +43,7 @@ def test_the_shallowest_within_half_a_point_is_chosen():
         contender(BERT, 6, 0.8949),
         contender(BERT, 3, 0.85),
     ]
-    position, answer = choose_model(spaces, "accuracy")
+    position, answer = choose_model(spaces, Metric.ACCURACY)
     assert position == 1
     assert (answer.layers, answer.metric_q50, answer.best_q50) == (9, 0.896, 0.900)
     assert answer.parameters < BERT.n_parameters
@@ -52,13 +53,14 @@ def test_the_shallowest_within_half_a_point_is_chosen():
 
 def test_measured_time_decides_when_all_are_timed_and_parameters_otherwise():
     fast = contender(LSA, 0, 0.9, ms=0.1)
-    assert choose_model([contender(TINY, 2, 0.9, ms=1.0), fast], "accuracy")[0] == 1
-    assert choose_model([contender(TINY, 2, 0.9), fast], "accuracy")[0] == 0
+    assert choose_model([contender(TINY, 2, 0.9, ms=1.0), fast], Metric.ACCURACY)[0] == 1
+    assert choose_model([contender(TINY, 2, 0.9), fast], Metric.ACCURACY)[0] == 0
 
 
 def test_log_loss_is_better_when_lower():
     position, answer = choose_model(
-        [contender(BERT, 12, 0.300), contender(BERT, 6, 0.304), contender(TINY, 2, 0.4)], "log_loss"
+        [contender(BERT, 12, 0.300), contender(BERT, 6, 0.304), contender(TINY, 2, 0.4)],
+        Metric.LOG_LOSS,
     )
     assert position == 1
     assert answer.best_q50 == pytest.approx(0.300)
@@ -69,13 +71,13 @@ def test_time_is_scaled_by_the_layers_that_are_computed():
     half = contender(BERT, 6, 0.9, ms=10.0)
     assert scaled_milliseconds(whole) == 10.0
     assert scaled_milliseconds(half) == pytest.approx(10 * 6.5 / 12.5)
-    assert choose_model([whole], "accuracy")[1].milliseconds_source == "measured"
-    assert choose_model([half], "accuracy")[1].milliseconds_source == "scaled by depth"
+    assert choose_model([whole], Metric.ACCURACY)[1].milliseconds_source == "measured"
+    assert choose_model([half], Metric.ACCURACY)[1].milliseconds_source == "scaled by depth"
 
 
 @pytest.mark.parametrize("info, layer", [(BERT, 12), (BERT, 0), (TINY, 1), (LSA, 0)])
 def test_the_neoberta_to_train_is_a_valid_configuration(info: EncoderInfo, layer: int):
-    answer = choose_model([contender(info, layer, 0.9)], "accuracy")[1]
+    answer = choose_model([contender(info, layer, 0.9)], Metric.ACCURACY)[1]
     config = PretrainConfig.model_validate(answer.neoberta)
     assert config.model.n_layers >= 2
     assert config.model.hidden_size % 64 == 0
@@ -84,4 +86,4 @@ def test_the_neoberta_to_train_is_a_valid_configuration(info: EncoderInfo, layer
 
 def test_no_contender():
     with pytest.raises(ValueError, match="no forecast space"):
-        choose_model([], "accuracy")
+        choose_model([], Metric.ACCURACY)

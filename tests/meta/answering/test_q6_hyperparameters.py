@@ -14,6 +14,7 @@ from meta.answering.q6_hyperparameters import (
     finetune_settings,
     probe_settings,
 )
+from meta.metric import Metric
 from probes.encoders.base import EncoderInfo, View
 from probes.features.crossfit import PENALTIES, fit_ridge
 
@@ -77,7 +78,7 @@ def test_a_c_at_the_end_of_the_grid_is_told(position: int):
     assert probe_settings(fit)["C_is_at_end"] == (position in (0, -1))
 
 
-@pytest.mark.parametrize("accuracy", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(Metric.ACCURACY, [0.0, 0.5, 1.0])
 def test_no_gain_leaves_the_range_of_an_accuracy(accuracy: float):
     for kind in LOG_ERROR_RATIOS:
         gain = finetune_gain(kind, 1, accuracy)

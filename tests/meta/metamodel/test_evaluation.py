@@ -14,6 +14,7 @@ from meta.metamodel.evaluation import (
     leave_task_out,
 )
 from meta.metamodel.fitting import FitSettings
+from meta.metric import Metric
 
 QUICK = FitSettings(n_rounds=5)
 
@@ -49,7 +50,7 @@ def test_a_fold_never_learns_from_the_task_it_predicts(frame, monkeypatch):
     evaluation_model = evaluation.Metamodel.fit
     monkeypatch.setattr(evaluation, "Metamodel", Spy)
     part = evaluation.predict_fold(
-        {"family2"}, frame=frame, metric="accuracy", by="task_family", settings=QUICK
+        {"family2"}, frame=frame, metric=Metric.ACCURACY, by="task_family", settings=QUICK
     )
     assert set(part["task_family"]) == {"family2"}
     assert seen["families"] == {f"family{i}" for i in (0, 1, 3, 4)}
@@ -59,7 +60,7 @@ def test_changing_a_tasks_truth_does_not_change_its_prediction(frame):
     spoilt = frame.assign(truth=np.where(frame["task"] == "task1", 0.0, frame["truth"]))
     parts = [
         evaluation.predict_fold(
-            {"family1"}, frame=f, metric="accuracy", by="task_family", settings=QUICK
+            {"family1"}, frame=f, metric=Metric.ACCURACY, by="task_family", settings=QUICK
         )
         for f in (frame, spoilt)
     ]

@@ -9,7 +9,7 @@ from cluster.storage import CorruptArtefactError, Storage, UserError
 from meta.metamodel.inputs import anchor
 from meta.metamodel.model import CARD_FILE, TREES_FILE, Metamodel
 from meta.metamodel.observations import forecasts
-from meta.metric import MEDIAN
+from meta.metric import MEDIAN, Metric
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,9 @@ def test_forecasts_of_unseen_tasks_beat_carrying_the_present_forward(model, unse
     far = (unseen["horizon"] >= 4 * unseen["n_train"]).to_numpy()
     error = np.abs(median - unseen["truth"])[far].mean()
     carried = np.abs(unseen["ridge_loo_accuracy"] - unseen["truth"])[far].mean()
-    anchored = np.abs(anchor(unseen, forecasts(unseen, "accuracy"), "accuracy") - unseen["truth"])[
-        far
-    ].mean()
+    anchored = np.abs(
+        anchor(unseen, forecasts(unseen, Metric.ACCURACY), Metric.ACCURACY) - unseen["truth"]
+    )[far].mean()
     assert error < 0.5 * carried
     assert error < 1.1 * anchored
 
@@ -71,7 +71,7 @@ def test_a_curve_is_the_prediction_of_its_rows(model, unseen):
 
 def test_log_loss_falls_with_the_horizon(frame):
     losses = frame.assign(truth=2 * (1 - frame["truth"]))
-    curve = Metamodel.fit(losses, metric="log_loss").curve(sample_of(frame), [64, 256, 1024])
+    curve = Metamodel.fit(losses, metric=Metric.LOG_LOSS).curve(sample_of(frame), [64, 256, 1024])
     assert np.all(np.diff(curve, axis=0) <= 1e-12)
     assert np.all(np.diff(curve, axis=1) >= 0)
 
@@ -83,7 +83,7 @@ def test_pure_noise_in_the_features_is_not_trusted():
     rng = np.random.default_rng(0)
     noisy = frame.assign(
         truth=np.clip(
-            anchor(frame, forecasts(frame, "accuracy"), "accuracy")
+            anchor(frame, forecasts(frame, Metric.ACCURACY), Metric.ACCURACY)
             + rng.normal(size=len(frame)) * 0.03,
             0,
             1,

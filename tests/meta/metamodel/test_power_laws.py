@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meta.metamodel.power_laws import FORECASTS, forecast, power_law
-from meta.metric import from_loss, to_loss
+from meta.metric import Metric
 
 SIZES = np.array([[32.0, 64.0, 128.0, 256.0]])
 
@@ -77,6 +77,6 @@ def test_chunks_give_what_one_call_gives():
 
 def test_loss_and_metric_are_each_others_inverse():
     values = np.array([0.0, 0.4, 1.0])
-    for metric in ("accuracy", "log_loss"):
-        assert from_loss(metric, to_loss(metric, values)) == pytest.approx(values)
-    assert from_loss("accuracy", np.array([1.2])) == 0.0
+    for metric in (Metric.ACCURACY, Metric.LOG_LOSS):
+        assert metric.from_loss(metric.to_loss(values)) == pytest.approx(values)
+    assert Metric.ACCURACY.from_loss(np.array([1.2])) == 0.0

@@ -9,13 +9,13 @@ from meta.metamodel.fitting import FitSettings
 from meta.metamodel.model import Metamodel
 from meta.metamodel.shipped_observations import FILE, shipped_observations
 from meta.metamodel.stored import shipped_folder
-from meta.metric import MEDIAN, METRICS
+from meta.metric import MEDIAN, Metric
 
 FOLDER = shipped_folder()
 MODEL_FILES = {"card.json", "trees.ubj", "manifest.json"}
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", Metric)
 def test_the_shipped_metamodel_loads_and_says_where_it_comes_from(metric):
     Storage(FOLDER).verify_folder(metric)
     model = Metamodel.load(FOLDER / metric)
@@ -44,9 +44,9 @@ def test_the_prior_of_spaces_ships_with_the_metamodel_of_accuracy():
 def test_only_numbers_are_shipped_and_few():
     files = {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*") if path.is_file()}
     assert sum((FOLDER / name).stat().st_size for name in files) < 20e6
-    models = {f"{metric}/{name}" for metric in METRICS for name in MODEL_FILES}
+    models = {f"{metric}/{name}" for metric in Metric for name in MODEL_FILES}
     assert files == models | {"accuracy/view_prior.json", FILE}
-    frame = shipped_observations("accuracy")
+    frame = shipped_observations(Metric.ACCURACY)
     assert set(frame.select_dtypes(exclude="number").columns) <= {
         *(
             "task",
@@ -61,7 +61,7 @@ def test_only_numbers_are_shipped_and_few():
     assert frame["task"].str.len().max() < 40, "names, no texts"
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", Metric)
 def test_every_shipped_metamodel_knows_the_observations_that_ship(metric):
     frame = shipped_observations(metric)
     model = Metamodel.load(FOLDER / metric)
@@ -74,7 +74,7 @@ def test_every_shipped_metamodel_knows_the_observations_that_ship(metric):
 
 @pytest.mark.slow
 def test_anyone_can_make_the_shipped_metamodel_again():
-    frame, stored = shipped_observations("accuracy"), Metamodel.load(FOLDER / "accuracy")
+    frame, stored = shipped_observations(Metric.ACCURACY), Metamodel.load(FOLDER / "accuracy")
     again = Metamodel.fit(frame, settings=FitSettings(**stored.card["settings"]))
     rows = frame.sample(500, random_state=1)
     assert again.predict(rows)[:, MEDIAN] == pytest.approx(

@@ -14,6 +14,7 @@ from meta.metamodel.shipped_observations import (
     with_shipped,
     write_observations,
 )
+from meta.metric import Metric
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def test_what_was_joined_and_written_is_read_again_by_metric(frame, tmp_path, mo
     write_observations(join_metrics({"accuracy": frame, "log_loss": losses}), tmp_path / FILE)
     monkeypatch.setattr(module, "shipped_folder", lambda: tmp_path)
     place = ["task_fingerprint", "layer", "n_train", "seed", "horizon"]
-    for metric, original in (("accuracy", frame), ("log_loss", losses)):
+    for metric, original in ((Metric.ACCURACY, frame), (Metric.LOG_LOSS, losses)):
         read = shipped_observations(metric)
         assert set(read.columns) == set(frame.columns)
         expected = original.sort_values(place, ignore_index=True)[read.columns]
@@ -38,12 +39,12 @@ def test_what_was_joined_and_written_is_read_again_by_metric(frame, tmp_path, mo
 def test_observations_of_another_version_and_none_at_all_are_said(frame, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "shipped_folder", lambda: tmp_path)
     with pytest.raises(UserError, match="ships no observations"):
-        shipped_observations("accuracy")
+        shipped_observations(Metric.ACCURACY)
     monkeypatch.setattr(module, "FEATURES_VERSION", FEATURES_VERSION + 1)
     write_observations(join_metrics({"accuracy": frame}), tmp_path / FILE)
     monkeypatch.setattr(module, "FEATURES_VERSION", FEATURES_VERSION)
     with pytest.raises(UserError, match=f"version {FEATURES_VERSION + 1}"):
-        shipped_observations("accuracy")
+        shipped_observations(Metric.ACCURACY)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_damaged_observations_are_one_line(frame, tmp_path, monkeypatch, damage)
     write_observations(join_metrics({"accuracy": frame}), tmp_path / FILE)
     (tmp_path / FILE).write_bytes(damage((tmp_path / FILE).read_bytes()))
     with pytest.raises(UserError, match=r"damaged .*install neoberta again"):
-        shipped_observations("accuracy")
+        shipped_observations(Metric.ACCURACY)
 
 
 def test_a_flipped_bit_in_the_numbers_is_found(frame, tmp_path, monkeypatch):
@@ -65,7 +66,7 @@ def test_a_flipped_bit_in_the_numbers_is_found(frame, tmp_path, monkeypatch):
     raw[len(raw) // 3] ^= 4
     (tmp_path / FILE).write_bytes(bytes(raw))
     with pytest.raises(UserError, match="damaged"):
-        shipped_observations("accuracy")
+        shipped_observations(Metric.ACCURACY)
 
 
 def test_a_task_in_both_counts_once_and_is_of_the_family_that_ships(frame):

@@ -9,7 +9,7 @@ from meta.metamodel import tuning
 from meta.metamodel.evaluation import evaluation_folds, held_out_predictions
 from meta.metamodel.fitting import FitSettings, held_out_quantiles
 from meta.metamodel.tuning import chosen_settings, pinball_points, plan_tuning, run_tuning
-from meta.metric import QUANTILES
+from meta.metric import QUANTILES, Metric
 
 QUICK = (FitSettings(n_rounds=2), FitSettings(n_rounds=20))
 
@@ -41,16 +41,16 @@ def test_pinball_loss_is_scikit_learns_with_groups_counting_alike():
 def test_a_candidate_is_judged_without_the_families_of_its_fold(monkeypatch, storage, frame):
     monkeypatch.setattr(tuning, "CANDIDATES", QUICK)
     fold = ("family0", "family1")
-    piece = plan_tuning(storage, "frame.parquet", [fold], metric="accuracy")[1]
+    piece = plan_tuning(storage, "frame.parquet", [fold], metric=Metric.ACCURACY)[1]
     rest = frame[~frame["task_family"].isin(fold)]
-    quantiles = held_out_quantiles(rest, metric="accuracy", settings=QUICK[1])
+    quantiles = held_out_quantiles(rest, metric=Metric.ACCURACY, settings=QUICK[1])
     by_hand = pinball_points(
         quantiles, rest["truth"].to_numpy(), rest["task_family"].to_numpy(dtype=str)
     )
     assert run_tuning(piece)["loss"] == pytest.approx(by_hand)
     changed = frame.assign(truth=np.where(frame["task_family"].isin(fold), 0.0, frame["truth"]))
     storage.write_table("other.parquet", pa.Table.from_pandas(changed, preserve_index=False))
-    other = plan_tuning(storage, "other.parquet", [fold], metric="accuracy")[1]
+    other = plan_tuning(storage, "other.parquet", [fold], metric=Metric.ACCURACY)[1]
     assert run_tuning(other)["loss"] == pytest.approx(by_hand), (
         "what is left out cannot change the choice"
     )
@@ -58,7 +58,7 @@ def test_a_candidate_is_judged_without_the_families_of_its_fold(monkeypatch, sto
 
 def test_what_was_judged_is_not_judged_again(monkeypatch, storage):
     monkeypatch.setattr(tuning, "CANDIDATES", QUICK)
-    pieces = plan_tuning(storage, "frame.parquet", [("family0",)], metric="accuracy")
+    pieces = plan_tuning(storage, "frame.parquet", [("family0",)], metric=Metric.ACCURACY)
     assert len({piece["key"] for piece in pieces}) == 2
     first = run_tuning(pieces[0])
     monkeypatch.setattr(tuning, "held_out_quantiles", lambda *_, **__: pytest.fail("fitted again"))

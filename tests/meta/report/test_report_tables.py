@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from report_sample import ENCODERS, EXAMPLE, SIZES, TASKS, held_out, probe_results
 
+from meta.metric import Metric
 from meta.report.data import LearningCurve, MeasuredPoint, PilotReportData, display_name
 from meta.report.study_view import encoder_means
 from meta.report.svg import inline, short_count
@@ -140,7 +141,7 @@ def test_unknown_parts_are_refused():
 
 def test_wording_of_numbers():
     assert rate(0.8417) == "84.2\u00a0%"
-    assert rate(0.5, "log_loss") == "0.500"
+    assert rate(0.5, Metric.LOG_LOSS) == "0.500"
     assert rate(None) == rate(float("nan")) == "–"
     assert (percent(0.0), percent(0.004), percent(0.61), percent(0.9991), percent(1.0)) == (
         "0\u00a0%",

@@ -7,6 +7,7 @@ import pytest
 from html_page import Page
 from report_sample import answers, curve
 
+from meta.metric import Metric
 from meta.report.data import DepthCurve, EncoderSummary, MeasuredPoint
 from meta.report.evidence_words import (
     bias_words,
@@ -44,8 +45,12 @@ def test_a_target_below_the_commonest_class_is_not_called_enough():
     )
     cheap = said("need", data_needed=reached, target=0.88, constant_score=0.95)
     assert cheap.startswith("Aim higher") and "95.0" in cheap
-    loss = said("need", data_needed=reached, metric="log_loss", target=0.7, constant_score=0.69)
-    same = said("need", data_needed=reached, metric="log_loss", target=0.69, constant_score=0.69)
+    loss = said(
+        "need", data_needed=reached, metric=Metric.LOG_LOSS, target=0.7, constant_score=0.69
+    )
+    same = said(
+        "need", data_needed=reached, metric=Metric.LOG_LOSS, target=0.69, constant_score=0.69
+    )
     assert same.startswith("Aim lower"), "as good is not better"
     assert loss.startswith("Aim lower") and "has 0.690" in loss
 
@@ -231,7 +236,9 @@ def test_pretraining_a_neoberta_is_judged_by_the_forecasts(own, other, verdict):
         space("random:deep", 0.9 * own),
         space("deep", own),
     ]
-    judged = neoberta_words(spaces, [], {"deep": 200_000}, n_tokens=177_000_000, metric="accuracy")
+    judged = neoberta_words(
+        spaces, [], {"deep": 200_000}, n_tokens=177_000_000, metric=Metric.ACCURACY
+    )
     assert (
         verdict in judged
         and f"{100 * own:.1f}\u00a0% with 200" in judged
@@ -240,17 +247,17 @@ def test_pretraining_a_neoberta_is_judged_by_the_forecasts(own, other, verdict):
     assert "saw 200 thousand tokens of text; this configuration asks for 177 million" in judged
     loss = [space("hf:x", 0.3), space("lsa:256", 0.9), space("deep", 0.8)]
     assert "is not worth it here: the best NeoBERTa" in neoberta_words(
-        loss, [], {"deep": 1}, n_tokens=None, metric="log_loss"
+        loss, [], {"deep": 1}, n_tokens=None, metric=Metric.LOG_LOSS
     )
     assert "may be worth it here" in neoberta_words(
-        loss[1:], [], {"deep": 1}, n_tokens=None, metric="log_loss"
+        loss[1:], [], {"deep": 1}, n_tokens=None, metric=Metric.LOG_LOSS
     )
     loss[2]["curve"][-1]["q50"] = 0.2  # behind now, ahead with more labels
     assert "may be worth it here" in neoberta_words(
-        loss, [], {"deep": 1}, n_tokens=None, metric="log_loss"
+        loss, [], {"deep": 1}, n_tokens=None, metric=Metric.LOG_LOSS
     )
     by_reference = neoberta_words(
-        [*spaces[:3], space("neoberta:3f", own)], [], {}, n_tokens=None, metric="accuracy"
+        [*spaces[:3], space("neoberta:3f", own)], [], {}, n_tokens=None, metric=Metric.ACCURACY
     )
     assert verdict in by_reference and "tokens" not in by_reference
     without = {"n_tokens": 1000, "metric": "accuracy"}
@@ -287,7 +294,7 @@ def test_names_do_not_end_a_line_and_stay_text():
 
 
 @pytest.mark.parametrize(
-    ("metric", "constant", "target"), [("accuracy", 0.53, 0.54), ("log_loss", 0.69, 0.68)]
+    ("metric", "constant", "target"), [(Metric.ACCURACY, 0.53, 0.54), (Metric.LOG_LOSS, 0.69, 0.68)]
 )
 def test_a_default_target_that_no_forecast_meets_is_not_said_to_be_forecast(
     metric, constant, target
