@@ -33,8 +33,11 @@ from meta.answering.q6_hyperparameters import hyperparameters
 from meta.answering.space_fits import describe_spaces, fit_spaces
 from meta.answering.warnings import level_warnings, truncation_warnings
 from meta.answering.wider_intervals import interval_factor, widen
-from meta.answers import (
-    Answers,
+from meta.answers import Answers
+from meta.given.sample import NOT_LABELLED, EmbeddedEncoder, EvalSample, Prepared
+from meta.metric import MEDIAN, Metric, check_request
+from meta.priors.spaces import ViewPrior
+from meta.schema import (
     CurvePoint,
     DataNeeded,
     Evidence,
@@ -44,9 +47,6 @@ from meta.answers import (
     ScreenedView,
     ViewName,
 )
-from meta.given.sample import NOT_LABELLED, EmbeddedEncoder, EvalSample, Prepared
-from meta.metric import MEDIAN, Metric, check_request
-from meta.priors.spaces import ViewPrior
 
 N_SUSPECT_SPACES = 3
 """Suspect labels are judged by the mean probabilities of this many of the best spaces."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from meta.answers import EncoderNeed, LabellingRound, ViewName
 from meta.metamodel.quantile_curves import n_if_reached, probability_reached
 from meta.metric import MEDIAN, Metric
+from meta.schema import EncoderNeed, LabellingRound, ViewName
 from probes.encoders.base import View
 
 HORIZON_FACTORS = (1.0, 2**0.5, 2.0, 2**1.5, 4.0, 2**2.5, 8.0, 2**3.5, 16.0)

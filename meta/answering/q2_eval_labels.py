@@ -20,9 +20,9 @@ from meta.answering.q2_prediction_powered import (
     measure,
     outcomes,
 )
-from meta.answers import EvalLabels, Interval
 from meta.given.sample import NOT_LABELLED
 from meta.metric import MEDIAN, Metric
+from meta.schema import EvalLabels, Interval
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from meta.answers import SuspectLabel
 from meta.given.sample import Conflict, LabelledSample
+from meta.schema import SuspectLabel
 
 MAX_SUSPECTS = 50
 UNLEARNT_SHARE, UNLEARNT_ROWS = 0.3, 4

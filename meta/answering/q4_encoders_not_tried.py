@@ -13,8 +13,8 @@ from scipy.stats import truncnorm
 
 from meta.answering.q4_ranking import Space, hit_correlation
 from meta.answering.wider_intervals import looks_english
-from meta.answers import UntriedEncoder
 from meta.priors.encoders import EncoderPrior, Evidence, load_prior
+from meta.schema import UntriedEncoder
 
 MAX_UNTRIED = 5
 MAX_PARAMETERS = 1e9

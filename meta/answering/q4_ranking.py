@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from meta.answers import HeldOut
 from meta.metric import MEDIAN, QUANTILES, Metric
+from meta.schema import HeldOut
 from probes.encoders.base import EncoderInfo, View
 from probes.features.crossfit import RidgeFit
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from meta.answers import ModelAnswer, ViewName
 from meta.metric import TOLERANCE, Metric
+from meta.schema import ModelAnswer, ViewName
 from neoberta.config import HEAD_SIZE, ModelConfig, PretrainConfig
 from probes.encoders.base import EncoderInfo, View
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from meta.answers import Hyperparameters
+from meta.schema import Hyperparameters
 from probes.encoders.base import EncoderInfo
 from probes.features.crossfit import PENALTIES, RidgeFit
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from meta.answers import Answers
 from meta.metric import Metric
+from meta.schema import AnswersContent
 from meta.search import Candidate
 
 
@@ -178,7 +178,7 @@ class PilotReportData(ReportPart):
     @field_validator("answers", mode="before")
     @classmethod
     def _as_json(cls, answers: Any) -> Any:
-        return answers.to_json() if isinstance(answers, Answers) else answers
+        return answers.to_json() if isinstance(answers, AnswersContent) else answers
 
 
 def display_name(ref: str, names: dict[str, str]) -> str:

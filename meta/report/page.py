@@ -14,12 +14,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from meta.answers import Answers
 from meta.metric import Metric
 from meta.report import wording
 from meta.report.answer_view import answer_view
 from meta.report.data import PilotReportData
 from meta.report.study_view import study_view
+from meta.schema import AnswersContent
 
 FOLDER = Path(__file__).parent
 MAX_EXCERPT = 400
@@ -45,11 +45,11 @@ def pilot_report(data: PilotReportData) -> str:
 
 
 def characterize_report(
-    answers: Answers | Mapping[str, Any], *, names: Mapping[str, str] | None = None
+    answers: AnswersContent | Mapping[str, Any], *, names: Mapping[str, str] | None = None
 ) -> str:
     """The answers for a user's own data as an HTML document. `answers` may be the content of
     answers.json; `names` replace encoder references."""
-    content = answers.to_json() if isinstance(answers, Answers) else answers
+    content = answers.to_json() if isinstance(answers, AnswersContent) else answers
     title = "What your data can tell before you build"
     return _render(
         "characterize.html.j2",
