@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import norm, spearmanr
 
-from meta.priors.encoders import ABOUT, FILE, LANGUAGES, SCHEMA, EncoderPrior, Evidence
+from meta.priors.encoders import ABOUT, FILE, LANGUAGES, SCHEMA, EncoderPrior, TriedEncoder
 from meta.priors.fit_encoders import TwoWayFit, fit_two_way
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "results" / "mteb"
@@ -232,7 +232,7 @@ def _with_evidence(prior: EncoderPrior, truth: pd.Series, rng: np.random.Generat
     for n_tried in N_TRIED:
         tried = truth.index[order[:n_tried]]
         evidence = {
-            name: Evidence(float(seen[name]), float(sd[name] * np.sqrt(1 - SHARED_NOISE)))
+            name: TriedEncoder(float(seen[name]), float(sd[name] * np.sqrt(1 - SHARED_NOISE)))
             for name in tried
         }
         posterior = prior.update(evidence).set_index("encoder").reindex(truth.index)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cluster.storage import Storage
 from meta.answering.answer import answer_questions
-from meta.answering.request import Request, check_and_prepare
+from meta.answering.request import CharacterizeRequest, check_and_prepare
 from meta.answers import Answers
 from meta.given.read import Table
 from meta.given.sample import EmbeddedEncoder
@@ -71,7 +71,7 @@ def characterize(
 
 
 def answer(
-    request: Request,
+    request: CharacterizeRequest,
     embedded: Sequence[EmbeddedEncoder],
     *,
     n_label_next: int = 20,

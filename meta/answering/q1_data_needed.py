@@ -11,22 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from meta.answering.forecasts import Forecasts
 from meta.metamodel.quantile_curves import n_if_reached, probability_reached
 from meta.metric import MEDIAN, Metric
-from meta.schema import EncoderNeed, LabellingRound, ViewName
+from meta.schema import DataNeeded, EncoderNeed, LabellingRound, ViewName
 from probes.encoders.base import View
 
-HORIZON_FACTORS = (1.0, 2**0.5, 2.0, 2**1.5, 4.0, 2**2.5, 8.0, 2**3.5, 16.0)
-"""Multiples of the present n that a curve is drawn at: half octaves to 16x."""
 MIN_ROUNDS, MAX_ROUNDS = 3, 5
+"""Mahmood et al. 2022: to collect in a few rounds and to look again beats one guess."""
 MIN_ROUND_ROWS = 20
 """A look again after fewer labels would tell nothing new."""
-"""Mahmood et al. 2022: collecting in a few rounds and looking again beats one guess."""
-
-
-def horizons(n_train: int) -> np.ndarray:
-    """(9,) int64: the sizes of a curve that starts at `n_train`."""
-    return np.round(np.asarray(HORIZON_FACTORS) * n_train).astype(np.int64)
 
 
 def required_n(sizes: np.ndarray, values: np.ndarray, target: float, metric: Metric) -> int | None:
@@ -78,14 +72,35 @@ def encoder_need(
 
 def default_target(curves: Sequence[np.ndarray], metric: Metric, constant: float) -> float:
     """A target for a user who names none: a point short of the best median at the far end of the
-    curves, in whole points; better than what an answer that never looks at a text has (`constant`),
-    which is no aim."""
+    curves (H, 5), in whole points. It is better than what an answer that never looks at a text has
+    (`constant`), which is no aim."""
     ends = [float(curve[-1, MEDIAN]) for curve in curves]
     if metric.is_rate:
         least = float(np.floor(round(100 * constant, 6))) + 1
         return min(max(float(np.floor(round(100 * max(ends) - 1, 6))), least), 100.0) / 100
     most = float(np.ceil(round(100 * constant, 6))) - 1
     return max(min(float(np.ceil(round(100 * min(ends) + 1, 6))), most), 0.0) / 100
+
+
+def data_needed(forecasts: Forecasts, target: float) -> DataNeeded:
+    """Question 1, with the space that needs the fewest labels, and with each encoder's best one."""
+    metric, sizes = forecasts.metric, forecasts.sizes
+    needs = [
+        encoder_need(f.space.info.ref, f.space.view, sizes, f.curve, target=target, metric=metric)
+        for f in forecasts.in_order
+    ]
+    chosen = fewest_labels(needs)
+    by_encoder = []
+    for ref in dict.fromkeys(need.encoder for need in needs):
+        own = [need for need in needs if need.encoder == ref]
+        by_encoder.append(own[fewest_labels(own)])
+    curve = forecasts.in_order[chosen].curve
+    return DataNeeded(
+        **needs[chosen].model_dump(),
+        searched_up_to=int(sizes[-1]),
+        plan=labelling_plan(needs[chosen], sizes, curve, target=target, metric=metric),
+        by_encoder=by_encoder,
+    )
 
 
 def fewest_labels(needs: Sequence[EncoderNeed]) -> int:

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import truncnorm
 
-from meta.answering.q4_ranking import Space, hit_correlation
+from meta.answering.q4_ranking import hit_correlation
+from meta.answering.spaces import Space
 from meta.answering.wider_intervals import looks_english
-from meta.priors.encoders import EncoderPrior, Evidence, load_prior
+from meta.priors.encoders import EncoderPrior, TriedEncoder, load_prior
 from meta.schema import UntriedEncoder
 
 MAX_UNTRIED = 5
@@ -57,7 +58,7 @@ def accuracy_quantiles(mean: float, sd: float) -> list[float]:
     ).tolist()
 
 
-def evidence(spaces: Sequence[Space], prior: EncoderPrior) -> dict[str, Evidence]:
+def evidence(spaces: Sequence[Space], prior: EncoderPrior) -> dict[str, TriedEncoder]:
     """Per encoder tried: leave-one-out accuracy of its best space, and the standard error of it
     that the others do not share (all are measured on the same rows). Encoders that the prior does
     not know are left out, but for the best one: of their level it would say nothing."""
@@ -79,6 +80,6 @@ def evidence(spaces: Sequence[Space], prior: EncoderPrior) -> dict[str, Evidence
     n_rows = len(chosen[0].hits)
     noise = np.sqrt((rates * (1 - rates) + 1 / n_rows) / n_rows * (1 - shared))
     return {
-        space.info.ref: Evidence(float(rate), float(sd))
+        space.info.ref: TriedEncoder(float(rate), float(sd))
         for space, rate, sd in zip(chosen, rates, noise, strict=True)
     }

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meta.answering.q4_ranking import N_DRAWS, Space, hit_correlation
+from meta.answering.q4_ranking import N_DRAWS, hit_correlation
+from meta.answering.spaces import Space
 from meta.metric import MEDIAN, Metric, from_stabilised, stabilised
 from meta.priors.spaces import SpaceKey, ViewPrior
 

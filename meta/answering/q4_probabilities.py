@@ -8,17 +8,17 @@ import numpy as np
 
 from meta.answering.q4_posterior import Comparison
 from meta.answering.q4_ranking import (
-    Space,
     hit_correlation,
     joint_draws,
     probability_best,
     probability_within,
 )
+from meta.answering.spaces import Space
 from meta.metric import MEDIAN, TOLERANCE, Metric
 
 
 @dataclass(frozen=True)
-class Chances:
+class SpaceProbabilities:
     """Per space (V,): probability of being the best now and with 16 times the labels, and of being
     within half a point now."""
 
@@ -27,13 +27,13 @@ class Chances:
     within: np.ndarray
 
 
-def chances_of(
+def space_probabilities(
     spaces: Sequence[Space],
     curves: Mapping[int, np.ndarray],
     comparison: Comparison | None,
     metric: Metric,
     seed: int,
-) -> Chances:
+) -> SpaceProbabilities:
     """From joint draws over all `spaces`; `curves` (H, 5) are forecasts by position of their space.
 
     A screened space's margin is that of the forecast space nearest by leave-one-out (of its own
@@ -50,7 +50,7 @@ def chances_of(
         if comparison is None
         else comparison.draws(_medians(comparison, curves), seed=seed)
     )
-    return Chances(
+    return SpaceProbabilities(
         probability_best(now, metric),
         probability_best(by_margins(-1), metric),
         probability_within(now, metric, TOLERANCE),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from meta.answering.forecasts import Forecasts, SpaceForecast
 from meta.metric import TOLERANCE, Metric
 from meta.schema import ModelAnswer, ViewName
 from neoberta.config import HEAD_SIZE, ModelConfig, PretrainConfig
@@ -34,6 +35,23 @@ class Contender:
     p_within: float
     milliseconds_whole: float | None
     """Per text, of the whole encoder."""
+
+
+def model_answer(forecasts: Forecasts) -> tuple[SpaceForecast, ModelAnswer]:
+    """Question 5: the cheapest of the forecast spaces that is good enough, and what is said of
+    it."""
+    contenders = [
+        Contender(
+            forecasts.spaces[i].info,
+            forecasts.spaces[i].view,
+            forecasts.by_space[i].now,
+            float(forecasts.probabilities.within[i]),
+            forecasts.by_space[i].encoder.milliseconds_per_text,
+        )
+        for i in forecasts.ranked
+    ]
+    position, model = choose_model(contenders, forecasts.metric)
+    return forecasts.in_order[position], model
 
 
 def truncated_parameters(info: EncoderInfo, layer: int) -> int:

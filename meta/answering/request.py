@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from meta.answering.answer import Forecaster
+from meta.answering.forecasts import Forecaster
 from meta.given.read import Table, read_samples
-from meta.given.sample import Prepared, prepare
+from meta.given.sample import PreparedSamples, prepare
 from meta.metamodel.stored import load_metamodel
 from meta.metric import Metric, check_request
 from probes.encoders.load import check_encoder
@@ -27,10 +27,10 @@ def default_encoders() -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Request:
+class CharacterizeRequest:
     """What is asked for, checked as far as it can be before any work."""
 
-    prepared: Prepared
+    prepared: PreparedSamples
     notes: tuple[str, ...]
     """What must be said about the tables."""
     encoders: tuple[str, ...]
@@ -51,7 +51,7 @@ def check_and_prepare(
     eval_labels: bool,
     metamodel: str | None,
     trust_remote_code: bool,
-) -> Request:
+) -> CharacterizeRequest:
     """The request of `characterize`'s arguments: tables read and cleaned, metamodel loaded,
     encoders there. Raises UserError."""
     known_metric = check_request(metric, target)
@@ -62,4 +62,4 @@ def check_and_prepare(
     refs = tuple(dict.fromkeys(encoders)) or default_encoders()
     for ref in refs:
         check_encoder(ref, trust_remote_code=trust_remote_code)
-    return Request(prepared, tuple(notes), refs, known_metric, target, model, name)
+    return CharacterizeRequest(prepared, tuple(notes), refs, known_metric, target, model, name)

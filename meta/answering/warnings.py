@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from meta.given.sample import EmbeddedEncoder, Prepared
+from meta.given.sample import EmbeddedEncoder, PreparedSamples
 from meta.metric import MEDIAN, Metric
 
 TRUNCATED_SHARE = 0.05
@@ -35,7 +35,19 @@ def level_warnings(
     return warnings
 
 
-def truncation_warnings(prepared: Prepared, encoders: Sequence[EmbeddedEncoder]) -> list[str]:
+def range_warnings(outside: Sequence[str]) -> list[str]:
+    """What of the sample lies outside the range that the metamodel has learnt from."""
+    if not outside:
+        return []
+    return [
+        f"outside the metamodel's training range ({'; '.join(outside)}): its intervals are wider,"
+        " and less certain"
+    ]
+
+
+def truncation_warnings(
+    prepared: PreparedSamples, encoders: Sequence[EmbeddedEncoder]
+) -> list[str]:
     """Encoders that do not read the ends of more than `TRUNCATED_SHARE` of the texts."""
     warnings = []
     n_texts = (len(prepared.train) + len(prepared.evaluation)) * (

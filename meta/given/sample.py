@@ -25,10 +25,10 @@ LEAK_SHARE = 0.8
 """The label is written in the text when so many rows hold their own, and at most the rest
 another."""
 MAX_EVAL_ROWS = 4096
+"""Evaluation rows looked at: more are sampled."""
 MIN_EVAL_ROWS = 50
 """Fewer evaluation rows say nothing of the forecast: what a probe thinks of a dozen would move it
 by ten points."""
-"""Evaluation rows looked at: more are sampled."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Conflict:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedSamples:
     """Samples fit to be learnt from, and what was done to them."""
 
     train: LabelledSample
@@ -146,7 +146,9 @@ class Prepared:
     """Labelled rows before anything was left out."""
 
 
-def prepare(train: LabelledSample, evaluation: EvalSample | None, *, seed: int = 0) -> Prepared:
+def prepare(
+    train: LabelledSample, evaluation: EvalSample | None, *, seed: int = 0
+) -> PreparedSamples:
     """Clean both samples; pure and deterministic. Raises UserError where nothing can be learnt:
     fewer than 2 classes, fewer than `MIN_TRAIN_ROWS` distinct rows, or no evaluation row that is
     not also labelled."""
@@ -193,7 +195,7 @@ def prepare(train: LabelledSample, evaluation: EvalSample | None, *, seed: int =
         raise UserError("--eval: no rows; give unlabelled rows, or leave --eval out")
     else:
         evaluation = _clean_evaluation(train, evaluation, warnings, seed)
-    return Prepared(train, evaluation, tuple(conflicts), tuple(warnings), n_train_given)
+    return PreparedSamples(train, evaluation, tuple(conflicts), tuple(warnings), n_train_given)
 
 
 def _clean_evaluation(

@@ -8,7 +8,7 @@ import numpy as np
 
 from cluster.storage import Storage, UserError
 from meta.given.known_encoder import KnownEncoder, keep, recall
-from meta.given.sample import EmbeddedEncoder, Prepared
+from meta.given.sample import EmbeddedEncoder, PreparedSamples
 from probes.embeddings.cache import EmbeddingCache
 from probes.embeddings.encode import embed_texts, embedding_inputs, task_matrix, task_texts
 from probes.encoders.base import Encoder, EncoderInfo, View
@@ -23,7 +23,7 @@ EncodeMissing = Callable[[Encoder, EmbeddingCache, list[tuple[list[str], list[Vi
 """(encoder, cache, (texts, views) to have there, how many texts are missing)."""
 
 
-def as_task(prepared: Prepared) -> Task:
+def as_task(prepared: PreparedSamples) -> Task:
     """Both samples in the shape that embedding works on: splits `train` and, if there are
     evaluation rows, `test`."""
     train, evaluation = prepared.train, prepared.evaluation

@@ -54,7 +54,7 @@ class FitSettings:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class FitInputs:
     """A frame of observations as the arrays that fitting and predicting share; the metric on the
     scale of `meta.metric.Metric.to_scale`."""
 
@@ -72,7 +72,7 @@ class Prepared:
     """(R,) int64: rows of one sample (all horizons) share a number."""
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, metric: Metric) -> "Prepared":
+    def of(cls, frame: pd.DataFrame, metric: Metric) -> "FitInputs":
         known = forecasts(frame, metric)
         anchored = anchor(frame, known, metric)
         same = frame.drop(columns=[name for name in TRUTH_COLUMNS if name in frame])
@@ -90,13 +90,13 @@ class Prepared:
             sample,
         )
 
-    def rows(self, kept: np.ndarray) -> "Prepared":
-        return Prepared(**{name: values[kept] for name, values in vars(self).items()})
+    def rows(self, kept: np.ndarray) -> "FitInputs":
+        return FitInputs(**{name: values[kept] for name, values in vars(self).items()})
 
 
 def learnable(
     frame: pd.DataFrame, metric: Metric, groups: str
-) -> tuple[Prepared, np.ndarray, np.ndarray]:
+) -> tuple[FitInputs, np.ndarray, np.ndarray]:
     """(inputs that so many families may use, truth (R,) on its scale, family names (R,)). Raises as
     `Metamodel.fit`."""
     names = frame[groups].to_numpy(dtype=str) if len(frame) else np.array([], dtype=str)
@@ -106,7 +106,7 @@ def learnable(
             f"a metamodel needs observations of at least 3 task families, got {n_groups}: sweep"
             " more tasks"
         )
-    data = Prepared.of(frame, metric)
+    data = FitInputs.of(frame, metric)
     stacked = (
         data.stack_inputs if n_groups >= MIN_GROUPS_TO_STACK else data.stack_inputs.iloc[:, :0]
     )
@@ -130,7 +130,7 @@ def held_out_quantiles(
 
 
 def cross_fitted(
-    data: Prepared, truth: np.ndarray, names: np.ndarray, metric: Metric, settings: FitSettings
+    data: FitInputs, truth: np.ndarray, names: np.ndarray, metric: Metric, settings: FitSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """((R, 5) quantiles, on the scale, of every row by a fit that has not seen its family,
     (len(OCTAVE_KNOTS),) trust that they show)."""
@@ -154,7 +154,7 @@ def cross_fitted(
 
 
 def believed_quantiles(
-    data: Prepared,
+    data: FitInputs,
     scale: np.ndarray,
     learnt: np.ndarray,
     spread: np.ndarray,
@@ -170,7 +170,7 @@ def believed_quantiles(
 
 
 def learn(
-    data: Prepared, truth: np.ndarray, names: np.ndarray, settings: FitSettings
+    data: FitInputs, truth: np.ndarray, names: np.ndarray, settings: FitSettings
 ) -> tuple[np.ndarray, np.ndarray, Stack, xgboost.Booster]:
     """(noise factors (N_NOISE_TERMS,), spread (len(OCTAVE_KNOTS), 5), linear stage, trees) from
     rows of groups `names`."""
@@ -220,12 +220,12 @@ def learn(
     )
 
 
-def _stack_rows(data: Prepared) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+def _stack_rows(data: FitInputs) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     return data.stack_inputs, data.octaves, data.log2_n
 
 
 def _fit_stack(
-    data: Prepared, error: np.ndarray, names: np.ndarray, settings: FitSettings
+    data: FitInputs, error: np.ndarray, names: np.ndarray, settings: FitSettings
 ) -> Stack:
     return Stack.fit(*_stack_rows(data), error, names, penalty_tasks=settings.stack_penalty_tasks)
 
@@ -243,7 +243,7 @@ def _certainty(errors: np.ndarray, weights: np.ndarray, names: np.ndarray) -> fl
 
 
 def standardised_quantiles(
-    stack: Stack, booster: xgboost.Booster, data: Prepared, scale: np.ndarray
+    stack: Stack, booster: xgboost.Booster, data: FitInputs, scale: np.ndarray
 ) -> np.ndarray:
     """(R, 5) quantiles of the anchor's error in units of `scale` (R,), by both stages."""
     trees = np.asarray(booster.predict(xgboost.DMatrix(data.inputs.to_numpy())), dtype=np.float64)

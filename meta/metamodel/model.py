@@ -22,8 +22,8 @@ import xgboost
 from cluster.storage import CorruptArtefactError, Storage, UserError
 from meta.metamodel.conformal import stretch
 from meta.metamodel.fitting import (
+    FitInputs,
     FitSettings,
-    Prepared,
     believed_quantiles,
     cross_fitted,
     learn,
@@ -118,7 +118,7 @@ class Metamodel:
         (rates never fall). Rows outside the range learnt from are answered with wider intervals
         (`outside` says which).
         """
-        data = Prepared.of(features, self.metric)
+        data = FitInputs.of(features, self.metric)
         missing = [name for name in self.feature_names if name not in data.inputs.columns]
         if missing:
             raise ValueError(f"features lack {', '.join(missing[:5])}")

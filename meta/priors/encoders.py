@@ -40,7 +40,7 @@ MIN_TASKS = 5
 
 
 @dataclass(frozen=True)
-class Evidence:
+class TriedEncoder:
     """What was measured of one encoder on the user's task."""
 
     accuracy: float
@@ -89,7 +89,7 @@ class EncoderPrior:
         ), self.population_sd
 
     def update(
-        self, tried: Mapping[str, Evidence], n_parameters: Mapping[str, float] | None = None
+        self, tried: Mapping[str, TriedEncoder], n_parameters: Mapping[str, float] | None = None
     ) -> pd.DataFrame:
         """Every encoder of the table and every one `tried` (by reference) on the user's task, best
         expected first.
@@ -125,7 +125,7 @@ class EncoderPrior:
 
     def suggestions(
         self,
-        tried: Mapping[str, Evidence],
+        tried: Mapping[str, TriedEncoder],
         *,
         n_best: int = 5,
         max_parameters: float | None = None,

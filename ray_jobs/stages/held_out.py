@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from cluster.storage import digest
 from meta.answering.answer import answer_questions
 from meta.answers import ANSWERS_FILE, Answers
-from meta.given.sample import EmbeddedEncoder, EvalSample, LabelledSample, Prepared, prepare
+from meta.given.sample import EmbeddedEncoder, EvalSample, LabelledSample, PreparedSamples, prepare
 from meta.given.vectors import CachedViews, as_task, time_encoder
 from meta.metamodel.model import Metamodel
 from probes.embeddings.cache import EmbeddingCache
@@ -73,7 +73,7 @@ def characterize_held_out(
     return HeldOutResult(task=config.task, answers_key=key, six_answers=str(answers).splitlines())
 
 
-def draw_samples(task: Task, n_train: int, n_eval: int, seed: int) -> Prepared:
+def draw_samples(task: Task, n_train: int, n_eval: int, seed: int) -> PreparedSamples:
     """A stratified labelled sample of the training split and a random unlabelled one of the test
     split."""
     train, test = task.splits["train"], task.splits["test"]

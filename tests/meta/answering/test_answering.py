@@ -18,7 +18,7 @@ from meta.given.sample import (
     EmbeddedEncoder,
     EvalSample,
     LabelledSample,
-    Prepared,
+    PreparedSamples,
     prepare,
 )
 from meta.metamodel.quantile_curves import probability_reached
@@ -85,7 +85,7 @@ class FlatForecaster(LawForecaster):
 
 def make_problem(
     n_eval: int = 150, *, small: bool = True
-) -> tuple[Prepared, list[EmbeddedEncoder]]:
+) -> tuple[PreparedSamples, list[EmbeddedEncoder]]:
     """90 labelled and `n_eval` unlabelled distinct English texts of three classes; two encoders of
     four views that differ in how well they separate the classes, or (`small`) one encoder of two
     views."""
@@ -207,7 +207,7 @@ def test_without_an_evaluation_sample_it_says_so_and_claims_no_shift():
 
 def with_eval_labels(
     n_labelled: int, *, right: float = 0.6, seed: int = 5
-) -> tuple[Prepared, list[EmbeddedEncoder]]:
+) -> tuple[PreparedSamples, list[EmbeddedEncoder]]:
     """The problem with labels for the first evaluation rows, of which the probe gets a share
     `right` right."""
     prepared, encoders = make_problem()
@@ -278,7 +278,7 @@ def test_a_class_with_one_row_is_answered_with_a_warning_and_wider_intervals():
     labels = prepared.train.labels.copy()
     labels[labels == 2] = 0
     labels[5] = 2
-    lonely = Prepared(
+    lonely = PreparedSamples(
         LabelledSample(prepared.train.texts, labels, prepared.train.label_names),
         prepared.evaluation,
         (),
@@ -331,7 +331,7 @@ def test_without_a_target_a_sample_that_cannot_be_learnt_is_never_told_that_it_i
     prepared, encoders = make_problem()
     rng = np.random.default_rng(1)
     labels = np.where(np.arange(90) % 10 < 7, 0, np.where(np.arange(90) % 10 < 9, 1, 2))
-    hard = Prepared(
+    hard = PreparedSamples(
         LabelledSample(prepared.train.texts, labels, prepared.train.label_names),
         prepared.evaluation,
         (),

@@ -3,11 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meta.answering.forecasts import horizons
 from meta.answering.q1_data_needed import (
     default_target,
     encoder_need,
     fewest_labels,
-    horizons,
     labelling_plan,
     required_n,
 )

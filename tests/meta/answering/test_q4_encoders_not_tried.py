@@ -11,7 +11,7 @@ from meta.answering.q4_encoders_not_tried import (
     evidence,
     untried_encoders,
 )
-from meta.answering.q4_ranking import Space
+from meta.answering.spaces import Space
 from meta.priors.encoders import load_prior
 from probes.encoders.base import EncoderInfo, View
 from probes.features.crossfit import fit_ridge

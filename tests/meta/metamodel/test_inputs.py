@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from synthetic_observations import observations
 
-from meta.metamodel.fitting import Prepared
+from meta.metamodel.fitting import FitInputs
 from meta.metamodel.inputs import N_NOISE_TERMS, anchor, noise_terms, stack_inputs
 from meta.metamodel.observations import forecasts
 from meta.metamodel.power_laws import FORECASTS
@@ -95,7 +95,7 @@ def test_the_linear_stage_is_told_the_accuracy_of_rows_that_are_not_single():
 @pytest.mark.parametrize("metric", [Metric.ACCURACY, Metric.LOG_LOSS])
 def test_trees_get_the_anchor_and_the_distances_from_it_in_the_metrics_own_units(metric):
     frame = observations(n_tasks=2)
-    known, inputs = forecasts(frame, metric), Prepared.of(frame, metric).inputs
+    known, inputs = forecasts(frame, metric), FitInputs.of(frame, metric).inputs
     anchored = anchor(frame, known, metric)
     assert inputs["anchor"].to_numpy() == pytest.approx(anchored, rel=1e-6)
     for law in FORECASTS:

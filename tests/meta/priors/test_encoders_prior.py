@@ -9,7 +9,7 @@ from meta.priors.encoders import (
     ABOUT,
     FILE,
     EncoderPrior,
-    Evidence,
+    TriedEncoder,
     from_json,
     load_prior,
     prior_level,
@@ -31,7 +31,7 @@ def small(means=(0.10, 0.0, -0.10), sd=0.02, interaction=0.0, sensitivities=(1.0
 
 
 def test_one_tried_encoder_sets_the_tasks_level_for_all():
-    table = small().update({"org/middle": Evidence(0.7, 0.01)}).set_index("encoder")
+    table = small().update({"org/middle": TriedEncoder(0.7, 0.01)}).set_index("encoder")
     assert table.loc["org/big", "mean"] == pytest.approx(0.8, abs=0.001)
     assert table.loc["org/small", "mean"] == pytest.approx(0.6, abs=0.001)
     assert table.loc["org/middle", "mean"] == pytest.approx(0.7, abs=0.001)
@@ -45,7 +45,7 @@ def test_one_tried_encoder_sets_the_tasks_level_for_all():
 def test_probability_of_beating_the_best_tried_is_that_of_the_gap():
     from scipy.stats import norm
 
-    table = small().update({"org/middle": Evidence(0.7, 1e-4)}).set_index("encoder")
+    table = small().update({"org/middle": TriedEncoder(0.7, 1e-4)}).set_index("encoder")
     assert table.loc["org/big", "p_beats_best_tried"] == pytest.approx(
         norm.cdf(0.1 / np.hypot(0.02, 0.02)), abs=0.001
     )
@@ -55,7 +55,7 @@ def test_probability_of_beating_the_best_tried_is_that_of_the_gap():
 
 def test_conditioning_agrees_with_draws_from_the_model():
     prior = small(sd=0.05, interaction=0.04, sensitivities=(0.5, 1.5))
-    evidence = {"org/middle": Evidence(0.62, 0.03), "org/small": Evidence(0.60, 0.03)}
+    evidence = {"org/middle": TriedEncoder(0.62, 0.03), "org/small": TriedEncoder(0.60, 0.03)}
     rng = np.random.default_rng(0)
     n = 2_000_000
     sensitivity = rng.choice(prior.sensitivities, n)[:, None]
@@ -79,7 +79,9 @@ def test_conditioning_agrees_with_draws_from_the_model():
 def test_more_evidence_never_leaves_one_less_certain_of_it():
     prior = small(interaction=0.03)
     sds = [
-        prior.update({"org/middle": Evidence(0.7, sd)}).set_index("encoder").loc["org/middle", "sd"]
+        prior.update({"org/middle": TriedEncoder(0.7, sd)})
+        .set_index("encoder")
+        .loc["org/middle", "sd"]
         for sd in (0.1, 0.05, 0.01)
     ]
     assert sds == sorted(sds, reverse=True)
@@ -87,7 +89,7 @@ def test_more_evidence_never_leaves_one_less_certain_of_it():
 
 def test_evidence_overrules_the_table():
     table = small(interaction=0.05).update(
-        {"org/big": Evidence(0.60, 0.005), "org/small": Evidence(0.75, 0.005)}
+        {"org/big": TriedEncoder(0.60, 0.005), "org/small": TriedEncoder(0.75, 0.005)}
     )
     assert table.loc[0, "encoder"] == "org/small"
 
@@ -98,7 +100,7 @@ def test_an_unknown_encoder_has_the_level_of_its_size():
     mean, sd = prior.level("lsa:64")
     assert mean == 0.0
     assert sd > 0.05
-    assert "lsa:64" in set(prior.update({"lsa:64": Evidence(0.5, 0.02)})["encoder"])
+    assert "lsa:64" in set(prior.update({"lsa:64": TriedEncoder(0.5, 0.02)})["encoder"])
 
 
 def test_references_are_matched_to_names():
@@ -112,14 +114,18 @@ def test_nothing_tried_and_one_encoder_twice_are_refused():
     with pytest.raises(ValueError, match="nothing was tried"):
         small().update({})
     with pytest.raises(ValueError, match="two references"):
-        small().update({"org/big": Evidence(0.5, 0.1), "hf:org/big#layer=1": Evidence(0.5, 0.1)})
+        small().update(
+            {"org/big": TriedEncoder(0.5, 0.1), "hf:org/big#layer=1": TriedEncoder(0.5, 0.1)}
+        )
     with pytest.raises(ValueError, match="language"):
         load_prior("klingon")
 
 
 def test_suggestions_are_open_known_untried_likely_and_small_enough():
     prior = load_prior()
-    found = prior.suggestions({f"hf:{MINILM}": Evidence(0.8, 0.02)}, max_parameters=2e8, n_best=4)
+    found = prior.suggestions(
+        {f"hf:{MINILM}": TriedEncoder(0.8, 0.02)}, max_parameters=2e8, n_best=4
+    )
     assert 1 <= len(found) <= 4
     assert (found["n_parameters"] <= 2e8).all()
     assert (found["open_weights"] == 1).all()
@@ -127,7 +133,7 @@ def test_suggestions_are_open_known_untried_likely_and_small_enough():
     assert found["p_beats_best_tried"].is_monotonic_decreasing
     assert found["p_beats_best_tried"].between(0.5, 1.0).all()
     best = prior.encoders["mean"].idxmax()
-    assert prior.suggestions({best: Evidence(0.9, 0.01)}, min_probability=0.9).empty
+    assert prior.suggestions({best: TriedEncoder(0.9, 0.01)}, min_probability=0.9).empty
 
 
 @pytest.mark.parametrize("language", ["english", "other"])
@@ -157,10 +163,10 @@ def test_another_schema_is_refused():
 def test_sensitivity_is_learnt_from_how_far_the_tried_lie_apart():
     wide = small(sensitivities=(0.5, 2.0), sd=0.005)
     near = wide.update(
-        {"org/middle": Evidence(0.7, 0.005), "org/small": Evidence(0.65, 0.005)}
+        {"org/middle": TriedEncoder(0.7, 0.005), "org/small": TriedEncoder(0.65, 0.005)}
     ).set_index("encoder")
     far = wide.update(
-        {"org/middle": Evidence(0.7, 0.005), "org/small": Evidence(0.5, 0.005)}
+        {"org/middle": TriedEncoder(0.7, 0.005), "org/small": TriedEncoder(0.5, 0.005)}
     ).set_index("encoder")
     assert near.loc["org/big", "mean"] == pytest.approx(0.75, abs=0.02)
     assert far.loc["org/big", "mean"] == pytest.approx(0.9, abs=0.03)

@@ -2,17 +2,48 @@
 features of those to forecast. Spaces are looked at on all cores (`meta.answering.on_cores`)."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
 
 from meta.answering.on_cores import on_cores
-from meta.answering.q4_ranking import Space
 from meta.given.sample import MIN_EVAL_ROWS, EmbeddedEncoder
 from meta.metamodel.observations import sample_features
 from meta.metric import Metric
-from probes.encoders.base import View
-from probes.features.crossfit import fit_ridge
+from meta.schema import HeldOut
+from probes.encoders.base import EncoderInfo, View
+from probes.features.crossfit import RidgeFit, fit_ridge
 from probes.metrics import score
+
+
+@dataclass(frozen=True)
+class Space:
+    """One embedding space with its leave-one-out probe of the labelled sample."""
+
+    info: EncoderInfo
+    view: View
+    fit: RidgeFit
+    hits: np.ndarray
+    """(n,) bool: leave-one-out prediction is the label."""
+    held_out: float
+    """The metric on the leave-one-out probabilities."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.info.ref}#{self.view}"
+
+
+def held_out(hits: np.ndarray) -> HeldOut:
+    """Leave-one-out accuracy with Wilson's 90 % interval."""
+    n_rows, rate, z = len(hits), float(hits.mean()), float(norm.ppf(0.95))
+    centre = (rate + z**2 / (2 * n_rows)) / (1 + z**2 / n_rows)
+    half = z * np.sqrt(rate * (1 - rate) / n_rows + z**2 / (4 * n_rows**2)) / (1 + z**2 / n_rows)
+    return HeldOut(
+        accuracy=rate,
+        q05=min(max(centre - half, 0.0), rate),
+        q95=max(min(centre + half, 1.0), rate),
+    )  # rounding
 
 
 def fit_spaces(

@@ -1,0 +1,164 @@
+"""The spaces of one run with their forecasts: what all six questions are answered from."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from meta.answering.q2_eval_labels import Correction, correct_forecast
+from meta.answering.q4_posterior import aligned, compare_spaces
+from meta.answering.q4_probabilities import SpaceProbabilities, space_probabilities
+from meta.answering.q4_ranking import MAX_SCORED_VIEWS, choose_scored
+from meta.answering.spaces import Space, describe_spaces, fit_spaces
+from meta.answering.wider_intervals import interval_factor, widen
+from meta.given.sample import EmbeddedEncoder, EvalSample, PreparedSamples
+from meta.metric import MEDIAN, Metric
+from meta.priors.spaces import ViewPrior
+
+HORIZON_FACTORS = (1.0, 2**0.5, 2.0, 2**1.5, 4.0, 2**2.5, 8.0, 2**3.5, 16.0)
+"""Multiples of the present n that a curve is drawn at: half octaves to 16x."""
+
+
+class Forecaster(Protocol):
+    """What is needed of a metamodel (`meta.metamodel.model.Metamodel`)."""
+
+    @property
+    def metric(self) -> Metric: ...
+    @property
+    def card(self) -> dict[str, Any]: ...
+    @property
+    def view_prior(self) -> ViewPrior | None: ...
+    def curve(
+        self, features: Mapping[str, float], horizons: Sequence[int] | np.ndarray
+    ) -> np.ndarray: ...
+    def outside(self, features: Mapping[str, float]) -> list[str]: ...
+
+
+@dataclass(frozen=True)
+class SpaceForecast:
+    """A space with its forecast."""
+
+    space: Space
+    encoder: EmbeddedEncoder
+    curve: np.ndarray
+    """(H, 5) quantiles of the metric at `Forecasts.sizes`."""
+    correction: Correction | None = None
+    """By labelled evaluation rows. None where there are none, or too few."""
+
+    @property
+    def now(self) -> float:
+        """The median at the present n."""
+        return float(self.curve[0, MEDIAN])
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """Every space that was compared, and the forecasts of the most promising ones."""
+
+    metric: Metric
+    sizes: np.ndarray
+    """(H,) int64: labelled rows at which the curves are drawn, the present n first."""
+    spaces: tuple[Space, ...]
+    by_space: Mapping[int, SpaceForecast]
+    """By position in `spaces`. A space that is not here was screened: it has no forecast."""
+    ranked: tuple[int, ...]
+    """The positions in `by_space`, the best median at the present n first."""
+    probabilities: SpaceProbabilities
+    interval_factor: float
+    """All intervals are made wider by this factor, which is 1 or more."""
+    outside: tuple[str, ...]
+    """What of the sample lies outside the range that the metamodel has learnt from."""
+    notes: tuple[str, ...]
+    """Why the intervals are made wider."""
+
+    @property
+    def in_order(self) -> list[SpaceForecast]:
+        """The forecasts, best first."""
+        return [self.by_space[i] for i in self.ranked]
+
+    @property
+    def best(self) -> SpaceForecast:
+        return self.by_space[self.ranked[0]]
+
+
+def horizons(n_train: int) -> np.ndarray:
+    """(9,) int64: the sizes of a curve that starts at `n_train`."""
+    return np.round(np.asarray(HORIZON_FACTORS) * n_train).astype(np.int64)
+
+
+def forecast_spaces(
+    prepared: PreparedSamples,
+    encoders: Sequence[EmbeddedEncoder],
+    metamodel: Forecaster,
+    metric: Metric,
+    *,
+    max_scored_views: int = MAX_SCORED_VIEWS,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Forecasts:
+    """Fit every space by leave-one-out, and forecast the most promising ones.
+
+    `encoders` hold the vectors of `prepared`'s rows. `progress` gets (spaces done, spaces to do).
+    """
+    train, evaluation = prepared.train, prepared.evaluation
+    labels, n_classes = train.labels, len(train.label_names)
+    n_spaces = sum(len(encoder.views) for encoder in encoders)
+    n_steps = n_spaces + min(max_scored_views, n_spaces)
+    report = progress or (lambda done, total: None)
+
+    spaces, owners = fit_spaces(
+        encoders, labels, n_classes, metric, lambda done: report(done, n_steps)
+    )
+    comparison = compare_spaces(spaces, metamodel.view_prior, metric)
+    chosen = choose_scored(
+        spaces,
+        metric,
+        max_scored_views,
+        comparison.accuracy if comparison is not None else None,
+    )
+    factor, notes = interval_factor(
+        labels, train.label_names, (*train.texts, *evaluation.texts), metric
+    )
+    sizes = horizons(len(labels))
+    curves: dict[int, np.ndarray] = {}
+    outside: list[str] = []
+    described = describe_spaces([(owners[i], spaces[i]) for i in chosen], labels, n_classes, seed)
+    for done, (i, features) in enumerate(zip(chosen, described, strict=True)):
+        outside += [phrase for phrase in metamodel.outside(features) if phrase not in outside]
+        curves[i] = widen(metamodel.curve(features, sizes), factor, metric)
+        report(min(n_spaces + done + 1, n_steps), n_steps)
+    if comparison is not None:
+        curves = aligned(curves, comparison)
+    by_space = {
+        i: SpaceForecast(
+            spaces[i], owners[i], *_corrected(curve, spaces[i], owners[i], evaluation, metric)
+        )
+        for i, curve in curves.items()
+    }
+    final = {i: forecast.curve for i, forecast in by_space.items()}
+    return Forecasts(
+        metric=metric,
+        sizes=sizes,
+        spaces=tuple(spaces),
+        by_space=by_space,
+        ranked=tuple(sorted(chosen, key=lambda i: -metric.sign * by_space[i].now)),
+        probabilities=space_probabilities(spaces, final, comparison, metric, seed),
+        interval_factor=factor,
+        outside=tuple(outside),
+        notes=tuple(notes),
+    )
+
+
+def _corrected(
+    curve: np.ndarray,
+    space: Space,
+    encoder: EmbeddedEncoder,
+    evaluation: EvalSample,
+    metric: Metric,
+) -> tuple[np.ndarray, Correction | None]:
+    def probabilities() -> np.ndarray:
+        _, X_eval = encoder.views[space.view]
+        return space.fit.probabilities(space.fit.scores(X_eval))
+
+    return correct_forecast(curve, evaluation.labels, probabilities, metric)
