@@ -1,7 +1,7 @@
 """The whole study in order; each stage finds what is there and makes what is missing."""
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,8 +12,39 @@ from ray_jobs.stages.embed import check_encoders
 from ray_jobs.stages.tasks import check_families
 from ray_jobs.study import Study, StudyConfig
 
-Results = dict[str, Any]
-Step = Callable[[Study, ProgressCallback, Results], Any]
+if TYPE_CHECKING:
+    from ray_jobs.stages.embed import EncoderRow
+    from ray_jobs.stages.fit import FitResult
+    from ray_jobs.stages.held_out import HeldOutResult
+    from ray_jobs.stages.report import ReportResult
+    from ray_jobs.stages.search import SearchResult
+    from ray_jobs.stages.tasks import TaskRow
+
+
+class Results(TypedDict, total=False):
+    """What the stages that are done have returned, by the name of the stage."""
+
+    tasks: "list[TaskRow]"
+    tokenizer: str
+    """Key of the tokenizer."""
+    pretrain: dict[str, str]
+    """Name of a NeoBERTa -> key of its checkpoint."""
+    encoders: "list[EncoderRow]"
+    embed: None
+    sweep: list[str]
+    """Keys of the blocks of probes."""
+    observe: list[str]
+    """Keys of the tables of observations."""
+    fit: "FitResult"
+    search: "SearchResult"
+    characterize: "HeldOutResult"
+    report: "ReportResult"
+
+
+class Step(Protocol):
+    """One stage: it is given what the stages before it have returned."""
+
+    def __call__(self, study: Study, report: ProgressCallback, done: Results) -> Any: ...
 
 
 def steps() -> dict[str, tuple[str, Step]]:
@@ -22,16 +53,28 @@ def steps() -> dict[str, tuple[str, Step]]:
     from ray_jobs.stages.embed import embed, make_encoders
     from ray_jobs.stages.fit import fit
     from ray_jobs.stages.held_out import characterize_held_out
+    from ray_jobs.stages.observe import observe
     from ray_jobs.stages.pretrain import pretrain_neobertas
-    from ray_jobs.stages.report import write_report
+    from ray_jobs.stages.report import StudyResults, write_report
     from ray_jobs.stages.search import search
     from ray_jobs.stages.sweep import sweep
     from ray_jobs.stages.tasks import make_tasks
     from ray_jobs.stages.tokenizer import make_tokenizer
 
+    def all_results(done: Results) -> StudyResults:
+        return StudyResults(
+            tasks=done["tasks"],
+            pretrained=done["pretrain"],
+            encoders=done["encoders"],
+            probe_keys=done["sweep"],
+            fit=done["fit"],
+            search=done["search"],
+            held_out=done["characterize"],
+        )
+
     return {
-        "tasks": ("tasks", lambda study, report, _: make_tasks(study, report)),
-        "tokenizer": ("tokenizer", lambda study, report, _: make_tokenizer(study, report)),
+        "tasks": ("tasks", lambda study, report, done: make_tasks(study, report)),
+        "tokenizer": ("tokenizer", lambda study, report, done: make_tokenizer(study, report)),
         "pretrain": (
             "NeoBERTas",
             lambda study, report, done: pretrain_neobertas(study, report, done["tokenizer"]),
@@ -48,15 +91,32 @@ def steps() -> dict[str, tuple[str, Step]]:
             "probes",
             lambda study, report, done: sweep(study, report, done["tasks"], done["encoders"]),
         ),
+        "observe": (
+            "observations",
+            lambda study, report, done: observe(study, report, done["tasks"], done["encoders"]),
+        ),
         "fit": (
             "metamodel",
             lambda study, report, done: fit(
-                study, report, done["tasks"], done["encoders"], done["sweep"]
+                study, report, done["tasks"], done["sweep"], done["observe"]
             ),
         ),
-        "search": ("meta-search", search),
-        "characterize": ("six answers", characterize_held_out),
-        "report": ("report", write_report),
+        "search": (
+            "meta-search",
+            lambda study, report, done: search(
+                study, report, done["tasks"], done["tokenizer"], done["fit"].metamodel_key
+            ),
+        ),
+        "characterize": (
+            "six answers",
+            lambda study, report, done: characterize_held_out(
+                study, report, done["tasks"], done["encoders"], done["fit"].metamodel_key
+            ),
+        ),
+        "report": (
+            "report",
+            lambda study, report, done: write_report(study, report, all_results(done)),
+        ),
     }
 
 
@@ -73,9 +133,8 @@ def run_stages(config: StudyConfig, *, out: str, last: str, address: str | None 
             title, step = every[name]
             if name == "tokenizer" and "fit" in wanted:
                 check_families(config, done["tasks"])
-            done[name] = study.run(
-                title, lambda study, report, step=step: step(study, report, done)
-            )
+            result = study.run(title, partial(step, done=done))
+            done[name] = result  # type: ignore[literal-required]  # the names are those of Results
     return done
 
 

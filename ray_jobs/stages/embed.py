@@ -1,4 +1,4 @@
-"""Stage 3: every text of the study's tasks through every encoder once, into the embedding cache, by
+"""Every text of the study's tasks through every encoder once, into the embedding cache, by
 Ray Data."""
 
 import functools

@@ -1,5 +1,4 @@
-"""Stage 5: describe samples of every task and view, join them with what the probes measured, fit
-and evaluate the metamodel."""
+"""Join the observations with what the probes measured; fit and evaluate the metamodel."""
 
 from collections.abc import Sequence
 
@@ -23,8 +22,7 @@ from meta.priors.spaces import ViewPrior, space_truths
 from probes.sweep.sweep import load_results
 from ray_jobs.fan_out import fan_out_blocks
 from ray_jobs.progress import ProgressCallback
-from ray_jobs.stages.embed import EncoderRow
-from ray_jobs.stages.observe import observe, training_frame
+from ray_jobs.stages.observe import training_frame
 from ray_jobs.stages.tasks import TaskRow, left_out_families
 from ray_jobs.study import Study
 
@@ -52,14 +50,13 @@ def fit(
     study: Study,
     report: ProgressCallback,
     tasks: Sequence[TaskRow],
-    encoders: Sequence[EncoderRow],
     probe_keys: Sequence[str],
+    observation_keys: Sequence[str],
 ) -> FitResult:
-    """Fit the metamodel on every task but those of the demonstration task's family; evaluate it
-    leaving tasks out."""
+    """Fit the metamodel on every task but those of the demonstration task's family. Evaluate it
+    with task families left out."""
     config = study.config.metamodel
-    keys = observe(study, report, tasks, encoders)
-    frame = training_frame(study, tasks, keys, probe_keys)
+    frame = training_frame(study, tasks, observation_keys, probe_keys)
     also = None
     if config.with_shipped:
         frame, also = with_shipped(frame, shipped_but_left_out(study, tasks))
@@ -69,7 +66,7 @@ def fit(
         "with_shipped": digest_of_shipped() if config.with_shipped else None,
         "tune": config.tune and TUNING_VERSION,
         "metric": METRIC,
-        "observations": sorted(keys),
+        "observations": sorted(observation_keys),
         "probes": sorted(probe_keys),
         "families": sorted((task.fingerprint, task.family) for task in tasks),
         "left_out": left_out_families(study, tasks),

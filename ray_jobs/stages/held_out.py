@@ -1,7 +1,7 @@
-"""Stage 6 of the pilot: `characterize` on a task that the metamodel has never seen."""
+"""`characterize` on a task that the study's metamodel has never seen."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from pydantic import BaseModel
@@ -20,6 +20,7 @@ from probes.tasks.store import load_saved_task
 from probes.tasks.task import Task
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.stages.embed import EncoderRow
+from ray_jobs.stages.tasks import TaskRow
 from ray_jobs.study import Study
 
 ANSWERS_VERSION = 4
@@ -37,19 +38,22 @@ class HeldOutResult(BaseModel):
 
 
 def characterize_held_out(
-    study: Study, report: ProgressCallback, done: dict[str, Any]
+    study: Study,
+    report: ProgressCallback,
+    tasks: Sequence[TaskRow],
+    encoders: Sequence[EncoderRow],
+    metamodel_key: str,
 ) -> HeldOutResult:
     """Answer the six questions for a sample of the demonstration task; made once for the same
     inputs."""
     config = study.config.characterize
-    row = next(task for task in done["tasks"] if task.name == config.task)
-    encoders: list[EncoderRow] = done["encoders"]
+    row = next(task for task in tasks if task.name == config.task)
     identity = [
         ANSWERS_VERSION,
         config,
         study.config.seed,
         row.fingerprint,
-        done["fit"].metamodel_key,
+        metamodel_key,
         [encoder.info.fingerprint for encoder in encoders],
     ]
     folder = f"characterizations/{digest(identity)}"
@@ -63,9 +67,9 @@ def characterize_held_out(
         answers = answer_questions(
             prepared,
             _embedded(study, encoders, as_task(prepared)),
-            Metamodel.load(study.storage.local_path(done["fit"].metamodel_key)),
+            Metamodel.load(study.storage.local_path(metamodel_key)),
             target=config.target,
-            metamodel_name=done["fit"].metamodel_key,
+            metamodel_name=metamodel_key,
             seed=study.config.seed,
             progress=report,
         )
@@ -94,7 +98,7 @@ def draw_samples(task: Task, n_train: int, n_eval: int, seed: int) -> PreparedSa
     return prepare(sample, EvalSample(test.text, test.text_pair).take(np.sort(chosen)), seed=seed)
 
 
-def _embedded(study: Study, encoders: list[EncoderRow], sample: Task) -> list[EmbeddedEncoder]:
+def _embedded(study: Study, encoders: Sequence[EncoderRow], sample: Task) -> list[EmbeddedEncoder]:
     embedded = []
     for encoder in encoders:
         timing = study.once(

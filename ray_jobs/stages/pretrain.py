@@ -1,4 +1,4 @@
-"""Stage 2b: NeoBERTas, pretrained with Ray Train and DeepSpeed into checkpoints in Hugging Face's
+"""NeoBERTas, pretrained with Ray Train and DeepSpeed into checkpoints in Hugging Face's
 format.
 
 Every key is made of what the outcome depends on, and a Train run is named after its checkpoint: an

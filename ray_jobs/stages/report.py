@@ -1,10 +1,11 @@
-"""Stage 8: everything the study found, on one self-contained HTML page."""
+"""Everything the study found, on one self-contained HTML page."""
 
 import platform
 import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
@@ -20,7 +21,9 @@ from probes.tasks.docs.registry import DOCS_TASKS
 from probes.tasks.store import load_saved_task
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.stages.embed import EncoderRow
-from ray_jobs.stages.fit import METRIC
+from ray_jobs.stages.fit import METRIC, FitResult
+from ray_jobs.stages.held_out import HeldOutResult
+from ray_jobs.stages.search import SearchResult
 from ray_jobs.stages.tasks import TaskRow
 from ray_jobs.study import PRESETS, Study
 
@@ -60,27 +63,40 @@ class ReportResult(BaseModel):
     six_answers: list[str]
 
 
-def write_report(study: Study, report: ProgressCallback, done: dict[str, Any]) -> ReportResult:
+@dataclass(frozen=True)
+class StudyResults:
+    """What the other stages have left behind."""
+
+    tasks: Sequence[TaskRow]
+    pretrained: Mapping[str, str]
+    """Name of a NeoBERTa -> key of its checkpoint."""
+    encoders: Sequence[EncoderRow]
+    probe_keys: Sequence[str]
+    fit: FitResult
+    search: SearchResult
+    held_out: HeldOutResult
+
+
+def write_report(study: Study, report: ProgressCallback, results: StudyResults) -> ReportResult:
     """Gather, render, publish. The report is written anew each time: it is made of what is stored,
     and cheap."""
-    data = gather(study, done)
+    data = gather(study, results)
     report(1, 2)
     study.storage.write_bytes(REPORT_KEY, pilot_report(data).encode())
     path = f"{study.storage.uri}/{REPORT_KEY}"
-    return ReportResult(path=path, six_answers=done["characterize"].six_answers)
+    return ReportResult(path=path, six_answers=results.held_out.six_answers)
 
 
-def gather(study: Study, done: dict[str, Any]) -> PilotReportData:
+def gather(study: Study, results: StudyResults) -> PilotReportData:
     """The page's data from the study's results."""
-    tasks: list[TaskRow] = done["tasks"]
-    encoders: list[EncoderRow] = done["encoders"]
-    probes = load_results(study.storage, done["sweep"]).to_pandas()
+    tasks, encoders = results.tasks, results.encoders
+    probes = load_results(study.storage, results.probe_keys).to_pandas()
     probes["encoder"] = probes["encoder_fingerprint"].map(
         {encoder.info.fingerprint: encoder.name for encoder in encoders}
     )
     probes["task"] = probes["task_fingerprint"].map({task.fingerprint: task.name for task in tasks})
     held_out_task = study.config.characterize.task
-    answers = study.storage.read_json(done["characterize"].answers_key)
+    answers = study.storage.read_json(results.held_out.answers_key)
     return PilotReportData(
         title=f"The {study.config.name} study",
         preset=study.config.name,
@@ -88,22 +104,22 @@ def gather(study: Study, done: dict[str, Any]) -> PilotReportData:
         command=_command(study),
         metric=METRIC,
         environment=environment(),
-        stages=tables.stage_times(study.ledger(), _notes(len(probes), done)),
+        stages=tables.stage_times(study.ledger(), _notes(len(probes), results)),
         n_probes=len(probes),
         tasks=tuple(task_summary(study, task, held_out_task) for task in tasks),
         encoders=tuple(encoder_summary(encoder) for encoder in encoders),
-        pretrained=tuple(_pretrained(study, name, key) for name, key in done["pretrain"].items()),
+        pretrained=tuple(_pretrained(study, name, key) for name, key in results.pretrained.items()),
         learning_curves=tables.learning_curves(probes),
         depth_curves=tables.depth_curves(probes),
         regularisation=tables.regularisation_curves(probes),
         answers=answers,
         answers_task=held_out_task,
         answers_truth=tables.measured_spaces(probes, held_out_task),
-        evaluation=study.storage.read_json(done["fit"].evaluation_key),
+        evaluation=study.storage.read_json(results.fit.evaluation_key),
         horizons=tables.horizons(
-            study.storage.read_table(done["fit"].held_out_key).to_pandas(), seed=study.config.seed
+            study.storage.read_table(results.fit.held_out_key).to_pandas(), seed=study.config.seed
         ),
-        candidates=tuple(done["search"].candidates),
+        candidates=tuple(results.search.candidates),
         thin=THIN,
     )
 
@@ -124,14 +140,14 @@ def environment() -> dict[str, str]:
     }
 
 
-def _notes(n_probes: int, done: dict[str, Any]) -> dict[str, str]:
+def _notes(n_probes: int, results: StudyResults) -> dict[str, str]:
     return {
-        "tasks": f"{len(done['tasks'])} tasks",
-        "NeoBERTas": f"{len(done['pretrain'])} pretrained",
-        "embeddings": f"{len(done['encoders'])} encoders",
+        "tasks": f"{len(results.tasks)} tasks",
+        "NeoBERTas": f"{len(results.pretrained)} pretrained",
+        "embeddings": f"{len(results.encoders)} encoders",
         "probes": f"{n_probes:,} probes",
-        "metamodel": f"{done['fit'].n_observations:,} observations",
-        "meta-search": f"{len(done['search'].candidates)} candidates",
+        "metamodel": f"{results.fit.n_observations:,} observations",
+        "meta-search": f"{len(results.search.candidates)} candidates",
     }
 
 

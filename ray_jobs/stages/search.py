@@ -1,4 +1,4 @@
-"""Stage 7: Tune and Optuna propose NeoBERTas, each is pretrained a little, and the metamodel says
+"""Tune and Optuna propose NeoBERTas, each is pretrained a little, and the metamodel says
 what it would reach."""
 
 import functools
@@ -49,14 +49,20 @@ class SearchResult(BaseModel):
     tasks: list[str]
 
 
-def search(study: Study, report: ProgressCallback, done: dict[str, Any]) -> SearchResult:
+def search(
+    study: Study,
+    report: ProgressCallback,
+    tasks: Sequence[TaskRow],
+    tokenizer_key: str,
+    metamodel_key: str,
+) -> SearchResult:
     """Try `search.n_trials` candidates; those whose result is there already are told to the
     searcher instead of being run."""
     from cluster.resources import look_around, request
     from cluster.tune import search as tune_search
 
-    config, fixed = study.config.search, _fixed_part(study, done)
-    tasks = search_tasks(study, done["tasks"])
+    config, judged_on = study.config.search, search_tasks(study, tasks)
+    fixed = _fixed_part(study, judged_on, tokenizer_key, metamodel_key)
     folder = f"search/{digest([fixed, config.space])}"
     known = [study.storage.read_json(key) for key in study.storage.keys(folder)]
     known.sort(key=lambda entry: entry["finished_at"])
@@ -102,7 +108,7 @@ def search(study: Study, report: ProgressCallback, done: dict[str, Any]) -> Sear
         candidate.model_copy(update={"chosen": i == chosen})
         for i, candidate in enumerate(candidates)
     ]
-    return SearchResult(candidates=marked, tasks=[task.name for task in tasks])
+    return SearchResult(candidates=marked, tasks=[task.name for task in judged_on])
 
 
 def search_tasks(study: Study, tasks: Sequence[TaskRow]) -> list[TaskRow]:
@@ -113,18 +119,20 @@ def search_tasks(study: Study, tasks: Sequence[TaskRow]) -> list[TaskRow]:
     ]
 
 
-def _fixed_part(study: Study, done: dict[str, Any]) -> dict[str, Any]:
+def _fixed_part(
+    study: Study, tasks: Sequence[TaskRow], tokenizer_key: str, metamodel_key: str
+) -> dict[str, Any]:
     """What all candidates share: everything that a result depends on besides the searched point."""
     config = study.config.search
-    tokenizer = read_tokenizer(study.storage, done["tokenizer"])
+    tokenizer = read_tokenizer(study.storage, tokenizer_key)
     corpus, held_out = build_corpora(learning_texts(study), tokenizer, MAX_LENGTH, study.storage)
     return {
         "version": SEARCH_VERSION,
-        "tokenizer": done["tokenizer"],
+        "tokenizer": tokenizer_key,
         "corpus": corpus,
         "held_out": held_out,
-        "metamodel": done["fit"].metamodel_key,
-        "tasks": [task.fingerprint for task in search_tasks(study, done["tasks"])],
+        "metamodel": metamodel_key,
+        "tasks": [task.fingerprint for task in tasks],
         "n_tokens": config.n_tokens,
         "n_labelled": config.n_labelled,
         "horizon": config.horizon,

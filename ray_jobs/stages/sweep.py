@@ -1,4 +1,4 @@
-"""Stage 4: the study's linear probes, fanned out by Ray Tune in blocks, one Parquet row a probe."""
+"""The study's linear probes, fanned out by Ray Tune in blocks, one Parquet row a probe."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor

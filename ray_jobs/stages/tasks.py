@@ -1,4 +1,4 @@
-"""Stage 1: the study's tasks, loaded or built once and kept on the study's storage by
+"""The study's tasks, loaded or built once and kept on the study's storage by
 fingerprint."""
 
 from collections.abc import Sequence

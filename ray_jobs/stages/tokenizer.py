@@ -1,4 +1,4 @@
-"""Stage 2a: the study's tokenizer, trained once on the documentation of train files."""
+"""The study's tokenizer, trained once on the documentation of train files."""
 
 from collections.abc import Sequence
 
