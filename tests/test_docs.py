@@ -3,10 +3,12 @@ file that moves, or a command that changes its name, cannot leave a riddle behin
 
 import ast
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 from markdown_files import ROOT, anchors, code, documents, lines, links
 
 DOCUMENTS = documents()
@@ -110,6 +112,24 @@ def test_decisions_are_dated_listed_and_complete() -> None:
         for part in ("**Context.**", "**Decision.**", "**Consequences.**"):
             assert text.count(part) == 1, f"{page.name}: {part}"
         assert 10 <= len(text.splitlines()) <= 25, page.name
+
+
+def test_a_release_is_named_alike_everywhere() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == version
+    assert citation["authors"] == [{"name": "The NeoBERTa contributors"}]
+    headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[:2] == ["[Unreleased]", f"[{version}] - {citation['date-released']}"]
+
+
+def test_hooks_are_local_and_their_tools_are_of_the_set_up() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repository["repo"] for repository in hooks] == ["local"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    tools = {re.match(r"[\w-]+", line).group() for line in project["optional-dependencies"]["test"]}
+    for hook in hooks[0]["hooks"]:
+        assert hook["language"] == "system" and hook["entry"].split()[0] in tools, hook["id"]
 
 
 def is_defined(dotted: str) -> bool:
