@@ -118,7 +118,7 @@ class StudyConfig(StrictModel):
     name: str
     seed: int = Field(0, ge=0)
     tasks: tuple[str, ...] = Field(min_length=1)
-    """Task references (DESIGN: folders, CSV files, hub names, `docs/NAME`)."""
+    """Task references: folders, CSV files, hub names, `docs/NAME` (docs/probes.md)."""
     docs: DocsConfig = DocsConfig()
     tokenizer: TokenizerConfig = TokenizerConfig()
     neobertas: dict[str, PretrainConfig] = Field(default_factory=dict)

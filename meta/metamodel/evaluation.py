@@ -145,8 +145,8 @@ def _mean_truth(rest: pd.DataFrame, grid: pd.DataFrame, size: str) -> pd.Series:
 def evaluation_tables(
     held_out: pd.DataFrame, *, metric: Metric = Metric.ACCURACY
 ) -> dict[str, Any]:
-    """Tables of DESIGN section 4 from `held_out_predictions`: JSON types, rates as fractions,
-    errors and widths in points.
+    """The tables of an honest evaluation (docs/design.md) from `held_out_predictions`: JSON types,
+    rates as fractions, errors and widths in points.
 
     `mae_points[horizon][forecaster]`, `coverage[level][horizon | all] = {coverage, width_points}`,
     `tasks_covered_80` (share of tasks whose 90 % intervals hold at least 80 % of their rows),

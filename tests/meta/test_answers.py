@@ -7,7 +7,7 @@ from cluster.storage import UserError
 from meta.answers import Answers, load_answers
 from meta.metric import Metric
 
-DESIGN_FIELDS = {
+CONTRACT_FIELDS = {
     "": {
         "schema",
         "metric",
@@ -29,7 +29,7 @@ DESIGN_FIELDS = {
     "hyperparameters": {"probe", "finetune"},
     "evidence": {"metamodel", "tasks", "held_out_mae", "held_out_coverage_90"},
 }
-"""DESIGN section 3: names that must never change."""
+"""The fields of answers.json that readers rely on (docs/answers.md): these names never change."""
 
 
 def example() -> Answers:
@@ -125,7 +125,7 @@ def example() -> Answers:
 
 def test_the_names_of_the_contract_are_there():
     content = example().to_json()
-    for place, names in DESIGN_FIELDS.items():
+    for place, names in CONTRACT_FIELDS.items():
         part = content
         for step in filter(None, place.split(".")):
             part = part[int(step)] if step.isdigit() else part[step]
