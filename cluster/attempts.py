@@ -5,7 +5,7 @@ import json
 import random
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from cluster.errors import UserError
@@ -13,6 +13,7 @@ from cluster.errors import UserError
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 30.0
 
+Work = TypeVar("Work")
 Result = TypeVar("Result")
 
 
@@ -22,12 +23,10 @@ def wait_s(
     """How long to wait after failure number `i_try` (from 0): twice as long each time up to
     `longest_s`, of which a random half is left out, so that a thousand workers that failed together
     do not come back together."""
-    return min(longest_s, first_s * 2**i_try) * random.uniform(0.5, 1.0)
+    return min(longest_s, first_s * 2.0**i_try) * random.uniform(0.5, 1.0)
 
 
-def attempt(
-    run: Callable[[dict[str, Any]], dict[str, Any]], config: dict[str, Any], max_failures: int
-) -> str:
+def attempt(run: Callable[[Work], Mapping[str, Any]], config: Work, max_failures: int) -> str:
     """Call `run(config)` until it succeeds, at most `1 + max_failures` times, waiting longer each
     time (storage that is down for a moment is the usual reason). A UserError is final: the same
     mistake would be made again.

@@ -32,7 +32,11 @@ import ray._private.parameter
 import ray._private.ray_constants
 import ray._private.utils
 import ray._private.worker
-from ray._raylet import AuthenticationTokenLoader, Config
+from ray._private.services import ProcessInfo
+from ray._raylet import (  # type: ignore[attr-defined]  # Ray's stub of it lacks both
+    AuthenticationTokenLoader,
+    Config,
+)
 
 _AGENTS = ("DashboardAgent", "dashboard/agent.py", "RuntimeEnvAgent", "runtime_env/agent/main.py")
 """In the command lines of a raylet's agents, after and before they name themselves."""
@@ -47,7 +51,7 @@ def embedded_node() -> Iterator[None]:
     parameters = functools.partial(
         ray._private.parameter.RayParams,
         no_monitor=True,
-        include_log_monitor=False,
+        include_log_monitor=False,  # type: ignore[arg-type]  # Ray writes str, and means bool
         dashboard_agent_listen_port=0,
     )
     with (
@@ -63,7 +67,7 @@ def node_pids() -> list[int]:
     """The processes that the Ray which this process started cannot lose: its raylet, then (on
     Linux) the raylet's two agents. Empty if it started none."""
     node = ray._private.worker._global_node
-    processes = (
+    processes: list[ProcessInfo] = (
         node.all_processes.get(ray._private.ray_constants.PROCESS_TYPE_RAYLET, [])
         if node is not None
         else []
@@ -114,19 +118,26 @@ def local_node_provider(provider_config: dict[str, Any], cluster_name: str) -> A
     itself)."""
     from ray.autoscaler._private.fake_multi_node.node_provider import FakeMultiNodeProvider
 
+    # nothing of the base class is annotated: hence the ignored errors
     class LocalNodeProvider(FakeMultiNodeProvider):
         def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
             with self.lock:
-                for node_id, node in list(self._nodes.items()):
+                nodes: dict[str, dict[str, Any]] = self._nodes
+                for node_id, node in list(nodes.items()):
                     if "node" in node and node["node"].dead_processes():
-                        self.terminate_node(node_id)
-                return super().non_terminated_nodes(tag_filters)
+                        self.terminate_node(node_id)  # type: ignore[no-untyped-call]
+                alive: list[str] = super().non_terminated_nodes(  # type: ignore[no-untyped-call]
+                    tag_filters
+                )
+                return alive
 
         def _create_node_with_resources_and_labels(
             self, node_config: Any, tags: Any, count: int, resources: dict[str, float], labels: Any
         ) -> None:
             others = {name: amount for name, amount in resources.items() if name != "memory"}
-            super()._create_node_with_resources_and_labels(node_config, tags, count, others, labels)
+            super()._create_node_with_resources_and_labels(  # type: ignore[no-untyped-call]
+                node_config, tags, count, others, labels
+            )
 
     return LocalNodeProvider(provider_config, cluster_name)
 

@@ -9,8 +9,8 @@ what is missing). What a shard is about lies on storage: an item is a small JSON
 import contextlib
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 import ray.data
@@ -21,11 +21,14 @@ from cluster.resources import limit_threads, threads_for
 from cluster.session import is_embedded, route_logs
 from cluster.storage import UserError
 
-Item = dict[str, Any]
+Item = TypeVar("Item", bound=Mapping[str, Any])
+"""The description of one shard: what JSON can hold, a plain or a typed dictionary."""
+Result = TypeVar("Result", bound=Mapping[str, Any])
+"""What became of one: what JSON can hold."""
 
 
 def map_shards(
-    worker: type,
+    worker: Callable[..., Callable[[Item], Result]],
     items: Sequence[Item],
     *,
     worker_kwargs: dict[str, Any],
@@ -34,8 +37,8 @@ def map_shards(
     gpus_per_actor: float = 0.0,
     memory_bytes_per_actor: int = 0,
     max_failures: int = 3,
-    on_done: Callable[[Item], None] | None = None,
-) -> list[Item]:
+    on_done: Callable[[Result], None] | None = None,
+) -> list[Result]:
     """`worker(**worker_kwargs)(item)` for every item, in up to `n_actors` processes that keep their
     worker. Within an open session.
 
@@ -84,7 +87,7 @@ def map_shards(
 
 def _map(
     dataset: Dataset,
-    arguments: tuple,
+    arguments: tuple[Any, ...],
     strategy: ActorPoolStrategy,
     asked: dict[str, Any],
     max_failures: int,
@@ -135,15 +138,19 @@ def _raise_failures(outcomes: dict[int, dict[str, Any]], n_items: int) -> None:
         )
 
 
-class _ShardWorker:
+class _ShardWorker(Generic[Item, Result]):
     """Holds the worker of one process; made when the first shard comes, so that its failure is that
     shard's."""
 
     def __init__(
-        self, worker: type, worker_kwargs: dict[str, Any], n_threads: int, max_failures: int
+        self,
+        worker: Callable[..., Callable[[Item], Result]],
+        worker_kwargs: dict[str, Any],
+        n_threads: int,
+        max_failures: int,
     ):
         self._make, self._kwargs, self._max_failures = worker, worker_kwargs, max_failures
-        self._worker: Callable[[Item], Item] | None = None
+        self._worker: Callable[[Item], Result] | None = None
         limit_threads(n_threads)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -153,7 +160,7 @@ class _ShardWorker:
         ]
         return pa.table({"idx": batch["idx"], "outcome": pa.array(outcomes, pa.string())})
 
-    def _work(self, item: Item) -> Item:
+    def _work(self, item: Item) -> Result:
         if self._worker is None:
             self._worker = self._make(**self._kwargs)
         return self._worker(item)

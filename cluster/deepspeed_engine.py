@@ -155,7 +155,10 @@ class DeepSpeedEngine:
     @property
     def _plain_optimizer(self) -> torch.optim.Optimizer:
         """The torch optimiser inside; under ZeRO its parameters are this rank's flat partitions."""
-        return self._optimizer.optimizer if self._is_sharded else self._optimizer
+        inside: torch.optim.Optimizer = (
+            self._optimizer.optimizer if self._is_sharded else self._optimizer
+        )
+        return inside
 
 
 def extensions_dir() -> Path:

@@ -26,6 +26,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 WORKER_TYPE = "worker"
 START_TIMEOUT_S, STOP_TIMEOUT_S = 300.0, 5.0
@@ -163,7 +164,7 @@ def _end_with_parent() -> None:
 
 def _autoscaling_config(
     address: str, max_nodes: int, cpus_per_node: float, idle_timeout_s: float
-) -> dict:
+) -> dict[str, Any]:
     """Ray's cluster configuration for its fake multi-node provider, whole: the wheel ships no
     defaults for it."""
     return {

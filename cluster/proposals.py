@@ -59,9 +59,11 @@ def _distribution(name: str, kind: str, *arguments: Any) -> BaseDistribution:
     if kind == "choice":
         return CategoricalDistribution(*arguments)
     if kind in ("uniform", "loguniform"):
-        return FloatDistribution(*arguments, log=kind == "loguniform")
+        low, high = arguments
+        return FloatDistribution(low, high, log=kind == "loguniform")
     if kind in ("int", "logint"):
-        return IntDistribution(*arguments, log=kind == "logint")
+        low, high = arguments
+        return IntDistribution(low, high, log=kind == "logint")
     raise ValueError(
         f"search space, {name}: {kind!r} is unknown; use uniform, loguniform, int, logint or choice"
     )

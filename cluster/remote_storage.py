@@ -64,7 +64,7 @@ class RemoteFiles:
 
         def read() -> bytes:
             with self.filesystem.open_input_stream(self._path(key)) as stream:
-                return stream.read()
+                return bytes(stream.read())
 
         return _patiently(read)
 
@@ -72,7 +72,7 @@ class RemoteFiles:
         """`n_bytes` from `offset` on, fewer where the file ends before. Raises
         FileNotFoundError."""
         with self.filesystem.open_input_file(self._path(key)) as file:
-            return file.read_at(max(min(n_bytes, file.size() - offset), 0), offset)
+            return bytes(file.read_at(max(min(n_bytes, file.size() - offset), 0), offset))
 
     def download(self, key: str, to: Path) -> None:
         """Copy a file, or all that lies below a folder, to the path `to`, which is a folder

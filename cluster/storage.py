@@ -28,6 +28,18 @@ from cluster.errors import CorruptArtefactError, UserError
 from cluster.local_files import fsync, remove, temporary_beside
 from cluster.remote_storage import RemoteFiles, refuse_secrets
 
+__all__ = [
+    "CACHE_DIR_ENV_VAR",
+    "MANIFEST",
+    "CorruptArtefactError",
+    "Storage",
+    "StoredFile",
+    "UserError",
+    "canonical_json",
+    "digest",
+    "file_digest",
+]
+
 MANIFEST = "manifest.json"
 CACHE_DIR_ENV_VAR = "NEOBERTA_CACHE_DIR"
 """Where copies of remote artefacts are kept on this node (default `~/.cache/neoberta`)."""
@@ -303,7 +315,7 @@ class Storage:
     def _file_exists(self, key: str) -> bool:
         if self.is_local:
             return (Path(self.uri) / key).is_file()
-        return self._remote().kind(key) == pafs.FileType.File
+        return bool(self._remote().kind(key) == pafs.FileType.File)
 
     def _publish_file(self, temporary: Path, key: str) -> None:
         fsync(temporary)

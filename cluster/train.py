@@ -14,17 +14,24 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 import ray.train
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch import TorchConfig
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.compat import without_cleaner
 from cluster.resources import threads_for, worker_env
 from cluster.session import is_embedded, route_logs
 from cluster.storage import CACHE_DIR_ENV_VAR, Storage
+
+if TYPE_CHECKING:  # Train V2's, which `ray.train` gives when it runs; its annotations show V1's
+    from ray.train.v2.api.config import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.v2.torch.torch_trainer import TorchTrainer
+else:
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
 
 EXTENSIONS_DIR_ENV_VAR = "TORCH_EXTENSIONS_DIR"
 """Where compiled operators are kept (`cluster.deepspeed_engine`, which loads torch and is not
@@ -92,23 +99,22 @@ def train(
     route_logs()  # ray.train was imported above
     filesystem, storage_path = Storage(storage_dir).filesystem()
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    mailbox = _Mailbox.options(
-        scheduling_strategy=here
-    ).remote()  # it shall not go with a worker's node
+    # it shall not go with a worker's node
+    mailbox = ray.remote(num_cpus=0)(_Mailbox).options(scheduling_strategy=here).remote()
     resources = {"CPU": cpus_per_worker} | ({"GPU": 1} if use_gpu else {})
     trainer = _Trainer(
         _run_loop,
         train_loop_config={"loop": loop, "config": config, _MAILBOX_KEY: mailbox},
         torch_config=TorchConfig(backend=None if use_gpu else "gloo"),
-        scaling_config=ray.train.ScalingConfig(
+        scaling_config=ScalingConfig(
             num_workers=n_workers, use_gpu=use_gpu, resources_per_worker=resources
         ),
-        run_config=ray.train.RunConfig(
+        run_config=RunConfig(
             name=name,
             storage_path=storage_path,
             storage_filesystem=filesystem,
-            failure_config=ray.train.FailureConfig(max_failures=max_failures),
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+            failure_config=FailureConfig(max_failures=max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
             worker_runtime_env={
                 "env_vars": worker_env(threads_for(cpus_per_worker)) | _passed_on()
             },
@@ -155,7 +161,6 @@ def _passed_on() -> dict[str, str]:
     )
 
 
-@ray.remote(num_cpus=0)
 class _Mailbox:
     """Holds what workers told until the driver fetches it."""
 

@@ -14,9 +14,9 @@ import gc
 import json
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import ray.tune
 
@@ -26,7 +26,10 @@ from cluster.resources import available_cpus, limit_threads, threads_for
 from cluster.session import is_embedded, route_logs
 
 Config = dict[str, Any]
-Run = Callable[[Config], dict[str, Any]]
+Work = TypeVar("Work", bound=Mapping[str, Any])
+"""One configuration: what JSON can hold, a plain or a typed dictionary."""
+Result = TypeVar("Result", bound=Mapping[str, Any])
+"""What became of one: what JSON can hold."""
 
 MAX_TRIALS = 1000
 """Configurations that one run of Tune gets; more are run in waves. Tune keeps about 35 KB in this
@@ -41,23 +44,23 @@ _OUTCOME, _SCORE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Generic[Work, Result]):
     """What became of one configuration: a result, or the error of its last try."""
 
-    config: Config
-    result: dict[str, Any] | None
+    config: Work
+    result: Result | None
     error: str | None
 
 
 def fan_out(
-    run: Run,
-    configs: Sequence[Config],
+    run: Callable[[Work], Result],
+    configs: Sequence[Work],
     *,
     name: str,
     cpus: float = 1.0,
     max_failures: int = 3,
-    on_done: Callable[[Outcome], None] | None = None,
-) -> list[Outcome]:
+    on_done: Callable[[Outcome[Work, Result]], None] | None = None,
+) -> list[Outcome[Work, Result]]:
     """Run `run(config)` for every configuration in long-lived worker processes. Within an open
     session.
 
@@ -71,7 +74,7 @@ def fan_out(
     Returns:
         One Outcome per configuration, in the order of `configs`.
     """
-    outcomes: list[Outcome] = []
+    outcomes: list[Outcome[Work, Result]] = []
     for start in range(0, len(configs), MAX_TRIALS):
         outcomes += _wave(
             run, configs[start : start + MAX_TRIALS], name, cpus, max_failures, on_done
@@ -82,13 +85,13 @@ def fan_out(
 
 
 def _wave(
-    run: Run,
-    configs: Sequence[Config],
+    run: Callable[[Work], Result],
+    configs: Sequence[Work],
     name: str,
     cpus: float,
     max_failures: int,
-    on_done: Callable[[Outcome], None] | None,
-) -> list[Outcome]:
+    on_done: Callable[[Outcome[Work, Result]], None] | None,
+) -> list[Outcome[Work, Result]]:
     trials = _Trials(lambda config: configs[config["config_idx"]], on_done)
     _run_tune(
         {"run": run, "configs": list(configs), "max_failures": max_failures},
@@ -105,7 +108,7 @@ def _wave(
 
 
 def search(
-    objective: Run,
+    objective: Callable[[Config], Result],
     space: dict[str, Sequence[Any]],
     *,
     metric: str,
@@ -116,9 +119,9 @@ def search(
     cpus: float = 1.0,
     max_concurrent: int = 1,
     max_failures: int = 1,
-    known: Sequence[tuple[Config, dict[str, Any]]] = (),
-    on_done: Callable[[Outcome], None] | None = None,
-) -> list[Outcome]:
+    known: Sequence[tuple[Config, Mapping[str, Any]]] = (),
+    on_done: Callable[[Outcome[Config, Result]], None] | None = None,
+) -> list[Outcome[Config, Result]]:
     """Look for the configuration with the best `result[metric]`, by Optuna's TPE. Within an open
     session.
 
@@ -146,7 +149,7 @@ def search(
         return []
     scores = [(config, result[metric]) for config, result in known]
     proposals = Proposals(space, metric=_SCORE, mode=mode, seed=seed, known=scores)
-    trials = _Trials(lambda config: config, on_done)
+    trials = _Trials[Config, Result](lambda config: config, on_done)
     _run_tune(
         {"run": objective, "metric": metric, "max_failures": max_failures},
         trials,
@@ -172,8 +175,8 @@ class _Trial(ray.tune.Trainable):
     def setup(
         self,
         config: Config,
-        run: Run | None = None,
-        configs: list[Config] | None = None,
+        run: Callable[[Any], Mapping[str, Any]] | None = None,
+        configs: list[Any] | None = None,
         metric: str | None = None,
         max_failures: int = 0,
         n_threads: int = 1,
@@ -197,7 +200,7 @@ class _Trial(ray.tune.Trainable):
         score = json.loads(outcome).get("result", {}).get(self._metric, math.nan)
         return {"done": True, _OUTCOME: outcome, _SCORE: score}
 
-    def _scored(self, config: Config) -> dict[str, Any]:
+    def _scored(self, config: Config) -> Mapping[str, Any]:
         assert self._run is not None
         result = self._run(config)
         if self._metric is not None and not math.isfinite(result.get(self._metric, math.nan)):
@@ -207,14 +210,16 @@ class _Trial(ray.tune.Trainable):
         return result
 
 
-class _Trials(ray.tune.Callback):
+class _Trials(ray.tune.Callback, Generic[Work, Result]):
     """What the trials of a run ended with, in the order of ending."""
 
     def __init__(
-        self, config_of: Callable[[Config], Config], on_done: Callable[[Outcome], None] | None
+        self,
+        config_of: Callable[[Config], Work],
+        on_done: Callable[[Outcome[Work, Result]], None] | None,
     ):
         self._config_of, self._on_done = config_of, on_done
-        self.ended: list[tuple[Config, Outcome]] = []
+        self.ended: list[tuple[Config, Outcome[Work, Result]]] = []
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune stores its callbacks for a restore that we never ask for, and `on_done` need not be
@@ -232,7 +237,7 @@ class _Trials(ray.tune.Callback):
         )
         self._add(trial.config, None, f"the worker process died on it, every time ({reason})")
 
-    def _add(self, config: Config, result: dict[str, Any] | None, error: str | None) -> None:
+    def _add(self, config: Config, result: Result | None, error: str | None) -> None:
         outcome = Outcome(self._config_of(config), result, error)
         self.ended.append((config, outcome))
         if self._on_done is not None:
@@ -241,7 +246,7 @@ class _Trials(ray.tune.Callback):
 
 def _run_tune(
     work: dict[str, Any],
-    trials: _Trials,
+    trials: _Trials[Work, Result],
     *,
     name: str,
     cpus: float,

@@ -1,6 +1,6 @@
 """What a NeoBERTa looks like and how it is pretrained. Unknown keys are errors."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -121,7 +121,7 @@ class PretrainConfig(BaseModel):
         """Optimiser steps that the budget pays for, at least one."""
         return max(1, round(self.n_tokens / (self.batch_rows * self.model.max_length)))
 
-    def identity(self) -> dict:
+    def identity(self) -> dict[str, Any]:
         """What the outcome depends on: everything except how the work is spread and saved."""
         return self.model_dump(
             mode="json", exclude={"n_workers", "zero_stage", "checkpoint_every_steps"}

@@ -7,7 +7,7 @@ positions, so attention can be kept inside them and masks can be drawn per docum
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -165,7 +165,7 @@ def build_corpus(
 
 def _tokenised(
     texts: Sequence[str], tokenizer: Tokenizer, progress: Callable[[int, int], None] | None
-):
+) -> Iterator[list[int]]:
     for start in range(0, len(texts), TOKENIZE_CHUNK):
         yield from encode_documents(tokenizer, texts[start : start + TOKENIZE_CHUNK])
         if progress:

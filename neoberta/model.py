@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from neoberta.config import ModelConfig
-from neoberta.precision import autocast_dtype
+from neoberta.precision import Precision, autocast_dtype
 
 INIT_STD = 0.02
 
@@ -23,8 +23,16 @@ class NeoBERTa(nn.Module):
     """`forward` is the pretraining loss; `hidden_states` and `logits` are the encoder and its
     masked-token predictions."""
 
+    frequencies: Tensor
+    """(head / 2,) angles of the rotary embedding, a position."""
+
     def __init__(
-        self, config: ModelConfig, vocab_size: int, *, seed: int = 0, precision: str = "fp32"
+        self,
+        config: ModelConfig,
+        vocab_size: int,
+        *,
+        seed: int = 0,
+        precision: Precision = "fp32",
     ):
         """Weights are drawn from `seed`. `precision` is that of matrix products: `fp32`, `bf16` or
         `auto`."""
@@ -120,7 +128,8 @@ class Block(nn.Module):
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=attends)
         hidden = hidden + self.attention_out(mixed.transpose(1, 2).flatten(2))
         gate, up = self.gate_up(self.mlp_norm(hidden)).chunk(2, dim=-1)
-        return hidden + self.down(F.silu(gate) * up)
+        fed_forward: Tensor = self.down(F.silu(gate) * up)
+        return hidden + fed_forward
 
 
 def same_document(document: Tensor) -> Tensor:

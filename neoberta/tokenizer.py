@@ -6,6 +6,7 @@ give the same tokenizer.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 from tokenizers import (
@@ -92,7 +93,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def tokenizer_identity(texts_digest: str, vocab_size: int) -> dict:
+def tokenizer_identity(texts_digest: str, vocab_size: int) -> dict[str, Any]:
     """What a trained tokenizer depends on."""
     library = tokenizers.__version__
     return {
