@@ -1,7 +1,7 @@
 """What a search tries next: Optuna's TPE behind Ray Tune, so that being interrupted does not change
 the search."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ class Proposals(OptunaSearch):
 
     def __init__(
         self,
-        space: dict[str, Sequence[Any]],
+        space: Mapping[str, Sequence[Any]],
         *,
         metric: str,
         mode: str,
@@ -49,7 +49,7 @@ class Proposals(OptunaSearch):
         super().on_trial_complete(trial_id, result, error=error or not is_scored)
 
 
-def distributions(space: dict[str, Sequence[Any]]) -> dict[str, BaseDistribution]:
+def distributions(space: Mapping[str, Sequence[Any]]) -> dict[str, BaseDistribution]:
     """The plain description of a space (see `cluster.tune.search`) in Optuna's terms. Raises
     ValueError."""
     return {name: _distribution(name, *description) for name, description in space.items()}

@@ -109,7 +109,7 @@ def _wave(
 
 def search(
     objective: Callable[[Config], Result],
-    space: dict[str, Sequence[Any]],
+    space: Mapping[str, Sequence[Any]],
     *,
     metric: str,
     mode: str,

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     import torch
 
 Precision = Literal["auto", "fp32", "bf16"]
+UsedPrecision = Literal["fp32", "bf16"]
+"""What `auto` has become on a machine."""
 
 
 def autocast_dtype(precision: Precision, device_type: str = "cpu") -> "torch.dtype | None":

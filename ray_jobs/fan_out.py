@@ -1,49 +1,76 @@
 """A study's blocks of work through Ray Tune."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study
+
+if TYPE_CHECKING:
+    from cluster.tune import Outcome
+
+
+class KeyedBlock(TypedDict):
+    """What every kind of block has."""
+
+    key: str
+
+
+Block = TypeVar("Block", bound=KeyedBlock)
+Batch = TypeVar("Batch", bound=Mapping[str, Any])
+Result = TypeVar("Result", bound=Mapping[str, Any])
 
 
 def fan_out_blocks(
     study: Study,
     report: ProgressCallback,
-    run: Callable[[dict], dict],
-    blocks: Sequence[dict[str, Any]],
+    run: Callable[[Block], Result],
+    blocks: Sequence[Block],
     *,
     name: str,
-    on_done: Callable[[Sequence[dict[str, Any]]], None] = lambda blocks: None,
-) -> list[dict[str, Any]]:
-    """`run` every block (or batch of blocks, counted as its `blocks`) through Ray Tune, and return
-    the results in their order; Ray starts only when there is one. `on_done` is told of blocks as
-    they succeed. Raises RuntimeError, with the first one's error, when blocks failed after all
+) -> list[Result]:
+    """`run` every block through Ray Tune, as `fan_out_batches` does with batches of one."""
+    return fan_out_batches(study, report, run, blocks, name=name, blocks_of=lambda block: [block])
+
+
+def fan_out_batches(
+    study: Study,
+    report: ProgressCallback,
+    run: Callable[[Batch], Result],
+    batches: Sequence[Batch],
+    *,
+    name: str,
+    blocks_of: Callable[[Batch], Sequence[Block]],
+    on_done: Callable[[Sequence[Block]], None] = lambda blocks: None,
+) -> list[Result]:
+    """`run` every batch of blocks through Ray Tune, and return the results in their order; Ray
+    starts only when there is one. Progress counts blocks; `on_done` is told of blocks as they
+    succeed. Raises RuntimeError, with the first one's error, when batches failed after all
     retries."""
-    if not blocks:
+    if not batches:
         return []
     from cluster.resources import look_around, request
     from cluster.tune import fan_out
 
     study.need_ray()
-    n_done, total = 0, sum(len(block.get("blocks", [block])) for block in blocks)
+    n_done, total = 0, sum(len(blocks_of(batch)) for batch in batches)
 
-    def count(outcome: Any) -> None:
+    def count(outcome: "Outcome[Batch, Result]") -> None:
         nonlocal n_done
-        ended = outcome.config.get("blocks", [outcome.config])
+        ended = blocks_of(outcome.config)
         n_done += len(ended)
         report(n_done, total)
         if outcome.error is None:
             on_done(ended)
 
     outcomes = fan_out(
-        run, blocks, name=name, cpus=request(name, look_around()).cpus, on_done=count
+        run, batches, name=name, cpus=request(name, look_around()).cpus, on_done=count
     )
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed:
-        first = failed[0].config.get("blocks", [failed[0].config])[0]["key"]
+        first = blocks_of(failed[0].config)[0]["key"]
         raise RuntimeError(
-            f"{name}: {len(failed)} of {len(blocks)} pieces of work failed (run again to retry); "
+            f"{name}: {len(failed)} of {len(batches)} pieces of work failed (run again to retry); "
             f"first {first}: {failed[0].error}"
         )
     return [outcome.result for outcome in outcomes if outcome.result is not None]

@@ -10,7 +10,8 @@ from neoberta.config import PretrainConfig
 from probes.embeddings.segment import segment_bytes
 from probes.encoders.load import check_encoder
 from probes.encoders.reference import is_last_layers_only
-from probes.sweep.cost import n_probes, predict_cost
+from probes.sweep.cost import n_probes_of, predict_cost
+from probes.sweep.planned_block import BlockShape
 from probes.sweep.sweep import PAIR_FACTOR
 from probes.tasks.load import check_task
 from ray_jobs.study import EncoderConfig, StudyConfig
@@ -124,18 +125,16 @@ def n_views(config: StudyConfig, encoder: EncoderConfig) -> int | None:
 
 def probes_per_block(config: StudyConfig) -> int:
     """Probes of one (task, view) when the task has rows for every size."""
-    return n_probes(
-        {"spec": config.sweep.model_dump(mode="json"), "n_train": max(config.sweep.sizes)}
-    )
+    return n_probes_of(config.sweep, max(config.sweep.sizes))
 
 
 def _sweep_cost(config: StudyConfig, tasks: Sequence[str]) -> str:
     """What the sweep costs if unknown tasks and encoders are as large as assumed here."""
-    blocks = []
+    blocks: list[BlockShape] = []
     for task in tasks:
         n_rows = _n_rows(config, task)
         for encoder in config.encoders:
-            block = {
+            block: BlockShape = {
                 "n_train": n_rows * 3 // 4,
                 "n_test": n_rows // 4,
                 "n_classes": ASSUMED_CLASSES,

@@ -2,7 +2,7 @@
 keeps up to date."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cluster.storage import Storage
 from probes.sweep.cost import n_probes
+from probes.sweep.planned_block import PlannedBlock
 from ray_jobs.counters import PROBES
 from ray_jobs.tensorboard import SweepBoard
 
@@ -70,9 +71,7 @@ class SweepWatch:
             if self._written_at is not None:
                 self._write("done" if exc_info[0] is None else "stopped")
 
-    def plan(
-        self, blocks: Sequence[Mapping[str, Any]], missing: Sequence[Mapping[str, Any]]
-    ) -> None:
+    def plan(self, blocks: Sequence[PlannedBlock], missing: Sequence[PlannedBlock]) -> None:
         """A pass over `blocks` begins, of which `missing` are not there."""
         absent = {block["key"] for block in missing}
         found = [block for block in blocks if block["key"] not in absent]
@@ -85,7 +84,7 @@ class SweepWatch:
         if missing:
             self._write("running")
 
-    def done(self, blocks: Sequence[Mapping[str, Any]]) -> None:
+    def done(self, blocks: Sequence[PlannedBlock]) -> None:
         """These blocks are fitted and published."""
         n_fitted = sum(map(n_probes, blocks))
         self._n_done += n_fitted

@@ -12,7 +12,7 @@ import math
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 from cluster.storage import Storage
+from probes.sweep.planned_block import PlannedBlock
 
 FOLDER = "tensorboard"
 MAX_RUNS = 1000
@@ -45,7 +46,7 @@ class SweepBoard:
     def __exit__(self, *exc_info: object) -> None:
         self._thread.shutdown(wait=True, cancel_futures=exc_info[0] is not None)
 
-    def plan(self, blocks: Sequence[Mapping[str, Any]]) -> None:
+    def plan(self, blocks: Sequence[PlannedBlock]) -> None:
         """Told before they are run which blocks there will be: with too many, some are shown."""
         n_runs = sum(len(block["spec"]["probes"]) for block in blocks)
         in_order = sorted(
@@ -61,13 +62,13 @@ class SweepBoard:
             block["key"] for block in in_order[:: max(1, math.ceil(n_runs / MAX_RUNS))]
         }
 
-    def add(self, blocks: Sequence[Mapping[str, Any]]) -> None:
+    def add(self, blocks: Sequence[PlannedBlock]) -> None:
         """These blocks are done. Those that are shown already cost nothing."""
         shown = [block for block in blocks if block["key"] in self._chosen]
         if shown:
             self._thread.submit(self._write, shown).add_done_callback(_warn)
 
-    def _write(self, blocks: Sequence[Mapping[str, Any]]) -> None:
+    def _write(self, blocks: Sequence[PlannedBlock]) -> None:
         if self._there is None:
             self._there = set(self._storage.keys(FOLDER))
         for block in blocks:
@@ -79,7 +80,7 @@ class SweepBoard:
             if missing:
                 self._write_block(block, missing)
 
-    def _write_block(self, block: Mapping[str, Any], probes: set[str]) -> None:
+    def _write_block(self, block: PlannedBlock, probes: set[str]) -> None:
         rows = self._storage.read_table(block["key"], _COLUMNS).to_pandas()
         subset = block["spec"]["subsets"][0]
         rows = rows[rows.C_selected & (rows.subset == subset) & rows.probe.isin(probes)]
@@ -95,7 +96,7 @@ class SweepBoard:
                     self._storage.delete(other)
 
 
-def event_file(block: Mapping[str, Any], probe: str, rows: pd.DataFrame) -> bytes:
+def event_file(block: PlannedBlock, probe: str, rows: pd.DataFrame) -> bytes:
     """TensorBoard's event file of one run: the mean over the seeds of each metric at each n_train.
     `rows` are those of `probe` with the chosen C (columns n_train, created_at and the metrics)."""
     from tensorboardX.record_writer import RecordWriter
@@ -109,7 +110,7 @@ def event_file(block: Mapping[str, Any], probe: str, rows: pd.DataFrame) -> byte
         return path.read_bytes()
 
 
-def _events(block: Mapping[str, Any], probe: str, rows: pd.DataFrame) -> Iterator[Any]:
+def _events(block: PlannedBlock, probe: str, rows: pd.DataFrame) -> Iterator[Any]:
     from tensorboardX.proto.event_pb2 import Event
     from tensorboardX.summary import hparams, scalar
 
@@ -126,13 +127,14 @@ def _events(block: Mapping[str, Any], probe: str, rows: pd.DataFrame) -> Iterato
     }
     for summary in hparams(parameters, dict.fromkeys(SHOWN_METRICS)):
         yield Event(wall_time=wall_time, summary=summary)
-    for n_train, means in rows.groupby("n_train")[list(SHOWN_METRICS)].mean().iterrows():
-        for metric, value in means.items():
+    means = rows.groupby("n_train")[list(SHOWN_METRICS)].mean()
+    for n_train, values in zip(means.index.tolist(), means.to_numpy(), strict=True):
+        for metric, value in zip(SHOWN_METRICS, values, strict=True):
             if not math.isnan(value):
                 yield Event(wall_time=wall_time, step=int(n_train), summary=scalar(metric, value))
 
 
-def _event_key(block: Mapping[str, Any], probe: str) -> str:
+def _event_key(block: PlannedBlock, probe: str) -> str:
     space = f"layer{block['layer']}-{block['pooling']}"
     names = [
         re.sub(r"[^\w.-]+", "_", name)

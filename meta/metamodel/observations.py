@@ -7,8 +7,8 @@ chosen without test rows.
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -18,11 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from cluster.storage import Storage, digest
 from meta.metamodel.power_laws import forecast
 from meta.metric import Metric
-from probes.encoders.base import EncoderInfo, View
+from probes.encoders.base import EncoderFacts, EncoderInfo, View
 from probes.features import embedding_features
 from probes.features.battery import check_sample, sample_rows
-from probes.features.crossfit import RidgeFit, curve_so_far, fit_ridge
+from probes.features.crossfit import CurvePoint, RidgeFit, curve_so_far, fit_ridge
 from probes.metrics import score
+from probes.sweep.planned_block import PlannedBlock, TaskSpace
 
 FEATURES_VERSION = 4
 """Part of every observation's key: raised when a feature changes its meaning."""
@@ -31,17 +32,6 @@ FRACTIONS = (8, 4, 2, 1)
 POOLINGS = ("cls", "mean", "max")
 FAMILIES = ("neoberta", "hf", "lsa", "random", "static")
 HORIZON_FACTORS = (1, 2, 4, 8, 16)
-BLOCK_KEYS = (
-    "storage",
-    "task",
-    "task_fingerprint",
-    "task_family",
-    "encoder",
-    "encoder_name",
-    "layer",
-    "pooling",
-)
-"""What an observation block takes over from the sweep's block."""
 ID_COLUMNS = (
     "task",
     "task_fingerprint",
@@ -78,7 +68,7 @@ def sample_features(
     y: np.ndarray,
     X_eval: np.ndarray,
     n_classes: int,
-    info: EncoderInfo | Mapping[str, Any],
+    info: EncoderInfo | EncoderFacts,
     view: View,
     *,
     seed: int,
@@ -118,9 +108,9 @@ def _size_features(y: np.ndarray, n_eval: int, n_classes: int) -> dict[str, floa
 
 
 def _encoder_features(
-    info: EncoderInfo | Mapping[str, Any], view: View, n_columns: int
+    info: EncoderInfo | EncoderFacts, view: View, n_columns: int
 ) -> dict[str, float]:
-    known = info if isinstance(info, Mapping) else vars(info)
+    known = info.facts if isinstance(info, EncoderInfo) else info
     depth = max(int(known["n_layers"]), 1)
     return {
         "layer": float(view.layer),
@@ -141,23 +131,23 @@ def _curve_features(
     """`curve_n_<fraction>`: mean rows trained on; `curve_<metric>_<fraction>`: held-out metric. NaN
     where none."""
     labels = np.arange(n_classes)
-    points = {1: (float(len(y)), fit.probabilities(fit.loo_scores), y)}
+    points = {1: CurvePoint(float(len(y)), fit.probabilities(fit.loo_scores), y)}
     for point in curve_so_far(X, y, n_classes, seed=seed, fractions=FRACTIONS[:-1]):
         nearest = min(
             FRACTIONS[:-1], key=lambda fraction: abs(np.log(len(y) / point.n_rows / fraction))
         )
-        points[nearest] = (point.n_rows, point.probabilities, point.labels)
+        points[nearest] = point
     features = {}
     for fraction in FRACTIONS:
-        n_rows, probabilities, truth = points.get(fraction, (float("nan"), None, None))
-        features[f"curve_n_{fraction}"] = n_rows
-        values = score(truth, probabilities, labels) if probabilities is not None else {}
+        found = points.get(fraction)
+        features[f"curve_n_{fraction}"] = found.n_rows if found is not None else float("nan")
+        values = score(found.labels, found.probabilities, labels) if found is not None else {}
         for metric in Metric:
             features[f"curve_{metric}_{fraction}"] = float(values.get(metric, float("nan")))
     return features
 
 
-def with_horizons(samples: pd.DataFrame, horizons: Sequence[int] | np.ndarray) -> pd.DataFrame:
+def with_horizons(samples: pd.DataFrame, horizons: Sequence[float] | np.ndarray) -> pd.DataFrame:
     """Every sample at every horizon: `samples` (R rows of `sample_features`) repeated, with the
     column `horizon` (rows)."""
     repeated = samples.loc[samples.index.repeat(len(horizons))].reset_index(drop=True)
@@ -178,34 +168,63 @@ def forecasts(frame: pd.DataFrame, metric: Metric) -> pd.DataFrame:
 # --- running and storing --------------------------------------------------------------------------
 
 
-def plan_observations(spec: ObservationSpec, blocks: Sequence[dict], done: set[str]) -> list[dict]:
-    """Blocks to run: one for each probe block of the sweep (task x encoder x view) whose
-    observations are not in `done`.
+class ObservationBlock(TaskSpace):
+    """The samples of one task in one embedding space: one piece of work for `run_observations`."""
 
-    `blocks` are the sweep's own (probes.sweep.sweep.plan_blocks): the keys used are `storage`,
-    `task`, `task_fingerprint`, `task_family`, `encoder` (the EncoderInfo as a dict),
-    `encoder_name`, `layer` and `pooling`.
-    """
-    planned = []
+    storage: str
+    """The storage's URI."""
+    spec: dict[str, Any]
+    """The ObservationSpec as JSON."""
+    key: str
+    """Of the table, `observations/<key>.parquet`."""
+
+
+class ObservationResult(TypedDict):
+    """What running a block did."""
+
+    key: str
+    n_observations: int
+    """Described now."""
+    wall_seconds: float
+
+
+def plan_observations(
+    spec: ObservationSpec, blocks: Sequence[PlannedBlock], done: set[str]
+) -> list[ObservationBlock]:
+    """Blocks to run: one for each probe block of the sweep (task x encoder x view) whose
+    observations are not in `done`."""
+    planned: list[ObservationBlock] = []
     for block in blocks:
-        wanted = {name: block[name] for name in BLOCK_KEYS}
         identity = [
             FEATURES_VERSION,
             spec,
-            wanted["task_fingerprint"],
-            wanted["encoder"]["fingerprint"],
-            wanted["layer"],
-            wanted["pooling"],
+            block["task_fingerprint"],
+            block["encoder"]["fingerprint"],
+            block["layer"],
+            block["pooling"],
         ]
         key = digest(identity)
         if key not in done:
-            planned.append({**wanted, "spec": spec.model_dump(mode="json"), "key": key})
+            planned.append(
+                {
+                    "storage": block["storage"],
+                    "task": block["task"],
+                    "task_fingerprint": block["task_fingerprint"],
+                    "task_family": block["task_family"],
+                    "encoder": block["encoder"],
+                    "encoder_name": block["encoder_name"],
+                    "layer": block["layer"],
+                    "pooling": block["pooling"],
+                    "spec": spec.model_dump(mode="json"),
+                    "key": key,
+                }
+            )
     return planned
 
 
-def run_observations(block: dict) -> dict:
-    """Describe the samples of one planned block and publish `observations/<key>.parquet`; does
-    nothing where it lies there. Returns key, n_observations and wall_seconds."""
+def run_observations(block: ObservationBlock) -> ObservationResult:
+    """Describe the samples of one planned block and publish its table; does nothing where it lies
+    there."""
     from probes.embeddings.cache import EmbeddingCache
     from probes.embeddings.encode import task_matrix
     from probes.sweep.subsets import parse_kind, subset_labels, subset_rows
@@ -228,9 +247,21 @@ def run_observations(block: dict) -> dict:
         for seed in range(spec.n_seeds):
             if size > np.sum(pool_labels >= 0):
                 continue
-            drawn = {"task_fingerprint": task.fingerprint, "kind": spec.subset, "seed": seed}
-            subset = subset_rows(pool_labels, n=size, clusters=clusters, **drawn)
-            labels = subset_labels(pool_labels, n_classes=task.n_classes, **drawn)
+            subset = subset_rows(
+                pool_labels,
+                task_fingerprint=task.fingerprint,
+                kind=spec.subset,
+                n=size,
+                seed=seed,
+                clusters=clusters,
+            )
+            labels = subset_labels(
+                pool_labels,
+                task_fingerprint=task.fingerprint,
+                kind=spec.subset,
+                n_classes=task.n_classes,
+                seed=seed,
+            )
             if not 2 <= len(np.unique(labels[subset])) < len(subset):
                 # `characterize` refuses rows of one class, and such that have each a class of its
                 # own
@@ -248,7 +279,7 @@ def run_observations(block: dict) -> dict:
     }
 
 
-def _identity(block: dict) -> dict[str, Any]:
+def _identity(block: TaskSpace) -> dict[str, str]:
     return {
         "task": block["task"],
         "task_fingerprint": block["task_fingerprint"],
@@ -304,7 +335,8 @@ def join_truth(
     truth["horizon"] = truth["horizon"].astype(np.float64)
     truth["layer"] = truth["layer"].astype(np.float64)
     expanded = []
-    for n_train, group in samples.groupby("n_train"):
+    for _, group in samples.groupby("n_train"):
+        n_train = float(group["n_train"].iloc[0])
         expanded.append(with_horizons(group, [n_train * factor for factor in HORIZON_FACTORS]))
     frame = pd.concat(expanded, ignore_index=True).merge(truth, on=[*place, "horizon"], how="inner")
     return frame.sort_values([*place, "n_train", "seed", "horizon"], ignore_index=True)

@@ -7,8 +7,8 @@ evaluation with the chosen settings stays honest.
 """
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -30,40 +30,67 @@ CANDIDATES = (
 )
 
 
+class JudgedCandidate(TypedDict):
+    """One candidate within one fold: what its loss depends on."""
+
+    frame: str
+    """Key of a table of observations with their truth."""
+    metric: str
+    fold: list[str]
+    """The families that are left out, sorted."""
+    settings: dict[str, Any]
+    """The FitSettings as JSON."""
+
+
+class TuningPiece(JudgedCandidate):
+    """One piece of work for `run_tuning`."""
+
+    storage: str
+    key: str
+    """Of the loss on the storage."""
+
+
+class TuningResult(TypedDict):
+    """What a candidate came to."""
+
+    key: str
+    loss: float
+    """In points."""
+
+
 def plan_tuning(
     storage: Storage, frame_key: str, folds: Sequence[Collection[str]], *, metric: Metric
-) -> list[dict[str, Any]]:
+) -> list[TuningPiece]:
     """Pieces of work for `run_tuning`: every candidate within every one of `folds`, the families
     that are left out. `frame_key` is a table of observations with their truth
     (`meta.metamodel.observations.observation_table`) on `storage`."""
-    pieces = []
+    pieces: list[TuningPiece] = []
     for fold in folds:
         for settings in CANDIDATES:
-            piece = {
+            judged: JudgedCandidate = {
                 "frame": frame_key,
-                "metric": metric,
+                "metric": metric.value,
                 "fold": sorted(fold),
                 "settings": dataclasses.asdict(settings),
             }
             pieces.append(
                 {
-                    **piece,
+                    **judged,
                     "storage": storage.uri,
-                    "key": f"tuning/{digest([TUNING_VERSION, piece])}.json",
+                    "key": f"tuning/{digest([TUNING_VERSION, judged])}.json",
                 }
             )
     return pieces
 
 
-def run_tuning(piece: dict[str, Any]) -> dict[str, Any]:
-    """Judge one candidate and publish its loss; does nothing where it lies on storage. Returns
-    `key` and `loss` (in points)."""
+def run_tuning(piece: TuningPiece) -> TuningResult:
+    """Judge one candidate and publish its loss; does nothing where it lies on storage."""
     storage = Storage(piece["storage"])
     if not storage.exists(piece["key"]):
         frame = storage.read_table(piece["frame"]).to_pandas()
         rest = frame[~frame["task_family"].isin(piece["fold"])]
         quantiles = held_out_quantiles(
-            rest, metric=piece["metric"], settings=FitSettings(**piece["settings"])
+            rest, metric=Metric(piece["metric"]), settings=FitSettings(**piece["settings"])
         )
         loss = pinball_points(
             quantiles,
@@ -84,7 +111,7 @@ def pinball_points(quantiles: np.ndarray, truth: np.ndarray, groups: np.ndarray)
 
 
 def chosen_settings(
-    pieces: Sequence[Mapping[str, Any]], losses: Sequence[float]
+    pieces: Sequence[JudgedCandidate], losses: Sequence[float]
 ) -> dict[tuple[str, ...], FitSettings]:
     """The best candidate of every fold (its families, sorted); the earlier one of two that are
     equal."""

@@ -12,13 +12,13 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypedDict, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from cluster.storage import Storage, UserError
-from neoberta.precision import Precision
+from neoberta.precision import Precision, UsedPrecision
 from probes.embeddings.cache import EmbeddingCache
 from probes.embeddings.segment import segment_bytes, segment_key, text_keys
 from probes.encoders.base import Encoder, EncoderInfo, View, join_pair
@@ -27,7 +27,44 @@ from probes.tasks.task import Split, Task
 
 TEXTS_PER_SHARD = 1000
 """Default size of a shard: what an interrupted job repeats at most, per worker."""
-_NOTHING_DONE: dict[str, Any] = {"n_texts": 0, "n_tokens": 0, "seconds": 0.0}
+
+
+class Shard(TypedDict):
+    """Texts to encode, as they are planned: plain JSON."""
+
+    key: str
+    """Of the segment that it becomes."""
+    encoder_fingerprint: str
+    precision: UsedPrecision
+    texts_key: str
+    """The file of its texts on the storage."""
+    views: list[list[int | str]]
+    """[layer, pooling] of each view."""
+    n_texts: int
+    n_characters: int
+    n_bytes: int
+    """Predicted size of the segment."""
+
+
+AnyShard = TypeVar("AnyShard", bound=Shard)
+
+
+class Encoded(TypedDict):
+    """What was encoded now."""
+
+    n_texts: int
+    n_tokens: int
+    seconds: float
+    """Wall-clock."""
+
+
+class EncodedShard(Encoded):
+    """What was encoded now of one shard."""
+
+    key: str
+
+
+_NOTHING: Encoded = {"n_texts": 0, "n_tokens": 0, "seconds": 0.0}
 
 
 def task_texts(task: Task) -> list[str]:
@@ -115,43 +152,43 @@ def plan_shards(
     texts: Sequence[str],
     views: Sequence[View],
     texts_per_shard: int = TEXTS_PER_SHARD,
-) -> list[dict[str, Any]]:
-    """The work that is left to have `views` of all `texts` in `cache`: JSON-able items for
-    `ShardEncoder`, the most costly first; none where all is there. Writes each shard's texts beside
-    the cache; they go when the shard is done.
+) -> list[Shard]:
+    """The work that is left to have `views` of all `texts` in `cache`, for `ShardEncoder`: the most
+    costly first; none where all is there. Writes each shard's texts beside the cache; they go when
+    the shard is done.
 
     Raises UserError for a view that the encoder does not offer.
     """
     views = sorted({resolve_view(info, view) for view in views})
-    items = []
+    shards: list[Shard] = []
     cache.describe(info)
-    for shard in missing_shards(texts, cache.missing(texts, views), texts_per_shard):
-        key = segment_key(info.fingerprint, text_keys(shard), views)
+    for own in missing_shards(texts, cache.missing(texts, views), texts_per_shard):
+        key = segment_key(info.fingerprint, text_keys(own), views)
         texts_key = f"{cache.prefix}/texts/{key}.parquet"
         if not cache.storage.exists(texts_key):
             column = pa.array(
-                [text.encode("utf-8", "surrogatepass") for text in shard], type=pa.binary()
+                [text.encode("utf-8", "surrogatepass") for text in own], type=pa.binary()
             )
             cache.storage.write_table(texts_key, pa.table({"text": column}))
-        items.append(
+        shards.append(
             {
                 "key": key,
                 "encoder_fingerprint": info.fingerprint,
                 "precision": info.precision,
                 "texts_key": texts_key,
                 "views": [[view.layer, view.pooling] for view in views],
-                "n_texts": len(shard),
-                "n_characters": sum(map(len, shard)),
-                "n_bytes": segment_bytes(len(shard), info.hidden_size, len(views)),
+                "n_texts": len(own),
+                "n_characters": sum(map(len, own)),
+                "n_bytes": segment_bytes(len(own), info.hidden_size, len(views)),
             }
         )
-    return sorted(items, key=lambda item: -item["n_characters"])
+    return sorted(shards, key=lambda shard: -shard["n_characters"])
 
 
-def in_own_order(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The items of `plan_shards` in an order that no other job has: two jobs that plan the same
-    work at the same time seldom encode the same shard at once."""
-    return random.SystemRandom().sample(items, len(items))
+def in_own_order(shards: Sequence[AnyShard]) -> list[AnyShard]:
+    """The shards in an order that no other job has: two jobs that plan the same work at the same
+    time seldom encode the same shard at once."""
+    return random.SystemRandom().sample(shards, len(shards))
 
 
 class ShardEncoder:
@@ -170,36 +207,34 @@ class ShardEncoder:
     ):
         from probes.encoders.load import load_encoder
 
-        options = {
-            "n_threads": n_threads,
-            "precision": precision,
-            "trust_remote_code": trust_remote_code,
-        }
-        self._encoder = load_encoder(encoder_ref, **options)
+        self._encoder = load_encoder(
+            encoder_ref,
+            n_threads=n_threads,
+            precision=precision,
+            trust_remote_code=trust_remote_code,
+        )
         self._storage = Storage(storage_uri)
         self._cache = EmbeddingCache(self._storage, self._encoder.info.fingerprint)
 
-    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        """Encode what is not there yet of one item of `plan_shards`. Returns `key`, and `n_texts`,
-        `n_tokens` and `seconds` (wall-clock) of what was done. Raises UserError when this worker's
-        encoder is not the one that the work was planned for."""
+    def __call__(self, shard: Shard) -> EncodedShard:
+        """Encode what is not there yet of one shard of `plan_shards`. Raises UserError when this
+        worker's encoder is not the one that the work was planned for."""
         info = self._encoder.info
-        if item["encoder_fingerprint"] != info.fingerprint:
+        if shard["encoder_fingerprint"] != info.fingerprint:
             raise UserError(
                 f"encoder {info.ref}: its files changed since the work was planned"
-                f" ({item['encoder_fingerprint']} then, {info.fingerprint} here); start the job"
+                f" ({shard['encoder_fingerprint']} then, {info.fingerprint} here); start the job"
                 " again"
             )
-        done = {"key": item["key"], **_NOTHING_DONE}
         try:
-            table = self._storage.read_table(item["texts_key"])
+            table = self._storage.read_table(shard["texts_key"])
         except FileNotFoundError:  # whoever removed it had published the shard
-            return done
+            return {"key": shard["key"], **_NOTHING}
         texts = [value.as_py().decode("utf-8", "surrogatepass") for value in table["text"]]
-        views = [View(layer, pooling) for layer, pooling in item["views"]]
-        done |= _encode_missing(self._encoder, self._cache, texts, views)
-        self._storage.delete(item["texts_key"])
-        return done
+        views = [View(int(layer), str(pooling)) for layer, pooling in shard["views"]]
+        encoded = _encode_missing(self._encoder, self._cache, texts, views)
+        self._storage.delete(shard["texts_key"])
+        return {"key": shard["key"], **encoded}
 
 
 def embed_texts(
@@ -210,20 +245,25 @@ def embed_texts(
     *,
     texts_per_shard: int = TEXTS_PER_SHARD,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
+) -> Encoded:
     """Have `views` of all `texts` in `cache`, encoding here what is missing; for inputs too small
     for a cluster.
 
-    Returns the sums of `n_texts` encoded, `n_tokens` and `seconds`. `progress` gets (texts done,
+    Returns the sums. `progress` gets (texts done,
     texts to encode). Raises UserError.
     """
     views = sorted({resolve_view(encoder.info, view) for view in views})
     shards = missing_shards(texts, cache.missing(texts, views), texts_per_shard)
     cache.describe(encoder.info)
-    total, n_there, n_missing = dict(_NOTHING_DONE), 0, sum(map(len, shards))
+    total: Encoded = {**_NOTHING}
+    n_there, n_missing = 0, sum(map(len, shards))
     for shard in shards:
         done = _encode_missing(encoder, cache, shard, views)
-        total = {name: value + done[name] for name, value in total.items()}
+        total = {
+            "n_texts": total["n_texts"] + done["n_texts"],
+            "n_tokens": total["n_tokens"] + done["n_tokens"],
+            "seconds": total["seconds"] + done["seconds"],
+        }
         n_there += len(shard)
         if progress is not None:
             progress(n_there, n_missing)
@@ -255,12 +295,12 @@ def task_matrix(task: Task, split: str, cache: EmbeddingCache, view: View) -> np
 
 def _encode_missing(
     encoder: Encoder, cache: EmbeddingCache, texts: Sequence[str], views: Sequence[View]
-) -> dict[str, Any]:
+) -> Encoded:
     """Encode those of `texts` that another job has not published meanwhile."""
     n_tokens, start = encoder.stats.n_tokens, time.perf_counter()
     missing = cache.missing(texts, views)
     if not missing:
-        return _NOTHING_DONE
+        return _NOTHING
     cache.publish(missing, encoder.encode(missing, views))
     seconds = time.perf_counter() - start
     return {

@@ -49,7 +49,7 @@ _MIN_EXPONENT = -120
 """Of a scale: the division must stay within float32."""
 _FIRST_READ_BYTES = 16_384
 """What is fetched of a remote segment to begin with: most headers are shorter."""
-_DTYPES = {"F16": np.dtype("<f2"), "U8": np.dtype("u1")}
+_DTYPES: dict[str, np.dtype] = {"F16": np.dtype("<f2"), "U8": np.dtype("u1")}
 _HEADER_BYTES_PER_ARRAY = 192
 """Of a header, measured: an array's two JSON entries."""
 
@@ -268,13 +268,13 @@ def _check(values: np.ndarray, array: _Array, place: str) -> None:
 
 def _xxh3(values: np.ndarray, scale: float) -> str:
     hasher = xxhash.xxh3_128(repr((float(scale), values.shape)).encode())
-    hasher.update(np.ascontiguousarray(values))
+    hasher.update(np.ascontiguousarray(values).data)
     return hasher.hexdigest()
 
 
 def _sha256(values: np.ndarray, scale: float) -> str:
     sha = hashlib.sha256(repr((float(scale), values.shape)).encode())
-    sha.update(np.ascontiguousarray(values))
+    sha.update(np.ascontiguousarray(values).data)
     return sha.hexdigest()
 
 

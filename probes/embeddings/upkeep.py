@@ -15,6 +15,7 @@ from pathlib import Path
 from cluster.storage import CorruptArtefactError, Storage, StoredFile
 from probes.embeddings.cache import EMBEDDINGS, ENCODER_FILE
 from probes.embeddings.segment import SUFFIX, Segment, verify_segment
+from probes.encoders.base import View
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def list_caches(storage: Storage) -> list[CacheSummary]:
     summaries = []
     for fingerprint, files in by_encoder.items():
         keys: set[bytes] = set()
-        views = set()
+        views: set[View] = set()
         for file in files:
             try:
                 segment = Segment(storage, file.key)

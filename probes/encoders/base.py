@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
+
+from neoberta.precision import UsedPrecision
 
 CROSS = "cross_"
 """How poolings begin whose inputs are pairs of texts read together."""
@@ -31,6 +33,19 @@ class View(NamedTuple):
         return f"layer={self.layer},pooling={self.pooling}"
 
 
+class EncoderFacts(TypedDict):
+    """An `EncoderInfo` without its views, as planned work carries it."""
+
+    ref: str
+    fingerprint: str
+    family: str
+    n_layers: int
+    hidden_size: int
+    n_parameters: int
+    max_length: int
+    precision: UsedPrecision
+
+
 @dataclass(frozen=True)
 class EncoderInfo:
     """What is known of an encoder before it sees a text; features of the metamodel."""
@@ -51,8 +66,22 @@ class EncoderInfo:
     """Every view it offers."""
     standard_views: tuple[View, ...] = ()
     """The views that are looked at where the user names none; empty: all."""
-    precision: str = "fp32"
+    precision: UsedPrecision = "fp32"
     """`fp32`, or what the matrix products are rounded to, `bf16`: then part of the fingerprint."""
+
+    @property
+    def facts(self) -> EncoderFacts:
+        """What is known beside the views, as JSON."""
+        return {
+            "ref": self.ref,
+            "fingerprint": self.fingerprint,
+            "family": self.family,
+            "n_layers": self.n_layers,
+            "hidden_size": self.hidden_size,
+            "n_parameters": self.n_parameters,
+            "max_length": self.max_length,
+            "precision": self.precision,
+        }
 
 
 @dataclass

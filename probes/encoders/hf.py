@@ -5,11 +5,11 @@ import contextlib
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
 from cluster.storage import UserError, digest
 from neoberta.precision import Precision
@@ -108,13 +108,12 @@ def _load_tokenizer(folder: Path, trust_remote_code: bool = False) -> Any:
     )
 
 
-def _encoder_side(model: Any) -> torch.nn.Module:
+def _encoder_side(model: Any) -> PreTrainedModel:
     if model.config.is_encoder_decoder:
         model = model.get_encoder()
-    model.config.use_cache = (
-        False  # a causal model would otherwise keep keys and values of every layer
-    )
-    return model
+    # a causal model would otherwise keep keys and values of every layer
+    model.config.use_cache = False
+    return cast(PreTrainedModel, model)
 
 
 def _max_length(model: Any, tokenizer: Any, folder: Path, max_length: int) -> int:

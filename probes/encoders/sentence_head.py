@@ -93,7 +93,9 @@ def read_sentence_head(folder: Path, ref: str) -> SentenceHead | None:
     modules = _read_json(listing, ref)
     if not isinstance(modules, list) or _asks_for_more(folder, ref):
         return None
-    pooling, steps, identity = None, [], {"modules.json": file_digest(listing)}
+    pooling: str | None = None
+    steps: list[Dense | str] = []
+    identity = {"modules.json": file_digest(listing)}
     for module in modules:
         kind = str(module.get("type", "")).rpartition(".")[2]
         part = folder / str(module.get("path", ""))

@@ -11,19 +11,22 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 
 from cluster.storage import UserError
-from neoberta.precision import Precision, autocast_dtype
+from neoberta.precision import Precision, UsedPrecision, autocast_dtype
 from probes.encoders.base import CROSS, EncoderInfo, EncodingStats, View
 from probes.encoders.batching import BATCH_TOKENS, call_tokens, length_sorted_batches
 from probes.encoders.pooling import COMBINATIONS, TOKEN_POOLINGS, layers_of, pool, text_mask
 from probes.encoders.reference import SENTENCE, resolve_view
 from probes.encoders.sentence_head import SentenceHead
 from probes.encoders.tokenization import TextTokenizer, TokenizedTexts, TokenizedWords
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 TEXTS_PER_CHUNK = 1024
 """Texts that are tokenised together, while the chunk before them is in the model."""
@@ -37,7 +40,7 @@ class Identity:
     family: str
     fingerprint: str
     max_length: int
-    precision: Literal["fp32", "bf16"]
+    precision: UsedPrecision
 
 
 class TransformerEncoder:
@@ -45,7 +48,7 @@ class TransformerEncoder:
 
     def __init__(
         self,
-        model: torch.nn.Module,
+        model: "PreTrainedModel",
         tokenizer: Any,
         identity: Identity,
         *,
@@ -54,7 +57,7 @@ class TransformerEncoder:
     ):
         self.device = encoding_device()
         self.batch_tokens = batch_tokens or BATCH_TOKENS[self.device.type]
-        self._model = model.to(self.device).eval()
+        self._model = model.to(self.device).eval()  # type: ignore[arg-type]  # takes self for the device
         self._autocast_dtype = autocast_dtype(identity.precision, self.device.type)
         self._tokenizer = TextTokenizer(
             tokenizer, identity.max_length, takes_types=_takes_types(model)
@@ -65,7 +68,7 @@ class TransformerEncoder:
         self._counting = threading.Lock()
         probe, is_causal = self._look_inside(identity.ref)
         n_layers = len(probe) - 1
-        n_embeddings = self._model.get_input_embeddings().weight.numel()
+        n_embeddings = _input_embeddings(self._model).weight.numel()
         n_parameters = sum(parameter.numel() for parameter in self._model.parameters())
         self.call_tokens = call_tokens(
             (n_parameters - n_embeddings) / max(n_layers, 1), self.device.type
@@ -315,10 +318,8 @@ class TransformerEncoder:
         """The hidden states of two inputs that differ in their last token, whatever the
         configuration calls their shapes, and whether the model is causal: then the tokens before
         the last one cannot know of the difference."""
-        first, n_embeddings = (
-            self._tokenizer.filler_id,
-            self._model.get_input_embeddings().num_embeddings,
-        )
+        first = self._tokenizer.filler_id
+        n_embeddings = _input_embeddings(self._model).num_embeddings
         other = (first + 1) % n_embeddings
         input_ids = torch.tensor([[first, first, first], [first, first, other]])
         states = self._run({"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)})
@@ -336,12 +337,17 @@ def encoding_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def precision_here(precision: Precision) -> Literal["fp32", "bf16"]:
+def precision_here(precision: Precision) -> UsedPrecision:
     """What `auto` means on this machine."""
     return "fp32" if autocast_dtype(precision, encoding_device().type) is None else "bf16"
 
 
-def _takes_types(model: torch.nn.Module) -> bool:
+def _input_embeddings(model: "PreTrainedModel") -> torch.nn.Embedding:
+    """transformers promises a module, and every text model has this one or one like it."""
+    return cast(torch.nn.Embedding, model.get_input_embeddings())
+
+
+def _takes_types(model: "PreTrainedModel") -> bool:
     """Whether a model tells the tokens of a pair's first text from those of its second."""
     n_types = getattr(
         model.config, "type_vocab_size", 2

@@ -70,10 +70,14 @@ def frechet_distance(X: np.ndarray, Z: np.ndarray, *, rank: int | None = None) -
         cross = np.linalg.svd(A @ B.T, compute_uv=False).sum()
     else:
         # triangular factors: the same cross product up to rotations, no larger than (d, d)
-        cross = np.linalg.svd(
-            np.linalg.qr(A, mode="r") @ np.linalg.qr(B, mode="r").T, compute_uv=False
-        ).sum()
+        cross = np.linalg.svd(_triangle(A) @ _triangle(B).T, compute_uv=False).sum()
     return float(max(mean_gap @ mean_gap + np.sum(A**2) + np.sum(B**2) - 2 * cross, 0.0))
+
+
+def _triangle(rows: np.ndarray) -> np.ndarray:
+    """The factor R of `rows` = QR."""
+    factor: np.ndarray = np.linalg.qr(rows, mode="r")  # type: ignore[assignment]  # NumPy's stubs: Q too
+    return factor
 
 
 def _leading_directions(A: np.ndarray, B: np.ndarray, rank: int) -> np.ndarray:

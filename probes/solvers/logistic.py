@@ -94,8 +94,14 @@ def fit_logistic_path(
     for start in range(0, n_samples, per_batch):
         batch = slice(start, start + per_batch)
         parts.append(_Problem(X[batch], labels[batch], n_classes, sample_weight[batch]).path(Cs))
-    joined = [torch.cat([part[i] for part in parts], dim=1) for i in range(4)]
-    return LogisticPath(Cs, *joined, n_products=sum(part[4] for part in parts))
+    return LogisticPath(
+        Cs,
+        weights=torch.cat([part.weights for part in parts], dim=1),
+        intercepts=torch.cat([part.intercepts for part in parts], dim=1),
+        objectives=torch.cat([part.objectives for part in parts], dim=1),
+        converged=torch.cat([part.converged for part in parts], dim=1),
+        n_products=sum(part.n_products for part in parts),
+    )
 
 
 HessianProduct = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -216,15 +222,12 @@ class _Problem:
 
     # --- the path ---------------------------------------------------------------------------------
 
-    def path(
-        self, Cs: Sequence[float]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, int]:
-        """(weights, intercepts, objectives, converged) as in LogisticPath, and the number of
-        products."""
+    def path(self, Cs: tuple[float, ...]) -> LogisticPath:
+        """The path of this batch's samples."""
         W = self._start()
         logits = self.forward(W)
         before: Point | None = None
-        outcomes = []
+        outcomes: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]] = []
         for i, C in enumerate(Cs):
             strength = 1 / (C * self.weight_sum)
             start = W, logits
@@ -234,7 +237,12 @@ class _Problem:
             before = W, logits
             W, logits, objective, converged = self._solve(*start, strength)
             outcomes.append((*self._as_softmax(W), objective, converged))
-        return *(torch.stack(parts) for parts in zip(*outcomes, strict=True)), self.n_products
+        weights, intercepts, objectives, are_converged = (
+            torch.stack(parts) for parts in zip(*outcomes, strict=True)
+        )
+        return LogisticPath(
+            Cs, weights, intercepts, objectives, are_converged, n_products=self.n_products
+        )
 
     def _start(self) -> torch.Tensor:
         """The optimum under infinite regularisation: no weights, intercepts of the class

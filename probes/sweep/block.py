@@ -6,7 +6,7 @@ through the logistic solver together.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from probes.solvers.neighbours import fit_neighbours
 from probes.solvers.pool import Pool, Sample
 from probes.solvers.ridge import fit_ridge_paths
 from probes.solvers.rowspace import feature_scale
+from probes.sweep.planned_block import BlockContent, ProbeGroup
 from probes.sweep.subsets import subset_labels, subset_rows
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class BlockRunner:
         X_test: np.ndarray,
         y_test: np.ndarray,
         spec: "SweepSpec",
-        block: Mapping[str, Any],
+        block: BlockContent,
         clusters: np.ndarray | None = None,
     ):
         if not (y_pool >= 0).any() or not (y_test >= 0).any():
@@ -90,9 +91,9 @@ class BlockRunner:
         }
 
     @property
-    def groups(self) -> list[tuple[int, str]]:
-        """(n_train, kind of subset) of the block's groups of probes, in the order of its table."""
-        return [(size, kind) for size in self.sizes for kind in self.spec.subsets]
+    def groups(self) -> list[ProbeGroup]:
+        """The block's groups of probes, in the order of its table."""
+        return [ProbeGroup(size, kind) for size in self.sizes for kind in self.spec.subsets]
 
     def rows_of(self, size: int, kind: str) -> Iterator[dict[str, Any]]:
         """One dict a probe of a group, by seed, probe and C."""

@@ -6,9 +6,9 @@ many shapes and scaled to the benchmark sweep on one machine with all its cores 
 `probes.sweep.machine.machine_factor` measures how much slower or faster another one is.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from probes.sweep.planned_block import BlockBatch, BlockShape, PlannedBlock
 from probes.sweep.spec import SweepSpec
 
 PROBE_SECONDS = 7.1e-4
@@ -49,22 +49,22 @@ MIN_WORKERS, MAX_WORKERS = 8, 128
 together."""
 
 
-def predict_cost(blocks: Sequence[Mapping[str, Any]]) -> tuple[float, int]:
+def predict_cost(blocks: Sequence[BlockShape]) -> tuple[float, int]:
     """Predicted (seconds on one core of the machine of the constants, bytes on storage) of running
     `blocks`."""
     n_bytes = sum(n_probes(block) * BYTES_PER_ROW + BYTES_PER_BLOCK for block in blocks)
     return sum(block_seconds(block) for block in blocks), n_bytes
 
 
-def batch_blocks(blocks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Planned blocks, in their order, as batches `{"blocks": [...]}` for `run_blocks`: each of
-    about `MAX_BATCH_SECONDS` (of 1/450 of a very large sweep), and shorter towards the end. A block
-    is never cut."""
+def batch_blocks(blocks: Sequence[PlannedBlock]) -> list[BlockBatch]:
+    """Planned blocks, in their order, as batches for `run_blocks`: each of about
+    `MAX_BATCH_SECONDS` (of 1/450 of a very large sweep), and shorter towards the end. A block is
+    never cut."""
     seconds = [block_seconds(block) for block in blocks]
     left = sum(seconds)
     longest = max(MAX_BATCH_SECONDS, left / MAX_FULL_BATCHES)
     least = 2 * min(max(left / WORKER_SECONDS, MIN_WORKERS), MAX_WORKERS)
-    batches: list[dict[str, Any]] = []
+    batches: list[BlockBatch] = []
     filled = 0.0
     wanted = 0.0
     for block, cost in zip(blocks, seconds, strict=True):
@@ -78,22 +78,28 @@ def batch_blocks(blocks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return batches
 
 
-def n_probes(block: Mapping[str, Any]) -> int:
+def n_probes(block: BlockShape) -> int:
     """Rows that a block's table will have."""
-    spec = SweepSpec.model_validate(block["spec"])
+    return n_probes_of(SweepSpec.model_validate(block["spec"]), block["n_train"])
+
+
+def n_probes_of(spec: SweepSpec, n_train: int) -> int:
+    """Rows that the table of a block of `n_train` training rows will have."""
     total = 0
-    for size in _usable_sizes(spec, block["n_train"]):
+    for size in _usable_sizes(spec, n_train):
         total += spec.n_seeds * (len(spec.ridge_kinds) * len(spec.ridge_Cs) + len(spec.cheap_kinds))
         total += spec.n_logistic_at(size) * len(spec.logistic_kinds) * len(spec.logistic_Cs)
     return total * len(spec.subsets)
 
 
-def block_seconds(block: Mapping[str, Any]) -> float:
+def block_seconds(block: BlockShape) -> float:
     """Predicted seconds of one block on one core of the machine of the constants."""
     spec = SweepSpec.model_validate(block["spec"])
     n_columns, n_classes = block["n_columns"], block["n_classes"]
     n_test = min(block["n_test"], spec.max_test_rows)
-    seconds = n_probes(block) * (PROBE_SECONDS + n_test * n_classes * SCORE_SECONDS)
+    seconds = n_probes_of(spec, block["n_train"]) * (
+        PROBE_SECONDS + n_test * n_classes * SCORE_SECONDS
+    )
     for size in _usable_sizes(spec, block["n_train"]):
         rank, side, n_logistic = (
             min(size - 1, n_columns),

@@ -1,11 +1,12 @@
 """Two fidelities: cheap ridge probes everywhere, logistic ones only where they could change which
 embedding space is best."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+
+from probes.sweep.planned_block import PlannedBlock, TaskSpace
 
 MARGIN = 0.01
 """Least distance from the best, as a fraction, within which a space is a contender: ridge and
@@ -13,13 +14,15 @@ logistic differ by about that."""
 N_ERRORS = 2.0
 """Standard errors of the best accuracy within which a space is a contender."""
 
+SpaceId = tuple[str, str, int, str]
+"""task_fingerprint, encoder_fingerprint, layer, pooling."""
 
-def contenders(results: pd.DataFrame) -> set[tuple[str, str, int, str]]:
-    """(task_fingerprint, encoder_fingerprint, layer, pooling) of the spaces that may be the best of
-    their task, from ridge rows of `probes.sweep.results`: by mean leave-one-out accuracy at the
-    task's largest size, which looks at no test row."""
+
+def contenders(results: pd.DataFrame) -> set[SpaceId]:
+    """The spaces that may be the best of their task, from ridge rows of `probes.sweep.results`: by
+    mean leave-one-out accuracy at the task's largest size, which looks at no test row."""
     ridge = results[(results["probe"] == "ridge") & results["C_selected"]]
-    found = set()
+    found: set[SpaceId] = set()
     for _, rows in ridge.groupby("task_fingerprint"):
         largest = rows[rows["n_train"] == rows["n_train"].max()]
         space = ["task_fingerprint", "encoder_fingerprint", "layer", "pooling"]
@@ -30,14 +33,12 @@ def contenders(results: pd.DataFrame) -> set[tuple[str, str, int, str]]:
     return found
 
 
-def of_contenders(
-    blocks: Sequence[dict[str, Any]], chosen: set[tuple[str, str, int, str]]
-) -> list[dict[str, Any]]:
+def of_contenders(blocks: Sequence[PlannedBlock], chosen: set[SpaceId]) -> list[PlannedBlock]:
     """The planned blocks whose embedding space is among `chosen`."""
     return [block for block in blocks if _space(block) in chosen]
 
 
-def _space(block: Mapping[str, Any]) -> tuple[str, str, int, str]:
+def _space(block: TaskSpace) -> SpaceId:
     return (
         block["task_fingerprint"],
         block["encoder"]["fingerprint"],

@@ -2,11 +2,12 @@
 were fitted on."""
 
 import time
-from typing import Any
 
 import numpy as np
 
+from probes.encoders.base import EncoderInfo
 from probes.sweep.cost import block_seconds
+from probes.sweep.planned_block import BlockContent
 from probes.sweep.spec import SweepSpec
 from probes.sweep.sweep import probe_block
 
@@ -26,16 +27,21 @@ def machine_factor() -> float:
     y = generator.integers(0, N_CLASSES, 2 * N_ROWS)
     centres = generator.standard_normal((N_CLASSES, N_COLUMNS))
     X = (centres[y] + 2 * generator.standard_normal((2 * N_ROWS, N_COLUMNS))).astype(np.float32)
-    names = {
+    nameless = EncoderInfo("", "", "", 0, N_COLUMNS, 0, 0, ())
+    block: BlockContent = {
         "task": "",
         "task_fingerprint": "",
+        "task_family": "",
         "encoder_name": "",
-        "encoder": {"fingerprint": ""},
+        "encoder": nameless.facts,
         "layer": 0,
         "pooling": "",
+        "n_train": N_ROWS,
+        "n_test": N_ROWS,
+        "n_columns": N_COLUMNS,
+        "n_classes": N_CLASSES,
+        "spec": SPEC.model_dump(mode="json"),
     }
-    counts = {"n_train": N_ROWS, "n_test": N_ROWS, "n_columns": N_COLUMNS, "n_classes": N_CLASSES}
-    block: dict[str, Any] = {**names, **counts, "spec": SPEC.model_dump(mode="json")}
     seconds = []
     for _ in range(4):  # the first one loads and allocates, and any may be disturbed
         started = time.perf_counter()

@@ -11,13 +11,12 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from cluster.storage import CorruptArtefactError, Storage
+from probes.sweep.planned_block import ProbeGroup
 from probes.sweep.results import PROBE_RESULTS_SCHEMA
 
 PART_SECONDS = 4.0
 """Fresh groups are published when this much time has gone into them: short blocks never write a
 part."""
-Group = tuple[int, str]
-"""n_train, kind of subset."""
 
 
 class PartialBlock:
@@ -31,10 +30,10 @@ class PartialBlock:
         self.n_found = 0
         """Probes that were there when `tables` was asked."""
 
-    def tables(self) -> dict[Group, pa.Table]:
+    def tables(self) -> dict[ProbeGroup, pa.Table]:
         """Every group that lies there whole; a part that fails its checksums, or has another
         schema, is removed."""
-        found: dict[Group, pa.Table] = {}
+        found: dict[ProbeGroup, pa.Table] = {}
         for key in self._storage.keys(self._prefix):
             try:
                 table = self._storage.read_table(key)
@@ -46,7 +45,7 @@ class PartialBlock:
                 for group, places in frame.groupby(
                     ["n_train", "subset"], sort=False
                 ).indices.items():
-                    found[int(group[0]), str(group[1])] = table.take(places)
+                    found[ProbeGroup(int(group[0]), str(group[1]))] = table.take(places)
             else:
                 self._storage.delete(key)
         self.n_found = sum(map(len, found.values()))

@@ -6,8 +6,8 @@ is arrays in, table out.
 """
 
 import time
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Collection, Sequence
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,13 @@ from probes.encoders.base import EncoderInfo, View
 from probes.encoders.reference import applicable_views
 from probes.sweep.cost import block_seconds
 from probes.sweep.partial import PartialBlock
+from probes.sweep.planned_block import (
+    BatchResult,
+    BlockBatch,
+    BlockContent,
+    BlockResult,
+    PlannedBlock,
+)
 from probes.sweep.results import IDENTITY_COLUMNS, PROBE_RESULTS_SCHEMA
 from probes.sweep.spec import SweepSpec
 from probes.sweep.subsets import parse_kind
@@ -31,22 +38,40 @@ PAIR_FACTOR = 4
 class PlannedTask(Protocol):
     """What planning needs to know of a task saved on the storage."""
 
-    name: str
-    fingerprint: str
-    family: str
-    n_train: int
-    n_test: int
-    n_classes: int
-    is_pair: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def family(self) -> str: ...
+
+    @property
+    def n_train(self) -> int: ...
+
+    @property
+    def n_test(self) -> int: ...
+
+    @property
+    def n_classes(self) -> int: ...
+
+    @property
+    def is_pair(self) -> bool: ...
 
 
 class PlannedEncoder(Protocol):
     """What planning needs to know of an encoder whose embeddings are in the cache."""
 
-    name: str
-    """How tables call it."""
-    info: EncoderInfo
-    views: Sequence[View]
+    @property
+    def name(self) -> str:
+        """How tables call it."""
+
+    @property
+    def info(self) -> EncoderInfo: ...
+
+    @property
+    def views(self) -> Sequence[View]: ...
 
 
 def plan_blocks(
@@ -56,11 +81,10 @@ def plan_blocks(
     done: Collection[str] = (),
     *,
     storage_uri: str,
-) -> list[dict[str, Any]]:
+) -> list[PlannedBlock]:
     """One block for each task x encoder x view whose key is not in `done`, the dearest first (so
-    that the last to finish are short). A block is JSON; `key` is its artefact on the storage,
-    `probes/<digest>.parquet`."""
-    blocks = []
+    that the last to finish are short)."""
+    blocks: list[PlannedBlock] = []
     for task in tasks:
         for encoder in encoders:
             for view in applicable_views(encoder.views, is_pair=task.is_pair):
@@ -82,7 +106,7 @@ def plan_blocks(
 
 def _block_of(
     spec: SweepSpec, task: PlannedTask, encoder: PlannedEncoder, view: View
-) -> dict[str, Any]:
+) -> BlockContent:
     info = encoder.info
     return {
         "task": task.name,
@@ -93,35 +117,29 @@ def _block_of(
         "n_classes": task.n_classes,
         "n_columns": info.hidden_size * (PAIR_FACTOR if task.is_pair and not view.is_cross else 1),
         "encoder_name": encoder.name,
-        "encoder": {
-            name: value
-            for name, value in vars(info).items()
-            if name not in ("views", "standard_views")
-        },
+        "encoder": info.facts,
         "layer": view.layer,
         "pooling": view.pooling,
         "spec": spec.model_dump(mode="json"),
     }
 
 
-def run_blocks(batch: dict[str, Any]) -> dict[str, Any]:
-    """Run the planned blocks under `batch["blocks"]` one after the other; n_probes, solver_seconds,
-    wall_seconds and bytes are their sums."""
+def run_blocks(batch: BlockBatch) -> BatchResult:
+    """Run the planned blocks of a batch one after the other."""
     results = [run_block(block) for block in batch["blocks"]]
-    sums = {
-        name: sum(result[name] for result in results)
-        for name in ("n_probes", "solver_seconds", "wall_seconds", "bytes")
+    return {
+        "keys": [result["key"] for result in results],
+        "n_probes": sum(result["n_probes"] for result in results),
+        "solver_seconds": sum(result["solver_seconds"] for result in results),
+        "wall_seconds": sum(result["wall_seconds"] for result in results),
+        "bytes": sum(result["bytes"] for result in results),
     }
-    return {"keys": [result["key"] for result in results], **sums}
 
 
-def run_block(block: dict[str, Any]) -> dict[str, Any]:
+def run_block(block: PlannedBlock) -> BlockResult:
     """Fit the probes of a planned block and publish them; where they lie already, nothing is
     fitted, and what an earlier run of the block left when it was killed is taken over
-    (probes.sweep.partial).
-
-    Returns key, n_probes (fitted now), solver_seconds, wall_seconds and bytes (written now).
-    """
+    (probes.sweep.partial)."""
     from probes.embeddings.cache import EmbeddingCache
     from probes.embeddings.encode import task_matrix
     from probes.tasks.store import load_saved_task
@@ -189,7 +207,7 @@ def probe_block(
     y_pool: np.ndarray,
     X_test: np.ndarray,
     y_test: np.ndarray,
-    block: Mapping[str, Any],
+    block: BlockContent,
     clusters: np.ndarray | None = None,
     *,
     partial: PartialBlock | None = None,

@@ -59,7 +59,7 @@ def assemble(
     if not has_official_test and len(usable) > 1:
         usable = {"train": _joined([table for name, table in usable.items() if name != "test"])}
     splits = _with_test(ref, usable)
-    present = {label for table in splits.values() for label in table.labels}
+    present = {label for table in splits.values() for label in table.labels if label is not None}
     names = tuple(label_names) if label_names is not None else label_order(present)
     strange = sorted(present - set(names))
     if strange:

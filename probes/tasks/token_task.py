@@ -90,9 +90,8 @@ def train_and_test(task: TokenTask) -> tuple[TaggedSplit, TaggedSplit]:
     if other is not None:
         test = _select(other, bool)
     else:
-        train, test = (
-            _select(train, lambda s, side=side: _is_held_out(s) is side) for side in (False, True)
-        )
+        test = _select(train, _is_held_out)
+        train = _select(train, lambda sentence: not _is_held_out(sentence))
     for what, split in (("train", train), ("test", test)):
         if not len(split):
             raise UserError(f"{task.name}: has no {what} sentences with words in them; add some")

@@ -9,8 +9,9 @@ from typing import Any
 from cluster.storage import Storage
 from meta.given.sample import EmbeddedEncoder
 from meta.given.vectors import TEXTS_PER_SHARD, embed_sample, encode_here
+from neoberta.precision import UsedPrecision
 from probes.embeddings.cache import EmbeddingCache
-from probes.embeddings.encode import ShardEncoder, in_own_order, plan_shards
+from probes.embeddings.encode import Shard, ShardEncoder, in_own_order, plan_shards
 from probes.encoders.base import Encoder, View
 from probes.encoders.reference import in_full
 from probes.tasks.task import Task
@@ -47,16 +48,16 @@ def embed_by_ray_if_many(
         if fits_here or (address is None and n_missing <= RAY_ABOVE_TEXTS):
             encode_here(encoder, cache, inputs, progress=report)
             return
-        items = [
-            item
+        shards = [
+            shard
             for texts, wanted in inputs
-            for item in plan_shards(cache, encoder.info, texts, wanted, TEXTS_PER_SHARD)
+            for shard in plan_shards(cache, encoder.info, texts, wanted, TEXTS_PER_SHARD)
         ]
         with _session(address, log_path) as opened:
             if opened.dashboard_url:
                 say(f"Ray dashboard: {opened.dashboard_url}")
             _embed_by_ray(
-                in_full(ref), encoder.info.precision, items, storage, report, trust_remote_code
+                in_full(ref), encoder.info.precision, shards, storage, report, trust_remote_code
             )
 
     return embed_sample(
@@ -66,8 +67,8 @@ def embed_by_ray_if_many(
 
 def _embed_by_ray(
     ref: str,
-    precision: str,
-    items: list[dict[str, Any]],
+    precision: UsedPrecision,
+    shards: list[Shard],
     storage: Storage,
     report: ProgressCallback,
     trust_remote_code: bool,
@@ -81,17 +82,22 @@ def _embed_by_ray(
     def count(*_: object) -> None:
         nonlocal n_done
         n_done += 1
-        report(n_done, len(items))
+        report(n_done, len(shards))
 
     found = look_around()
     asked = request("embed", found)
-    worker = {"encoder_ref": ref, "storage_uri": storage.uri, "n_threads": 1}
-    worker |= {"precision": precision, "trust_remote_code": trust_remote_code}
+    worker = {
+        "encoder_ref": ref,
+        "storage_uri": storage.uri,
+        "n_threads": 1,
+        "precision": precision,
+        "trust_remote_code": trust_remote_code,
+    }
     map_shards(
         ShardEncoder,
-        in_own_order(items),
+        in_own_order(shards),
         worker_kwargs=worker,
-        n_actors=n_at_once(asked, found, len(items)),
+        n_actors=n_at_once(asked, found, len(shards)),
         cpus_per_actor=asked.cpus,
         gpus_per_actor=asked.gpus,
         memory_bytes_per_actor=asked.memory_bytes,

@@ -6,14 +6,20 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from cluster.storage import Storage, UserError, digest
 from neoberta.corpus import texts_digest
 from probes.embeddings.cache import EmbeddingCache
-from probes.embeddings.encode import ShardEncoder, embedding_inputs, in_own_order, plan_shards
+from probes.embeddings.encode import (
+    EncodedShard,
+    Shard,
+    ShardEncoder,
+    embedding_inputs,
+    in_own_order,
+    plan_shards,
+)
 from probes.encoders.base import EncoderInfo, View
 from probes.encoders.load import describe_encoder
 from probes.encoders.reference import in_full
@@ -42,6 +48,13 @@ class EncoderRow(BaseModel):
     """The views that are embedded and probed."""
     trust_remote_code: bool = False
     """Whether it may run the Python code that its folder brings."""
+
+
+class StudyShard(Shard):
+    """A shard that names its encoder: one pool of workers serves all of the study's."""
+
+    encoder_ref: str
+    trust_remote_code: bool
 
 
 _describe = functools.cache(describe_encoder)
@@ -91,31 +104,33 @@ def embed(
     from cluster.resources import look_around, n_at_once, request
 
     loaded = [load_saved_task(study.storage, task.fingerprint) for task in tasks]
-    items: list[dict[str, Any]] = []
-    n_texts = {}
+    shards: list[StudyShard] = []
+    n_texts: dict[str, int] = {}
     for encoder in encoders:
         cache = EmbeddingCache(study.storage, encoder.info.fingerprint)
         inputs = embedding_inputs(loaded, encoder.views)
-        plan = [
-            {**item, "encoder_ref": encoder.ref, "trust_remote_code": encoder.trust_remote_code}
+        plan: list[StudyShard] = [
+            {**shard, "encoder_ref": encoder.ref, "trust_remote_code": encoder.trust_remote_code}
             for texts, views in inputs
-            for item in plan_shards(cache, encoder.info, texts, views, study.config.texts_per_shard)
+            for shard in plan_shards(
+                cache, encoder.info, texts, views, study.config.texts_per_shard
+            )
         ]
-        items += plan
-        n_missing = n_texts[encoder.name] = sum(item["n_texts"] for item in plan)
+        shards += plan
+        n_missing = n_texts[encoder.name] = sum(shard["n_texts"] for shard in plan)
         CACHE_TEXTS.add(n_missing, result="miss")
         CACHE_TEXTS.add(sum(len(texts) for texts, _ in inputs) - n_missing, result="hit")
     n_done = 0
 
-    def count(done: dict) -> None:
+    def count(done: EncodedShard) -> None:
         nonlocal n_done
         n_done += 1
         ENCODED_TEXTS.add(done["n_texts"])
         ENCODED_TOKENS.add(done["n_tokens"])
-        report(n_done, len(items))
+        report(n_done, len(shards))
 
-    if items:
-        n_bytes = sum(item["n_bytes"] for item in items)
+    if shards:
+        n_bytes = sum(shard["n_bytes"] for shard in shards)
         check_room(study.storage, n_bytes)
         study.progress.say(
             f"embeddings: {sum(n_texts.values()):,} texts to encode, about {n_bytes / 1e6:,.1f} MB"
@@ -126,9 +141,9 @@ def embed(
         asked = request("embed", found)
         map_shards(
             StudyShardEncoder,
-            in_own_order(items),
+            in_own_order(shards),
             worker_kwargs={"storage_uri": study.storage.uri},
-            n_actors=n_at_once(asked, found, len(items)),
+            n_actors=n_at_once(asked, found, len(shards)),
             cpus_per_actor=asked.cpus,
             gpus_per_actor=asked.gpus,
             memory_bytes_per_actor=asked.memory_bytes,
@@ -164,20 +179,19 @@ class StudyShardEncoder:
         self._ref: str | None = None
         self._worker: ShardEncoder | None = None
 
-    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        """Encode one item of `probes.embeddings.encode.plan_shards` that also names its
-        `encoder_ref`."""
-        if self._worker is None or item["encoder_ref"] != self._ref:
+    def __call__(self, shard: StudyShard) -> EncodedShard:
+        """Encode what is not there yet of one shard."""
+        if self._worker is None or shard["encoder_ref"] != self._ref:
             self._worker = None  # let go of the last one's memory first
             self._worker = ShardEncoder(
-                item["encoder_ref"],
+                shard["encoder_ref"],
                 self._storage_uri,
                 n_threads=1,
-                precision=item["precision"],
-                trust_remote_code=item["trust_remote_code"],
+                precision=shard["precision"],
+                trust_remote_code=shard["trust_remote_code"],
             )
-            self._ref = item["encoder_ref"]
-        return self._worker(item)
+            self._ref = shard["encoder_ref"]
+        return self._worker(shard)
 
 
 def _resolve(study: Study, ref: str, checkpoints: dict[str, str]) -> str:

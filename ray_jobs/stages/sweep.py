@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypedDict
 
 from cluster.storage import Storage
 from probes.sweep.cost import batch_blocks, n_probes, predict_cost
 from probes.sweep.fidelity import contenders, of_contenders
 from probes.sweep.partial import clear_leftovers
+from probes.sweep.planned_block import PlannedBlock
 from probes.sweep.sweep import is_done, load_results, plan_blocks, run_blocks
-from ray_jobs.fan_out import fan_out_blocks
+from ray_jobs.fan_out import fan_out_batches
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.stages.embed import EncoderRow
 from ray_jobs.stages.tasks import TaskRow
@@ -19,6 +20,23 @@ from ray_jobs.sweep_status import SweepWatch
 
 N_READERS = 16
 """Requests to the storage at once."""
+
+
+class PassCost(TypedDict):
+    """What a pass over the blocks was to cost, and what it did cost: a file under `costs/`."""
+
+    n_probes: int
+    n_fitted: int
+    """Fewer where a killed run had left parts of blocks."""
+    predicted_seconds: float
+    """On one core of this machine."""
+    seconds: float
+    """Of the solvers, on one core."""
+    worker_seconds: float
+    predicted_bytes: int
+    bytes: int
+    machine_factor: float
+    """How many times as slow this machine is as that of `probes.sweep.cost`."""
 
 
 def sweep(
@@ -45,7 +63,7 @@ def sweep(
 
 
 def _fit_missing(
-    study: Study, report: ProgressCallback, blocks: Sequence[dict[str, Any]], watch: SweepWatch
+    study: Study, report: ProgressCallback, blocks: Sequence[PlannedBlock], watch: SweepWatch
 ) -> int:
     """Fit the blocks that are not there; returns how many probes those have."""
     missing = missing_blocks(study.storage, blocks)
@@ -55,14 +73,18 @@ def _fit_missing(
     n_missing = sum(n_probes(block) for block in missing)
     predicted_seconds, predicted_bytes = predict_cost(missing)
     factor = _machine_factor()
-    results = fan_out_blocks(
-        study, report, run_blocks, batch_blocks(missing), name="sweep", on_done=watch.done
+    results = fan_out_batches(
+        study,
+        report,
+        run_blocks,
+        batch_blocks(missing),
+        name="sweep",
+        blocks_of=lambda batch: batch["blocks"],
+        on_done=watch.done,
     )
-    cost = {
+    cost: PassCost = {
         "n_probes": n_missing,
-        "n_fitted": sum(
-            result["n_probes"] for result in results
-        ),  # fewer where a killed run had left parts of blocks
+        "n_fitted": sum(result["n_probes"] for result in results),
         "predicted_seconds": predicted_seconds * factor,
         "seconds": sum(result["solver_seconds"] for result in results),
         "worker_seconds": sum(result["wall_seconds"] for result in results),
@@ -74,7 +96,7 @@ def _fit_missing(
     return n_missing
 
 
-def missing_blocks(storage: Storage, blocks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def missing_blocks(storage: Storage, blocks: Sequence[PlannedBlock]) -> list[PlannedBlock]:
     """The blocks that do not lie whole on the storage. One listing says which files there are (an
     object store answers for a thousand at once); those are read, several at a time, for their
     checksums."""

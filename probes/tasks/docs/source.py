@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -144,7 +145,9 @@ def _version(package: str) -> str:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         spec = PathFinder.find_spec(package)
-        folders = (spec.submodule_search_locations or [spec.origin]) if spec else []
+        folders: Sequence[str | None] = (
+            (spec.submodule_search_locations or [spec.origin]) if spec else []
+        )
         sizes = [
             path.stat().st_size
             for folder in folders
