@@ -35,6 +35,10 @@ HARVEST_SCHEMA = pa.schema(
 )
 
 SplitName = Literal["train", "validation", "test"]
+SourceFile = tuple[str, str, str]
+"""Path, package, and the path inside the folder that holds the package."""
+Rows = list[dict[str, Any]]
+"""Of HARVEST_SCHEMA."""
 
 
 def split_of(file: str) -> SplitName:
@@ -66,12 +70,10 @@ def harvest(
             logger.warning("%s; reading the package again", error)
     files = {package: source.files(package) for package in source.versions if package not in tables}
     n_files, n_done = sum(map(len, files.values())), 0
-    with _mapper(n_workers, n_files) as parallel_map:
+    with _extractor(n_workers, n_files) as extract_all:
         for package, paths in files.items():
             rows: list[dict[str, Any]] = []
-            for file_rows in parallel_map(
-                _extract, [(str(path), package, name) for path, name in paths]
-            ):
+            for file_rows in extract_all([(str(path), package, name) for path, name in paths]):
                 rows.extend(file_rows)
                 n_done += 1
                 if progress is not None:
@@ -86,23 +88,25 @@ def docstrings(table: pa.Table) -> pa.Table:
     return table.filter(pc.not_equal(table["kind"], "error"))
 
 
-def _extract(job: tuple[str, str, str]) -> list[dict[str, Any]]:
-    rows = extract_file(*job)
-    split = split_of(job[2])
+def _extract(file: SourceFile) -> Rows:
+    rows = extract_file(*file)
+    split = split_of(file[2])
     return [{**row, "split": split} for row in rows]
 
 
 @contextmanager
-def _mapper(n_workers: int | None, n_files: int) -> Iterator[Callable[[Callable, list], Iterable]]:
-    """An ordered map over processes, or in this one where starting them costs more than it
-    saves."""
+def _extractor(
+    n_workers: int | None, n_files: int
+) -> Iterator[Callable[[list[SourceFile]], Iterable[Rows]]]:
+    """`_extract` of many files, in order: over processes, or in this one where starting them costs
+    more than it saves."""
     n_workers = min(n_workers or len(os.sched_getaffinity(0)), n_files // 100 + 1)
     if n_workers == 1:
-        yield map
+        yield lambda files: map(_extract, files)
         return
     # spawn: a fork of a process with threads (torch, arrow) can deadlock
     with get_context("spawn").Pool(n_workers, initializer=_ignore_interrupt) as pool:
-        yield lambda function, items: pool.imap(function, items, chunksize=8)
+        yield lambda files: pool.imap(_extract, files, chunksize=8)
 
 
 def _ignore_interrupt() -> None:

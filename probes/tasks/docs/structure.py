@@ -193,7 +193,7 @@ def type_of(written: str) -> str:
     return found[0] if len(found) == 1 else ""
 
 
-def _example(text: str, label: str, row: dict) -> Iterator[Example]:
+def _example(text: str, label: str, row: dict[str, Any]) -> Iterator[Example]:
     text = truncate(text.strip(" :,-"), MAX_TEXT_CHARS)
     if len(text.split()) >= MIN_WORDS:
         yield Example(text, label, row["split"], row["package"], row["file"])
