@@ -46,21 +46,28 @@ def split_reference(ref: str) -> tuple[str, Selection]:
     if not mark or "=" not in text:
         return ref, Selection()
     known = [field.name for field in dataclasses.fields(Selection)]
-    wanted: dict[str, int | str] = {}
+    rows: dict[str, int] = {}
+    words: dict[str, str] = {}
     for part in text.split(","):
         name, _, value = part.partition("=")
         if name not in known or not value:
             raise UserError(
                 f"task {ref}: {part!r} is not one of {', '.join(f'{own}=...' for own in known)}"
             )
-        wanted[name] = value
         if name in ("train", "test"):
             if not value.isdecimal() or int(value) < 1:
                 raise UserError(f"task {ref}: {part!r}: must be a number of rows, 1 or more")
-            wanted[name] = int(value)
-        if name == "split" and value not in SPLITS:
+            rows[name] = int(value)
+        elif name == "split" and value not in SPLITS:
             raise UserError(f"task {ref}: {part!r}: must be one of {', '.join(SPLITS)}")
-    return source, Selection(**wanted)  # type: ignore[arg-type]
+        else:
+            words[name] = value
+    return source, Selection(
+        train=rows.get("train"),
+        test=rows.get("test"),
+        split=words.get("split", Selection.split),
+        family=words.get("family", Selection.family),
+    )
 
 
 def _first_by_hash(split: Split, n_rows: int) -> Split:
