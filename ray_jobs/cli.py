@@ -6,7 +6,7 @@ Exit codes: 0 done, 1 failed, 2 the user's mistake, 130 stopped.
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
 
@@ -373,7 +373,12 @@ def jobs_stop(job_id: JobId, address: JobsAddress, insecure: Insecure = False) -
 
 
 def _show_warning(
-    message: Warning | str, category: type[Warning], filename: str, *_: object
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
 ) -> None:
     """Our own warnings are for the user, one line each; those of libraries are not."""
     if (

@@ -51,16 +51,21 @@ def run_characterize(
     task = as_task(request.prepared)
     progress = StageProgress(len(request.encoders) + 1)
     log_path = Path(storage.uri) / "logs" / "ray.log" if storage.is_local else None
-    options = {
-        "address": address,
-        "log_path": log_path,
-        "trust_remote_code": trust_remote_code,
-        "say": progress.say,
-    }
     embedded = []
     for ref in request.encoders:
         with progress.stage(f"embeddings {ref}") as report:
-            embedded.append(embed_by_ray_if_many(ref, task, storage, report, **options))
+            embedded.append(
+                embed_by_ray_if_many(
+                    ref,
+                    task,
+                    storage,
+                    report,
+                    address=address,
+                    log_path=log_path,
+                    trust_remote_code=trust_remote_code,
+                    say=progress.say,
+                )
+            )
     with progress.stage("six answers") as report:
         answers = answer(request, embedded, progress=report)
     write_answers(answers, storage)

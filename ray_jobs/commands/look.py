@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -161,7 +162,7 @@ def _package_checks() -> list[tuple[bool, str, str]]:
     return checks
 
 
-def print_table(title: str, columns: tuple[str, ...], rows: list | tuple) -> None:
+def print_table(title: str, columns: tuple[str, ...], rows: Sequence[Sequence[str]]) -> None:
     """Print rows of text under `columns`."""
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -71,6 +71,7 @@ def run_probe_tokens(
     frames = []
     for ref in encoders:
         encoder = load_encoder(ref, trust_remote_code=trust_remote_code)
+        assert isinstance(encoder, WordEncoder), "`_check` lets no other kind pass"
         frames.append(
             _run_encoder(encoder, _wanted_layers(encoder, layers), plan, storage, progress).assign(
                 encoder=ref
@@ -131,15 +132,16 @@ def _probe(
         identity |= {"sizes": plan.sizes, "n_seeds": plan.n_seeds}
         key = f"{RESULTS}/{digest(identity)}.parquet"
         if not storage.exists(key):
-            words = [
+            train, test = (
                 as_words(split, word_vectors(cache, split.sentences, layer))
                 for split in (plan.train, plan.test)
-            ]
+            )
             rows = []
             for j, (n, seed) in enumerate(cells):
                 report(i * len(cells) + j, len(layers) * len(cells))
                 rows += token_probes(
-                    *words,
+                    train,
+                    test,
                     task.tag_names,
                     n_sentences=n,
                     seed=seed,
@@ -197,8 +199,9 @@ def _show(probes: pd.DataFrame, task: TokenTask) -> None:
     ]
     means, spreads = scores.mean().unstack(), scores.std().unstack()
     rows = []
-    for (encoder, layer), mean in means.iterrows():
-        spread = spreads.loc[(encoder, layer)]
+    for place, mean in means.iterrows():
+        encoder, layer = cast(tuple[str, int], place)
+        spread = cast("pd.Series[float]", spreads.loc[(encoder, layer)])
         cells = [
             f"{mean[n]:.3f}" + ("" if pd.isna(spread[n]) else f" ± {spread[n]:.3f}")
             for n in means.columns

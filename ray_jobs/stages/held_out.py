@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from pydantic import BaseModel
@@ -101,11 +102,8 @@ def draw_samples(task: Task, n_train: int, n_eval: int, seed: int) -> PreparedSa
 def _embedded(study: Study, encoders: Sequence[EncoderRow], sample: Task) -> list[EmbeddedEncoder]:
     embedded = []
     for encoder in encoders:
-        timing = study.once(
-            "timings",
-            [encoder.info.fingerprint, sample.fingerprint],
-            lambda row=encoder: _timing(row, sample),
-        )
+        identity = [encoder.info.fingerprint, sample.fingerprint]
+        timing = study.once("timings", identity, partial(_timing, encoder, sample))
         wanted = applicable_views(encoder.views, is_pair=sample.is_pair)
         views = CachedViews(sample, EmbeddingCache(study.storage, encoder.info.fingerprint), wanted)
         info = dataclasses.replace(encoder.info, ref=encoder.name)

@@ -133,7 +133,11 @@ def build_corpora(
     texts: Sequence[str], tokenizer: Tokenizer, max_length: int, storage: Storage
 ) -> tuple[str, str]:
     """Keys of the packed training corpus and of the held-out one."""
-    return tuple(build_corpus(part, tokenizer, max_length, storage) for part in split_texts(texts))  # type: ignore[return-value]
+    training, held_out = split_texts(texts)
+    return (
+        build_corpus(training, tokenizer, max_length, storage),
+        build_corpus(held_out, tokenizer, max_length, storage),
+    )
 
 
 def split_texts(texts: Sequence[str]) -> tuple[list[str], list[str]]:
