@@ -221,7 +221,7 @@ class Study:
 
     @property
     def log_path(self) -> Path:
-        """Where Ray's and the workers' chatter goes."""
+        """The file that gets what Ray and its workers print."""
         root = Path(self.storage.uri) if self.storage.is_local else Path.cwd()
         return root / "logs" / "ray.log"
 
@@ -238,7 +238,7 @@ class Study:
             self.progress.say(f"Ray dashboard: {opened.dashboard_url}")
 
     def made(self, n: int, what: str) -> None:
-        """Said by a stage: it made `n` of `what` now; 0: all was there."""
+        """Called by a stage: it has made `n` of `what` now. 0: everything was there."""
         self._made = f"{n:,} {what}" if n else ALREADY_THERE
 
     def run(self, title: str, stage: Callable[["Study", ProgressCallback], Any]) -> Any:

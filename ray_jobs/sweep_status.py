@@ -34,7 +34,7 @@ class SweepStatus(BaseModel):
     n_done: int
     """Probes of published blocks."""
     n_found: int
-    """Those of them that were there when this run of the sweep began."""
+    """Of these, the probes that an earlier run of the sweep had published."""
 
     @property
     def probes_per_s(self) -> float:
@@ -72,7 +72,7 @@ class SweepWatch:
                 self._write("done" if exc_info[0] is None else "stopped")
 
     def plan(self, blocks: Sequence[PlannedBlock], missing: Sequence[PlannedBlock]) -> None:
-        """A pass over `blocks` begins, of which `missing` are not there."""
+        """Called when a pass over `blocks` begins; `missing` are those to fit."""
         absent = {block["key"] for block in missing}
         found = [block for block in blocks if block["key"] not in absent]
         n_found = sum(map(n_probes, found))
@@ -85,7 +85,7 @@ class SweepWatch:
             self._write("running")
 
     def done(self, blocks: Sequence[PlannedBlock]) -> None:
-        """These blocks are fitted and published."""
+        """Called when these blocks are fitted and published."""
         n_fitted = sum(map(n_probes, blocks))
         self._n_done += n_fitted
         PROBES.add(n_fitted)

@@ -47,7 +47,7 @@ class SweepBoard:
         self._thread.shutdown(wait=True, cancel_futures=exc_info[0] is not None)
 
     def plan(self, blocks: Sequence[PlannedBlock]) -> None:
-        """Told before they are run which blocks there will be: with too many, some are shown."""
+        """Called before the blocks are run. Where there are too many, only some are shown."""
         n_runs = sum(len(block["spec"]["probes"]) for block in blocks)
         in_order = sorted(
             blocks,
@@ -63,7 +63,7 @@ class SweepBoard:
         }
 
     def add(self, blocks: Sequence[PlannedBlock]) -> None:
-        """These blocks are done. Those that are shown already cost nothing."""
+        """Called when these blocks are done. What is shown already is not written again."""
         shown = [block for block in blocks if block["key"] in self._chosen]
         if shown:
             self._thread.submit(self._write, shown).add_done_callback(_warn)

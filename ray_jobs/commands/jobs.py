@@ -57,8 +57,8 @@ def stop_job(address: str, job_id: str, *, insecure: bool) -> int:
 
 
 def follow(client: "JobClient", job_id: str) -> int:
-    """Print what the job prints until it ends; its exit code. Ctrl-C goes away from it and leaves
-    it running: 130."""
+    """Print what the job prints until it ends; its exit code. Ctrl-C ends the following and returns
+    130; the job goes on."""
     from cluster.job_client import LostContactError
 
     try:

@@ -1,4 +1,4 @@
-"""Look around: tasks, encoders, and whether this machine is ready."""
+"""`neoberta tasks`, `encoders`, `doctor`: what there is, and whether this machine is ready."""
 
 import importlib.metadata
 import importlib.util

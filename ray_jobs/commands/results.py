@@ -22,7 +22,7 @@ from ray_jobs.sweep_status import STATUS_KEY, SweepStatus
 
 READ_EVERY_S = 2.0
 SILENT_AFTER_S = 60.0
-"""A running sweep that has not said anything for so long may have been killed."""
+"""A running sweep whose status is older than this may have been killed."""
 PIPE_WIDTH = 160
 """Into a file or pipe nothing is folded."""
 
@@ -59,7 +59,7 @@ class ResultsTable:
         return bool(new)
 
     def table(self) -> Table:
-        """As it is now."""
+        """The table of the blocks that were read."""
         title = f"{self._metric}, best view of each encoder, {self.n_probes:,} probes"
         best = self._best()
         table = Table(title=title, title_justify="left", header_style="bold")
@@ -143,7 +143,7 @@ def read_status(storage: Storage) -> SweepStatus | None:
 
 
 def status_line(status: SweepStatus | None, now: datetime) -> str:
-    """How far, how fast, how long still: one line."""
+    """One line: the probes that are done, probes a second, the time left."""
     if status is None:
         return "no sweep has begun there yet"
     line = f"{status.n_done:,} of {status.n_planned:,} probes"

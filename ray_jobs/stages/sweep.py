@@ -44,11 +44,11 @@ def sweep(
 ) -> list[str]:
     """Fit what is missing; returns the keys of all the study's blocks. What each pass was to cost
     and what it did cost is kept under `costs/`. Raises RuntimeError when blocks failed for good."""
-    cheap, *dear = study.config.sweep.fidelities
-    blocks = plan_blocks(cheap, tasks, encoders, storage_uri=study.storage.uri)
+    everywhere, *for_contenders = study.config.sweep.fidelities
+    blocks = plan_blocks(everywhere, tasks, encoders, storage_uri=study.storage.uri)
     with SweepWatch(study.storage) as watch:
         n_fitted = _fit_missing(study, report, blocks, watch)
-        for spec in dear:
+        for spec in for_contenders:
             found = contenders(
                 load_results(study.storage, [block["key"] for block in blocks]).to_pandas()
             )
