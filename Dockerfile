@@ -28,13 +28,13 @@ FROM base AS cpu
 ARG PIP_EXTRA_INDEX_URL
 RUN pip install "$(grep '^torch==' constraints.txt)"
 COPY --from=wheel --chown=1000:1000 /home/ray/wheels wheels
-RUN pip install --constraint constraints.txt "$(echo wheels/*.whl)[offline,tokens]" && python -m cluster.deepspeed_engine
+RUN pip install --constraint constraints.txt "$(echo wheels/*.whl)[all]" && python -m cluster.deepspeed_engine
 COPY --chown=1000:1000 ray_jobs/configs studies
 CMD ["neoberta", "--help"]
 
 FROM base AS cuda
 RUN pip install "$(grep '^torch==' constraints.txt)"
 COPY --from=wheel --chown=1000:1000 /home/ray/wheels wheels
-RUN pip install --constraint constraints.txt "$(echo wheels/*.whl)[offline,tokens]" && python -m cluster.deepspeed_engine
+RUN pip install --constraint constraints.txt "$(echo wheels/*.whl)[all]" && python -m cluster.deepspeed_engine
 COPY --chown=1000:1000 ray_jobs/configs studies
 CMD ["neoberta", "--help"]

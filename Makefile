@@ -22,7 +22,7 @@ $(STAMP):
 	@command -v c++ >/dev/null || { echo "a C++ compiler is needed (DeepSpeed compiles its CPU operator): install g++" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[offline,test,bench]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[all,test,bench]"
 	$(BIN)/python -m cluster.deepspeed_engine
 	@rm -f $(VENV)/.setup-* && touch $@
 

@@ -64,6 +64,26 @@ Tasks = Annotated[
 ]
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        print(f"neoberta {version('neoberta')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before_every_command(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version, and end."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
 @runs_on_cluster
 def pilot(
@@ -329,8 +349,8 @@ def cache_prune(
 
 @app.command()
 def doctor() -> None:
-    """Check this machine: versions, compiler, DeepSpeed's operator, cores, memory, disk, the
-    offline encoder."""
+    """Check this machine: cores, memory, disk, versions, which extras are there, and for
+    pretraining the compiler and DeepSpeed's operator."""
     from ray_jobs.commands.look import run_doctor
 
     raise typer.Exit(run_doctor())

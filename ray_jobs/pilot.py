@@ -1,5 +1,6 @@
 """The whole study in order; each stage finds what is there and makes what is missing."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
@@ -7,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from cluster.storage import UserError
+from neoberta.extras import need
 from ray_jobs.progress import ProgressCallback
 from ray_jobs.stages.embed import check_encoders
 from ray_jobs.stages.tasks import check_families
@@ -124,6 +126,7 @@ def run_stages(config: StudyConfig, *, out: str, last: str, address: str | None 
     """Results of the stages up to `last`, by name."""
     every = steps()
     wanted = list(every)[: list(every).index(last) + 1]
+    need_extras(config, wanted)
     done: Results = {}
     with Study(config, out, n_stages=len(wanted), address=address) as study:
         check_writable(study)
@@ -159,6 +162,15 @@ def run_stage(stage: str, config: StudyConfig, *, out: str, address: str | None 
     """Run one stage, and whatever it stands on that is not there yet."""
     run_stages(config, out=out, last=stage, address=address)
     Console().print(f"{stage}: done, in {escape(out)}")
+
+
+def need_extras(config: StudyConfig, stages: Sequence[str]) -> None:
+    """What the stages import must be installed before the first one works: hours may lie between.
+    Raises UserError."""
+    if "pretrain" in stages and config.neobertas:
+        need("pretrain", "a study that pretrains NeoBERTas")
+    if "embed" in stages:
+        need("study", "a study")
 
 
 def check_writable(study: Study) -> None:

@@ -7,7 +7,6 @@ counts when its bounds and its type are right).
 """
 
 import hashlib
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cluster.storage import UserError
+from neoberta.extras import need
 from probes.metrics import score_all
 from probes.solvers.logistic import DEFAULT_CS, fit_logistic_path
 from probes.solvers.rowspace import feature_scale, row_space
@@ -125,8 +124,8 @@ def entity_scores(
 
 def check_seqeval(tag_names: Sequence[str]) -> None:
     """Raises UserError where tags mark entities and seqeval, which scores them, is missing."""
-    if _mark_entities(tag_names) and importlib.util.find_spec("seqeval") is None:
-        raise UserError('entity-level F1 needs seqeval: pip install "neoberta[tokens]"')
+    if _mark_entities(tag_names):
+        need("tokens", "entity-level F1")
 
 
 def subset_sentences(

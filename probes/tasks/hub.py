@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cluster.storage import UserError
+from neoberta.extras import need
 from probes.tasks.assemble import Labelled, assemble
 from probes.tasks.read import Columns, columns_to_rows
 from probes.tasks.task import Task
@@ -88,6 +89,7 @@ def hub_name(ref: str) -> tuple[str, str | None]:
 
 
 def _download(ref: str, repository: str, config: str | None) -> Any:
+    need("study", f"{ref}: no such folder, file or docs/ task here, and a data set of the hub")
     import datasets
 
     try:

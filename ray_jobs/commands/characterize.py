@@ -9,6 +9,7 @@ from meta.answering.request import check_and_prepare
 from meta.answers import ANSWERS_FILE, Answers
 from meta.api import answer
 from meta.given.vectors import as_task
+from neoberta.extras import need
 from probes.tasks.read import Columns
 from ray_jobs.commands.encode_on_ray import embed_by_ray_if_many
 from ray_jobs.progress import StageProgress
@@ -35,6 +36,8 @@ def run_characterize(
     """Read the user's rows, embed them (vectors are kept under `out`: a second run encodes
     nothing), answer, write `answers.json` and `report.html` into `out` and print the six answers.
     Raises UserError, before anything is written for whatever can be known by then."""
+    if address is not None:
+        need("study", f"--address {address}")
     request = check_and_prepare(
         train,
         eval_path,

@@ -1,5 +1,5 @@
-"""The vectors of a user's samples (`meta.given.vectors`), with Ray for what is too much for one
-process."""
+"""The vectors of a user's samples (`meta.given.vectors`): in this process, or by Ray where it is
+installed and the texts are many."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -9,6 +9,7 @@ from typing import Any
 from cluster.storage import Storage
 from meta.given.sample import EmbeddedEncoder
 from meta.given.vectors import TEXTS_PER_SHARD, embed_sample, encode_here
+from neoberta.extras import missing
 from neoberta.precision import UsedPrecision
 from probes.embeddings.cache import EmbeddingCache
 from probes.embeddings.encode import Shard, ShardEncoder, in_own_order, plan_shards
@@ -18,7 +19,8 @@ from probes.tasks.task import Task
 from ray_jobs.progress import ProgressCallback
 
 RAY_ABOVE_TEXTS = 5000
-"""Fewer texts than this are encoded in this process: starting Ray would take longer."""
+"""Fewer texts than this are encoded in this process: starting Ray would take longer. Without the
+extra `study` all are."""
 
 
 def embed_by_ray_if_many(
@@ -45,7 +47,8 @@ def embed_by_ray_if_many(
             "lsa",
             "static",
         )  # cheap, and an lsa fitted here exists nowhere else
-        if fits_here or (address is None and n_missing <= RAY_ABOVE_TEXTS):
+        is_ray_worth_it = n_missing > RAY_ABOVE_TEXTS and not missing("study")
+        if fits_here or (address is None and not is_ray_worth_it):
             encode_here(encoder, cache, inputs, progress=report)
             return
         shards = [

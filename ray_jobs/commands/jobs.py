@@ -11,6 +11,7 @@ from rich.table import Table
 from cluster.authentication import is_jobs_url
 from cluster.storage import UserError
 from cluster.submission import check_id
+from neoberta.extras import need
 
 if TYPE_CHECKING:
     from cluster.job_client import JobClient
@@ -86,6 +87,7 @@ def _connect(address: str, insecure: bool) -> "JobClient":
         raise UserError(
             f"--address {address}: must be that of the head's dashboard, for example http://127.0.0.1:8265"
         )
+    need("study", "a job on a cluster")
     from cluster.job_client import JobClient
 
     return JobClient(address, insecure=insecure)

