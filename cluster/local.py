@@ -13,6 +13,7 @@ its own, and demands a token; no other Ray on the machine is found, disturbed or
 import argparse
 import contextlib
 import ctypes
+import importlib.util
 import json
 import os
 import secrets
@@ -281,6 +282,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.max_nodes < 1 or options.cpus_per_node <= 0 or options.idle_timeout_s <= 0:
         parser.error("--max-nodes, --cpus-per-node and --idle-timeout-s must be positive")
+    if importlib.util.find_spec("ray") is None:
+        parser.exit(2, f'{parser.prog} needs ray: pip install "neoberta[study]"\n')
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (
         contextlib.suppress(KeyboardInterrupt),

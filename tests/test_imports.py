@@ -18,6 +18,8 @@ ALLOWED = {
     "ray_jobs": {"neoberta", "probes", "meta", "cluster", "ray_jobs"},
 }
 OPEN_TO_ALL = "cluster.storage"
+UPWARD = {"neoberta/__init__.py": {"meta", "meta.characterize", "meta.load_answers"}}
+"""The one arrow that points up: `neoberta` is the name that people install and import."""
 WITHOUT_RAY = [
     f"cluster/{name}.py"
     for name in ("__init__", "storage", "remote_storage", "local_files", "errors", "attempts")
@@ -44,10 +46,11 @@ def within(name: str, module: str) -> bool:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_imports_point_one_way(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
+    upward = UPWARD.get(path.relative_to(ROOT).as_posix(), set())
     for line, name in imported(path):
         top = name.partition(".")[0]
         where = f"{path.relative_to(ROOT)}:{line}: {name}"
-        if top in ALLOWED and top not in ALLOWED[package]:
+        if top in ALLOWED and top not in ALLOWED[package] and name not in upward:
             assert within(name, OPEN_TO_ALL), f"{where}: {package} may not import {top}"
         assert top not in BANNED, f"{where}: storage holds no pickles"
         assert top != "ray" or package == "cluster", f"{where}: only cluster imports ray"
@@ -62,6 +65,19 @@ def test_imports_point_one_way(path: Path) -> None:
 
 def test_every_package_is_looked_at() -> None:
     assert {path.relative_to(ROOT).parts[0] for path in FILES} == set(ALLOWED)
+
+
+@pytest.mark.parametrize("file", UPWARD)
+def test_the_arrow_that_points_up_is_there_and_lazy(file: str) -> None:
+    up = {name for _, name in imported(ROOT / file) if within(name, "meta")}
+    assert up == UPWARD[file]
+    code = (
+        "import sys, neoberta; assert 'meta' not in sys.modules\n"
+        "from neoberta import characterize, load_answers\n"
+        "import meta; assert characterize is meta.characterize\n"
+        "assert load_answers is meta.load_answers and not hasattr(neoberta, 'Answers')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60)
 
 
 def test_what_the_open_module_imports_has_no_ray_either() -> None:

@@ -3,11 +3,10 @@
 import re
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
-from manifest_files import MANIFESTS, ROOT
+from manifest_files import ROOT
 
 DOCKERFILE = ROOT / "Dockerfile"
 
@@ -68,28 +67,3 @@ def test_nothing_but_the_source_goes_into_the_image() -> None:
         "pyproject.toml",
         "constraints.txt",
     } <= allowed
-
-
-@pytest.mark.slow
-def test_the_manifests_ship_in_the_wheel(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE", "cluster"):
-        subprocess.run(["cp", "-r", ROOT / name, source], check=True)
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--wheel-dir",
-        tmp_path,
-        source,
-    ]
-    subprocess.run(command, check=True, timeout=300, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    shipped = set(zipfile.ZipFile(wheel).namelist())
-    files = [path.relative_to(ROOT).as_posix() for path in MANIFESTS.rglob("*") if path.is_file()]
-    assert len(files) > 20 and set(files) <= shipped
