@@ -2,6 +2,7 @@
 # make test    set everything up, then run every test that CI needs
 # make test-all  make test and test-cluster, the whole grid of agreement with reference solvers, and studies killed again and again
 # make test-cluster  real clusters of many processes on this machine: job submission, autoscaling, chaos
+# make check   ruff, mypy and the quick tests: before every commit
 # make audit  ask the advisory database about every pinned version (needs the network; fails where one cannot be looked up)
 # make setup   only the set-up: .venv, pinned by constraints.txt, and DeepSpeed's CPU operator (compiled once)
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -13,7 +14,7 @@ ARGS ?=
 STAMP := $(VENV)/.setup-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 export TORCH_EXTENSIONS_DIR ?= $(CURDIR)/$(VENV)/torch_extensions
 
-.PHONY: setup pilot audit test test-all test-cluster test-unit lint format bench clean
+.PHONY: setup pilot audit test test-all test-cluster test-unit check lint types format bench clean
 setup: $(STAMP)
 	@echo "set-up: everything is installed in $(VENV)"
 
@@ -41,9 +42,14 @@ test-cluster: setup
 test-unit: setup
 	$(BIN)/python -m pytest -m "not ray and not slow and not grid and not kills and not cluster"
 
+check: lint types test-unit
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
 
 format: setup
 	$(BIN)/ruff check --fix .

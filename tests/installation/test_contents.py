@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from built_package import ROOT, Built
+from built_package import ROOT, VERSION, Built
 
 PACKAGES = ("neoberta", "probes", "meta", "cluster", "ray_jobs")
 ESSENTIAL = {
@@ -46,7 +46,7 @@ def in_sdist(sdist: Path) -> set[str]:
 
 def test_the_wheel_holds_the_packages_whole_and_nothing_else(built: Built):
     shipped = set(zipfile.ZipFile(built.wheel).namelist())
-    described = {name for name in shipped if name.startswith("neoberta-0.1.0.dist-info/")}
+    described = {name for name in shipped if name.startswith(f"neoberta-{VERSION}.dist-info/")}
     assert shipped - described == package_files()
     assert shipped >= ESSENTIAL
     assert {name.partition("/")[2] for name in described} == {

@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
-from built_package import CoreEnvironment
+from built_package import VERSION, CoreEnvironment
 
 from neoberta.extras import MODULES
 
@@ -78,7 +78,7 @@ def test_everything_but_what_runs_on_ray_can_be_imported(
 
 def test_the_version(core_environment: CoreEnvironment, tmp_path: Path):
     done = core_environment.run("neoberta", "--version", cwd=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "neoberta 0.1.0\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"neoberta {VERSION}\n", "")
 
 
 def test_a_csv_is_answered_with_encoders_of_every_family(
