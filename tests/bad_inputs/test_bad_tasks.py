@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from cluster.storage import UserError
+from neoberta import extras
 from probes.tasks.load import load_task
 from probes.tasks.read import Columns, read_labelled, read_unlabelled
 
@@ -133,6 +134,13 @@ def test_unknown_hub_name_without_a_network(monkeypatch):
         and "Couldn't reach" in message
         and "docs/library" in message
     )
+
+
+def test_a_hub_name_where_the_extra_is_not_installed(monkeypatch):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "datasets" else object())
+    message = _message(load_task, "librari")
+    assert "no such folder, file or docs/ task" in message and "docs/library" in message
+    assert 'a data set of the hub needs datasets: pip install "neoberta[study]"' in message
 
 
 def test_too_few_rows_to_test_on(tmp_path):

@@ -57,21 +57,21 @@ def test_everything_but_what_runs_on_ray_can_be_imported(
     core_environment: CoreEnvironment, tmp_path: Path
 ):
     code = """if True:
-        import importlib, pkgutil
+        import importlib, json, pkgutil
         import cluster, meta, neoberta, probes, ray_jobs
         from neoberta import characterize, load_answers
-        failed = set()
+        failed = {}
         for package in (cluster, meta, neoberta, probes, ray_jobs):
             for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
                 try:
                     importlib.import_module(module.name)
                 except ModuleNotFoundError as error:
-                    failed.add((module.name, error.name))
-        print(sorted(failed))
+                    failed[module.name] = error.name
+        print(json.dumps(failed))
     """
     done = core_environment.run("python", "-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    failed = dict(eval(done.stdout))
+    failed = json.loads(done.stdout)
     assert set(failed.values()) == {"ray", "optuna", "aiohttp"}, failed
     assert all(module.startswith("cluster.") for module in failed), failed
 

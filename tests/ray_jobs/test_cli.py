@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
+
+from neoberta.extras import MODULES, missing
 
 
 def run(*arguments: str, cwd=None) -> subprocess.CompletedProcess[str]:
@@ -74,3 +77,16 @@ def test_the_forms_of_an_encoder_are_shown_as_they_are_written():
     assert shown.returncode == 0
     assert "[@revision]" in shown.stdout and "#layer=6,pooling=mean" in shown.stdout
     assert all(f"cross_{pooling}" in shown.stdout for pooling in ("cls", "mean", "max", "last"))
+
+
+def test_the_version_is_that_of_the_package():
+    shown = run("--version")
+    assert (shown.returncode, shown.stdout) == (0, f"neoberta {version('neoberta')}\n")
+
+
+def test_doctor_names_every_extra_that_is_there():
+    shown = run("doctor").stdout
+    for extra in MODULES:
+        mark = "--  " if missing(extra) else "ok  "
+        assert f"{mark} extra {extra} (" in shown
+    assert ("C++ compiler" in shown) == (not missing("pretrain"))

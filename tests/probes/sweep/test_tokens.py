@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from probes.sweep.tokens import Words, entity_scores, subset_sentences, token_probes
+from cluster.storage import UserError
+from neoberta import extras
+from probes.sweep.tokens import (
+    Words,
+    check_seqeval,
+    entity_scores,
+    subset_sentences,
+    token_probes,
+)
 
 pytest.importorskip("seqeval", reason="the extra `tokens` is not installed")
 
@@ -38,6 +46,13 @@ def test_entities_count_only_whole():
         np.array([1, 2]), np.array([1, 2]), np.array([0, 1]), TAGS
     )  # an entity ends with its sentence
     assert joined["entity_f1"] == 1.0
+
+
+def test_entity_scores_say_which_extra_they_need(monkeypatch):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r'needs seqeval: pip install "neoberta\[tokens\]"'):
+        check_seqeval(["O", "B-PER", "I-PER"])
+    check_seqeval(["NOUN", "VERB"])
 
 
 def test_tags_without_entities_have_no_entity_scores():
