@@ -131,14 +131,11 @@ def test_all_six_questions_are_answered(answers: Answers):
     assert answers.label_next and all(0 <= row.row < 150 for row in answers.label_next)
     assert len(answers.encoders) == 6 and len(answers.screened) == 2
     assert answers.model.layers in (1, 2) and answers.model.milliseconds_per_text is not None
-    assert answers.hyperparameters.probe["source"] == "leave-one-out"
+    assert answers.hyperparameters.probe.source == "leave-one-out"
     finetune = answers.hyperparameters.finetune
-    assert finetune["source"] == "published runs"
-    assert (
-        finetune["gain"]["ordinary"]["q05"]
-        <= finetune["gain"]["ordinary"]["q50"]
-        <= finetune["gain"]["ordinary"]["q95"]
-    )
+    assert finetune.source == "published runs"
+    gain = finetune.gain.ordinary
+    assert gain.q05 <= gain.q50 <= gain.q95
     assert answers.warnings == []
 
 
