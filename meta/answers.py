@@ -39,7 +39,7 @@ class Answers(AnswersContent):
         """The six questions, each with its answer in one line."""
         return "\n".join(
             f"{i}. {each.question} {each.sentence}"
-            for i, each in enumerate(six_answers(self.to_json(), {}), 1)
+            for i, each in enumerate(six_answers(self, {}), 1)
         )
 
     def to_frame(self) -> pd.DataFrame:

@@ -8,7 +8,13 @@ user gave.
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from meta.metric import Metric
 
@@ -84,7 +90,7 @@ class RankedView(AnswerPart):
     held_out: HeldOut
     measured: float | None = None
     """The metric itself in leave-one-out (`held_out` is accuracy, whatever the metric)."""
-    curve: list[CurvePoint]
+    curve: list[CurvePoint] = Field(min_length=1)
 
 
 class ScreenedView(AnswerPart):
@@ -215,15 +221,86 @@ class ModelAnswer(AnswerPart):
     best_q50: float
     p_within_tolerance: float
     neoberta: dict[str, Any]
-    """A NeoBERTa configuration of this depth and width to pretrain."""
+    """A NeoBERTa configuration of this depth and width to pretrain: what a user pastes into a
+    study's configuration, with the names of `neoberta.config.PretrainConfig`."""
     neoberta_source: str
+
+
+class Settings(AnswerPart):
+    """A group of settings of question 6. Builds differ in the settings that they name: those that
+    were not given are not written either."""
+
+    @model_serializer(mode="wrap")
+    def _only_given(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written = serialise(self)
+        return {name: value for name, value in written.items() if name in self.model_fields_set}
+
+
+class ProbeSettings(Settings):
+    """A linear probe on the chosen space."""
+
+    probe: str | None = None
+    """Kind of probe."""
+    C: float
+    """Regularisation: a small C holds the probe back."""
+    C_low: float | None = None
+    C_high: float | None = None
+    """The neighbours of `C` on the grid: the range worth trying again."""
+    C_is_at_end: bool = False
+    """The grid ends at `C`: what lies beyond was not tried."""
+    feature_scale: str | None = None
+    temperature: float | None = None
+    """Divides the scores before they become probabilities."""
+    source: str | None = None
+
+
+class FinetuneGain(Interval):
+    """What fine-tuning should add to the accuracy of the probe."""
+
+    extrapolated: bool
+    """The labelled rows a class lie outside what was published."""
+
+
+class FinetuneGains(AnswerPart):
+    """The gain by kind of fine-tuning."""
+
+    ordinary: FinetuneGain
+    """Of a language model."""
+    contrastive: FinetuneGain
+    """Of a sentence encoder, then a probe (SetFit)."""
+
+
+class FinetuneSettings(Settings):
+    """Fine-tuning of the chosen space's encoder."""
+
+    learning_rate: float
+    learning_rate_low: float | None = None
+    learning_rate_high: float | None = None
+    """The range worth trying."""
+    epochs: int
+    epochs_extrapolated: bool = False
+    """More epochs than were ever tried."""
+    batch_size: int | None = None
+    warmup_ratio: float | None = None
+    weight_decay: float | None = None
+    frozen_layers: int | None = None
+    source: str | None = None
+    gain: FinetuneGains | None = None
+    """Not given where the metric is not accuracy."""
+
+
+class NoFinetuning(Settings):
+    """The chosen space has no layers to train."""
+
+    source: str | None = None
+    reason: str
 
 
 class Hyperparameters(AnswerPart):
     """Question 6. Every group says its `source`: measured on the sample, or a rule of thumb."""
 
-    probe: dict[str, Any]
-    finetune: dict[str, Any]
+    probe: ProbeSettings
+    finetune: FinetuneSettings | NoFinetuning
 
 
 class Evidence(AnswerPart):
@@ -266,7 +343,7 @@ class AnswersContent(AnswerPart):
     target_source: Literal["user", "default"]
     """`default`: a point less than the best median forecast at 16 times the labels, and better than
     `constant_score`."""
-    encoders: list[RankedView]
+    encoders: list[RankedView] = Field(min_length=1)
     screened: list[ScreenedView]
     eval_labels: EvalLabels | None = None
     """None where `--eval-labels` was not given, or gave fewer than 20."""

@@ -1,16 +1,18 @@
-"""How far to trust a forecast, in sentences made of the evaluation's own numbers
-(`meta.metamodel.evaluation.evaluation_tables`).
+"""How far to trust a forecast, in sentences made of the evaluation's own numbers.
 
-Each is empty where the numbers are missing: nothing is said that was not measured.
+A sentence is empty where its numbers are missing: nothing is said that was not measured.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-from meta.report.data import MeasuredPoint
+from meta.metric import NBSP
+from meta.report.evaluation_data import Evaluation
+from meta.report.study_data import MeasuredPoint
 from meta.report.wording import percent, points
+from meta.schema import CurvePoint, DataNeeded, Evidence
 
 FORECASTERS = {
     "metamodel": "metamodel",
@@ -29,18 +31,22 @@ NOTABLE_BIAS = 1.0
 """Points: a smaller mean signed error is not spoken of."""
 
 
-def row_count_words(evidence: Mapping[str, Any], need: Mapping[str, Any]) -> str:
+def row_count_words(evidence: Evidence, need: DataNeeded) -> str:
     """How often row counts like that of the first answer were right, by horizon; empty where the
     answer names no row count."""
-    status = need.get("status") or ("reachable" if need.get("reachable") else "")
-    name = {"reachable": "q50", "uncertain": "n_if_reached"}.get(status, "")
-    shares = evidence.get("held_out_required_n_within_2x") or {}
+    estimators = {
+        "reachable": ("q50", need.q50),
+        "uncertain": ("n_if_reached", need.n_if_reached),
+    }
+    if need.status not in estimators:
+        return ""
+    estimator, row_count = estimators[need.status]
     right = [
-        (percent(row[name]), f"{horizon.removesuffix('x')} times")
-        for horizon, row in shares.items()
-        if name in row
+        (percent(shares[estimator]), f"{horizon.removesuffix('x')} times")
+        for horizon, shares in evidence.held_out_required_n_within_2x.items()
+        if estimator in shares
     ]
-    if need.get(name) is None or not right:
+    if row_count is None or not right:
         return ""
     first, *others = right
     return (
@@ -50,31 +56,27 @@ def row_count_words(evidence: Mapping[str, Any], need: Mapping[str, Any]) -> str
     )
 
 
-def held_words(evaluation: Mapping[str, Any]) -> str:
+def held_words(evaluation: Evaluation) -> str:
     """What the 50 % and the 90 % intervals held: `45 % and 93 %`."""
-    held = [_held(evaluation.get("coverage") or {}, level) for level in ("50", "90")]
-    return (
-        " and ".join(percent(value) for value in held if value is not None)
-        if None not in held
-        else ""
-    )
+    held = evaluation.at_all_horizons
+    if not {"50", "90"} <= set(held):
+        return ""
+    return " and ".join(percent(held[level].coverage) for level in ("50", "90"))
 
 
-def coverage_words(coverage: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+def coverage_words(evaluation: Evaluation) -> str:
     """Which intervals were too narrow, which wider than needed, with what they held."""
     verdicts: dict[str, list[str]] = {"too narrow": [], "about right": [], "wider than needed": []}
-    for level in coverage:
-        held = _held(coverage, level)
-        if held is not None:
-            excess = round(100 * held) - float(level)
-            verdict = (
-                "too narrow"
-                if excess < -KEPT
-                else "wider than needed"
-                if excess > KEPT
-                else "about right"
-            )
-            verdicts[verdict].append(f"the {level}\u00a0% intervals (held {percent(held)})")
+    for level, held in evaluation.at_all_horizons.items():
+        excess = round(100 * held.coverage) - float(level)
+        verdict = (
+            "too narrow"
+            if excess < -KEPT
+            else "wider than needed"
+            if excess > KEPT
+            else "about right"
+        )
+        verdicts[verdict].append(f"the {level}{NBSP}% intervals (held {percent(held.coverage)})")
     said = "; ".join(
         f"{verdict}: {' and '.join(intervals)}"
         for verdict, intervals in verdicts.items()
@@ -83,25 +85,19 @@ def coverage_words(coverage: Mapping[str, Mapping[str, Mapping[str, float]]]) ->
     return f"{said[0].upper()}{said[1:]}." if said else ""
 
 
-def _held(coverage: Mapping[str, Any], level: str) -> float | None:
-    return ((coverage.get(level) or {}).get("all") or {}).get("coverage")
-
-
-def bias_words(
-    forecasts: Sequence[tuple[Sequence[Mapping[str, Any]], Sequence[MeasuredPoint]]],
-) -> str:
-    """Whether forecasts err to one side: pairs of a forecast's curve and what was measured
-    afterwards, compared where the curve reaches. Empty where the mean signed error is below
-    `NOTABLE_BIAS` points."""
+def bias_words(forecasts: Sequence[tuple[Sequence[CurvePoint], Sequence[MeasuredPoint]]]) -> str:
+    """Whether forecasts err to one side. `forecasts` are pairs of a curve and what was measured
+    afterwards; they are compared where the curve reaches. Empty where the mean signed error is
+    below `NOTABLE_BIAS` points."""
     errors, n_inside = [], 0
     for curve, measured in forecasts:
-        octaves = np.log2([point["n_train"] for point in curve])
+        octaves = np.log2([point.n_train for point in curve])
+        quantiles = [[point.q05, point.q50, point.q95] for point in curve]
         for point in measured:
             at = np.log2(point.n_train)
             if octaves[0] <= at <= octaves[-1]:
                 low, middle, high = (
-                    float(np.interp(at, octaves, [each[name] for each in curve]))
-                    for name in ("q05", "q50", "q95")
+                    float(np.interp(at, octaves, values)) for values in zip(*quantiles, strict=True)
                 )
                 errors.append(100 * (middle - point.mean))
                 n_inside += low <= point.mean <= high
@@ -112,26 +108,36 @@ def bias_words(
     return (
         f"On this task the median forecasts are too {'high' if mean > 0 else 'low'}, by"
         f" {points(abs(mean))} points on average ({n_same} of {len(errors)} measured values lie"
-        f" {'below' if mean > 0 else 'above'}); the 90\u00a0% bands hold {n_inside} of"
+        f" {'below' if mean > 0 else 'above'}); the 90{NBSP}% bands hold {n_inside} of"
         f" {len(errors)}."
     )
 
 
-def error_rows(errors: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """A row per forecaster: label, cells (value, whether it is the lowest of its horizon, to the
-    tenth that is shown)."""
+class ErrorRow(NamedTuple):
+    """The errors of one forecaster."""
+
+    label: str
+    is_own: bool
+    """Of the metamodel."""
+    cells: list[tuple[float | None, bool]]
+    """By horizon: the error, and whether it is the lowest, to the tenth that is shown."""
+
+
+def error_rows(errors: Mapping[str, Mapping[str, float]]) -> list[ErrorRow]:
+    """The table of errors in points, a row for each forecaster. `errors` are by horizon, then by
+    forecaster."""
     lowest = {horizon: points(min(row.values())) for horizon, row in errors.items() if row}
     order = [name for name in FORECASTERS if any(name in row for row in errors.values())]
     order += sorted({name for row in errors.values() for name in row} - set(FORECASTERS))
     return [
-        {
-            "label": FORECASTERS.get(name, name),
-            "own": name == "metamodel",
-            "cells": [
-                (row.get(name), name in row and points(row[name]) == lowest[horizon])
+        ErrorRow(
+            label=_label(name),
+            is_own=name == "metamodel",
+            cells=[
+                (row[name], points(row[name]) == lowest[horizon]) if name in row else (None, False)
                 for horizon, row in errors.items()
             ],
-        }
+        )
         for name in order
     ]
 
@@ -145,7 +151,7 @@ def error_words(errors: Mapping[str, Mapping[str, float]]) -> list[str]:
         if "metamodel" not in row or not others:
             continue
         rival, value = min(others.items(), key=lambda item: item[1])
-        own, theirs, label = points(row["metamodel"]), points(value), FORECASTERS.get(rival, rival)
+        own, theirs, label = points(row["metamodel"]), points(value), _label(rival)
         if own == theirs:
             verdicts["level"][f"{horizon} ({own} points each)"] = label
         else:
@@ -162,3 +168,8 @@ def error_words(errors: Mapping[str, Mapping[str, float]]) -> list[str]:
         for verdict, cases in verdicts.items()
         if cases
     ]
+
+
+def _label(forecaster: str) -> str:
+    """A forecaster that a later build added has its own name."""
+    return FORECASTERS.get(forecaster, forecaster)

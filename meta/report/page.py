@@ -1,7 +1,7 @@
 """The two pages. `pilot_report` and `characterize_report` return a whole HTML document: one file,
 no script, no address.
 
-Jinja's autoescape is on for all templates, so every text of a user is escaped; only our own SVG and
+Jinja's autoescape is on for all templates, so every text of a user is escaped. Only our own SVG and
 CSS pass as they are.
 """
 
@@ -14,10 +14,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from meta.metric import Metric
 from meta.report import wording
 from meta.report.answer_view import answer_view
-from meta.report.data import PilotReportData
+from meta.report.study_data import PilotReportData
 from meta.report.study_view import study_view
 from meta.schema import AnswersContent
 
@@ -30,12 +29,12 @@ def pilot_report(data: PilotReportData) -> str:
     """The study's report as an HTML document."""
     study = study_view(data)
     answers = None
-    if data.answers:
+    if data.answers is not None:
         answers = answer_view(
             data.answers,
             data.names,
             data.answers_truth,
-            colours=study["colours"],
+            colours=study.colours,
             evaluation=data.evaluation,
             pretrained={model.name: model.n_tokens for model in data.pretrained},
         )
@@ -48,8 +47,8 @@ def characterize_report(
     answers: AnswersContent | Mapping[str, Any], *, names: Mapping[str, str] | None = None
 ) -> str:
     """The answers for a user's own data as an HTML document. `answers` may be the content of
-    answers.json; `names` replace encoder references."""
-    content = answers.to_json() if isinstance(answers, AnswersContent) else answers
+    answers.json, which is validated; `names` replace encoder references."""
+    content = AnswersContent.model_validate(answers)
     title = "What your data can tell before you build"
     return _render(
         "characterize.html.j2",
@@ -82,13 +81,13 @@ CHARACTERIZE_SECTIONS = (
 )
 
 
-def excerpt(text: Any) -> str:
+def excerpt(text: str) -> str:
     """A user's text as shown: at most `MAX_EXCERPT` characters."""
     clean = wording.printable(text).strip()
     return clean if len(clean) <= MAX_EXCERPT else clean[:MAX_EXCERPT].rstrip() + " …"
 
 
-def whole_names(sentence: Any) -> Markup:
+def whole_names(sentence: str) -> Markup:
     """A sentence in which names and numbers with a hyphen or a slash (`hf:all-MiniLM-L6-v2`,
     `3e-5`) do not end a line."""
     words = wording.printable(sentence).split(" ")
@@ -126,6 +125,7 @@ def _environment() -> Environment:
         name: getattr(wording, name)
         for name in (
             "rate",
+            "between",
             "nats",
             "percent",
             "count",
@@ -136,7 +136,4 @@ def _environment() -> Environment:
         )
     }
     environment.filters |= {"excerpt": excerpt, "whole_names": whole_names}
-    environment.filters["span"] = lambda point, metric=Metric.ACCURACY: wording.between(
-        point["q05"], point["q95"], metric
-    )
     return environment

@@ -1,4 +1,4 @@
-"""The pictures of a study: what was measured, how good the forecasts were, what the searches tried.
+"""The pictures of a study: what was measured, how the pretraining went, what the meta-search tried.
 Inline SVG each."""
 
 from collections.abc import Mapping, Sequence
@@ -7,26 +7,22 @@ from markupsafe import Markup
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from meta.metric import Metric
-from meta.report.data import Horizon, LearningCurve, PretrainedModel, RegularisationCurve
-from meta.report.plots import metric_axis
+from meta.report.study_data import LearningCurve, PretrainedModel, RegularisationCurve
 from meta.report.svg import (
     DASHES,
     GOOD,
     INK,
     MARKERS,
-    MUTED,
     SERIES,
     SURFACE,
     canvas,
-    percent_axis,
+    metric_axis,
     short_count,
     size_axis,
+    title_above,
 )
 from meta.report.wording import count, number, rate
 from meta.search import Candidate
-
-OUTSIDE = SERIES[5]
-"""Colour of forecasts whose interval missed."""
 
 
 def learning_panel(
@@ -51,16 +47,13 @@ def learning_panel(
             hue, sizes = SERIES[colour % len(SERIES)], [point.n_train for point in curve.points]
             low, high = ([p.mean + sign * p.sd for p in curve.points] for sign in (-1, 1))
             picture.axes.fill_between(sizes, low, high, color=hue, alpha=0.14, linewidth=0)
-            style = {
-                "marker": MARKERS[colour % len(MARKERS)],
-                "linestyle": DASHES[colour // len(SERIES) % len(DASHES)],
-            }
             picture.axes.plot(
                 sizes,
                 [point.mean for point in curve.points],
                 color=hue,
+                marker=MARKERS[colour % len(MARKERS)],
                 markeredgecolor=SURFACE,
-                **style,
+                linestyle=DASHES[colour // len(SERIES) % len(DASHES)],
             )
         if constant is not None:
             picture.axes.axhline(
@@ -118,158 +111,6 @@ def regularisation(curves: Sequence[RegularisationCurve], metric: Metric) -> Mar
     return picture.html
 
 
-def error_by_horizon(table: Mapping[str, Mapping[str, float]], labels: Mapping[str, str]) -> Markup:
-    """Mean absolute error in points by horizon: the metamodel in bold, the baselines beside it.
-    `labels` name the forecasters that are drawn, in order; the axis ends where the metamodel can
-    still be read."""
-    horizons = sorted(table, key=lambda name: float(name.rstrip("x")))
-    factors = [float(name.rstrip("x")) for name in horizons]
-    own = [table[name].get("metamodel") for name in horizons]
-    alt = ", ".join(
-        f"{name}: {value:.1f}"
-        for name, value in zip(horizons, own, strict=True)
-        if value is not None
-    )
-    with canvas(
-        f"Mean error of the metamodel in points: {alt}.",
-        400,
-        250,
-        left=30,
-        right=14,
-        top=30,
-        bottom=40,
-    ) as picture:
-        axes, highest = picture.axes, 0.0
-        for position, forecaster in enumerate(labels):
-            pairs = [
-                (f, table[name][forecaster])
-                for f, name in zip(factors, horizons, strict=True)
-                if forecaster in table[name]
-            ]
-            if not pairs:
-                continue
-            is_own = forecaster == "metamodel"
-            hue, marker = SERIES[position % len(SERIES)], MARKERS[position % len(MARKERS)]
-            axes.plot(
-                *zip(*pairs, strict=True),
-                color=hue,
-                marker=marker,
-                markeredgecolor=SURFACE,
-                linewidth=3 if is_own else 1.5,
-                markersize=8 if is_own else 5.5,
-                zorder=4 if is_own else 3,
-                linestyle="-" if is_own else DASHES[1],
-            )
-            highest = max(highest, *(value for _, value in pairs))
-        limit = 4 * max((value for value in own if value is not None), default=highest)
-        axes.set_ylim(0, min(1.05 * highest, max(limit, 1.0)))
-        size_axis(axes, [int(factor) for factor in factors])
-        axes.set_xticks(factors, horizons)
-        axes.set_xlabel("labelled rows forecast, as a multiple of those at hand")
-        axes.set_title(
-            "mean absolute error, points",
-            fontsize=9.5,
-            fontweight="normal",
-            color=MUTED,
-            pad=8,
-            x=0.0,
-        )
-    return picture.html
-
-
-def scatter_panel(horizon: Horizon, metric: Metric, limits: tuple[float, float]) -> Markup:
-    """Predicted against actual at one horizon: circles where the 90 % interval held what came out,
-    crosses where it did not."""
-    inside = [point for point in horizon.points if point.low <= point.actual <= point.high]
-    outside = [point for point in horizon.points if not point.low <= point.actual <= point.high]
-    title = "now (1x)" if horizon.factor == 1 else f"{horizon.factor}x the labels"
-    alt = (
-        f"{title}: {len(inside)} of {len(horizon.points)} forecasts held what came out within their"
-        " 90 % interval."
-    )
-    with canvas(alt, 270, 262, left=32, top=26, bottom=38) as picture:
-        axes = picture.axes
-        axes.plot(limits, limits, color=MUTED, linewidth=1)
-        axes.plot(
-            [p.predicted for p in inside],
-            [p.actual for p in inside],
-            "o",
-            color=SERIES[0],
-            alpha=0.5,
-            markersize=4,
-            mew=0,
-        )
-        axes.plot(
-            [p.predicted for p in outside],
-            [p.actual for p in outside],
-            "x",
-            color=OUTSIDE,
-            markersize=5.5,
-            mew=1.6,
-        )
-        axes.set_xlim(*limits)
-        axes.set_ylim(*limits)
-        if metric.is_rate:
-            percent_axis(axes, "x")
-            percent_axis(axes, "y")
-        axes.set_xlabel("forecast")
-        axes.set_title(f"{title}: what came out", fontsize=9.5, x=0.0)
-    return picture.html
-
-
-def coverage(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Markup:
-    """Achieved coverage by horizon, a line for each promised level beside the promise as a dashed
-    line."""
-    horizons = sorted(
-        {h for row in table.values() for h in row if h != "all"},
-        key=lambda name: float(name.rstrip("x")),
-    )
-    words = ", ".join(
-        f"{level} % promised, {100 * row['all']['coverage']:.0f} % held"
-        for level, row in table.items()
-        if "all" in row
-    )
-    with canvas(
-        f"Coverage of the intervals: {words}.", 400, 250, left=30, right=40, top=30, bottom=38
-    ) as picture:
-        axes = picture.axes
-        factors = [float(name.rstrip("x")) for name in horizons]
-        for position, (level, row) in enumerate(sorted(table.items(), reverse=True)):
-            hue = SERIES[position]
-            pairs = [
-                (f, 100 * row[name]["coverage"])
-                for f, name in zip(factors, horizons, strict=True)
-                if name in row
-            ]
-            axes.axhline(float(level), color=hue, linewidth=1.2, linestyle=(0, (4, 3)))
-            axes.plot(
-                *zip(*pairs, strict=True),
-                color=hue,
-                marker=MARKERS[position],
-                markeredgecolor=SURFACE,
-                markersize=6.5,
-            )
-            axes.annotate(
-                f"{level} %",
-                (1, float(level)),
-                (4, 0),
-                xycoords=("axes fraction", "data"),
-                textcoords="offset points",
-                va="center",
-                color=hue,
-                fontsize=8.5,
-                annotation_clip=False,
-            )
-        axes.set_ylim(min(40.0, axes.get_ylim()[0]), 101)
-        size_axis(axes, [int(factor) for factor in factors])
-        axes.set_xticks(factors, horizons)
-        axes.set_xlabel("multiple of the labels at hand")
-        axes.set_title(
-            "held what came out, %", fontsize=9.5, fontweight="normal", color=MUTED, pad=8, x=0.0
-        )
-    return picture.html
-
-
 def pretraining(models: Sequence[PretrainedModel], colours: Mapping[str, int]) -> Markup:
     """Training loss by tokens seen, a line for each model (all have losses), and as a dashed line
     that of guessing by word frequency."""
@@ -292,14 +133,7 @@ def pretraining(models: Sequence[PretrainedModel], colours: Mapping[str, int]) -
         axes.xaxis.set_major_locator(_few_ticks())
         axes.xaxis.set_major_formatter(lambda value, _: short_count(value))
         axes.set_xlabel("tokens seen")
-        axes.set_title(
-            "loss, nats a hidden token",
-            fontsize=9.5,
-            fontweight="normal",
-            color=MUTED,
-            pad=8,
-            x=0.0,
-        )
+        title_above(picture, "loss, nats a hidden token")
     return picture.html
 
 

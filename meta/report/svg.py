@@ -12,6 +12,8 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 from markupsafe import Markup, escape
@@ -19,7 +21,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.typing import RcKeyType
 
+from meta.metric import Metric
 from meta.report.wording import printable
 
 INK, MUTED, GRID, SURFACE, GOOD = "#00fd01", "#00fd02", "#00fd03", "#00fd04", "#00fd05"
@@ -46,7 +50,7 @@ _VARIABLES = {
     SURFACE: "--paper",
     GOOD: "--measured",
 } | {colour: f"--s{position}" for position, colour in enumerate(SERIES, start=1)}
-_STYLE = {
+_STYLE: dict[RcKeyType, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "report",
     "text.parse_math": False,
@@ -81,15 +85,23 @@ _STYLE = {
 }
 
 
-def key_entry(position: int, label: str, mark: str | None = None) -> dict[str, str]:
-    """An entry of a key: series colour and marker by number, or a given mark in the same colour.
-    Untrained encoders are said to be so."""
+@dataclass(frozen=True)
+class KeyEntry:
+    """One line of a picture's key."""
+
+    css: str
+    """The style sheet's class of the colour."""
+    mark: str
+    label: str
+
+
+def key_entry(position: int, label: str, mark: str | None = None) -> KeyEntry:
+    """An entry of a key: colour and marker of the series by number, or a given mark in the same
+    colour. An untrained encoder is called untrained."""
     untrained = " (untrained)" if label.startswith("random:") else ""
-    return {
-        "css": f"c{position % 8 + 1}",
-        "mark": mark or MARKS[position % 8],
-        "label": label + untrained,
-    }
+    return KeyEntry(
+        css=f"c{position % 8 + 1}", mark=mark or MARKS[position % 8], label=label + untrained
+    )
 
 
 class Picture:
@@ -182,6 +194,24 @@ def percent_axis(axis_of: Axes, which: str = "y") -> None:
     axis = axis_of.yaxis if which == "y" else axis_of.xaxis
     axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 2):g}"))
+
+
+def metric_axis(picture: Picture, metric: Metric, *, label: bool = True) -> None:
+    """The metric upwards, rates in percent."""
+    if metric.is_rate:
+        percent_axis(picture.axes)
+    if label:
+        title_above(picture, metric_label(metric))
+
+
+def title_above(picture: Picture, title: str) -> None:
+    """The name of the upward axis above it, where nobody has to read it sideways."""
+    picture.axes.set_title(title, fontsize=9.5, fontweight="normal", color=MUTED, pad=8, x=0.0)
+
+
+def metric_label(metric: Metric) -> str:
+    """The metric with its unit, beside an axis."""
+    return metric.words + (", %" if metric.is_rate else "")
 
 
 def size_axis(axes: Axes, sizes: list[int], *, max_ticks: int = 6) -> None:

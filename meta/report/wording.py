@@ -1,28 +1,32 @@
-"""Values in words: how the pages write a rate, a count, a duration, an interval."""
+"""Values in words: how the pages write a rate, a count, a duration, an interval, a name.
+
+A number may be missing (None, or not finite): then a dash stands in its place.
+"""
 
 import re
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any
+from typing import NamedTuple, TypeGuard
 
 from meta.metric import NBSP, Metric
+from meta.schema import FinetuneGain, ViewName
 
 BLANK = "–"
 
 
-def rate(value: Any, metric: Metric = Metric.ACCURACY) -> str:
+def rate(value: float | None, metric: Metric = Metric.ACCURACY) -> str:
     """A value of the metric: `84.2 %`, or three decimals for a metric that is not a rate."""
     if not _is_number(value):
         return BLANK
     return metric.show(value)
 
 
-def nats(value: Any) -> str:
+def nats(value: float | None) -> str:
     """A loss in nats: three decimals."""
     return Metric.LOG_LOSS.show(value) if _is_number(value) else BLANK
 
 
-def percent(value: Any) -> str:
+def percent(value: float | None) -> str:
     """A probability or share: `61 %`; what is not quite 0 or 1 does not read as if it were."""
     if not _is_number(value):
         return BLANK
@@ -31,7 +35,7 @@ def percent(value: Any) -> str:
     return f"over 99{NBSP}%" if 0.99 < value < 1 else f"{100 * value:.0f}{NBSP}%"
 
 
-def between(low: Any, high: Any, metric: Metric = Metric.ACCURACY) -> str:
+def between(low: float | None, high: float | None, metric: Metric = Metric.ACCURACY) -> str:
     """An interval of the metric: `71.0 to 79.0 %`."""
     if not (_is_number(low) and _is_number(high)):
         return BLANK
@@ -42,34 +46,41 @@ def between(low: Any, high: Any, metric: Metric = Metric.ACCURACY) -> str:
     )
 
 
-def count(value: Any) -> str:
+def count(value: float | None) -> str:
     """A count with thousands separated: `12,800`."""
     return f"{value:,.0f}" if _is_number(value) else BLANK
 
 
-def points(value: Any) -> str:
+def points(value: float | None) -> str:
     """Points, hundredths of the metric: `1.3`."""
     return f"{value:.1f}" if _is_number(value) else BLANK
 
 
-def hundredths(metric: Metric) -> tuple[str, str, str]:
-    """One and half a hundredth of the metric, and one to two, in its unit: points are those of a
-    rate."""
+class Hundredths(NamedTuple):
+    """Small differences of a metric in words."""
+
+    one: str
+    half: str
+    one_to_two: str
+
+
+def hundredths(metric: Metric) -> Hundredths:
+    """Hundredths of the metric in its unit: points of a rate, nats of a loss."""
     if metric.is_rate:
-        return "a point", "half a point", "one to two points"
-    return "0.01 nats", "0.005 nats", "0.01 to 0.02 nats"
+        return Hundredths("a point", "half a point", "one to two points")
+    return Hundredths("0.01 nats", "0.005 nats", "0.01 to 0.02 nats")
 
 
-def gain_words(gain: Mapping[str, Any]) -> str:
+def gain_words(gain: FinetuneGain) -> str:
     """A difference of a rate with its interval: `+2.1 points (90 % interval: −5.0 to +6.3)`."""
     low, middle, high = (
-        f"{100 * gain[name]:+.1f}".replace("-", "−") for name in ("q05", "q50", "q95")
+        f"{100 * value:+.1f}".replace("-", "−") for value in (gain.q05, gain.q50, gain.q95)
     )
-    beyond = "; beyond what was published" if gain.get("extrapolated") else ""
+    beyond = "; beyond what was published" if gain.extrapolated else ""
     return f"{middle} points (90{NBSP}% interval: {low} to {high}{beyond})"
 
 
-def parameters(value: Any) -> str:
+def parameters(value: float | None) -> str:
     """A number of parameters: `22.7 million`, `850 thousand`."""
     if not _is_number(value):
         return BLANK
@@ -78,7 +89,7 @@ def parameters(value: Any) -> str:
     return f"{value / 1e3:.0f} thousand" if value >= 1e3 else f"{value:.0f}"
 
 
-def duration(seconds: Any) -> str:
+def duration(seconds: float | None) -> str:
     """Wall-clock time: `0.4 s`, `48 s`, `3 min 20 s`, `2 h 05 min`."""
     if not _is_number(seconds):
         return BLANK
@@ -90,8 +101,8 @@ def duration(seconds: Any) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def number(value: Any) -> str:
-    """A setting: three significant digits, whole numbers whole, everything else as it is."""
+def number(value: object) -> str:
+    """A number: three significant digits, whole numbers whole. Everything else as it is."""
     if isinstance(value, bool) or not _is_number(value):
         return str(value)
     if float(value).is_integer() and abs(value) < 1e6:
@@ -99,33 +110,41 @@ def number(value: Any) -> str:
     return re.sub(r"e([-+])0*", lambda match: "e" + match.group(1).replace("+", ""), f"{value:.3g}")
 
 
-def setting(value: Any) -> str:
-    """A setting in a table: as `number` writes it, `yes` or `no` for a truth value."""
+def setting(value: object) -> str:
+    """A setting in a table: a number as `number` writes it, `yes` or `no` for a truth value."""
     return ("yes" if value else "no") if isinstance(value, bool) else number(value)
 
 
-def view_words(view: Mapping[str, Any] | None) -> str:
-    """`layer 6, mean pooling`; empty without a view."""
-    return f"layer {view.get('layer')}, {view.get('pooling')} pooling" if view else ""
+def view_words(view: ViewName) -> str:
+    """`layer 6, mean pooling`."""
+    return f"layer {view.layer}, {view.pooling} pooling"
 
 
-def rows_between(low: Any, high: Any, searched_up_to: Any) -> str:
-    """An interval of row counts; an open end is `more than` what was looked at."""
-    start = count(low) if _is_number(low) else f"more than {count(searched_up_to)}"
+def display_name(ref: str, names: Mapping[str, str]) -> str:
+    """How the page calls the encoder `ref`: its name in `names`, or else the reference, in which a
+    long path is cut to its last part."""
+    if ref in names:
+        return names[ref]
+    family, separator, place = ref.partition(":")
+    if separator and place.count("/") > 1:
+        return f"{family}:{place.rstrip('/').rsplit('/', 1)[-1]}"
+    return ref
+
+
+def rows_between(low: float | None, high: float | None, searched_up_to: int) -> str:
+    """An interval of row counts. A missing end lies beyond `searched_up_to`, where nobody looked:
+    `more than 3,200`."""
+    beyond = f"more than {count(searched_up_to)}"
     if not _is_number(low):
-        return start
-    return (
-        f"{start} to {count(high)}"
-        if _is_number(high)
-        else f"{start} to more than {count(searched_up_to)}"
-    )
+        return beyond
+    return f"{count(low)} to {count(high) if _is_number(high) else beyond}"
 
 
-def printable(text: Any) -> str:
+def printable(text: str) -> str:
     """A text without the characters that HTML does not allow (control characters, lone
     surrogates)."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]", "", str(text))
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]", "", text)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)

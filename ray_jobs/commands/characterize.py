@@ -82,9 +82,8 @@ def write_answers(answers: Answers, storage: Storage, folder: str = "") -> None:
     from meta.report.page import characterize_report
 
     prefix = f"{folder}/" if folder else ""
-    content = answers.to_json()
-    storage.write_json(prefix + ANSWERS_FILE, content)
-    storage.write_bytes(prefix + REPORT_FILE, characterize_report(content).encode())
+    storage.write_json(prefix + ANSWERS_FILE, answers.to_json())
+    storage.write_bytes(prefix + REPORT_FILE, characterize_report(answers).encode())
 
 
 def _check_writable(storage: Storage) -> None:

@@ -12,9 +12,9 @@ from pydantic import BaseModel
 
 from cluster.resources import local_cpus
 from meta.answering.constant_answer import constant_score
-from meta.report import tables
-from meta.report.data import EncoderSummary, PilotReportData, PretrainedModel, TaskSummary
+from meta.report import study_summaries
 from meta.report.page import pilot_report
+from meta.report.study_data import EncoderSummary, PilotReportData, PretrainedModel, TaskSummary
 from neoberta.checkpoint import INFO
 from probes.sweep.sweep import load_results
 from probes.tasks.docs.registry import DOCS_TASKS
@@ -104,19 +104,19 @@ def gather(study: Study, results: StudyResults) -> PilotReportData:
         command=_command(study),
         metric=METRIC,
         environment=environment(),
-        stages=tables.stage_times(study.ledger(), _notes(len(probes), results)),
+        stages=study_summaries.stage_times(study.ledger(), _notes(len(probes), results)),
         n_probes=len(probes),
         tasks=tuple(task_summary(study, task, held_out_task) for task in tasks),
         encoders=tuple(encoder_summary(encoder) for encoder in encoders),
         pretrained=tuple(_pretrained(study, name, key) for name, key in results.pretrained.items()),
-        learning_curves=tables.learning_curves(probes),
-        depth_curves=tables.depth_curves(probes),
-        regularisation=tables.regularisation_curves(probes),
+        learning_curves=study_summaries.learning_curves(probes),
+        depth_curves=study_summaries.depth_curves(probes),
+        regularisation=study_summaries.regularisation_curves(probes),
         answers=answers,
         answers_task=held_out_task,
-        answers_truth=tables.measured_spaces(probes, held_out_task),
+        answers_truth=study_summaries.measured_spaces(probes, held_out_task),
         evaluation=study.storage.read_json(results.fit.evaluation_key),
-        horizons=tables.horizons(
+        horizons=study_summaries.horizons(
             study.storage.read_table(results.fit.held_out_key).to_pandas(), seed=study.config.seed
         ),
         candidates=tuple(results.search.candidates),

@@ -5,20 +5,22 @@ import numpy as np
 import pandas as pd
 
 from meta.answering.q3_label_next import strategy
-from meta.report.data import (
+from meta.report.six_answers import six_answers
+from meta.report.study_data import (
     EncoderSummary,
     PilotReportData,
     PretrainedModel,
     StageTime,
     TaskSummary,
 )
-from meta.report.tables import (
+from meta.report.study_summaries import (
     depth_curves,
     horizons,
     learning_curves,
     measured_spaces,
     regularisation_curves,
 )
+from meta.schema import AnswersContent, DataNeeded
 from meta.search import Candidate
 
 ENCODERS = {
@@ -276,6 +278,7 @@ def answers() -> dict:
             "given": "scalar",
             "likely": "array",
             "score": 0.97 - 0.05 * k,
+            "reason": "predicted otherwise",
         }
         for k in range(4)
     ]
@@ -323,7 +326,7 @@ def answers() -> dict:
                 "encoder": "random:deep",
                 "view": {"layer": 0, "pooling": "cls"},
                 "p_best": 0.001,
-                "held_out": {"accuracy": 0.5},
+                "held_out": {"accuracy": 0.5, "q05": 0.43, "q95": 0.57},
             }
         ],
         "data_needed": need | {"searched_up_to": 3200, "plan": plan, "by_encoder": [worse, need]},
@@ -363,6 +366,18 @@ def answers() -> dict:
             "a single labelled row in class 'x': nothing measures how well it is told apart"
         ],
     }
+
+
+def said(anchor: str, **changes: object) -> str:
+    """The sentence of the question at that section of the page, with parts of the answers
+    changed."""
+    content = AnswersContent.model_validate({**answers(), **changes})
+    return next(each.sentence for each in six_answers(content, {}) if each.anchor == anchor)
+
+
+def data_needed(**changes: object) -> DataNeeded:
+    """The answer to the first question, changed."""
+    return DataNeeded.model_validate(answers()["data_needed"] | changes)
 
 
 def candidates() -> tuple[Candidate, ...]:

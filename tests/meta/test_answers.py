@@ -6,6 +6,7 @@ import pytest
 from cluster.storage import UserError
 from meta.answers import Answers, load_answers
 from meta.metric import Metric
+from meta.schema import NoFinetuning
 
 CONTRACT_FIELDS = {
     "": {
@@ -164,3 +165,17 @@ def test_the_frame_has_one_row_per_point():
         "q75",
         "q95",
     }
+
+
+def test_settings_that_were_not_given_are_not_written():
+    given = {
+        "probe": {"C": 0.1, "source": "leave-one-out"},
+        "finetune": {"source": "rule", "reason": "no layers to train"},
+    }
+    content = example().to_json() | {"hyperparameters": given}
+    answers = Answers.model_validate(content)
+    assert json.dumps(answers.to_json()) == json.dumps(content)
+    assert isinstance(answers.hyperparameters.finetune, NoFinetuning)
+    later = {"probe": given["probe"], "finetune": {"learning_rate": 1e-5, "epochs": 3, "new": [1]}}
+    content["hyperparameters"] = later
+    assert Answers.model_validate(content).to_json()["hyperparameters"] == later

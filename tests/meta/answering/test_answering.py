@@ -131,14 +131,11 @@ def test_all_six_questions_are_answered(answers: Answers):
     assert answers.label_next and all(0 <= row.row < 150 for row in answers.label_next)
     assert len(answers.encoders) == 6 and len(answers.screened) == 2
     assert answers.model.layers in (1, 2) and answers.model.milliseconds_per_text is not None
-    assert answers.hyperparameters.probe["source"] == "leave-one-out"
+    assert answers.hyperparameters.probe.source == "leave-one-out"
     finetune = answers.hyperparameters.finetune
-    assert finetune["source"] == "published runs"
-    assert (
-        finetune["gain"]["ordinary"]["q05"]
-        <= finetune["gain"]["ordinary"]["q50"]
-        <= finetune["gain"]["ordinary"]["q95"]
-    )
+    assert finetune.source == "published runs"
+    gain = finetune.gain.ordinary
+    assert gain.q05 <= gain.q50 <= gain.q95
     assert answers.warnings == []
 
 
@@ -229,12 +226,12 @@ def test_labelled_evaluation_rows_correct_the_forecast_and_narrow_it_and_it_is_s
     assert given.before.q50 == pytest.approx(0.8) and given.q05 < given.estimate < given.q95 < 0.8
     now, was = corrected.encoders[0].curve[0], plain.encoders[0].curve[0]
     assert now.q95 - now.q05 < 0.8 * (was.q95 - was.q05) and now.q50 < was.q50
-    sentence = six_answers(corrected.to_json(), {})[1].sentence
+    sentence = six_answers(corrected, {})[1].sentence
     assert (
         "Your 120 labelled evaluation rows measure" in sentence
         and "without them the forecast was 80.0" in sentence
     )
-    assert "labelled evaluation rows" not in six_answers(plain.to_json(), {})[1].sentence
+    assert "labelled evaluation rows" not in six_answers(plain, {})[1].sentence
 
 
 def test_few_labelled_evaluation_rows_change_nothing_and_it_is_said():
@@ -262,7 +259,7 @@ def test_rows_that_have_a_label_are_not_proposed_for_labelling():
     assert all(texts[row] == text for row, text in then.items())
     every = answer_questions(*with_eval_labels(150), LawForecaster())
     assert every.label_next == [] and every.label_batch is None
-    assert "none can be proposed for labelling" in six_answers(every.to_json(), {})[2].sentence
+    assert "none can be proposed for labelling" in six_answers(every, {})[2].sentence
 
 
 def test_a_default_target_is_named_as_such():
@@ -346,13 +343,13 @@ def test_without_a_target_a_sample_that_cannot_be_learnt_is_never_told_that_it_i
         0.71
     )  # a point above always answering the first class, 70 %
     assert answers.data_needed.status != "reached"
-    first = six_answers(answers.to_json(), {})[0].sentence
+    first = six_answers(answers, {})[0].sentence
     assert "enough" not in first and "71.0" in first
 
 
 def test_a_flat_forecast_without_a_target_says_that_more_would_hardly_help():
     answers = answer_questions(*make_problem(), FlatForecaster(0.8))
-    first = six_answers(answers.to_json(), {})[0].sentence
+    first = six_answers(answers, {})[0].sentence
     assert (
         "enough" not in first
         and "More of the same would hardly help" in first

@@ -15,6 +15,7 @@ from meta.metamodel.evaluation import (
 )
 from meta.metamodel.fitting import FitSettings
 from meta.metric import Metric
+from meta.report.evaluation_data import Evaluation
 
 QUICK = FitSettings(n_rounds=5)
 
@@ -76,6 +77,14 @@ def test_tables_are_json_and_hold_every_forecaster(frame, held_out):
     assert set(tables["mae_points"]["4x"]) == {"metamodel", *BASELINES}
     assert set(tables["coverage"]) == {"50", "80", "90"}
     assert set(tables["required_n_within_2x"]) == {"4x", "16x"}
+
+
+def test_the_page_of_a_study_reads_every_table(held_out):
+    tables = json.loads(json.dumps(evaluation_tables(held_out)))
+    shown = {name: table for name, table in tables.items() if name not in ("metric", "n_views")}
+    for regret in shown["regret_at_1_points"].values():
+        del regret["n_choices"]
+    assert Evaluation.model_validate(tables).model_dump() == shown
 
 
 def perfect(held_out):

@@ -1,13 +1,17 @@
 """The two pages: self-contained, escaped, complete, and honest about what is missing."""
 
+import json
 import re
 
 import pytest
 from html_page import Page
+from pydantic import BaseModel, ValidationError
 from report_sample import answers, pilot_data
 
-from meta.report.data import PilotReportData
+from meta.answers import load_answers
 from meta.report.page import characterize_report, pilot_report
+from meta.report.study_data import PilotReportData
+from meta.schema import AnswersContent
 
 NASTY = (
     "<script>alert('x')</script><img src=\"http://evil.example/p.png\" onerror=x> & $\\alpha$"
@@ -39,7 +43,6 @@ def nasty_html() -> str:
         | {
             "text": NASTY,
             "text_pair": NASTY,
-            "reason": NASTY,
             "why": NASTY,
         }
     ]
@@ -144,6 +147,16 @@ def test_an_empty_study_says_what_is_missing_and_why():
     assert "nan" not in words.lower().split()
 
 
+def test_an_evaluation_of_an_earlier_build_shows_what_it_has():
+    coverage = {"90": {"all": {"coverage": 0.91}, "1x": {"coverage": 0.93}}}
+    html = pilot_report(PilotReportData(evaluation={"coverage": coverage, "n_views": 20}))
+    assert_self_contained(html)
+    words = Page(html).words
+    assert "90 % 91 % –" in words, "the width is not known"
+    assert "Errors on tasks left out: not shown." in words
+    assert "<svg" not in html, "horizons are drawn beside their errors"
+
+
 def test_hostile_texts_are_only_text(nasty_html):
     assert_self_contained(nasty_html)
     assert "<script>alert" not in nasty_html
@@ -201,24 +214,51 @@ def test_every_outcome_of_the_first_question(change, expected):
     assert expected in Page(characterize_report(content)).words
 
 
-def test_the_first_schema_without_later_fields_still_makes_a_page():
-    minimal = {
-        "schema": 1,
-        "metric": "log_loss",
-        "n_train": 200,
-        "target": 0.4,
-        "encoders": [
-            {
-                "encoder": "hf:x",
-                "p_best": 1.0,
-                "curve": [{"n_train": 200, "q05": 0.4, "q50": 0.5, "q95": 0.6}],
-            }
-        ],
-        "data_needed": {"encoder": "hf:x", "reachable": False},
+def without_later_fields(value):
+    """The content of a part of the answers as a first build wrote it: without every field that has
+    a default, since only such fields were added later."""
+    if isinstance(value, list):
+        return [without_later_fields(each) for each in value]
+    if not isinstance(value, BaseModel):
+        return value
+    return {
+        field.alias or name: without_later_fields(getattr(value, name))
+        for name, field in type(value).model_fields.items()
+        if field.is_required() or field.alias == "schema"
     }
-    html = characterize_report(minimal)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_answers_of_the_first_build_load_and_make_a_page(tmp_path, metric):
+    content = answers() | {"metric": metric, "warnings": []}
+    old = without_later_fields(AnswersContent.model_validate(content))
+    assert old["hyperparameters"] == {
+        "probe": {"C": 0.31},
+        "finetune": {"learning_rate": 4.5e-5, "epochs": 20},
+    }
+    assert "untried" not in old and "encoder_layers" not in old["model"]
+    assert "p_reached" not in old["data_needed"]["plan"][0]
+    (tmp_path / "answers.json").write_text(json.dumps(old))
+    loaded = load_answers(str(tmp_path))
+    html = characterize_report(loaded)
+    assert html == characterize_report(old), "also where nobody validated it"
     assert_self_contained(html)
-    assert "Expect 0.500 log loss (nats)" in Page(html).words
+    words = Page(html).words
+    assert "not shown" not in words
+    assert "About 520 labelled rows should give" in words and "factor of two" not in words
+    assert "Use C = 0.31 for a linear probe; to fine-tune, start with" in words
+    assert "regularisation C 0.31 not stated" in words
+    held_out = old["encoders"][0]["held_out"]["accuracy"]
+    known = f"{100 * held_out:.1f} %" if metric == "accuracy" else "–"
+    assert f"layer 4, mean pooling {known}" in words, "accuracy is all that was measured"
+
+
+@pytest.mark.parametrize("missing", ["data_needed", "model", "hyperparameters", "evidence"])
+def test_answers_without_a_part_that_every_build_wrote_are_refused(missing):
+    content = answers()
+    del content[missing]
+    with pytest.raises(ValidationError, match=missing):
+        characterize_report(content)
 
 
 def test_labels_of_evaluation_rows_encoders_not_tried_and_the_gain_of_fine_tuning_are_shown():

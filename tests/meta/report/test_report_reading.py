@@ -5,10 +5,12 @@ import re
 
 import pytest
 from html_page import Page
-from report_sample import answers, pilot_data
+from report_sample import answers, pilot_data, said
 
+from meta.report.evaluation_data import Evaluation
 from meta.report.page import characterize_report, pilot_report
 from meta.report.study_view import study_view
+from meta.schema import AnswersContent
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +52,14 @@ def test_pilot_page_says_which_rows_are_meant_and_what_becomes_of_them(pilot_htm
 
 def test_a_study_without_an_evaluation_claims_nothing_of_it():
     data = pilot_data()
+    content = answers()
+    content["evidence"]["held_out_required_n_within_2x"] = {}
     unknown = {
-        **data.answers,
-        "evidence": {**data.answers["evidence"], "held_out_required_n_within_2x": {}},
+        "evaluation": Evaluation(),
+        "learning_curves": (),
+        "answers": AnswersContent.model_validate(content),
     }
-    data = data.model_copy(update={"evaluation": {}, "learning_curves": (), "answers": unknown})
+    data = data.model_copy(update=unknown)
     words = Page(pilot_report(data)).words
     assert "About 520 labelled rows" in words
     assert "within a factor of two" not in words and "they held" not in words
@@ -70,7 +75,7 @@ def test_learning_curves_show_what_chance_is():
         }
     )
     dashes, dashes_unknown = (
-        study_view(each)["learning_panels"][0].count("stroke-dasharray")
+        study_view(each).measured.learning_panels[0].count("stroke-dasharray")
         for each in (alone, unknown)
     )
     assert dashes == dashes_unknown + 1
@@ -109,9 +114,9 @@ def test_depth_and_pretraining_pictures_name_what_they_leave_out_and_their_dashe
     )
     assert "Dashed: guessing by word frequency." in words
     trained = data.pretrained[0].model_copy(update={"name": encoder.name})
-    view = study_view(data.model_copy(update={"pretrained": (trained,)}))
-    assert view["pretraining_key"][0]["css"] == next(
-        key["css"] for key in view["depth_key"] if key["label"] == encoder.name
+    measured = study_view(data.model_copy(update={"pretrained": (trained,)})).measured
+    assert measured.pretraining_key[0].css == next(
+        key.css for key in measured.depth_key if key.label == encoder.name
     )
 
 
@@ -157,3 +162,131 @@ def test_long_texts_end_in_an_ellipsis():
     words = Page(characterize_report(content)).words
     assert "word …" in words and "othe …" in words
     assert "shown whole, up to 400 characters (then …)" in words
+
+
+def test_of_a_loss_nats_are_said_and_of_a_rate_points():
+    content = answers()
+    for space in content["encoders"]:
+        space["curve"] = [
+            point | {name: 2 * (1 - point[name]) for name in ("q05", "q25", "q50", "q75", "q95")}
+            for point in space["curve"]
+        ]
+    content |= {
+        "metric": "log_loss",
+        "target": 0.4,
+        "target_source": "default",
+        "label_batch": {"n_rows": 20, "gain": 0.012},
+    }
+    content["label_batch"]["strategy"] = "typical rows"
+    for status in ("reached", "reachable"):
+        content["data_needed"]["status"] = status
+        words = Page(characterize_report(content)).words
+        assert not re.findall(r".{50}\bpoints?\b", words, re.IGNORECASE)
+        assert (
+            "0.01 to 0.02 nats short" in words
+            and "within 0.005 nats of the best" in words
+            and "bring about 0.012 nats" in words
+        )
+        assert "Error, nats 0.016 0.031 0.056" in words and "one nat less is" in words
+    words = Page(characterize_report(answers())).words
+    assert (
+        "nat" not in re.findall(r"\w+", words.lower())
+        and "within half a point of the best" in words
+    )
+
+
+def test_unlabelled_rows_that_were_given_are_not_said_to_be_missing():
+    batch = {"n_rows": 0, "gain": 0.0, "strategy": "rows that the probe cannot decide"}
+    sure, without = (
+        {"label_next": [], "label_batch": batch},
+        {"label_next": [], "label_batch": None},
+    )
+    assert said("label", **sure).startswith("The probe hesitates over none of the unlabelled rows")
+    assert said("label", **without).startswith("All evaluation rows have a label already")
+    assert said("label", n_eval=0, **without).startswith("No unlabelled rows were given")
+    content = answers()
+    content["encoders"] = content["encoders"][:1]
+    assert "none was given" not in Page(characterize_report(content | sure)).words
+    assert "none was given" in Page(characterize_report(content | without | {"n_eval": 0})).words
+    given = {
+        "n_labelled": 300,
+        "estimate": 0.8,
+        "q05": 0.7,
+        "q95": 0.9,
+        "weight": 0.0,
+        "before": answers()["encoders"][0]["curve"][0],
+    }
+    assert (
+        "All evaluation rows have a label already."
+        in Page(characterize_report(content | without | {"eval_labels": given})).words
+    )
+
+
+def test_encoders_not_tried_are_of_accuracy_whatever_the_metric():
+    untried = {
+        "encoder": "hf:a/b",
+        "p_beats_best_tried": 0.8,
+        "q05": 0.7,
+        "q50": 0.8,
+        "q95": 0.9,
+        "parameters": 10**8,
+        "n_tasks": 9,
+    }
+    words = [
+        Page(characterize_report(answers() | {"untried": [untried], "metric": name})).words
+        for name in ("auroc", "accuracy")
+    ]
+    assert "This table is of accuracy" in words[0] and "This table is of accuracy" not in words[1]
+
+
+def test_input_embeddings_alone_are_not_called_an_encoder_without_layers():
+    model = answers()["model"] | {
+        "layers": 0,
+        "encoder_layers": 6,
+        "view": {"layer": 0, "pooling": "max"},
+    }
+    assert "its input embeddings alone (max pooling, none of its 6 layers; " in said(
+        "model", model=model
+    )
+    assert (
+        "none of 6: the input embeddings, with max pooling"
+        in Page(characterize_report(answers() | {"model": model})).words
+    )
+    assert "it has no layers to cut" in said("model", model=model | {"encoder_layers": 0})
+
+
+def test_a_space_that_is_hardly_likelier_than_others_is_not_called_the_favourite():
+    def words(p_best_16x: float) -> str:
+        first, second, *rest = answers()["encoders"]
+        spaces = [
+            first | {"p_best": 0.6, "p_best_16x": 0.2},
+            second | {"p_best": 0.1, "p_best_16x": p_best_16x},
+            *rest,
+        ]
+        return Page(characterize_report(answers() | {"encoders": spaces})).words
+
+    assert "With 16 times the labels the favourite is" in words(0.45)
+    assert "With 16 times the labels the favourite is" not in words(0.35)
+
+
+def test_evaluation_rows_with_labels_are_not_called_unlabelled():
+    content = answers()
+    content["encoders"] = content["encoders"][:1]
+    interval = {"q05": 0.7, "q50": 0.8, "q95": 0.9}
+    assert (
+        "unlabelled rows of the kind the classifier will meet."
+        in Page(characterize_report(content)).words
+    )
+    content["eval_labels"] = {
+        "n_labelled": 60,
+        "estimate": 0.8,
+        "q05": 0.7,
+        "q95": 0.9,
+        "weight": 0.1,
+        "before": interval,
+    }
+    words = Page(characterize_report(content)).words
+    assert (
+        "rows of the kind the classifier will meet, 60 of them labelled." in words
+        and "unlabelled rows of the" not in words
+    )

@@ -1,4 +1,5 @@
-"""From the study's tables (probe results, held-out forecasts, ledger) to what the report shows."""
+"""From the study's tables (probe results, held-out forecasts, ledger) to the values that the report
+shows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,15 +8,17 @@ import numpy as np
 import pandas as pd
 
 from meta.metric import Metric
-from meta.report.data import (
+from meta.report.study_data import (
     DepthCurve,
     ForecastPoint,
     Horizon,
     LearningCurve,
     MeasuredPoint,
+    MeasuredSpace,
     RegularisationCurve,
     StageTime,
 )
+from meta.schema import ViewName
 
 SPACE = ["task", "encoder", "layer", "pooling"]
 MAX_POINTS = 400
@@ -49,24 +52,33 @@ def learning_curves(
         layer, pooling = largest.groupby(["layer", "pooling"])[score].mean().idxmax()
         space = rows[(rows["layer"] == layer) & (rows["pooling"] == pooling)]
         curves.append(
-            _curve(space, metric, str(task), _named(encoder, names), f"layer {layer}, {pooling}")
+            LearningCurve(
+                task=str(task),
+                encoder=_named(encoder, names),
+                view=f"layer {layer}, {pooling}",
+                points=_points(space, metric),
+            )
         )
     return tuple(curves)
 
 
 def measured_spaces(
     results: pd.DataFrame, task: str, *, metric: Metric = Metric.ACCURACY
-) -> tuple[LearningCurve, ...]:
-    """Every space's measured curve on one task, named as in the answers: encoder reference and
-    `layer=6,pooling=mean`."""
+) -> tuple[MeasuredSpace, ...]:
+    """The measured curve of every space on one task, named as in the answers."""
     probes = chosen_probes(results, metric)
     probes = probes[probes["task"] == task]
-    return tuple(
-        _curve(rows, metric, task, str(encoder), f"layer={layer},pooling={pooling}")
-        for (encoder, layer, pooling), rows in probes.groupby(
-            ["encoder", "layer", "pooling"], sort=True
+    spaces = []
+    for _, rows in probes.groupby(["encoder", "layer", "pooling"], sort=True):
+        encoder, layer, pooling = rows[["encoder", "layer", "pooling"]].iloc[0]
+        spaces.append(
+            MeasuredSpace(
+                encoder=str(encoder),
+                view=ViewName(layer=int(layer), pooling=str(pooling)),
+                points=_points(rows, metric),
+            )
         )
-    )
+    return tuple(spaces)
 
 
 def depth_curves(
@@ -164,21 +176,16 @@ def stage_times(
     )
 
 
-def _curve(rows: pd.DataFrame, metric: Metric, task: str, encoder: str, view: str) -> LearningCurve:
+def _points(rows: pd.DataFrame, metric: Metric) -> tuple[MeasuredPoint, ...]:
+    """Mean and standard deviation over seeds at every size."""
     stats = rows.groupby("n_train")[metric].agg(["mean", "std", "size"]).fillna({"std": 0.0})
-    points = tuple(
-        MeasuredPoint(
-            n_train=int(size),
-            mean=float(row["mean"]),
-            sd=float(row["std"]),
-            n_seeds=int(row["size"]),
-        )
-        for size, row in stats.iterrows()
+    return tuple(
+        MeasuredPoint(n_train=int(size), mean=float(mean), sd=float(sd), n_seeds=int(n_seeds))
+        for size, mean, sd, n_seeds in stats.itertuples()
     )
-    return LearningCurve(task=task, encoder=encoder, view=view, points=points)
 
 
-def _named(encoder: Any, names: Mapping[str, str] | None) -> str:
+def _named(encoder: object, names: Mapping[str, str] | None) -> str:
     return (names or {}).get(str(encoder), str(encoder))
 
 

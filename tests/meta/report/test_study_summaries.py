@@ -3,13 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from report_sample import ENCODERS, EXAMPLE, SIZES, TASKS, held_out, probe_results
+from report_sample import ENCODERS, EXAMPLE, SIZES, TASKS, answers, held_out, probe_results
 
-from meta.metric import Metric
-from meta.report.data import LearningCurve, MeasuredPoint, PilotReportData, display_name
-from meta.report.study_view import encoder_means
-from meta.report.svg import inline, short_count
-from meta.report.tables import (
+from meta.report.study_data import PilotReportData
+from meta.report.study_summaries import (
     MAX_POINTS,
     depth_curves,
     horizons,
@@ -18,7 +15,7 @@ from meta.report.tables import (
     regularisation_curves,
     stage_times,
 )
-from meta.report.wording import duration, number, parameters, percent, rate, rows_between
+from meta.schema import ViewName
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +65,14 @@ def test_regularisation_and_truth(results):
         for curve in curves
     )
     truth = measured_spaces(results, EXAMPLE)
-    assert {(curve.encoder, curve.view) for curve in truth} >= {("lsa:256", "layer=0,pooling=mean")}
-    assert {curve.task for curve in truth} == {EXAMPLE}
+    assert len(truth) == sum(n_layers + 1 for n_layers, _ in ENCODERS.values())
+    mine = next(space for space in truth if space.encoder == "lsa:256")
+    assert mine.view == ViewName(layer=0, pooling="mean")
+    rows = results[
+        (results["task"] == EXAMPLE) & (results["encoder"] == "lsa:256") & results["C_selected"]
+    ]
+    means = rows.groupby("n_train")["accuracy"].mean()
+    assert {point.n_train: point.mean for point in mine.points} == pytest.approx(means.to_dict())
 
 
 def test_empty_results_give_no_curves(results):
@@ -109,89 +112,8 @@ def test_stage_times_add_up_interrupted_runs():
     ]
 
 
-def test_encoder_means_count_wins_on_shared_sizes():
-    def curve(task: str, encoder: str, *values: float) -> LearningCurve:
-        points = tuple(
-            MeasuredPoint(n_train=size, mean=value)
-            for size, value in zip((16, 32, 64), values, strict=False)
-        )
-        return LearningCurve(task=task, encoder=encoder, points=points)
-
-    table = encoder_means(
-        [
-            curve("t", "a", 0.5, 0.6),
-            curve("t", "b", 0.4, 0.7, 0.9),
-            curve("u", "a", 0.5, 0.8),
-            curve("u", "b", 0.2, 0.3),
-        ]
-    )
-    assert table["sizes"] == [16, 32]
-    assert [(row["name"], row["means"][-1], row["wins"]) for row in table["rows"]] == [
-        ("a", pytest.approx(0.7), 1),
-        ("b", 0.5, 1),
-    ]
-    assert encoder_means([]) == {"sizes": [], "rows": []}
-
-
 def test_unknown_parts_are_refused():
-    assert PilotReportData(answers={"n_train": 200}).answers == {"n_train": 200}
     with pytest.raises(ValueError, match="learning_curve"):
         PilotReportData(learning_curve=())
-
-
-def test_wording_of_numbers():
-    assert rate(0.8417) == "84.2\u00a0%"
-    assert rate(0.5, Metric.LOG_LOSS) == "0.500"
-    assert rate(None) == rate(float("nan")) == "–"
-    assert (percent(0.0), percent(0.004), percent(0.61), percent(0.9991), percent(1.0)) == (
-        "0\u00a0%",
-        "under 1\u00a0%",
-        "61\u00a0%",
-        "over 99\u00a0%",
-        "100\u00a0%",
-    )
-    assert (duration(0.4), duration(48.2), duration(59.99), duration(200), duration(7500)) == (
-        "0.4 s",
-        "48 s",
-        "60 s",
-        "3 min 20 s",
-        "2 h 05 min",
-    )
-    assert (number(4.5e-5), number(20), number(0.1), number(True), number("ridge")) == (
-        "4.5e-5",
-        "20",
-        "0.1",
-        "True",
-        "ridge",
-    )
-    assert (parameters(22_700_000), parameters(850_000), parameters(None)) == (
-        "22.7 million",
-        "850 thousand",
-        "–",
-    )
-    assert rows_between(None, None, 3200) == "more than 3,200"
-    assert (short_count(9600), short_count(12_800), short_count(2_500_000)) == (
-        "9,600",
-        "12.8k",
-        "2.5M",
-    )
-
-
-def test_display_name_hides_folders():
-    assert display_name("neoberta:/data/out/checkpoints/3f2a", {}) == "neoberta:3f2a"
-    assert display_name("hf:org/name", {}) == "hf:org/name"
-    assert display_name("neoberta:/x/y/z", {"neoberta:/x/y/z": "deep"}) == "deep"
-
-
-def test_inline_touches_tags_only():
-    svg = (
-        '<?xml?><svg viewBox="0 0 10 20"><metadata>m</metadata><g><text style="fill:'
-        ' #00fd01">#00fd01 1.23456</text></g></svg>'
-    )
-    html = str(inline(svg, "a <b>"))
-    assert html.startswith('<svg class="plot" role="img" viewBox="0 0 10 20"')
-    assert "<title>a &lt;b&gt;</title>" in html
-    assert 'style="fill: var(--ink)">#00fd01 1.23456</text>' in html
-    assert "metadata" not in html
-    with pytest.raises(ValueError, match="viewBox"):
-        inline("<svg></svg>", "x")
+    with pytest.raises(ValueError, match=r"answers\.encoders"):
+        PilotReportData(answers=answers() | {"encoders": []})

@@ -1,17 +1,17 @@
-"""What the study's report shows. Everything is optional: a missing part is named on the page with
-its reason.
+"""The values that the study's report shows. Every part is optional: the page names a missing part
+and says why it is missing.
 
 Rates are fractions in [0, 1], errors in points are hundredths of the metric, seconds are
 wall-clock.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict
 
 from meta.metric import Metric
-from meta.schema import AnswersContent
+from meta.report.evaluation_data import Evaluation
+from meta.schema import AnswersContent, ViewName
 from meta.search import Candidate
 
 
@@ -87,12 +87,21 @@ class MeasuredPoint(ReportPart):
 
 
 class LearningCurve(ReportPart):
-    """The measured learning curve of one embedding space on one task."""
+    """The measured learning curve of an encoder on one task, at its best embedding space."""
 
     task: str
     encoder: str
     view: str = ""
     """For example `layer 6, mean`."""
+    points: tuple[MeasuredPoint, ...]
+
+
+class MeasuredSpace(ReportPart):
+    """The measured learning curve of one embedding space on the task of the example."""
+
+    encoder: str
+    """The reference, as in the answers."""
+    view: ViewName
     points: tuple[MeasuredPoint, ...]
 
 
@@ -138,8 +147,7 @@ class Horizon(ReportPart):
 
 
 class PilotReportData(ReportPart):
-    """The study's report. `names` maps encoder references (as in `answers`) to the names that the
-    page shows."""
+    """The study's report."""
 
     title: str = "The pilot study"
     preset: str = ""
@@ -153,19 +161,17 @@ class PilotReportData(ReportPart):
     tasks: tuple[TaskSummary, ...] = ()
     encoders: tuple[EncoderSummary, ...] = ()
     names: dict[str, str] = {}
+    """Encoder references, as in `answers`, and the names that the page shows in their place."""
     pretrained: tuple[PretrainedModel, ...] = ()
     learning_curves: tuple[LearningCurve, ...] = ()
     depth_curves: tuple[DepthCurve, ...] = ()
     regularisation: tuple[RegularisationCurve, ...] = ()
-    answers: dict[str, Any] | None = None
-    """The answers (`Answers`, or the content of answers.json) for a task left out of the
-    metamodel."""
+    answers: AnswersContent | None = None
+    """The answers for the task of the example, which the metamodel has never seen."""
     answers_task: str = ""
-    answers_truth: tuple[LearningCurve, ...] = ()
-    """What the probes measured on that task; `encoder` and `view` as in `answers` (view
-    `layer=6,pooling=mean`)."""
-    evaluation: dict[str, Any] = {}
-    """The tables of `meta.metamodel.evaluation.leave_task_out`."""
+    answers_truth: tuple[MeasuredSpace, ...] = ()
+    """What the probes measured on that task."""
+    evaluation: Evaluation = Evaluation()
     horizons: tuple[Horizon, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     """The meta-search's table."""
@@ -174,22 +180,6 @@ class PilotReportData(ReportPart):
     missing: dict[str, str] = {}
     """Why a part is missing, by the name of its field: `{"candidates": "the meta-search was
     switched off"}`."""
-
-    @field_validator("answers", mode="before")
-    @classmethod
-    def _as_json(cls, answers: Any) -> Any:
-        return answers.to_json() if isinstance(answers, AnswersContent) else answers
-
-
-def display_name(ref: str, names: dict[str, str]) -> str:
-    """How the page calls the encoder `ref`: its name in `names`, or the reference with a long path
-    cut to its last part."""
-    if ref in names:
-        return names[ref]
-    family, separator, place = ref.partition(":")
-    if separator and place.count("/") > 1:
-        return f"{family}:{place.rstrip('/').rsplit('/', 1)[-1]}"
-    return ref
 
 
 def total_seconds(stages: Sequence[StageTime]) -> float:
