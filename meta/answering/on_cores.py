@@ -9,14 +9,25 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Arguments = ParamSpec("Arguments")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-one_blas_thread = threadpool_limits.wrap(limits=1, user_api="blas")
-"""Decorator: BLAS computes with the calling thread alone while the function runs."""
+
+def one_blas_thread(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Decorator: BLAS computes with the calling thread alone while the function runs."""
+
+    @wraps(function)
+    def limited(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        with threadpool_limits(limits=1, user_api="blas"):
+            return function(*args, **kwargs)
+
+    return limited
 
 
 def on_cores(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm, t
 
-from meta.metamodel.quantile_curves import bounded
+from meta.metamodel.quantile_curves import Z_SCORES, bounded
 from meta.metric import LEAST_LOSS, MEDIAN, QUANTILES, Metric
 
 MIN_LABELLED_ROWS = 20
@@ -41,7 +41,7 @@ class Measured:
     @property
     def quantiles(self) -> np.ndarray:
         """(5,) at QUANTILES."""
-        return self.estimate + self.standard_error * norm.ppf(QUANTILES)
+        return self.estimate + self.standard_error * Z_SCORES
 
 
 def outcomes(

@@ -38,13 +38,15 @@ def untried_encoders(
     )
     return [
         UntriedEncoder(
-            encoder=f"hf:{row.encoder}",
-            p_beats_best_tried=float(row.p_beats_best_tried),
-            **dict(zip(("q05", "q50", "q95"), accuracy_quantiles(row.mean, row.sd), strict=True)),
-            parameters=int(row.n_parameters) if np.isfinite(row.n_parameters) else None,
-            n_tasks=int(row.n_tasks),
+            encoder=f"hf:{row['encoder']}",
+            p_beats_best_tried=row["p_beats_best_tried"],
+            **dict(
+                zip(("q05", "q50", "q95"), accuracy_quantiles(row["mean"], row["sd"]), strict=True)
+            ),
+            parameters=int(row["n_parameters"]) if np.isfinite(row["n_parameters"]) else None,
+            n_tasks=int(row["n_tasks"]),
         )
-        for row in found.itertuples(index=False)
+        for row in found.to_dict("records")
     ]
 
 
@@ -53,9 +55,10 @@ def accuracy_quantiles(mean: float, sd: float) -> list[float]:
     is known to lie within 0 and 1: a normal distribution cut off there, so that no median is 100 %.
     """
     spread = max(sd, 1e-6)
-    return truncnorm.ppf(
+    quantiles = truncnorm.ppf(
         (0.05, 0.5, 0.95), (0.0 - mean) / spread, (1.0 - mean) / spread, mean, spread
-    ).tolist()
+    )
+    return np.asarray(quantiles).tolist()
 
 
 def evidence(spaces: Sequence[Space], prior: EncoderPrior) -> dict[str, TriedEncoder]:

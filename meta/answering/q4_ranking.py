@@ -8,10 +8,10 @@ correlation is that of the leave-one-out hits), with each space's own forecast q
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import norm
 
 from meta.answering.spaces import Space
-from meta.metric import MEDIAN, QUANTILES, Metric
+from meta.metamodel.quantile_curves import Z_SCORES
+from meta.metric import MEDIAN, Metric
 
 MAX_SCORED_VIEWS = 12
 """Spaces that get a forecast of their own; the others are compared by their leave-one-out."""
@@ -95,11 +95,10 @@ def probability_within(draws: np.ndarray, metric: Metric, tolerance: float) -> n
 
 
 def _from_normal(z: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
-    levels = norm.ppf(QUANTILES)
-    inside = np.interp(z, levels, quantiles)
-    low_slope = (quantiles[MEDIAN] - quantiles[0]) / (levels[MEDIAN] - levels[0])
-    high_slope = (quantiles[-1] - quantiles[MEDIAN]) / (levels[-1] - levels[MEDIAN])
-    below, above = np.minimum(z - levels[0], 0.0), np.maximum(z - levels[-1], 0.0)
+    inside = np.interp(z, Z_SCORES, quantiles)
+    low_slope = (quantiles[MEDIAN] - quantiles[0]) / (Z_SCORES[MEDIAN] - Z_SCORES[0])
+    high_slope = (quantiles[-1] - quantiles[MEDIAN]) / (Z_SCORES[-1] - Z_SCORES[MEDIAN])
+    below, above = np.minimum(z - Z_SCORES[0], 0.0), np.maximum(z - Z_SCORES[-1], 0.0)
     return inside + below * low_slope + above * high_slope
 
 

@@ -161,7 +161,7 @@ def curve_features(sizes: np.ndarray, losses: np.ndarray, ratios: Sequence[float
 def tree_columns(features: pd.DataFrame) -> pd.DataFrame:
     """`features` of `curve_features` as the inputs of trees that predict what `ANCHOR` gets wrong:
     forecasts as their distance from it, and the spread of the averaged ones."""
-    forecasts = [name for name in features if name.endswith(("_best", "_mean"))]
+    forecasts = [name for name in map(str, features) if name.endswith(("_best", "_mean"))]
     averaged = features[[name for name in forecasts if name.endswith("_mean")]]
     gaps = features[forecasts].sub(features[ANCHOR], axis=0)
     spread = {
@@ -191,7 +191,7 @@ def _forecasts(sizes: np.ndarray, losses: np.ndarray, ratios: np.ndarray) -> dic
     schemes = [("even", np.ones(len(sizes)), name, True) for name in FAMILIES]
     schemes += [("recent", np.sqrt(relative), name, True) for name in FAMILIES]
     schemes += [("octaves", octaves, "power", True), ("rooted", octaves, "power", False)]
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for scheme, weights, family, asymptote in schemes:
         fit = fit_law(sizes, losses, weights, FAMILIES[family], ratios, asymptote=asymptote)
         mean, spread, level = fit.average(int((weights > 0).sum()))
@@ -233,7 +233,7 @@ def _shape_features(sizes: np.ndarray, losses: np.ndarray) -> dict[str, np.ndarr
 
 def _backtests(sizes: np.ndarray, losses: np.ndarray) -> dict[str, np.ndarray]:
     """(R,) each: what the power law seen at n / ratio foretold of n, less what came."""
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for ratio in BACKTEST_RATIOS:
         seen = sizes <= sizes[-1] / ratio * 1.001
         error = np.full((2, len(losses)), np.nan)

@@ -8,6 +8,7 @@ over-confidence reaching the intervals.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -143,7 +144,7 @@ def _fit_spread(
     )
 
 
-def _shared(settings: ForecastSettings) -> dict:
+def _shared(settings: ForecastSettings) -> dict[str, Any]:
     return {
         "tree_method": "hist",
         "max_bin": 64,

@@ -46,7 +46,8 @@ def read_samples(
         return sample, None, []
     table, where = _table(evaluation, columns, "eval")
     eval_texts, eval_pairs = _texts_of(table, evaluation, columns, where)
-    known, notes = None, []
+    known: np.ndarray | None = None
+    notes: list[str] = []
     if eval_labels:
         known, notes = _known_labels(table, index, columns, where)
     elif columns.label in table:

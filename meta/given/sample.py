@@ -8,7 +8,7 @@ rows are sampled; each with a line that says so.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -326,8 +326,9 @@ def _stratified(labels: np.ndarray, n_rows: int, seed: int) -> np.ndarray:
     return np.unique(np.concatenate([evenly, np.array(extra, dtype=np.int64)]))
 
 
-def _first_of_each(keys: list) -> np.ndarray:
-    first: dict = {}
+def _first_of_each(keys: Sequence[Hashable]) -> np.ndarray:
+    """(distinct,) int64: where each distinct key occurs first, ascending."""
+    first: dict[Hashable, int] = {}
     for row, key in enumerate(keys):
         first.setdefault(key, row)
     return np.array(sorted(first.values()), dtype=np.int64)

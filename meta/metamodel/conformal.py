@@ -13,6 +13,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from meta.groups import group_weights, weighted_quantile
+from meta.metamodel.quantile_curves import Z_SCORES
 from meta.metric import MEDIAN, QUANTILES
 
 FACTOR_RANGE = (0.3, 6.0)
@@ -100,10 +101,9 @@ def interval(quantiles: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarra
     tail = (1 - level) / 2
     if not QUANTILES[0] - 1e-12 <= tail < 0.5:
         raise ValueError(f"level {level}: between 0 and {1 - 2 * QUANTILES[0]:.2f}")
-    known = norm.ppf(QUANTILES)
     ends = []
     for z in (norm.ppf(tail), norm.ppf(1 - tail)):
-        right = int(np.clip(np.searchsorted(known, z - 1e-9), 1, len(known) - 1))
-        share = (z - known[right - 1]) / (known[right] - known[right - 1])
+        right = int(np.clip(np.searchsorted(Z_SCORES, z - 1e-9), 1, len(Z_SCORES) - 1))
+        share = (z - Z_SCORES[right - 1]) / (Z_SCORES[right] - Z_SCORES[right - 1])
         ends.append((1 - share) * quantiles[:, right - 1] + share * quantiles[:, right])
     return ends[0], ends[1]

@@ -231,13 +231,11 @@ def _required_n(held_out: pd.DataFrame, metric: Metric) -> dict[str, dict[str, f
     )  # (samples, factors, 5)
     table: dict[str, dict[str, float]] = {}
     for factor in REQUIRED_AT:
-        before = [column for column in wide["truth"].columns if column < factor]
+        earlier = wide["truth"].loc[:, wide["truth"].columns.to_numpy() < factor]
         target = wide["truth"].get(factor)
         if target is None:
             continue
-        asked = (
-            target > wide["truth"][before].max(axis=1) + 0.002
-        ).to_numpy()  # 0.2 points: not reached before
+        asked = (target > earlier.max(axis=1) + 0.002).to_numpy()  # 0.2 points: not reached before
         if not asked.any():
             continue
         tasks = wide["truth"].index.get_level_values("task_fingerprint")[asked]
@@ -330,7 +328,7 @@ def _errors_by_task(measured: pd.DataFrame) -> dict[str, dict[str, float]]:
         .mean()
     )
     return {
-        str(task): {name: float(value) for name, value in row.items()}
+        str(task): {str(name): float(value) for name, value in row.items()}
         for task, row in means.iterrows()
     }
 

@@ -199,14 +199,18 @@ class Metamodel:
                 booster = xgboost.Booster()
                 booster.load_model(folder / TREES_FILE)
                 _check_stored(stored, booster.num_features())
-                fitted = {name: tuple(stored[name]) for name in ("feature_names", "noise", "trust")}
-                fitted["factors"] = np.array(stored["factors"], dtype=np.float64)
-                fitted["spread"] = tuple(tuple(row) for row in stored["spread"])
-                fitted["stack"] = Stack.from_json(stored["stack"])
                 prior = folder / VIEW_PRIOR_FILE
-                fitted["view_prior"] = ViewPrior.load(prior) if prior.is_file() else None
                 return cls(
-                    metric=Metric(stored["metric"]), booster=booster, card=stored["card"], **fitted
+                    metric=Metric(stored["metric"]),
+                    feature_names=tuple(stored["feature_names"]),
+                    stack=Stack.from_json(stored["stack"]),
+                    booster=booster,
+                    noise=tuple(stored["noise"]),
+                    spread=tuple(tuple(row) for row in stored["spread"]),
+                    trust=tuple(stored["trust"]),
+                    factors=np.array(stored["factors"], dtype=np.float64),
+                    card=stored["card"],
+                    view_prior=ViewPrior.load(prior) if prior.is_file() else None,
                 )
         except (
             ValueError,
@@ -234,14 +238,13 @@ class Metamodel:
         """(R,) octaves outside the learnt range, summed over n, classes, embedding width and the
         horizon."""
         total = np.maximum(log2_ratio(features) - self.card["max_octaves"], 0.0)
-        for name, (low, high) in self.card["ranges"].items():
-            logs = (
-                (lambda v: v)
-                if name.startswith("log2_")
-                else (lambda v: np.log2(np.maximum(v, 1.0)))
+        for name, bounds in self.card["ranges"].items():
+            values = features[name].to_numpy(dtype=np.float64)
+            is_log = name.startswith("log2_")
+            at, low, high = (
+                each if is_log else np.log2(np.maximum(each, 1.0)) for each in (values, *bounds)
             )
-            values = logs(features[name].to_numpy(dtype=np.float64))
-            total += np.maximum(logs(low) - values, 0.0) + np.maximum(values - logs(high), 0.0)
+            total += np.maximum(low - at, 0.0) + np.maximum(at - high, 0.0)
         return total
 
 

@@ -10,6 +10,8 @@ from sklearn.isotonic import isotonic_regression
 
 from meta.metric import MEDIAN, QUANTILES, Metric
 
+Z_SCORES: np.ndarray = np.asarray(norm.ppf(QUANTILES))
+"""(5,) quantiles of the standard normal distribution at QUANTILES."""
 MOST_LOSS = 16.0
 """Nats: what a class costs whose probability is 0 in single precision (`probes.metrics`)."""
 
@@ -53,20 +55,20 @@ def monotone(
 
 def probability_reached(quantiles: np.ndarray, target: float, metric: Metric) -> float:
     """Probability that a metric with `quantiles` (5,) is at `target` or better."""
-    levels, knots = norm.ppf(QUANTILES), np.asarray(quantiles, dtype=np.float64)
+    knots = np.asarray(quantiles, dtype=np.float64)
     if not metric.is_rate:
         knots, target = -knots[::-1], -target
     knots = np.maximum.accumulate(knots + np.arange(len(knots)) * 1e-12)
     if target <= knots[0]:
-        z = levels[0] + (target - knots[0]) / max(knots[MEDIAN] - knots[0], 1e-6) * (
-            levels[MEDIAN] - levels[0]
+        z = Z_SCORES[0] + (target - knots[0]) / max(knots[MEDIAN] - knots[0], 1e-6) * (
+            Z_SCORES[MEDIAN] - Z_SCORES[0]
         )
     elif target >= knots[-1]:
-        z = levels[-1] + (target - knots[-1]) / max(knots[-1] - knots[MEDIAN], 1e-6) * (
-            levels[-1] - levels[MEDIAN]
+        z = Z_SCORES[-1] + (target - knots[-1]) / max(knots[-1] - knots[MEDIAN], 1e-6) * (
+            Z_SCORES[-1] - Z_SCORES[MEDIAN]
         )
     else:
-        z = np.interp(target, knots, levels)
+        z = np.interp(target, knots, Z_SCORES)
     return float(norm.sf(z))
 
 

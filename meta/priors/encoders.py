@@ -80,8 +80,8 @@ class EncoderPrior:
         the average encoder. An unknown one has the level of its size, or of all encoders."""
         name = self.name_of(ref)
         if name is not None:
-            row = self.encoders.loc[name]
-            return float(row["mean"]), float(row["sd"])
+            mean, sd = self.encoders.loc[[name], ["mean", "sd"]].to_numpy(dtype=np.float64)[0]
+            return float(mean), float(sd)
         if not n_parameters:
             return 0.0, float(np.hypot(self.encoders["mean"].std(), self.encoders["sd"].mean()))
         return float(

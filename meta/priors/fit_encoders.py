@@ -8,6 +8,7 @@ is drawn towards a line in the logarithm of its parameters, the more the fewer t
 on.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,5 +118,6 @@ def fit_two_way(cells: pd.DataFrame, n_parameters: pd.Series) -> TwoWayFit:
     )
 
 
-def _sum_by(index: np.ndarray, length: int):
+def _sum_by(index: np.ndarray, length: int) -> Callable[[np.ndarray], np.ndarray]:
+    """A function that sums values (n,) by `index` (n,), which is below `length`; (length,)."""
     return lambda values: np.bincount(index, weights=values, minlength=length)

@@ -85,11 +85,11 @@ class ViewPrior:
         spaces_of = {
             key.name: key
             for key in (
-                SpaceKey(row.encoder, int(row.layer), int(row.n_layers), row.pooling)
+                SpaceKey(row["encoder"], int(row["layer"]), int(row["n_layers"]), row["pooling"])
                 for row in (
                     truths[["encoder", "layer", "n_layers", "pooling"]]
                     .drop_duplicates()
-                    .itertuples()
+                    .to_dict("records")
                 )
             )
         }
