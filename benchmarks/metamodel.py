@@ -31,16 +31,9 @@ from benchmarks.metamodel_study import DATA, INDEX_FILE, MINILM, run, task_names
 from cluster.session import session
 from cluster.storage import Storage, digest
 from cluster.tune import fan_out
-from meta.metamodel.evaluation import (
-    Settings,
-    coverage,
-    evaluation_folds,
-    evaluation_tables,
-    held_out_predictions,
-    mae_points,
-    tasks_covered,
-)
+from meta.metamodel.evaluation import coverage, evaluation_tables, mae_points, tasks_covered
 from meta.metamodel.fitting import FitSettings
+from meta.metamodel.held_out import Settings, evaluation_folds, held_out_predictions
 from meta.metamodel.model import Metamodel
 from meta.metamodel.observations import observation_table
 from meta.metamodel.power_laws import FORECASTS
@@ -138,7 +131,7 @@ def held_out(
     metric: Metric = Metric.ACCURACY,
     settings: Settings = None,
 ) -> pd.DataFrame:
-    """`meta.metamodel.evaluation.held_out_predictions` of all observations, folds in `n_workers`
+    """`meta.metamodel.held_out.held_out_predictions` of all observations, folds in `n_workers`
     processes."""
     known = frame.groupby(["task_fingerprint", "subset"])[["sweep", "anchored"]].first()
     with ProcessPoolExecutor(n_workers) as pool:

@@ -13,8 +13,8 @@ from cluster.storage import Storage
 from meta.answering.answer import answer_questions
 from meta.answering.request import CharacterizeRequest, check_and_prepare
 from meta.answers import Answers
+from meta.given.embedded_encoder import EmbeddedEncoder
 from meta.given.read import Table
-from meta.given.sample import EmbeddedEncoder
 from meta.given.vectors import as_task, embed_sample
 from probes.tasks.read import Columns
 

@@ -25,7 +25,8 @@ from meta.answering.q5_model_choice import model_answer
 from meta.answering.q6_hyperparameters import hyperparameters
 from meta.answering.warnings import level_warnings, range_warnings, truncation_warnings
 from meta.answers import Answers
-from meta.given.sample import EmbeddedEncoder, PreparedSamples
+from meta.given.embedded_encoder import EmbeddedEncoder
+from meta.given.prepare import PreparedSamples
 from meta.metric import Metric, check_request
 
 

@@ -12,7 +12,9 @@ from meta.answering.q4_probabilities import SpaceProbabilities, space_probabilit
 from meta.answering.q4_ranking import MAX_SCORED_VIEWS, choose_scored
 from meta.answering.spaces import Space, describe_spaces, fit_spaces
 from meta.answering.wider_intervals import interval_factor, widen
-from meta.given.sample import EmbeddedEncoder, EvalSample, PreparedSamples
+from meta.given.embedded_encoder import EmbeddedEncoder
+from meta.given.prepare import PreparedSamples
+from meta.given.sample import EvalSample
 from meta.metric import MEDIAN, Metric
 from meta.priors.spaces import ViewPrior
 

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from meta.given.sample import Conflict, LabelledSample
+from meta.given.prepare import Conflict
+from meta.given.sample import LabelledSample
 from meta.schema import SuspectLabel
 
 MAX_SUSPECTS = 50

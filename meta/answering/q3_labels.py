@@ -5,7 +5,8 @@ import numpy as np
 from meta.answering.forecasts import Forecasts
 from meta.answering.q3_label_errors import suspect_labels
 from meta.answering.q3_label_next import label_next, strategy
-from meta.given.sample import NOT_LABELLED, PreparedSamples
+from meta.given.prepare import PreparedSamples
+from meta.given.sample import NOT_LABELLED
 from meta.metric import MEDIAN
 from meta.schema import LabelBatch, LabelNext, SuspectLabel
 

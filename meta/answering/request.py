@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from meta.answering.forecasts import Forecaster
+from meta.given.prepare import PreparedSamples, prepare
 from meta.given.read import Table, read_samples
-from meta.given.sample import PreparedSamples, prepare
 from meta.metamodel.stored import load_metamodel
 from meta.metric import Metric, check_request
 from probes.encoders.load import check_encoder

@@ -8,7 +8,8 @@ import numpy as np
 from scipy.stats import norm
 
 from meta.answering.on_cores import on_cores
-from meta.given.sample import MIN_EVAL_ROWS, EmbeddedEncoder
+from meta.given.embedded_encoder import EmbeddedEncoder
+from meta.given.prepare import MIN_EVAL_ROWS
 from meta.metamodel.observations import sample_features
 from meta.metric import Metric
 from meta.schema import HeldOut

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from meta.given.sample import EmbeddedEncoder, PreparedSamples
+from meta.given.embedded_encoder import EmbeddedEncoder
+from meta.given.prepare import PreparedSamples
 from meta.metric import MEDIAN, Metric
 
 TRUNCATED_SHARE = 0.05

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from cluster.storage import Storage, UserError
+from meta.given.embedded_encoder import EmbeddedEncoder
 from meta.given.known_encoder import KnownEncoder, keep, recall
-from meta.given.sample import EmbeddedEncoder, PreparedSamples
+from meta.given.prepare import PreparedSamples
 from probes.embeddings.cache import EmbeddingCache
 from probes.embeddings.encode import embed_texts, embedding_inputs, task_matrix, task_texts
 from probes.encoders.base import Encoder, EncoderInfo, View

@@ -1,145 +1,26 @@
-"""Honest evaluation of the metamodel: whole task families (or encoders) left out, everything fitted
-inside the fold, cheap baselines beside it on the same rows.
+"""How good the metamodel is: the tables of its evaluation, from predictions of tasks left out.
 
-Every mean weights tasks equally. Points are hundredths of the metric. Baselines that need other
-tasks' results (encoder means, the static choice of a view) take them from the fold's training part
-only.
+Every mean weights tasks equally. A point is a hundredth of the metric.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from meta.groups import group_folds
 from meta.metamodel.conformal import interval
-from meta.metamodel.fitting import FitSettings
-from meta.metamodel.inputs import TRUTH_COLUMNS, anchor
-from meta.metamodel.model import Metamodel
-from meta.metamodel.observations import SAMPLE, VIEW, forecasts, with_horizons
-from meta.metamodel.power_laws import FORECASTS
+from meta.metamodel.held_out import (
+    BASELINES,
+    FACTORS,
+    QUANTILE_COLUMNS,
+)
+from meta.metamodel.observations import SAMPLE, VIEW
 from meta.metamodel.quantile_curves import n_if_reached, probability_reached
 from meta.metric import Metric
 
-FACTORS = (1, 2, 4, 8, 16, 32)
-"""Octaves predicted for every sample; 32x so that a required n of 16x can be missed upwards by 2x
-and still count."""
-QUANTILE_COLUMNS = ["q05", "q25", "q50", "q75", "q95"]
-BASELINES = (*FORECASTS, "anchor", "encoder_mean")
 LEVELS = (0.5, 0.8, 0.9)
 REQUIRED_AT = (4, 16)
-MAX_FOLDS = 12
-"""With more families than this, several are left out together: each fold learns from nearly all
-tasks all the same."""
-
-Settings = FitSettings | Mapping[tuple[str, ...], FitSettings] | None
-
-
-def leave_task_out(
-    frame: pd.DataFrame,
-    *,
-    metric: Metric = Metric.ACCURACY,
-    by: str = "task_family",
-    settings: Settings = None,
-    fold_map: Callable[..., Iterable[Any]] = map,
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
-    """The tables of `evaluation_tables` for predictions with every value of the column `by` left
-    out in turn."""
-    held_out = held_out_predictions(
-        frame, metric=metric, by=by, settings=settings, fold_map=fold_map, progress=progress
-    )
-    return evaluation_tables(held_out, metric=metric)
-
-
-def held_out_predictions(
-    frame: pd.DataFrame,
-    *,
-    metric: Metric = Metric.ACCURACY,
-    by: str = "task_family",
-    settings: Settings = None,
-    also: pd.DataFrame | None = None,
-    fold_map: Callable[..., Iterable[Any]] = map,
-    progress: Callable[[int, int], None] | None = None,
-) -> pd.DataFrame:
-    """Every sample of `frame` at every factor of `FACTORS`, predicted by a metamodel that has not
-    seen its value of `by`.
-
-    `frame` is `meta.metamodel.observations.observation_table`'s. Returns the sample's columns and
-    `horizon`, `factor`, `q05` .. `q95`, each baseline, `static` (mean truth of the view at n on the
-    other tasks) and `truth` (NaN where not measured). `settings` are those of every fit, or of each
-    fold's, by the names left out, sorted (`meta.metamodel.tuning.chosen_settings`). `also` are
-    observations that every fold learns from beside `frame`'s, where they are not of what it leaves
-    out. `fold_map` maps `predict_fold` over folds in any order (`map`, or a pool's), so folds can
-    run in parallel.
-    """
-    folds = evaluation_folds(frame, by)
-    parts = []
-    fold_part = partial(
-        predict_fold, frame=frame, metric=metric, by=by, settings=settings, also=also
-    )
-    for part in fold_map(fold_part, folds):
-        parts.append(part)
-        if progress is not None:
-            progress(len(parts), len(folds))
-    return pd.concat(parts, ignore_index=True).sort_values([*SAMPLE, "factor"], ignore_index=True)
-
-
-def evaluation_folds(frame: pd.DataFrame, by: str = "task_family") -> list[tuple[str, ...]]:
-    """The values of `by` that are left out together, sorted: each alone up to `MAX_FOLDS` of them,
-    more in so many groups."""
-    return [
-        tuple(sorted(map(str, names)))
-        for names in group_folds(frame[by].to_numpy(dtype=str), MAX_FOLDS)
-    ]
-
-
-def predict_fold(
-    fold: tuple[str, ...],
-    *,
-    frame: pd.DataFrame,
-    metric: Metric,
-    by: str,
-    settings: Settings = None,
-    also: pd.DataFrame | None = None,
-) -> pd.DataFrame:
-    """The rows of one fold of `held_out_predictions`: fit on the rows whose `by` is not in `fold`,
-    predict the others."""
-    inside = frame[by].astype(str).isin(fold).to_numpy()
-    rest, ours = frame[~inside], frame[inside]
-    if also is not None:
-        rest = pd.concat([rest, also[~also[by].astype(str).isin(fold)]], ignore_index=True)
-    model = Metamodel.fit(
-        rest, metric=metric, settings=settings[fold] if isinstance(settings, Mapping) else settings
-    )
-    samples = ours.drop_duplicates(SAMPLE).drop(columns=list(TRUTH_COLUMNS))
-    grid = with_horizons(samples, FACTORS)
-    grid["factor"] = grid["horizon"]
-    grid["horizon"] = grid["factor"] * grid["n_train"]
-    features = grid.drop(columns="factor")
-    predicted = pd.DataFrame(model.predict(features), columns=QUANTILE_COLUMNS, index=grid.index)
-    known = forecasts(features, metric)
-    for law in FORECASTS:
-        predicted[law] = metric.from_loss(known[law].to_numpy())
-    predicted["anchor"] = anchor(features, known, metric)
-    at_horizon = rest.groupby("horizon")["truth"].mean()
-    predicted["encoder_mean"] = (
-        _mean_truth(rest, grid, "horizon").fillna(grid["horizon"].map(at_horizon)).to_numpy()
-    )
-    predicted["static"] = _mean_truth(rest, grid, "n_train").to_numpy()
-    answers = pd.concat([grid, predicted], axis=1)
-    return answers.merge(ours[[*SAMPLE, "horizon", "truth"]], on=[*SAMPLE, "horizon"], how="left")
-
-
-def _mean_truth(rest: pd.DataFrame, grid: pd.DataFrame, size: str) -> pd.Series:
-    """(R,) mean over tasks, then over the rest, of the measured metric of each row's view at its
-    `size` rows."""
-    of_task = rest.groupby([*VIEW, "horizon", "task_fingerprint"])["truth"].mean()
-    mean = of_task.groupby([*VIEW, "horizon"]).mean().rename("mean").reset_index()
-    wanted = grid[[*VIEW, size]].rename(columns={size: "horizon"})
-    return wanted.merge(mean, on=[*VIEW, "horizon"], how="left")["mean"]
 
 
 def evaluation_tables(

@@ -143,7 +143,7 @@ def regularisation_curves(
 def horizons(
     held_out: pd.DataFrame, *, factors: Sequence[int] = (1, 4, 16), seed: int = 0
 ) -> tuple[Horizon, ...]:
-    """Predicted and actual at some factors of `meta.metamodel.evaluation.held_out_predictions`; at
+    """Predicted and actual at some factors of `meta.metamodel.held_out.held_out_predictions`; at
     most `MAX_POINTS` forecasts of each, drawn equally from the tasks."""
     shown = []
     for factor in factors:

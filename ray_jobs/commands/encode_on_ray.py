@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.storage import Storage
-from meta.given.sample import EmbeddedEncoder
+from meta.given.embedded_encoder import EmbeddedEncoder
 from meta.given.vectors import TEXTS_PER_SHARD, embed_sample, encode_here
 from neoberta.extras import missing
 from neoberta.precision import UsedPrecision

@@ -7,8 +7,9 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from cluster.storage import digest
-from meta.metamodel.evaluation import evaluation_folds, evaluation_tables, held_out_predictions
+from meta.metamodel.evaluation import evaluation_tables
 from meta.metamodel.fitting import FitSettings
+from meta.metamodel.held_out import evaluation_folds, held_out_predictions
 from meta.metamodel.model import SCHEMA, Metamodel
 from meta.metamodel.shipped_observations import (
     digest_of_shipped,

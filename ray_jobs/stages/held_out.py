@@ -10,7 +10,9 @@ from pydantic import BaseModel
 from cluster.storage import digest
 from meta.answering.answer import answer_questions
 from meta.answers import ANSWERS_FILE, Answers
-from meta.given.sample import EmbeddedEncoder, EvalSample, LabelledSample, PreparedSamples, prepare
+from meta.given.embedded_encoder import EmbeddedEncoder
+from meta.given.prepare import PreparedSamples, prepare
+from meta.given.sample import EvalSample, LabelledSample
 from meta.given.vectors import CachedViews, as_task, time_encoder
 from meta.metamodel.model import Metamodel
 from probes.embeddings.cache import EmbeddingCache

@@ -102,7 +102,7 @@ def probe_results(seed: int = 0) -> pd.DataFrame:
 
 
 def held_out(seed: int = 1) -> pd.DataFrame:
-    """Rows with the columns of `meta.metamodel.evaluation.held_out_predictions` that the report
+    """Rows with the columns of `meta.metamodel.held_out.held_out_predictions` that the report
     reads."""
     rng, n_rows = np.random.default_rng(seed), 1800
     factor = rng.choice([1, 2, 4, 8, 16], n_rows)
@@ -122,7 +122,7 @@ def held_out(seed: int = 1) -> pd.DataFrame:
 
 
 def evaluation() -> dict:
-    """The tables of `meta.metamodel.evaluation.leave_task_out`."""
+    """The tables of `meta.metamodel.evaluation.evaluation_tables`."""
     names = (
         "metamodel",
         "last",

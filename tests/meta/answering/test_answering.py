@@ -12,15 +12,9 @@ from meta.answering.answer import answer_questions
 from meta.answering.q4_ranking import hit_correlation, joint_draws, probability_best
 from meta.answering.wider_intervals import interval_factor, looks_english, widen
 from meta.answers import Answers
-from meta.given.sample import (
-    MIN_EVAL_ROWS,
-    NOT_LABELLED,
-    EmbeddedEncoder,
-    EvalSample,
-    LabelledSample,
-    PreparedSamples,
-    prepare,
-)
+from meta.given.embedded_encoder import EmbeddedEncoder
+from meta.given.prepare import MIN_EVAL_ROWS, PreparedSamples, prepare
+from meta.given.sample import NOT_LABELLED, EvalSample, LabelledSample
 from meta.metamodel.quantile_curves import probability_reached
 from meta.metric import Metric
 from meta.priors.spaces import SpaceKey, ViewPrior

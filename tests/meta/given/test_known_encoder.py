@@ -15,7 +15,8 @@ from tiny_models import save_tiny_model
 from cluster.storage import Storage
 from meta.given import known_encoder
 from meta.given import vectors as module
-from meta.given.sample import EvalSample, LabelledSample, prepare
+from meta.given.prepare import prepare
+from meta.given.sample import EvalSample, LabelledSample
 from meta.given.vectors import as_task, embed_sample
 from probes.tasks.task import Task
 

@@ -6,8 +6,8 @@ from synthetic_observations import observations
 
 from cluster.storage import Storage
 from meta.metamodel import tuning
-from meta.metamodel.evaluation import evaluation_folds, held_out_predictions
 from meta.metamodel.fitting import FitSettings, held_out_quantiles
+from meta.metamodel.held_out import evaluation_folds, held_out_predictions
 from meta.metamodel.tuning import chosen_settings, pinball_points, plan_tuning, run_tuning
 from meta.metric import QUANTILES, Metric
 

@@ -151,7 +151,7 @@ def test_pairs_and_whole_number_labels(tmp_path: Path):
     sample, evaluation, notes = read_samples(train, unlabelled, Columns("a", "b", "y"))
     assert sample.label_names == ("2", "10") and sample.labels.tolist() == [1, 0, 1, 0]
     assert evaluation.text_pair == ("p five", "p one") and notes == []
-    from meta.given.sample import prepare
+    from meta.given.prepare import prepare
 
     task = as_task(prepare(sample, evaluation))
     assert task.is_pair and task.splits["test"].labels.tolist() == [-1]

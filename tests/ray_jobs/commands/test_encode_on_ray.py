@@ -8,7 +8,8 @@ import pytest
 
 from cluster.storage import Storage
 from meta.given import vectors
-from meta.given.sample import EvalSample, LabelledSample, prepare
+from meta.given.prepare import prepare
+from meta.given.sample import EvalSample, LabelledSample
 from meta.given.vectors import as_task
 from neoberta import extras
 from probes.embeddings.cache import EmbeddingCache

@@ -1,0 +1,242 @@
+"""Cleaning of a user's samples, so that they are fit to be learnt from.
+
+Repeated rows are counted once: a repeated row would be its own neighbour in leave-one-out.
+Evaluation rows that are also labelled are dropped. Very many rows are sampled. A warning tells the
+user of each of these.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cluster.storage import UserError
+from meta.given.sample import EvalSample, LabelledSample, normalised
+
+MIN_TRAIN_ROWS = 4
+MAX_TRAIN_ROWS = 4096
+"""Labelled rows looked at: more are sampled, stratified."""
+MIN_IDENTIFIER_CLASSES, MAX_CLASS_SHARE = 5, 0.4
+"""So many classes, and more per labelled row than this, look like an identifier."""
+LEAK_SHARE = 0.8
+"""The label is written in the text when so many rows hold their own, and at most the rest
+another."""
+MAX_EVAL_ROWS = 4096
+"""Evaluation rows looked at: more are sampled."""
+MIN_EVAL_ROWS = 50
+"""Fewer evaluation rows say nothing of the forecast: what a probe thinks of a dozen would move it
+by ten points."""
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """The same text with two labels: rows of the labelled sample (positions in the user's file)."""
+
+    row: int
+    text: str
+    given: str
+    other: str
+    share_given: float
+    """Share of the text's rows that have the given label."""
+
+
+@dataclass(frozen=True)
+class PreparedSamples:
+    """Samples fit to be learnt from, and what was done to them."""
+
+    train: LabelledSample
+    evaluation: EvalSample
+    conflicts: tuple[Conflict, ...]
+    warnings: tuple[str, ...]
+    n_train_given: int
+    """Labelled rows before anything was left out."""
+
+
+def prepare(
+    train: LabelledSample, evaluation: EvalSample | None, *, seed: int = 0
+) -> PreparedSamples:
+    """Clean both samples; pure and deterministic. Raises UserError where nothing can be learnt:
+    fewer than 2 classes, fewer than `MIN_TRAIN_ROWS` distinct rows, or no evaluation row that is
+    not also labelled."""
+    _check(train)
+    n_train_given = len(train)
+    warnings: list[str] = []
+    leak = _label_in_text(train)
+    if leak:
+        warnings.append(leak)
+    conflicts = _conflicts(train)
+    distinct = _first_of_each(
+        [(*key, int(label)) for key, label in zip(train.keys, train.labels, strict=True)]
+    )
+    if len(distinct) < len(train):
+        n_more = len(train) - len(distinct)
+        repeat = "1 labelled row repeats" if n_more == 1 else f"{n_more} labelled rows repeat"
+        warnings.append(f"{repeat} another row and its label: counted once")
+        train = train.take(distinct)
+    if conflicts:
+        n_texts = len({conflict.text for conflict in conflicts})
+        occur = "1 labelled text occurs" if n_texts == 1 else f"{n_texts} labelled texts occur"
+        warnings.append(f"{occur} with more than one label: see suspect_labels")
+    if len(train) > MAX_TRAIN_ROWS:
+        warnings.append(
+            f"{len(train)} labelled rows: answered from a stratified sample of {MAX_TRAIN_ROWS} of"
+            " them, where the curves begin"
+        )
+        train = train.take(_stratified(train.labels, MAX_TRAIN_ROWS, seed))
+    _check(train)
+    n_classes = len(np.unique(train.labels))
+    if n_classes >= MIN_IDENTIFIER_CLASSES and n_classes > MAX_CLASS_SHARE * len(train):
+        warnings.append(
+            f"{n_classes} different labels in {len(train)} rows: most classes have a row or two,"
+            " and those that the sample lacks are never found; if the label column is an"
+            " identifier or a number, choose another with --label-column"
+        )
+    if evaluation is None:
+        warnings.append(
+            "no evaluation sample: forecasts assume rows like the labelled ones; there is nothing"
+            " to label next"
+        )
+        evaluation = EvalSample(())
+    elif len(evaluation) == 0:
+        raise UserError("--eval: no rows; give unlabelled rows, or leave --eval out")
+    else:
+        evaluation = _clean_evaluation(train, evaluation, warnings, seed)
+    return PreparedSamples(train, evaluation, tuple(conflicts), tuple(warnings), n_train_given)
+
+
+def _clean_evaluation(
+    train: LabelledSample, evaluation: EvalSample, warnings: list[str], seed: int
+) -> EvalSample:
+    if (train.text_pair is None) != (evaluation.text_pair is None):
+        lacking, other = ("--train", "--eval") if train.text_pair is None else ("--eval", "--train")
+        raise UserError(
+            f"{lacking}: no column with second texts, which {other} has (a column text_pair counts"
+            " as one); both files need it, or neither"
+        )
+    labelled = set(train.keys)
+    fresh = np.array([key not in labelled for key in evaluation.keys])
+    if not fresh.any():
+        raise UserError(
+            "--eval: every row is also a labelled row; give rows that the classifier has not been"
+            " trained on"
+        )
+    if not fresh.all():
+        n_known = int((~fresh).sum())
+        are = "1 evaluation row is" if n_known == 1 else f"{n_known} evaluation rows are"
+        warnings.append(f"{are} also among the labelled rows: left out of the evaluation sample")
+        evaluation = evaluation.take(np.flatnonzero(fresh))
+    distinct = _first_of_each(evaluation.keys)
+    if len(distinct) < len(evaluation):
+        n_more = len(evaluation) - len(distinct)
+        repeat = "1 evaluation row repeats" if n_more == 1 else f"{n_more} evaluation rows repeat"
+        warnings.append(f"{repeat} another: counted once")
+        evaluation = evaluation.take(distinct)
+    if len(evaluation) > MAX_EVAL_ROWS:
+        warnings.append(
+            f"{len(evaluation)} evaluation rows: answered from a random sample of {MAX_EVAL_ROWS}"
+            " of them"
+        )
+        chosen = np.random.default_rng(seed).choice(len(evaluation), MAX_EVAL_ROWS, replace=False)
+        evaluation = evaluation.take(np.sort(chosen))
+    if len(evaluation) < MIN_EVAL_ROWS:
+        rows = "1 evaluation row" if len(evaluation) == 1 else f"{len(evaluation)} evaluation rows"
+        warnings.append(
+            f"only {rows}: forecasts assume rows like the labelled ones; give {MIN_EVAL_ROWS} or"
+            " more"
+        )
+    return evaluation
+
+
+def _check(train: LabelledSample) -> None:
+    n_classes = len(np.unique(train.labels))
+    if n_classes < 2:
+        raise UserError(
+            f"--train: {n_classes} class in {len(train)} rows; at least 2 classes are needed"
+        )
+    if len(train) < MIN_TRAIN_ROWS:
+        raise UserError(
+            f"--train: {len(train)} distinct rows; at least {MIN_TRAIN_ROWS} are needed"
+        )
+    if n_classes == len(train):
+        raise UserError(
+            f"--train: every one of the {len(train)} rows has a label of its own, so nothing can be"
+            " learnt; is the label column an identifier? choose another with --label-column"
+        )
+
+
+def _label_in_text(train: LabelledSample) -> str | None:
+    """A warning where the text holds its row's label, and hardly another row's: that is no
+    forecast. Raises UserError where the text is the label."""
+    names = [normalised(name) for name in train.label_names]
+    texts = [normalised(text) for text in train.texts]
+    n_same = sum(text == names[label] for text, label in zip(texts, train.labels, strict=True))
+    if n_same >= LEAK_SHARE * len(train):
+        raise UserError(
+            f"--train: the text is the label itself in {n_same} of {len(train)} rows; "
+            "name the column of the text with --text-column"
+        )
+    patterns = [re.compile(rf"(?<!\w){re.escape(name)}(?!\w)") for name in names]
+    own = np.array(
+        [
+            bool(patterns[label].search(text))
+            for text, label in zip(texts, train.labels, strict=True)
+        ]
+    )
+    other = [
+        bool(patterns[(label + 1) % len(names)].search(text))
+        for text, label in zip(texts, train.labels, strict=True)
+    ]
+    if own.mean() < LEAK_SHARE or np.mean(other) > 1 - LEAK_SHARE:
+        return None
+    return (
+        f"the label is written in the text of {own.mean():.0%} of the labelled rows: unless the"
+        " texts to come hold it too, no forecast here holds for them; take it out"
+    )
+
+
+def _conflicts(train: LabelledSample) -> list[Conflict]:
+    rows_of_text: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for row, key in enumerate(train.keys):
+        rows_of_text[key].append(row)
+    found = []
+    for rows in rows_of_text.values():
+        labels = train.labels[rows]
+        if len(np.unique(labels)) < 2:
+            continue
+        counts = np.bincount(labels, minlength=len(train.label_names))
+        for row, label in zip(rows, labels, strict=True):
+            others = np.where(np.arange(len(counts)) == label, -1, counts)
+            other = int(others.argmax())
+            if counts[label] > counts[other]:
+                continue  # the majority label of this text stands
+            share, position = float(counts[label] / counts.sum()), int(train.positions[row])
+            found.append(
+                Conflict(
+                    position,
+                    train.texts[row],
+                    train.label_names[label],
+                    train.label_names[other],
+                    share,
+                )
+            )
+    return found
+
+
+def _stratified(labels: np.ndarray, n_rows: int, seed: int) -> np.ndarray:
+    """(n_rows,) sorted indices: every class in proportion, at least one row each."""
+    rng = np.random.default_rng(seed)
+    order = np.lexsort((rng.random(len(labels)), labels))
+    evenly = order[np.linspace(0, len(order) - 1, n_rows).round().astype(np.int64)]
+    missing = np.setdiff1d(labels, labels[evenly])
+    extra = [int(np.flatnonzero(labels == label)[0]) for label in missing]
+    return np.unique(np.concatenate([evenly, np.array(extra, dtype=np.int64)]))
+
+
+def _first_of_each(keys: Sequence[Hashable]) -> np.ndarray:
+    """(distinct,) int64: where each distinct key occurs first, ascending."""
+    first: dict[Hashable, int] = {}
+    for row, key in enumerate(keys):
+        first.setdefault(key, row)
+    return np.array(sorted(first.values()), dtype=np.int64)
