@@ -40,7 +40,8 @@ from meta.metamodel.power_laws import FORECASTS
 from meta.metamodel.shipped_observations import FILE, join_metrics, of_metric, write_observations
 from meta.metamodel.tuning import chosen_settings, plan_tuning, run_tuning
 from meta.metric import Metric
-from meta.priors.spaces import ViewPrior, short_reference, space_truths
+from meta.priors.fit_spaces import fit_view_prior, space_truths
+from meta.priors.spaces import short_reference
 from probes.sweep.sweep import load_results
 
 FACTORS = (1, 2, 4, 8, 16)
@@ -285,7 +286,7 @@ def ship(
     model = Metamodel.fit(of_metric(joined, metric), metric=metric, settings=settings)
     if metric is Metric.ACCURACY:
         choice = load_results(storage, index["choice"]["probes"]).to_pandas()
-        model = model.with_view_prior(ViewPrior.fit(space_truths(choice, task_names(index))))
+        model = model.with_view_prior(fit_view_prior(space_truths(choice, task_names(index))))
     tables = evaluation_tables(everything[everything["sweep"] == "forecast"], metric=metric)
     with (
         tempfile.TemporaryDirectory() as scratch

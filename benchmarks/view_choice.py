@@ -28,7 +28,8 @@ from benchmarks.metamodel_study import INDEX_FILE, task_names
 from cluster.storage import Storage
 from meta.answering.q4_ranking import hit_correlation
 from meta.groups import group_folds
-from meta.priors.spaces import SpaceKey, ViewPrior, space_truths
+from meta.priors.fit_spaces import fit_view_prior, space_truths
+from meta.priors.spaces import SpaceKey, ViewPrior
 from probes.embeddings.cache import EmbeddingCache
 from probes.embeddings.encode import task_matrix
 from probes.encoders.base import View
@@ -143,7 +144,7 @@ def regrets(known: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     found = []
     for out in group_folds(table["task_family"].to_numpy(dtype=str), N_FOLDS):
         rest = measured[~measured["task_family"].isin(out)]
-        prior = ViewPrior.fit(rest)
+        prior = fit_view_prior(rest)
         for (task, n_train, seed), sample in table[table["task_family"].isin(out)].groupby(
             ["task", "n_train", "seed"]
         ):

@@ -15,14 +15,12 @@ pooling, of the depth within the encoder.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from meta.groups import group_weights
 from meta.metric import stabilised
 
 SCALES = tuple(2.0**power for power in np.arange(-2.0, 2.01, 0.5))
@@ -36,8 +34,6 @@ LEVEL_VARIANCE = 10.0
 """Prior variance of what all spaces of a task share: none of it is known."""
 DEPTH_LENGTH = 0.35
 """Correlation length along relative depth."""
-COMMON_SHARE = 0.7
-"""Share of the (task, size) that must have a space for it to be in the table."""
 CORRELATION_ROWS = 64
 """Correlations of hits on n rows are believed n / (n + CORRELATION_ROWS), else none. Those of
 dozens of spaces on few rows have directions in which all noise seems to cancel, and a gap along
@@ -76,74 +72,6 @@ class ViewPrior:
     """(V, V) as measured over tasks."""
     components: tuple[float, ...]
     """Variances of COMPONENTS."""
-
-    @classmethod
-    def fit(cls, truths: pd.DataFrame) -> "ViewPrior":
-        """Learn from `truths`: columns task, task_family, encoder, layer, n_layers, pooling,
-        n_train, truth (accuracy). Spaces that many tasks lack are left out, and tasks that lack one
-        of the others. Raises ValueError for fewer than 3 families or 2 spaces."""
-        spaces_of = {
-            key.name: key
-            for key in (
-                SpaceKey(row["encoder"], int(row["layer"]), int(row["n_layers"]), row["pooling"])
-                for row in (
-                    truths[["encoder", "layer", "n_layers", "pooling"]]
-                    .drop_duplicates()
-                    .to_dict("records")
-                )
-            )
-        }
-        names = (
-            truths["encoder"].map(short_reference)
-            + "#"
-            + truths["layer"].astype(int).astype(str)
-            + "/"
-            + truths["pooling"]
-        )
-        place = ["task_family", "task", "n_train"]
-        wide = truths.assign(space=names).pivot_table(
-            index=place, columns="space", values="truth", aggfunc="mean"
-        )
-        share = wide.notna().mean()
-        wide = wide[
-            share.index[share >= COMMON_SHARE]
-        ].dropna()  # spaces of pairs are few tasks' alone
-        spaces = [spaces_of[name] for name in wide.columns]
-        families = wide.index.get_level_values("task_family").to_numpy(dtype=str)
-        if len(np.unique(families)) < 3 or len(spaces) < 2:
-            raise ValueError(
-                f"{len(np.unique(families))} task families and {len(spaces)} spaces: at least 3 and"
-                " 2 are needed"
-            )
-        of_size = wide.index.get_level_values("n_train").to_numpy()
-        n_families = {
-            size: len(np.unique(families[of_size == size])) for size in np.unique(of_size)
-        }
-        common = np.isin(
-            of_size,
-            [size for size, count in n_families.items() if count >= max(n_families.values()) / 2],
-        )
-        wide, families, of_size = (
-            wide[common],
-            families[common],
-            of_size[common],
-        )  # few tasks have the largest sizes
-        values = stabilised(wide.to_numpy())
-        contrasts = values - values.mean(axis=1, keepdims=True)
-        sizes = tuple(sorted(set(of_size.tolist())))
-        means, centred = np.empty((len(sizes), len(spaces))), np.empty_like(contrasts)
-        for row, size in enumerate(sizes):
-            here = of_size == size
-            means[row] = group_weights(families[here]) @ contrasts[here]
-            centred[here] = contrasts[here] - means[row]
-        covariance = (centred * group_weights(families)[:, None]).T @ centred
-        return cls(
-            tuple(key.name for key in spaces),
-            sizes,
-            means,
-            covariance,
-            _components(spaces, covariance),
-        )
 
     def posterior(
         self,
@@ -223,27 +151,12 @@ class ViewPrior:
         table = np.array([np.interp(at, np.log2(self.sizes), column) for column in self.means.T])
         mean = np.where(known >= 0, table[known], _mean_alike(spaces, self.names, table))
         by_parts = sum(
-            v * kernel for v, kernel in zip(self.components, _kernels(spaces), strict=True)
+            v * kernel
+            for v, kernel in zip(self.components, component_correlations(spaces), strict=True)
         )
         both = (known[:, None] >= 0) & (known[None, :] >= 0)
         measured = self.covariance[np.ix_(known, known)]
         return mean, np.where(both, TABLE_SHARE * measured + (1 - TABLE_SHARE) * by_parts, by_parts)
-
-
-def space_truths(probes: pd.DataFrame, tasks: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
-    """What `ViewPrior.fit` learns from: the mean accuracy over seeds of the chosen ridge probe of
-    every (task, space, n), from probe results (`probes.sweep.results`) on stratified subsets.
-    `tasks`: fingerprint -> (name, family); others are left out."""
-    chosen = (
-        (probes["probe"] == "ridge") & probes["C_selected"] & (probes["subset"] == "stratified")
-    )
-    known = probes[chosen & probes["task_fingerprint"].isin(list(tasks))]
-    place = ["task_fingerprint", "encoder", "encoder_fingerprint", "layer", "pooling", "n_train"]
-    found = known.groupby(place, observed=True)["accuracy"].mean().rename("truth").reset_index()
-    found["task"] = found["task_fingerprint"].map(lambda key: tasks[key][0])
-    found["task_family"] = found["task_fingerprint"].map(lambda key: tasks[key][1])
-    found["n_layers"] = found.groupby("encoder_fingerprint")["layer"].transform("max")
-    return found
 
 
 def short_reference(encoder: str) -> str:
@@ -261,7 +174,7 @@ def smoothed(accuracy: np.ndarray, n_rows: int) -> np.ndarray:
     return (accuracy * n_rows + 0.375) / (n_rows + 0.75)
 
 
-def _kernels(spaces: Sequence[SpaceKey]) -> list[np.ndarray]:
+def component_correlations(spaces: Sequence[SpaceKey]) -> list[np.ndarray]:
     """(V, V) correlations of each of COMPONENTS."""
     encoder = np.array([key.encoder for key in spaces])
     pooling = np.array([key.pooling for key in spaces])
@@ -276,21 +189,6 @@ def _kernels(spaces: Sequence[SpaceKey]) -> list[np.ndarray]:
         same_encoder * same_pooling * near,
         np.eye(len(spaces)),
     ]
-
-
-def _components(spaces: Sequence[SpaceKey], covariance: np.ndarray) -> tuple[float, ...]:
-    """Variances of COMPONENTS whose centred kernels come nearest (least squares, none negative) to
-    a covariance of contrasts."""
-    from scipy.optimize import nnls
-
-    centring = np.eye(len(spaces)) - 1 / len(spaces)
-    columns = np.stack(
-        [(centring @ kernel @ centring).ravel() for kernel in _kernels(spaces)], axis=1
-    )
-    tells = np.linalg.norm(columns, axis=0) > 1e-9  # one encoder alone says nothing of encoders
-    variances = np.zeros(len(COMPONENTS))
-    variances[tells] = nnls(columns[:, tells], covariance.ravel())[0]
-    return tuple(np.maximum(variances, 1e-7).tolist())
 
 
 def _mean_alike(spaces: Sequence[SpaceKey], names: Sequence[str], table: np.ndarray) -> np.ndarray:

@@ -19,7 +19,8 @@ from meta.metamodel.shipped_observations import (
 from meta.metamodel.stored import shipped_folder
 from meta.metamodel.tuning import TUNING_VERSION, chosen_settings, plan_tuning, run_tuning
 from meta.metric import Metric
-from meta.priors.spaces import ViewPrior, space_truths
+from meta.priors.fit_spaces import fit_view_prior, space_truths
+from meta.priors.spaces import ViewPrior
 from probes.sweep.sweep import load_results
 from ray_jobs.fan_out import fan_out_blocks
 from ray_jobs.progress import ProgressCallback
@@ -145,7 +146,7 @@ def prior_of_views(
     n_spaces = len(truths[["encoder_fingerprint", "layer", "pooling"]].drop_duplicates())
     if truths["task_family"].nunique() < MIN_FAMILIES_FOR_PRIOR or n_spaces < 2:
         return None
-    return ViewPrior.fit(truths)
+    return fit_view_prior(truths)
 
 
 def shipped_prior() -> ViewPrior | None:

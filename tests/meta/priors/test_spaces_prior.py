@@ -6,7 +6,8 @@ from scipy.stats import norm
 from meta.answering.q4_posterior import Comparison, aligned
 from meta.answering.q4_ranking import hit_correlation
 from meta.metric import stabilised
-from meta.priors.spaces import LEVEL_VARIANCE, SpaceKey, ViewPrior, smoothed, space_truths
+from meta.priors.fit_spaces import fit_view_prior, space_truths
+from meta.priors.spaces import LEVEL_VARIANCE, SpaceKey, ViewPrior, smoothed
 
 SPACES = [
     SpaceKey("A", layer, 6, pooling) for layer in range(7) for pooling in ("cls", "mean", "max")
@@ -56,7 +57,7 @@ def sample_hits(accuracies, n_rows, rng):
 
 @pytest.fixture(scope="module")
 def prior():
-    return ViewPrior.fit(as_table(tasks(60)))
+    return fit_view_prior(as_table(tasks(60)))
 
 
 def test_the_posterior_chooses_better_than_leave_one_out_and_than_the_prior(prior):
@@ -85,7 +86,7 @@ def test_correlations_of_few_rows_are_believed_less(monkeypatch):
         for encoder in "ABC"
         for key in ((s.layer, s.n_layers, s.pooling) for s in SPACES)
     ]
-    prior = ViewPrior.fit(as_table(tasks(60, spaces=spaces), spaces))
+    prior = fit_view_prior(as_table(tasks(60, spaces=spaces), spaces))
 
     def regret() -> float:
         rng = np.random.default_rng(7)
@@ -169,7 +170,7 @@ def test_saved_and_read_again_it_says_the_same(prior, tmp_path):
 def test_spaces_that_few_tasks_have_do_not_cost_the_other_tasks():
     pairs = as_table(tasks(4)[:, :2], [SpaceKey("A", layer, 6, "cross_mean") for layer in (0, 6)])
     table = as_table(tasks(20))
-    prior, alone = ViewPrior.fit(pd.concat([table, pairs])), ViewPrior.fit(table)
+    prior, alone = fit_view_prior(pd.concat([table, pairs])), fit_view_prior(table)
     assert prior.names == alone.names and len(prior.names) == len(SPACES)
     np.testing.assert_allclose(prior.covariance, alone.covariance)
 
@@ -208,9 +209,9 @@ def test_truths_are_means_over_seeds_of_the_chosen_ridge_probe():
 
 def test_too_few_families_or_spaces_are_refused():
     with pytest.raises(ValueError, match="2 task families"):
-        ViewPrior.fit(as_table(tasks(2)))
+        fit_view_prior(as_table(tasks(2)))
     with pytest.raises(ValueError, match="1 spaces"):
-        ViewPrior.fit(as_table(tasks(5)[:, :1], SPACES[:1]))
+        fit_view_prior(as_table(tasks(5)[:, :1], SPACES[:1]))
 
 
 def test_forecasts_that_are_moved_together_differ_as_the_posterior_says_and_keep_their_ends():
