@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
-from meta.metamodel.observations import ObservationSpec
+from meta.metamodel.observation_blocks import ObservationSpec
 from neoberta.config import ModelConfig, PretrainConfig
 from probes.encoders.base import View
 from probes.sweep.spec import SweepSpec

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
 from cluster.storage import Storage, UserError, digest
-from meta.metamodel.observations import ObservationSpec
+from meta.metamodel.observation_blocks import ObservationSpec
 from meta.search import SearchSpace
 from neoberta.config import PretrainConfig
 from probes.encoders.reference import check_pooling

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from meta.answering.on_cores import on_cores
 from meta.given.embedded_encoder import EmbeddedEncoder
 from meta.given.prepare import MIN_EVAL_ROWS
-from meta.metamodel.observations import sample_features
+from meta.metamodel.sample_features import sample_features
 from meta.metric import Metric
 from meta.schema import HeldOut
 from probes.encoders.base import EncoderInfo, View

@@ -9,8 +9,9 @@ something sound.
 import numpy as np
 import pandas as pd
 
-from meta.metamodel.observations import FRACTIONS, ID_COLUMNS
+from meta.metamodel.observations import ID_COLUMNS
 from meta.metamodel.power_laws import FORECASTS
+from meta.metamodel.sample_features import FRACTIONS
 from meta.metric import LEAST_LOSS, Metric, stabilised
 
 TRUTH_COLUMNS = ("truth", "truth_std", "n_truth", "horizon")

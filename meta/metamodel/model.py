@@ -32,8 +32,8 @@ from meta.metamodel.fitting import (
 )
 from meta.metamodel.inputs import N_NOISE_TERMS, log2_ratio
 from meta.metamodel.linear_stage import OCTAVE_KNOTS, Stack
-from meta.metamodel.observations import FEATURES_VERSION
 from meta.metamodel.quantile_curves import bounded, monotone
+from meta.metamodel.sample_features import FEATURES_VERSION
 from meta.metamodel.trust import KNOTS_SHAPE, at_octaves, factors_at, local_factors
 from meta.metric import QUANTILES, Metric
 from meta.priors.spaces import ViewPrior
@@ -143,7 +143,7 @@ class Metamodel:
         self, features: Mapping[str, float], horizons: Sequence[int] | np.ndarray
     ) -> np.ndarray:
         """(len(horizons), 5) quantiles of one sample's curve: `features` from
-        `meta.metamodel.observations.sample_features`, horizons in rows, in any order."""
+        `meta.metamodel.sample_features.sample_features`, horizons in rows, in any order."""
         frame = pd.DataFrame([dict(features)] * len(horizons))
         return self.predict(frame.assign(horizon=np.asarray(horizons, dtype=np.float64)))
 

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.storage import UserError, file_digest
-from meta.metamodel.observations import FEATURES_VERSION, ID_COLUMNS, SAMPLE
+from meta.metamodel.observations import ID_COLUMNS, SAMPLE
+from meta.metamodel.sample_features import FEATURES_VERSION
 from meta.metamodel.stored import shipped_folder
 from meta.metric import Metric
 

@@ -4,12 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from meta.metamodel.observations import (
-    ObservationSpec,
-    observation_table,
-    plan_observations,
-    run_observations,
-)
+from meta.metamodel.observation_blocks import ObservationSpec, plan_observations, run_observations
+from meta.metamodel.observations import observation_table
 from probes.encoders.base import View
 from probes.sweep.sweep import is_done, load_results, plan_blocks
 from ray_jobs.fan_out import fan_out_blocks

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from cluster.storage import Storage, digest
 from meta.metamodel.model import Metamodel
-from meta.metamodel.observations import sample_features
+from meta.metamodel.sample_features import sample_features
 from meta.search import Candidate, choose, mean_prediction
 from neoberta.checkpoint import save_checkpoint
 from neoberta.config import ModelConfig, PretrainConfig

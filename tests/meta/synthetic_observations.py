@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 
 from meta.metamodel.inputs import ACCURACY_ESTIMATES, FEW_TASK_INPUTS, STACK_FEATURES
-from meta.metamodel.observations import FRACTIONS, HORIZON_FACTORS
+from meta.metamodel.observations import HORIZON_FACTORS
+from meta.metamodel.sample_features import FRACTIONS
 
 
 def observations(

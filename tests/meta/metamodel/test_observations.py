@@ -4,18 +4,16 @@ import pyarrow as pa
 import pytest
 
 from cluster.storage import Storage
+from meta.metamodel.observation_blocks import ObservationSpec, plan_observations, run_observations
 from meta.metamodel.observations import (
     ID_COLUMNS,
-    ObservationSpec,
     forecasts,
     join_truth,
     observation_table,
-    plan_observations,
-    run_observations,
-    sample_features,
     with_horizons,
 )
 from meta.metamodel.power_laws import FORECASTS
+from meta.metamodel.sample_features import sample_features
 from meta.metric import Metric
 from probes.embeddings.cache import EmbeddingCache
 from probes.encoders.base import EncoderInfo, View

@@ -6,7 +6,7 @@ from synthetic_observations import observations
 from cluster.storage import UserError
 from meta.metamodel import shipped_observations as module
 from meta.metamodel.held_out import held_out_predictions
-from meta.metamodel.observations import FEATURES_VERSION
+from meta.metamodel.sample_features import FEATURES_VERSION
 from meta.metamodel.shipped_observations import (
     FILE,
     join_metrics,

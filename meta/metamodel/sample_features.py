@@ -1,0 +1,105 @@
+"""The features of one sample: what is known of it before any probe is tried on test rows.
+
+A sample is some labelled rows, some unlabelled evaluation rows and one embedding space. No feature
+looks at a test label.
+"""
+
+import numpy as np
+
+from meta.metric import Metric
+from probes.encoders.base import EncoderFacts, EncoderInfo, View
+from probes.features import embedding_features
+from probes.features.battery import check_sample
+from probes.features.crossfit import CurvePoint, RidgeFit, curve_so_far, fit_ridge
+from probes.metrics import score
+
+FEATURES_VERSION = 4
+"""Part of every observation's key: raised when a feature changes its meaning."""
+FRACTIONS = (8, 4, 2, 1)
+"""Points of the curve seen so far, as n / fraction; 1 is leave-one-out at n."""
+POOLINGS = ("cls", "mean", "max")
+FAMILIES = ("neoberta", "hf", "lsa", "random", "static")
+
+
+def sample_features(
+    X: np.ndarray,
+    y: np.ndarray,
+    X_eval: np.ndarray,
+    n_classes: int,
+    info: EncoderInfo | EncoderFacts,
+    view: View,
+    *,
+    seed: int,
+    fit: RidgeFit | None = None,
+) -> dict[str, float]:
+    """Every feature of one sample: X (n, d), y (n,) int64 in 0..n_classes-1, X_eval (m, d), all
+    from the embedding space `view` of the encoder `info`; `fit` is `fit_ridge(X, y, n_classes)`
+    where the caller has it. Raises ValueError for fewer than 4 rows or one class."""
+    check_sample(X, y)
+    fit = fit or fit_ridge(X, y, n_classes)
+    return {
+        **_size_features(y, len(X_eval), n_classes),
+        **_encoder_features(info, view, X.shape[1]),
+        **embedding_features(X, y, X_eval, n_classes, seed=seed, fit=fit),
+        **_curve_features(X, y, n_classes, fit, seed=seed),
+    }
+
+
+def _size_features(y: np.ndarray, n_eval: int, n_classes: int) -> dict[str, float]:
+    counts = np.bincount(y, minlength=n_classes)
+    shares = counts[counts > 0] / len(y)
+    return {
+        "n_train": float(len(y)),
+        "log2_n_train": float(np.log2(len(y))),
+        "log2_n_eval": float(np.log2(max(n_eval, 1))),
+        "n_classes": float(n_classes),
+        "log2_n_classes": float(np.log2(n_classes)),
+        "share_classes_seen": float(len(shares) / n_classes),
+        "share_single_rows": float(np.sum(counts == 1) / len(y)),
+        "log2_rows_per_class": float(np.log2(len(y) / n_classes)),
+        "class_entropy": float(-np.sum(shares * np.log(shares)) / np.log(n_classes))
+        if n_classes > 1
+        else 0.0,
+        "majority_share": float(shares.max()),
+        "minority_share": float(shares.min()),
+    }
+
+
+def _encoder_features(
+    info: EncoderInfo | EncoderFacts, view: View, n_columns: int
+) -> dict[str, float]:
+    known = info.facts if isinstance(info, EncoderInfo) else info
+    depth = max(int(known["n_layers"]), 1)
+    return {
+        "layer": float(view.layer),
+        "relative_depth": view.layer / depth,
+        "n_layers": float(known["n_layers"]),
+        "log2_hidden_size": float(np.log2(max(int(known["hidden_size"]), 1))),
+        "log2_n_columns": float(np.log2(n_columns)),
+        "log10_n_parameters": float(np.log10(max(int(known["n_parameters"]), 1))),
+        "log2_max_length": float(np.log2(max(int(known["max_length"]), 1))),
+        **{f"pooling_is_{name}": float(view.pooling == name) for name in POOLINGS},
+        **{f"family_is_{name}": float(known["family"] == name) for name in FAMILIES},
+    }
+
+
+def _curve_features(
+    X: np.ndarray, y: np.ndarray, n_classes: int, fit: RidgeFit, *, seed: int
+) -> dict[str, float]:
+    """`curve_n_<fraction>`: mean rows trained on; `curve_<metric>_<fraction>`: held-out metric. NaN
+    where none."""
+    labels = np.arange(n_classes)
+    points = {1: CurvePoint(float(len(y)), fit.probabilities(fit.loo_scores), y)}
+    for point in curve_so_far(X, y, n_classes, seed=seed, fractions=FRACTIONS[:-1]):
+        nearest = min(
+            FRACTIONS[:-1], key=lambda fraction: abs(np.log(len(y) / point.n_rows / fraction))
+        )
+        points[nearest] = point
+    features = {}
+    for fraction in FRACTIONS:
+        found = points.get(fraction)
+        features[f"curve_n_{fraction}"] = found.n_rows if found is not None else float("nan")
+        values = score(found.labels, found.probabilities, labels) if found is not None else {}
+        for metric in Metric:
+            features[f"curve_{metric}_{fraction}"] = float(values.get(metric, float("nan")))
+    return features
