@@ -37,7 +37,12 @@ from meta.metamodel.held_out import Settings, evaluation_folds, held_out_predict
 from meta.metamodel.model import Metamodel
 from meta.metamodel.observations import observation_table
 from meta.metamodel.power_laws import FORECASTS
-from meta.metamodel.shipped_observations import FILE, join_metrics, of_metric, write_observations
+from meta.metamodel.shipped_observations import (
+    FILE,
+    join_metrics,
+    observations_of_metric,
+    write_observations,
+)
 from meta.metamodel.tuning import chosen_settings, plan_tuning, run_tuning
 from meta.metric import Metric
 from meta.priors.fit_spaces import fit_view_prior, space_truths
@@ -283,7 +288,7 @@ def ship(
     joined["encoder"] = joined["encoder"].map(short_reference)
     folder.mkdir(parents=True, exist_ok=True)
     write_observations(joined, folder / FILE)
-    model = Metamodel.fit(of_metric(joined, metric), metric=metric, settings=settings)
+    model = Metamodel.fit(observations_of_metric(joined, metric), metric=metric, settings=settings)
     if metric is Metric.ACCURACY:
         choice = load_results(storage, index["choice"]["probes"]).to_pandas()
         model = model.with_view_prior(fit_view_prior(space_truths(choice, task_names(index))))

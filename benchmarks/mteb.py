@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import norm, spearmanr
 
-from meta.priors.encoders import ABOUT, FILE, LANGUAGES, SCHEMA, EncoderPrior, TriedEncoder
+from meta.priors.encoders import FACT_COLUMNS, FILE, LANGUAGES, SCHEMA, EncoderPrior, TriedEncoder
 from meta.priors.fit_encoders import TwoWayFit, fit_two_way
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "results" / "mteb"
@@ -129,7 +129,7 @@ def read_cells(folder: Path) -> pd.DataFrame:
 
 
 def read_encoders(folder: Path) -> pd.DataFrame:
-    """Index encoder: `meta.priors.encoders.ABOUT`, NaN where nobody says."""
+    """Index encoder: `meta.priors.encoders.FACT_COLUMNS`, NaN where nobody says."""
     models = pd.read_csv(folder / "models.csv").drop_duplicates("model")
     numbers = ["n_parameters", "embed_dim", "max_tokens"]
     models[numbers] = models[numbers].replace([np.inf, 0.0], np.nan)
@@ -142,7 +142,7 @@ def read_encoders(folder: Path) -> pd.DataFrame:
     models["open_weights"] = models["open_weights"].map(
         {True: 1.0, False: 0.0, "True": 1.0, "False": 0.0}
     )
-    return models[list(ABOUT)]
+    return models[list(FACT_COLUMNS)]
 
 
 def _series(task: str) -> str:

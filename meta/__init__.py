@@ -1,7 +1,7 @@
-"""Curves, quantile metamodel, calibration, evaluation, the six answers, search, report. No Ray.
+"""From probes to answers: the metamodel, its evaluation, the six answers, the search, the report.
 
-`from meta import characterize, load_answers`: loaded when they are asked for, so that `import meta`
-stays light.
+`from meta import characterize, load_answers` loads their modules only then. So `import meta` stays
+light. Nothing here uses Ray.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,5 @@
-"""`answers.json` as a value: read, written, shown as a page, as six lines, as a table."""
+"""The answers as a value: it reads and writes `answers.json`, and shows itself as a page, as six
+lines or as a table."""
 
 from pathlib import Path
 
@@ -13,18 +14,18 @@ ANSWERS_FILE = "answers.json"
 
 
 class Answers(AnswersContent):
-    """Everything that `characterize` found out."""
+    """All answers of one run of `characterize`."""
 
     def save(self, folder: str) -> str:
-        """Write `answers.json` into a folder or URI, whole or not at all; returns its place. Raises
-        UserError where that cannot be done."""
+        """Write `answers.json` into a folder or URI, whole or not at all. Returns the URI of the
+        file. Raises UserError where it cannot be written."""
         storage = Storage(folder)
         storage.write_json(ANSWERS_FILE, self.to_json())
         return f"{storage.uri}/{ANSWERS_FILE}"
 
     def report(self, path: str | Path) -> Path:
-        """Write the report, one HTML page that needs nothing else, and return its path. Raises
-        UserError where that cannot be done."""
+        """Write the report, one HTML page that needs no other file, and return its path. Raises
+        UserError where it cannot be written."""
         path = Path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,15 +37,15 @@ class Answers(AnswersContent):
         return path
 
     def __str__(self) -> str:
-        """The six questions, each with its answer in one line."""
+        """Six lines: each has a question and its answer."""
         return "\n".join(
             f"{i}. {each.question} {each.sentence}"
             for i, each in enumerate(six_answers(self, {}), 1)
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per (embedding space, n_train): encoder, layer, pooling, p_best, n_train, q05 ...
-        q95."""
+        """One row for each (embedding space, n_train) that has a forecast. Columns: encoder, layer,
+        pooling, p_best, n_train, q05, q25, q50, q75, q95."""
         return pd.DataFrame(
             [
                 {
@@ -60,8 +61,8 @@ class Answers(AnswersContent):
 
 
 def load_answers(folder: str) -> Answers:
-    """The answers in a folder or URI. Raises UserError where there are none, or of a later
-    schema."""
+    """The answers in a folder or URI. Raises UserError where there are none, or where they have a
+    schema that this version does not read."""
     storage = Storage(folder)
     try:
         value = storage.read_json(ANSWERS_FILE)

@@ -1,7 +1,7 @@
 """The six answers from Python: `from meta import characterize`.
 
-Everything happens in this process; no Ray is started and nothing is written but the vectors, and
-those only where a folder is named for them. `neoberta characterize` is this function with files,
+Everything happens in this process, and no Ray is started. Only vectors are written, and they are
+kept only where the caller names a folder for them. The command `neoberta characterize` adds files,
 progress bars, and Ray for very many texts.
 """
 
@@ -39,15 +39,17 @@ def characterize(
     """The six answers for labelled rows `train` and, if there are any, unlabelled rows
     `evaluation`.
 
-    Both are data frames, columns by name, or files (.csv, .tsv, .jsonl, .parquet); `evaluation` may
-    be a list of texts. `encoders` are references (`hf:ID`, `neoberta:FOLDER`, `lsa:256`, ...;
-    default: `default_encoders`). `target` is the metric you need, as a fraction. `eval_labels`:
-    labels that the evaluation rows have correct the forecast (they are never looked at otherwise).
-    `metamodel`: a folder of `neoberta fit` (default: the one that ships). `cache`: a folder or URI
-    where vectors are kept, so that a second call encodes nothing (default: a temporary one).
+    `train` and `evaluation` are data frames, columns by name, or files (.csv, .tsv, .jsonl,
+    .parquet). `evaluation` may also be a list of texts. `encoders` are references (`hf:ID`,
+    `neoberta:FOLDER`, `lsa:256`, ...; default: `meta.answering.request.default_encoders`). `target`
+    is the metric that you need: a fraction, or nats for log-loss. With `eval_labels`, the labels of
+    evaluation rows correct the forecast; without it nobody reads them. `metamodel` is a folder that
+    `neoberta fit` wrote (default: the metamodel that ships). `cache` is a folder or URI that keeps
+    the vectors, so that a second call encodes nothing (default: a temporary folder).
 
-    Rates are fractions in [0, 1], sizes count labelled rows. Deterministic given `seed`, but for
-    measured times. Raises UserError, one line, for whatever is wrong with what was given.
+    Rates are fractions in [0, 1]; sizes count labelled rows. The same arguments and `seed` give the
+    same answers, except for measured times. Raises UserError, one line, for any mistake in the
+    arguments or the tables.
     """
     request = check_and_prepare(
         train,
@@ -78,7 +80,11 @@ def answer(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Answers:
-    """The answers, from the vectors of `request.prepared` through each of `request.encoders`."""
+    """The answers to a checked request.
+
+    `embedded` holds the vectors of `request.prepared`'s rows, one element for each of
+    `request.encoders`. `progress` is called with (spaces done, spaces to do).
+    """
     answers = answer_questions(
         request.prepared,
         embedded,

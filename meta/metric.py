@@ -1,6 +1,7 @@
-"""The metrics that are forecast: their names, their direction, their scales, how they are written.
+"""The metrics that are forecast: their names, which direction is better, their scales, how people
+read them.
 
-Also the levels of every quantile forecast, and the check of what a user asks for.
+The levels of every quantile forecast, and the check of a user's metric and target, are here too.
 """
 
 from enum import StrEnum
@@ -11,19 +12,20 @@ import numpy as np
 from cluster.storage import UserError
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-"""Levels of every forecast, in this order."""
+"""The levels of the quantiles that every forecast has, in this order."""
 MEDIAN = QUANTILES.index(0.5)
+"""Column of the median among the quantiles."""
 TOLERANCE = 0.005
-"""Half a point: a cheaper model this close to the best is good enough (question 5)."""
-LEAST_LOSS = 0.005
-"""Nats: smaller log-losses count as this one: a logarithm exaggerates what lies near 0."""
+"""Half a point. Question 5 takes a cheaper model that is this close to the best."""
+MIN_LOSS = 0.005
+"""Nats. Smaller log-losses count as this one, because a logarithm exaggerates what lies near 0."""
 NBSP = "\u00a0"
-"""Keeps a number and its sign on one line."""
+"""A no-break space. It keeps a number and its sign on one line."""
 
 
 class Metric(StrEnum):
-    """A metric that is forecast. Its value is its name: its column in the probe results, and what
-    `--metric` and JSON files call it."""
+    """A metric that is forecast. Its value is its name, which is also its column in the probe
+    results, the word after `--metric`, and the word in JSON files."""
 
     ACCURACY = "accuracy"
     MACRO_F1 = "macro_f1"
@@ -36,45 +38,46 @@ class Metric(StrEnum):
 
     @property
     def is_rate(self) -> bool:
-        """In [0, 1], higher is better. The log-loss (nats) has no upper end, lower is better."""
+        """True for a metric in [0, 1] of which more is better. False for the log-loss (nats), which
+        has no upper end and of which less is better."""
         return self is not Metric.LOG_LOSS
 
     @property
     def sign(self) -> float:
-        """1 or -1: `sign * value` grows as the value gets better."""
+        """1.0 or -1.0, so that `sign * value` grows as the value gets better."""
         return 1.0 if self.is_rate else -1.0
 
     @property
     def words(self) -> str:
-        """Its name in a sentence."""
+        """The name of the metric in a sentence."""
         return _WORDS[self]
 
     def best(self, draws: np.ndarray) -> np.ndarray:
-        """(N, 1) the best value in each row of `draws` (N, V)."""
+        """(N, 1): the best value in each row of `draws` (N, V)."""
         return (np.max if self.is_rate else np.min)(draws, axis=1, keepdims=True)
 
     def to_loss(self, values: np.ndarray) -> np.ndarray:
-        """Losses of values: 1 - rate; a log-loss is one."""
+        """`values` as losses: 1 - rate. A log-loss is returned as it is."""
         return 1.0 - values if self.is_rate else values
 
     def from_loss(self, losses: np.ndarray) -> np.ndarray:
-        """Values of losses. Rates are clipped to [0, 1], log-losses to >= 0."""
+        """The inverse of `to_loss`. Rates are clipped to [0, 1], log-losses to >= 0."""
         return np.clip(1.0 - losses, 0.0, 1.0) if self.is_rate else np.maximum(losses, 0.0)
 
     def to_scale(self, values: np.ndarray) -> np.ndarray:
-        """Values on the scale that is learnt on.
+        """`values` on the scale on which the metamodel learns.
 
-        Rates: arcsin √a, where the noise of n rows has the variance 1/(4n) whatever the rate
-        (Anscombe 1948). Log-losses: the logarithm, since their errors are in proportion to them.
+        For rates this is arcsin √rate (`stabilised`). For log-losses it is the logarithm, because
+        their errors are in proportion to them.
         """
-        return stabilised(values) if self.is_rate else np.log(np.maximum(values, LEAST_LOSS))
+        return stabilised(values) if self.is_rate else np.log(np.maximum(values, MIN_LOSS))
 
     def from_scale(self, values: np.ndarray) -> np.ndarray:
-        """Values from the scale that is learnt on."""
+        """The inverse of `to_scale`."""
         return from_stabilised(values) if self.is_rate else np.exp(values)
 
     def show(self, value: float) -> str:
-        """A value as people read it: `84.2 %`, or three decimals of a nat."""
+        """A value as people read it: `84.2 %` for a rate, three decimals for a log-loss (nats)."""
         return f"{100 * value:.1f}{NBSP}%" if self.is_rate else f"{value:.3f}"
 
 
@@ -87,19 +90,22 @@ _WORDS = {
 
 
 def stabilised(rates: np.ndarray) -> np.ndarray:
-    """arcsin √rate, the scale on which the noise of a rate of n rows has the variance 1/(4n)
-    whatever the rate."""
+    """arcsin √rate. On this scale the noise of a rate measured on n rows has the variance 1/(4n),
+    whatever the rate (Anscombe 1948)."""
     return np.arcsin(np.sqrt(np.clip(rates, 0.0, 1.0)))
 
 
 def from_stabilised(angles: np.ndarray) -> np.ndarray:
-    """Rates of what `stabilised` returned; angles beyond those of 0 and 1 count as these."""
+    """The inverse of `stabilised`. Angles outside [0, π/2] count as the nearer end."""
     return np.sin(np.clip(angles, 0.0, np.pi / 2)) ** 2
 
 
 def check_request(metric: str, target: float | None, metamodel_metric: str | None = None) -> Metric:
-    """The metric of that name. Raises UserError for an unknown metric, a target that the metric
-    cannot have, or a metamodel of another metric."""
+    """The metric that is called `metric`.
+
+    Raises UserError for an unknown metric, for a `target` that the metric cannot have, and where
+    `metamodel_metric`, the metric that the metamodel forecasts, is another one.
+    """
     try:
         known = Metric(metric)
     except ValueError:

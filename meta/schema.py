@@ -1,9 +1,8 @@
-"""The schema of `answers.json`: the six answers, each number with its interval, and what to beware
-of.
+"""The schema of `answers.json`: the six answers, their intervals, and warnings.
 
-Field names are a contract (docs/answers.md); fields are only ever added. Rates are fractions in [0,
-1], sizes are labelled rows, `row` is the 0-based position among the data rows of the file that the
-user gave.
+Field names are a contract (docs/answers.md). Fields may be added; none is renamed or removed. Rates
+are fractions in [0, 1]. Sizes count labelled rows. `row` is the 0-based position among the data
+rows of the file that the user gave. `q05` to `q95` are quantiles of what is forecast.
 """
 
 from typing import Any, Literal
@@ -20,20 +19,24 @@ from meta.metric import Metric
 
 
 class AnswerPart(BaseModel):
-    """A part of the answers; unknown fields of a later version are kept."""
+    """A part of the answers. It keeps unknown fields, which a later version may have written."""
 
     model_config = ConfigDict(extra="allow", populate_by_name=True)
 
 
 class ViewName(AnswerPart):
+    """A layer and a pooling of an encoder: together with the encoder they name an embedding
+    space."""
+
     layer: int
-    """0: input embeddings; the encoder's `n_layers`: the last."""
+    """0 is the input embeddings. The encoder's number of layers is the last layer."""
     pooling: str
+    """How the vectors of a text's tokens become one vector: `mean`, `cls`, `max`, ..."""
 
 
 class CurvePoint(AnswerPart):
-    """Quantiles of the metric of a probe trained on `n_train` rows, evaluated on rows like the
-    evaluation sample."""
+    """Forecast of the metric of a probe that is trained on `n_train` rows and evaluated on rows
+    like those of the evaluation sample."""
 
     n_train: int
     q05: float
@@ -44,8 +47,8 @@ class CurvePoint(AnswerPart):
 
 
 class HeldOut(AnswerPart):
-    """What the labelled sample itself says: leave-one-out, accuracy with the 90 % interval of its
-    noise (Wilson)."""
+    """Leave-one-out accuracy on the labelled sample, with the 90 % interval of its sampling noise
+    (Wilson)."""
 
     accuracy: float
     q05: float
@@ -53,6 +56,8 @@ class HeldOut(AnswerPart):
 
 
 class Interval(AnswerPart):
+    """A median with the ends of its 90 % interval."""
+
     q05: float
     q50: float
     q95: float
@@ -60,53 +65,53 @@ class Interval(AnswerPart):
 
 class EvalLabels(AnswerPart):
     """Question 2, where labels of evaluation rows were given: the metric of the best space's probe
-    at `n_train`, measured on those rows and narrowed by its predictions for the others; `curve` has
-    it in it already."""
+    at `n_train`. It is measured on those rows, and the probe's predictions for the other rows make
+    its interval narrower. `curve` of that space has been corrected by it."""
 
     n_labelled: int
     estimate: float
     q05: float
     q95: float
-    """Of the estimate alone, without the metamodel."""
+    """End of the 90 % interval of the estimate alone, without the metamodel."""
     weight: float
-    """In [0, 1]: how much the probe's own confidence on unlabelled rows was believed."""
+    """In [0, 1]: weight of the probe's own confidence on unlabelled rows."""
     before: Interval
-    """The forecast without these labels."""
+    """The forecast at `n_train` without these labels."""
 
 
 class RankedView(AnswerPart):
-    """One embedding space with its forecast; the list is ordered by the median forecast at
-    `n_train`."""
+    """One embedding space with its forecast. The list is ordered by the median forecast at
+    `n_train`, the best first."""
 
     encoder: str
     view: ViewName
     p_best: float
-    """Probability that it is the best of all spaces compared (screened ones included) at
+    """Probability that it is the best of all spaces compared, screened ones included, at
     `n_train`."""
     p_best_16x: float
-    """The same with 16 times the labels: curves may cross."""
+    """The same probability at 16 times the labels; curves may cross."""
     p_within_tolerance: float
     """Probability that it is within half a point of the best at `n_train`."""
     held_out: HeldOut
     measured: float | None = None
-    """The metric itself in leave-one-out (`held_out` is accuracy, whatever the metric)."""
+    """The metric that was asked for, in leave-one-out. `held_out` is always accuracy."""
     curve: list[CurvePoint] = Field(min_length=1)
 
 
 class ScreenedView(AnswerPart):
-    """A space that leave-one-out left behind: compared, but without a forecast of its own."""
+    """A space that was compared by leave-one-out and did not get a forecast of its own."""
 
     encoder: str
     view: ViewName
     p_best: float
     held_out: HeldOut
     measured: float | None = None
-    """As of those that are forecast."""
+    """As in `RankedView`."""
 
 
 class UntriedEncoder(AnswerPart):
-    """Question 4: an encoder of the hub that was not tried, judged by published results and by how
-    those tried did here."""
+    """Question 4: an encoder of the hub that the user did not give. It is judged by published
+    results and by what the tried encoders reached on this task."""
 
     encoder: str
     p_beats_best_tried: float
@@ -114,14 +119,15 @@ class UntriedEncoder(AnswerPart):
     q05: float
     q50: float
     q95: float
-    """Its accuracy at `n_train`, on rows like the labelled ones."""
+    """Quantiles of its accuracy at `n_train`, on rows like the labelled ones."""
     parameters: int | None
     n_tasks: int
-    """Published tasks that this rests on."""
+    """Number of published tasks on which it was measured."""
 
 
 class LabellingRound(AnswerPart):
-    """One round of the labelling plan: label `label` more rows, look again at `n_train`."""
+    """One round of the labelling plan: label `label` more rows, then ask again with `n_train`
+    rows."""
 
     round: int
     label: int
@@ -129,92 +135,96 @@ class LabellingRound(AnswerPart):
     q05: float
     q50: float
     q95: float
-    """Forecast of the metric after the round."""
+    """Quantiles of the metric after the round."""
     p_reached: float | None = None
     """Probability that the target is reached by then."""
 
 
 class EncoderNeed(AnswerPart):
-    """Required labels with one embedding space; null: not within `searched_up_to`."""
+    """How many labels one embedding space needs. Null means: more than `searched_up_to`."""
 
     encoder: str
     view: ViewName
     reachable: bool
     status: Literal["reached", "reachable", "uncertain", "not_reachable"]
-    """`reached`: the median is there now. `reachable`: the median gets there. `uncertain`: only an
-    optimistic quantile does. `not_reachable`: not even the 95 % quantile does."""
+    """`reached`: the median is at the target now. `reachable`: the median gets there. `uncertain`:
+    only an optimistic quantile gets there. `not_reachable`: not even the most optimistic quantile
+    does."""
     q05: int | None
     q50: int | None
     q95: int | None
     n_if_reached: int | None = None
-    """If the target is not met now, and is within reach: the n at which it is (median). Null where
-    more labels make it hardly likelier."""
+    """Median of the required n, given that the target is not met now and is within reach. Null
+    where the target is reached, and where more labels make it hardly more likely."""
     p_reached_now: float
     p_reachable: float
     """Probability that the metric at `searched_up_to` rows is at the target or better."""
 
 
 class DataNeeded(EncoderNeed):
-    """Question 1, with the space that needs the fewest labels."""
+    """Question 1: the labels that the space with the smallest need requires."""
 
     searched_up_to: int
-    """Largest `n_train` that was looked at (16 times the present one)."""
+    """Largest `n_train` of the forecasts (16 times the present one)."""
     plan: list[LabellingRound]
     by_encoder: list[EncoderNeed]
-    """The best space of each encoder."""
+    """For each encoder, its space that needs the fewest labels."""
 
 
 class LabelNext(AnswerPart):
     """Question 3: an evaluation row worth labelling."""
 
     row: int
-    """Row of the evaluation file."""
+    """Position in the evaluation file."""
     text: str
     text_pair: str | None = None
     score: float
-    """In [0, 1], comparable only within this list."""
+    """In [0, 1]; comparable only within this list."""
     reason: Literal["uncovered region", "uncertain", "rare class", "typical"]
     why: str
     """The reason in a sentence."""
 
 
 class LabelBatch(AnswerPart):
-    """What labelling the whole `label_next` list should bring, forecast as if its rows were drawn
-    at random."""
+    """What labelling all rows of `label_next` should bring. The forecast treats them as rows that
+    are drawn at random."""
 
     n_rows: int
     gain: float
-    """Median forecast after the batch less the median now (points of the metric / 100)."""
+    """Median forecast after the batch less the median now, in the unit of the metric; never
+    negative: a falling log-loss is a gain too."""
     strategy: str
+    """How the rows were chosen, in words."""
 
 
 class SuspectLabel(AnswerPart):
     """Question 3: a labelled row whose label looks wrong."""
 
     row: int
-    """Row of the labelled file."""
+    """Position in the labelled file."""
     text: str
     given: str
     likely: str
     score: float
-    """1 − the cross-fitted probability of the given label."""
+    """1 − the probability of the given label: the probes' in leave-one-out, or the label's share of
+    the rows with the same text."""
     reason: Literal["predicted otherwise", "same text, other label"]
 
 
 class ModelAnswer(AnswerPart):
-    """Question 5: the cheapest model within half a point of the best (median forecasts at
-    `n_train`)."""
+    """Question 5: the cheapest model whose median forecast at `n_train` is within half a point of
+    the best."""
 
     encoder: str
     view: ViewName
     layers: int
     encoder_layers: int | None = None
-    """Layers that the whole encoder has; None in answers of earlier builds."""
+    """Number of layers of the whole encoder. None in answers of earlier builds."""
     hidden_size: int
     parameters: int
-    """Of the encoder cut off above `view.layer`."""
+    """Parameters of the encoder without the layers above `view.layer`."""
     memory_mb: float
-    """Weights in float32."""
+    """Size of these weights in float32."""
     milliseconds_per_text: float | None
     milliseconds_source: Literal["measured", "scaled by depth", "not measured"]
     metric_q50: float
@@ -297,59 +307,67 @@ class NoFinetuning(Settings):
 
 
 class Hyperparameters(AnswerPart):
-    """Question 6. Every group says its `source`: measured on the sample, or a rule of thumb."""
+    """Question 6. The field `source` of each group says where its numbers come from: measured on
+    the sample, published runs, or a rule of thumb."""
 
     probe: ProbeSettings
     finetune: FinetuneSettings | NoFinetuning
 
 
 class Evidence(AnswerPart):
-    """What the forecasts rest on: the metamodel and how it did on tasks that it had not seen."""
+    """The metamodel that made the forecasts, and how right it was on tasks that it had not seen."""
 
     metamodel: str
+    """Name of the metamodel."""
     tasks: int
+    """Number of tasks that it has learnt from."""
     tasks_left_out: int | None = None
-    """Those that its own evaluation left out in turn, where they are fewer: a study's, beside the
-    shipped ones."""
+    """Number of tasks that its evaluation left out in turn. It can be smaller than `tasks`: a study
+    learns from the shipped observations too, and leaves out its own tasks only."""
     held_out_mae: dict[str, float]
-    """Per horizon ("1x", "4x", ...): mean absolute error, fraction."""
+    """For each horizon ("1x", "4x", ...), the mean absolute error in the unit of the metric."""
     held_out_coverage_90: float | None
     held_out_required_n_within_2x: dict[str, dict[str, float]] = {}
-    """By the horizon at which the target was truly reached ("4x", "16x"): share of cases in which
-    `q50` (`n_if_reached`) of `DataNeeded` was right within a factor of two."""
+    """For each horizon at which a target was truly reached ("4x", "16x"): the share of cases in
+    which `q50` and `n_if_reached` of `DataNeeded` were right within a factor of two."""
     in_training_range: bool
+    """False where the sample lies outside the range of the samples that the metamodel has learnt
+    from."""
     interval_factor: float
-    """Intervals were stretched by this about the median (1 inside the training range)."""
+    """All intervals were stretched about their medians by this factor: 1, or more where classes
+    have a single row or the texts are not English."""
 
 
 class AnswersContent(AnswerPart):
-    """Everything that `characterize` found out: the content of `answers.json`."""
+    """All answers of one run of `characterize`: the content of `answers.json`."""
 
     schema_version: int = Field(1, alias="schema")
     metric: Metric
     n_train: int
-    """Labelled rows used: distinct, and at most as many as one run looks at."""
+    """Labelled rows that were used: distinct ones, and at most as many as one run looks at."""
     n_train_given: int
+    """Labelled rows that the user gave."""
     n_eval: int
-    """Evaluation rows used: distinct, not among the labelled ones; 0 without an evaluation
-    sample."""
+    """Evaluation rows that were used: distinct ones that are not among the labelled rows. 0 without
+    an evaluation sample."""
     n_classes: int
     class_counts: dict[str, int]
     majority_share: float
-    """Of the labelled rows: those of the most frequent class."""
+    """Share of the labelled rows that are of the most frequent class."""
     constant_score: float
     """The metric of an answer that never looks at the text (`meta.answering.constant_answer`)."""
     target: float
     target_source: Literal["user", "default"]
-    """`default`: a point less than the best median forecast at 16 times the labels, and better than
-    `constant_score`."""
+    """`default`: no target was given, so it is a point less than the best median forecast at 16
+    times the labels, and better than `constant_score`."""
     encoders: list[RankedView] = Field(min_length=1)
     screened: list[ScreenedView]
     eval_labels: EvalLabels | None = None
-    """None where `--eval-labels` was not given, or gave fewer than 20."""
+    """None where `--eval-labels` was not given, where fewer than 20 rows have a label, and for a
+    metric that is no mean over rows."""
     untried: list[UntriedEncoder] = []
-    """At most 5, likeliest to beat the best one tried first; empty where none is more likely than
-    not to."""
+    """At most 5 encoders, those that most likely beat the best one tried first. Empty where none
+    beats it with a probability of at least one half."""
     data_needed: DataNeeded
     label_next: list[LabelNext]
     label_batch: LabelBatch | None
@@ -358,8 +376,8 @@ class AnswersContent(AnswerPart):
     hyperparameters: Hyperparameters
     evidence: Evidence
     warnings: list[str]
-    """What to keep in mind before the answers are believed; empty: nothing special."""
+    """What to keep in mind before you believe the answers. Empty where nothing is unusual."""
 
     def to_json(self) -> dict[str, Any]:
-        """The content of `answers.json`."""
+        """The content of `answers.json`, as JSON types."""
         return self.model_dump(mode="json", by_alias=True)

@@ -1,11 +1,10 @@
-"""The meta-search's science: which NeoBERTas to try, how a tried one is judged, and which one to
-train.
+"""The meta-search: which NeoBERTas to try, how to judge those that were tried, which one to train.
 
-A candidate is pretrained under a small token budget; what it would reach as an encoder is then
-*predicted* by the metamodel from a small labelled sample, at a training size that was never
-labelled. The choice follows question 5's rule: the smallest model whose predicted metric is within
-`TOLERANCE` of the best, ties going to the lower validation loss. Where and in which order
-candidates run is not decided here.
+A candidate is pretrained with a small token budget. The metamodel then *predicts* what it would
+reach as an encoder, from a small labelled sample, at a training size for which there are no labels.
+The choice follows the rule of question 5: the smallest model whose predicted metric is within
+`TOLERANCE` of the best one. Of two equally small models the one with the lower validation loss is
+chosen. Other modules decide where and in which order candidates run.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,13 +12,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-TOLERANCE = 0.005
-"""Half a point of the metric: less than this is not worth a larger model."""
+from meta.metric import TOLERANCE
 
 
 class SearchSpace(BaseModel):
-    """What may vary. Each entry is a choice of values, or a (low, high) range searched on a
-    logarithmic or linear scale."""
+    """What may differ between candidates. Each entry is a list of values to choose from, or a (low,
+    high) range that is searched on a logarithmic or linear scale."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,9 +26,9 @@ class SearchSpace(BaseModel):
     hidden_size: tuple[PositiveInt, ...] = Field((64, 128, 192), min_length=1)
     """Widths to choose from; multiples of 64 (the size of a head)."""
     lr: tuple[float, float] = (3e-4, 6e-3)
-    """Peak learning rate, log-uniform."""
+    """Range of the peak learning rate, searched on a logarithmic scale."""
     mask_rate: tuple[float, float] = (0.15, 0.45)
-    """Share of tokens to predict, uniform."""
+    """Range of the share of tokens to predict, searched on a linear scale."""
 
     @model_validator(mode="after")
     def _can_be_searched(self) -> "SearchSpace":
@@ -43,7 +41,7 @@ class SearchSpace(BaseModel):
         return self
 
     def describe(self) -> dict[str, tuple[Any, ...]]:
-        """The space in the plain form that a searcher takes: name -> (kind, *arguments)."""
+        """The space in the plain form that a searcher reads: name -> (kind, *arguments)."""
         return {
             "n_layers": ("choice", list(self.n_layers)),
             "hidden_size": ("choice", list(self.hidden_size)),
@@ -53,7 +51,7 @@ class SearchSpace(BaseModel):
 
 
 class Candidate(BaseModel):
-    """One tried configuration and what is known of it."""
+    """One configuration that was tried, and what is known of it."""
 
     n_layers: int
     hidden_size: int
@@ -62,25 +60,26 @@ class Candidate(BaseModel):
     n_parameters: int
     n_tokens: int
     validation_loss: float
-    """Mean masked-token cross-entropy (nats) on held-out files, masked at 15 % with a fixed
-    seed."""
+    """Mean cross-entropy (nats) of masked tokens on held-out files. 15 % of the tokens are masked,
+    with a fixed seed."""
     predicted: float
-    """The metamodel's median of the metric at `predicted_n_train`, averaged over the search's
-    tasks, at the best view."""
+    """The median forecast of the metric at `predicted_n_train` labelled rows, at the best view,
+    averaged over the tasks of the search."""
     predicted_low: float
     predicted_high: float
-    """The same for its 5 % and 95 % quantiles."""
+    """As `predicted`, for the 5 % and the 95 % quantile."""
     predicted_n_train: int
     measured: float
-    """The metric of a probe trained on the labelled sample itself, averaged over the tasks: no
-    prediction in it."""
+    """The metric of a probe that was trained on the labelled sample itself, averaged over the
+    tasks. It is measured, not predicted."""
     seconds: float
     chosen: bool = False
 
 
 def choose(candidates: Sequence[Candidate], tolerance: float = TOLERANCE) -> int:
-    """Position of the candidate to train: the smallest within `tolerance` of the best prediction;
-    ties by validation loss. Raises ValueError when there is none."""
+    """Position of the candidate to train: the smallest one whose prediction is within `tolerance`
+    of the best. Of two equally small ones it is the one with the lower validation loss. Raises
+    ValueError where there is no candidate."""
     if not candidates:
         raise ValueError("no candidate finished: nothing to choose from")
     best = max(candidate.predicted for candidate in candidates)
@@ -89,8 +88,8 @@ def choose(candidates: Sequence[Candidate], tolerance: float = TOLERANCE) -> int
 
 
 def mean_prediction(curves: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Quantiles (`q05`, `q50`, `q95`) averaged over tasks. An average of quantiles is not a
-    quantile of the average: it overstates the interval, which is the safe side for a choice."""
+    """Quantiles (`q05`, `q50`, `q95`), averaged over tasks. An average of quantiles is not a
+    quantile of the average: it makes the interval too wide. For a choice that is the safe side."""
     return {
         name: sum(curve[name] for curve in curves) / len(curves) for name in ("q05", "q50", "q95")
     }

@@ -19,11 +19,11 @@ from meta.answering.q2_eval_labels import eval_labels_answer
 from meta.answering.q3_label_errors import unlearnt_classes
 from meta.answering.q3_labels import rows_to_label, wrong_labels
 from meta.answering.q4_encoders_not_tried import untried_encoders
-from meta.answering.q4_ranking import MAX_SCORED_VIEWS
+from meta.answering.q4_ranking import MAX_FORECAST_SPACES
 from meta.answering.q4_spaces import ranked_views, screened_views
 from meta.answering.q5_model_choice import model_answer
 from meta.answering.q6_hyperparameters import hyperparameters
-from meta.answering.warnings import level_warnings, range_warnings, truncation_warnings
+from meta.answering.warnings import constant_answer_warnings, range_warnings, truncation_warnings
 from meta.answers import Answers
 from meta.given.embedded_encoder import EmbeddedEncoder
 from meta.given.prepare import PreparedSamples
@@ -40,7 +40,7 @@ def answer_questions(
     target: float | None = None,
     metamodel_name: str = "",
     n_label_next: int = 20,
-    max_scored_views: int = MAX_SCORED_VIEWS,
+    max_forecast_spaces: int = MAX_FORECAST_SPACES,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Answers:
@@ -59,7 +59,7 @@ def answer_questions(
         encoders,
         metamodel,
         metric,
-        max_scored_views=max_scored_views,
+        max_forecast_spaces=max_forecast_spaces,
         seed=seed,
         progress=progress,
     )
@@ -99,14 +99,14 @@ def answer_questions(
             economical.space.info,
             model.layers,
             train.labels,
-            forecasts.best.now if metric is Metric.ACCURACY else None,
+            forecasts.best.median_now if metric is Metric.ACCURACY else None,
         ),
         evidence=evidence(metamodel, metamodel_name, forecasts),
         warnings=[
             *prepared.warnings,
             *forecasts.notes,
             *range_warnings(forecasts.outside),
-            *level_warnings(
+            *constant_answer_warnings(
                 constant,
                 constant_words(counts, train.label_names, metric),
                 forecasts.best.curve,

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from meta.answering.q2_eval_labels import Correction, correct_forecast
-from meta.answering.q4_posterior import aligned, compare_spaces
+from meta.answering.q4_posterior import align_medians, space_posterior
 from meta.answering.q4_probabilities import SpaceProbabilities, space_probabilities
-from meta.answering.q4_ranking import MAX_SCORED_VIEWS, choose_scored
+from meta.answering.q4_ranking import MAX_FORECAST_SPACES, choose_spaces_to_forecast
 from meta.answering.spaces import Space, describe_spaces, fit_spaces
 from meta.answering.wider_intervals import interval_factor, widen
 from meta.given.embedded_encoder import EmbeddedEncoder
@@ -49,7 +49,7 @@ class SpaceForecast:
     """By labelled evaluation rows. None where there are none, or too few."""
 
     @property
-    def now(self) -> float:
+    def median_now(self) -> float:
         """The median at the present n."""
         return float(self.curve[0, MEDIAN])
 
@@ -95,7 +95,7 @@ def forecast_spaces(
     metamodel: Forecaster,
     metric: Metric,
     *,
-    max_scored_views: int = MAX_SCORED_VIEWS,
+    max_forecast_spaces: int = MAX_FORECAST_SPACES,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Forecasts:
@@ -106,18 +106,18 @@ def forecast_spaces(
     train, evaluation = prepared.train, prepared.evaluation
     labels, n_classes = train.labels, len(train.label_names)
     n_spaces = sum(len(encoder.views) for encoder in encoders)
-    n_steps = n_spaces + min(max_scored_views, n_spaces)
+    n_steps = n_spaces + min(max_forecast_spaces, n_spaces)
     report = progress or (lambda done, total: None)
 
     spaces, owners = fit_spaces(
         encoders, labels, n_classes, metric, lambda done: report(done, n_steps)
     )
-    comparison = compare_spaces(spaces, metamodel.view_prior, metric)
-    chosen = choose_scored(
+    posterior = space_posterior(spaces, metamodel.view_prior, metric)
+    chosen = choose_spaces_to_forecast(
         spaces,
         metric,
-        max_scored_views,
-        comparison.accuracy if comparison is not None else None,
+        max_forecast_spaces,
+        posterior.accuracy if posterior is not None else None,
     )
     factor, notes = interval_factor(
         labels, train.label_names, (*train.texts, *evaluation.texts), metric
@@ -130,8 +130,8 @@ def forecast_spaces(
         outside += [phrase for phrase in metamodel.outside(features) if phrase not in outside]
         curves[i] = widen(metamodel.curve(features, sizes), factor, metric)
         report(min(n_spaces + done + 1, n_steps), n_steps)
-    if comparison is not None:
-        curves = aligned(curves, comparison)
+    if posterior is not None:
+        curves = align_medians(curves, posterior)
     by_space = {
         i: SpaceForecast(
             spaces[i], owners[i], *_corrected(curve, spaces[i], owners[i], evaluation, metric)
@@ -144,8 +144,8 @@ def forecast_spaces(
         sizes=sizes,
         spaces=tuple(spaces),
         by_space=by_space,
-        ranked=tuple(sorted(chosen, key=lambda i: -metric.sign * by_space[i].now)),
-        probabilities=space_probabilities(spaces, final, comparison, metric, seed),
+        ranked=tuple(sorted(chosen, key=lambda i: -metric.sign * by_space[i].median_now)),
+        probabilities=space_probabilities(spaces, final, posterior, metric, seed),
         interval_factor=factor,
         outside=tuple(outside),
         notes=tuple(notes),

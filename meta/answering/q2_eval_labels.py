@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from meta.answering.q2_prediction_powered import (
+    MEAN_METRICS,
     MIN_LABELLED_ROWS,
-    POWERED_METRICS,
     Measured,
     can_measure,
     correct_curve,
@@ -59,10 +59,10 @@ def eval_labels_answer(
         return None, []
     n_labelled = int(np.sum(labels != NOT_LABELLED))
     if correction is None:
-        if metric not in POWERED_METRICS:
+        if metric not in MEAN_METRICS:
             return None, [
                 f"--eval-labels: not used, as {metric} is no mean over rows;"
-                f" {' and '.join(POWERED_METRICS)} are"
+                f" {' and '.join(MEAN_METRICS)} are"
             ]
         few = (
             f"{n_labelled} distinct evaluation rows with a label; at least {MIN_LABELLED_ROWS} are"

@@ -14,14 +14,14 @@ import numpy as np
 from scipy.stats import norm, t
 
 from meta.metamodel.quantile_curves import Z_SCORES, bounded
-from meta.metric import LEAST_LOSS, MEDIAN, QUANTILES, Metric
+from meta.metric import MEDIAN, MIN_LOSS, QUANTILES, Metric
 
 MIN_LABELLED_ROWS = 20
 """Fewer labelled evaluation rows than this correct nothing: their variance is not known well
 enough."""
-POWERED_METRICS = (Metric.ACCURACY, Metric.LOG_LOSS)
+MEAN_METRICS = (Metric.ACCURACY, Metric.LOG_LOSS)
 """Means over rows; macro-F1 and AUROC are not."""
-MOST_DEVIATIONS = 3.0
+MAX_FORECAST_DEVIATIONS = 3.0
 """A forecast so many standard deviations off, of its own error and the measurement's together, is
 refuted: it cannot have been as certain as it said, and is stretched about its median until it lies
 just so far off."""
@@ -53,8 +53,8 @@ def outcomes(
     Hits and the largest probability (accuracy), or the loss and the entropy (log_loss). A label of
     K is of a class that the probe has never seen: a miss, with the loss of a probability of 0.01.
     Raises ValueError for another metric."""
-    if metric not in POWERED_METRICS:
-        raise ValueError(f"metric {metric!r}: one of {', '.join(POWERED_METRICS)}")
+    if metric not in MEAN_METRICS:
+        raise ValueError(f"metric {metric!r}: one of {', '.join(MEAN_METRICS)}")
     known = labels >= 0
     seen = known & (labels < probabilities.shape[1])
     clipped = np.clip(probabilities, 0.01 if metric == Metric.LOG_LOSS else 0.0, 1.0)
@@ -72,7 +72,7 @@ def can_measure(labels: np.ndarray | None, metric: Metric) -> bool:
     """Whether labels (m,) of evaluation rows are enough, for a metric that is a mean over rows."""
     return (
         labels is not None
-        and metric in POWERED_METRICS
+        and metric in MEAN_METRICS
         and int(np.sum(labels >= 0)) >= MIN_LABELLED_ROWS
     )
 
@@ -109,13 +109,13 @@ def correct_curve(curve: np.ndarray, measured: Measured, metric: Metric) -> np.n
 
     The first is the normal product of forecast and measurement, on the scale that forecasts are
     learnt on (`meta.metamodel.quantile_curves`); a forecast that the measurement refutes is
-    stretched first (`MOST_DEVIATIONS`). What a later forecast errs beyond the first's error is
-    taken to be independent of it, so all medians move with the first, and lose its variance: less
-    than the first gained, by share.
+    stretched first (`MAX_FORECAST_DEVIATIONS`). What a later forecast errs beyond the first's error
+    is taken to be independent of it, so all medians move with the first, and lose its variance:
+    less than the first gained, by share.
     """
     forecast = (
         metric.to_scale(curve) if metric.is_rate else np.log(np.maximum(curve, 1e-9))
-    )  # below LEAST_LOSS, too
+    )  # below MIN_LOSS, too
     spread = np.abs(forecast[:, -1] - forecast[:, 0]) / (
         norm.ppf(QUANTILES[-1]) - norm.ppf(QUANTILES[0])
     )  # (H,) deviations
@@ -127,11 +127,11 @@ def correct_curve(curve: np.ndarray, measured: Measured, metric: Metric) -> np.n
     below, above = metric.to_scale(within + measured.standard_error * np.array([-1.0, 1.0]))
     noise = max(middle - below, above - middle) ** 2  # at an end of the range one side is cut off
     off = middle - float(forecast[0, MEDIAN])
-    if not metric.is_rate and measured.estimate <= LEAST_LOSS:
+    if not metric.is_rate and measured.estimate <= MIN_LOSS:
         off = min(
             off, 0.0
         )  # the least that a measurement tells apart: a forecast of less agrees with it
-    stretch = np.sqrt(max(((off / MOST_DEVIATIONS) ** 2 - noise) / prior, 1.0))
+    stretch = np.sqrt(max(((off / MAX_FORECAST_DEVIATIONS) ** 2 - noise) / prior, 1.0))
     prior, spread = prior * stretch**2, spread * stretch
     gain = prior / (prior + noise)
     shift = gain * off

@@ -16,7 +16,7 @@ import numpy as np
 
 from probes.features.geometry import unit_rows
 
-SURE_ROWS_PER_CLASS = 16
+FULL_TRUST_ROWS_PER_CLASS = 16
 """Labelled rows per class from which the probe's hesitation counts in full."""
 CANDIDATES_PER_PICK = 10
 """The batch is spread over so many rows per pick, the most interesting ones (over all rows where
@@ -25,7 +25,7 @@ MAX_REGIONS = 40
 LABELS_PER_REGION = 8
 """Labelled rows that a region has on average: with fewer, none could be told to lack labels."""
 MIN_ROWS_PER_REGION = 10
-MIN_DUE, FEW_OF_DUE = 5.0, 0.1
+MIN_EXPECTED_LABELS, MAX_COVERED_SHARE = 5.0, 0.1
 """A region counts as uncovered when by its share of the evaluation rows it is due so many labels,
 and has at most this share of them: less is chance among so many regions, or a region whose rows
 earlier batches had no need of."""
@@ -58,12 +58,14 @@ class Regions:
     @property
     def deficit(self) -> np.ndarray:
         """(k,) share of the evaluation rows in a cell less its share of the labelled ones; 0 but
-        for cells that are due `MIN_DUE` labels and have hardly any."""
+        for cells that are due `MIN_EXPECTED_LABELS` labels and have hardly any."""
         n_eval, n_train = self.eval_counts.sum(), max(self.train_counts.sum(), 1)
         of_eval, of_train = self.eval_counts / n_eval, self.train_counts / n_train
         due = of_eval * n_train
         return np.where(
-            (due >= MIN_DUE) & (self.train_counts <= FEW_OF_DUE * due), of_eval - of_train, 0.0
+            (due >= MIN_EXPECTED_LABELS) & (self.train_counts <= MAX_COVERED_SHARE * due),
+            of_eval - of_train,
+            0.0,
         )
 
 
@@ -162,8 +164,8 @@ def spread(
 
 def probe_trust(n_train: int, n_classes: int) -> float:
     """In (0, 1]: how far the probe's hesitation is believed; grows with the labelled rows per class
-    to 1 at `SURE_ROWS_PER_CLASS`."""
-    return min(n_train / n_classes / SURE_ROWS_PER_CLASS, 1.0)
+    to 1 at `FULL_TRUST_ROWS_PER_CLASS`."""
+    return min(n_train / n_classes / FULL_TRUST_ROWS_PER_CLASS, 1.0)
 
 
 def strategy(n_train: int, n_classes: int) -> str:

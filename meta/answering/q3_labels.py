@@ -46,7 +46,7 @@ def rows_to_label(
     ]
     medians = best.curve[:, MEDIAN]
     after = np.interp(np.log2(len(train) + len(rows)), np.log2(forecasts.sizes), medians)
-    gain = abs(float(after) - best.now)  # curves only get better
+    gain = abs(float(after) - best.median_now)  # curves only get better
     return rows, LabelBatch(
         n_rows=len(rows), gain=gain, strategy=strategy(len(train), len(train.label_names))
     )

@@ -31,7 +31,7 @@ def untried_encoders(
     it)."""
     prior = prior or load_prior("english" if looks_english(texts) else "other")
     found = prior.suggestions(
-        evidence(spaces, prior),
+        tried_accuracies(spaces, prior),
         n_best=MAX_UNTRIED,
         max_parameters=MAX_PARAMETERS,
         min_probability=MIN_PROBABILITY,
@@ -61,7 +61,7 @@ def accuracy_quantiles(mean: float, sd: float) -> list[float]:
     return np.asarray(quantiles).tolist()
 
 
-def evidence(spaces: Sequence[Space], prior: EncoderPrior) -> dict[str, TriedEncoder]:
+def tried_accuracies(spaces: Sequence[Space], prior: EncoderPrior) -> dict[str, TriedEncoder]:
     """Per encoder tried: leave-one-out accuracy of its best space, and the standard error of it
     that the others do not share (all are measured on the same rows). Encoders that the prior does
     not know are left out, but for the best one: of their level it would say nothing."""

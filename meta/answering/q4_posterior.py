@@ -18,7 +18,7 @@ from meta.priors.spaces import SpaceKey, ViewPrior
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SpacePosterior:
     """Posterior of the spaces' accuracies at the present n, on the scale arcsin √a."""
 
     mean: np.ndarray
@@ -41,9 +41,9 @@ class Comparison:
         return from_stabilised(angles) - self.accuracy + medians
 
 
-def compare_spaces(
+def space_posterior(
     spaces: Sequence[Space], prior: ViewPrior | None, metric: Metric
-) -> Comparison | None:
+) -> SpacePosterior | None:
     """The posterior of `spaces`, all measured on the same rows; None without a prior, and for
     metrics that it does not know."""
     if prior is None or metric != Metric.ACCURACY or len(spaces) < 2:
@@ -53,20 +53,22 @@ def compare_spaces(
         SpaceKey(space.info.ref, space.view.layer, space.info.n_layers, space.view.pooling)
         for space in spaces
     ]
-    return Comparison(
+    return SpacePosterior(
         *prior.posterior(keys, hits.mean(axis=1), hit_correlation(hits), hits.shape[1])
     )
 
 
-def aligned(curves: Mapping[int, np.ndarray], comparison: Comparison) -> dict[int, np.ndarray]:
+def align_medians(
+    curves: Mapping[int, np.ndarray], posterior: SpacePosterior
+) -> dict[int, np.ndarray]:
     """`curves` (H, 5) by position of their space, moved so that their present medians differ as the
     posterior says."""
-    level = np.mean([curve[0, MEDIAN] - comparison.accuracy[i] for i, curve in curves.items()])
+    level = np.mean([curve[0, MEDIAN] - posterior.accuracy[i] for i, curve in curves.items()])
     found = {}
     for i, curve in curves.items():
         angles = stabilised(
             curve
         )  # on this scale a quantile of 1 that is moved stays at 1, but for a hair
-        moved = stabilised(comparison.accuracy[i] + level) - angles[0, MEDIAN]
+        moved = stabilised(posterior.accuracy[i] + level) - angles[0, MEDIAN]
         found[i] = from_stabilised(angles + moved)
     return found

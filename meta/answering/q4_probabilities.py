@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meta.answering.q4_posterior import Comparison
+from meta.answering.q4_posterior import SpacePosterior
 from meta.answering.q4_ranking import (
     hit_correlation,
     joint_draws,
@@ -24,13 +24,13 @@ class SpaceProbabilities:
 
     best: np.ndarray
     best_16x: np.ndarray
-    within: np.ndarray
+    within_tolerance: np.ndarray
 
 
 def space_probabilities(
     spaces: Sequence[Space],
     curves: Mapping[int, np.ndarray],
-    comparison: Comparison | None,
+    posterior: SpacePosterior | None,
     metric: Metric,
     seed: int,
 ) -> SpaceProbabilities:
@@ -47,8 +47,8 @@ def space_probabilities(
 
     now = (
         by_margins(0)
-        if comparison is None
-        else comparison.draws(_medians(comparison, curves), seed=seed)
+        if posterior is None
+        else posterior.draws(_medians(posterior, curves), seed=seed)
     )
     return SpaceProbabilities(
         probability_best(now, metric),
@@ -57,12 +57,12 @@ def space_probabilities(
     )
 
 
-def _medians(comparison: Comparison, curves: Mapping[int, np.ndarray]) -> np.ndarray:
+def _medians(posterior: SpacePosterior, curves: Mapping[int, np.ndarray]) -> np.ndarray:
     """(V,) present medians: the forecasts', the posterior's at their level for spaces that were
     screened."""
     now = {i: curve[0, MEDIAN] for i, curve in curves.items()}
-    medians = comparison.accuracy + np.mean(
-        [value - comparison.accuracy[i] for i, value in now.items()]
+    medians = posterior.accuracy + np.mean(
+        [value - posterior.accuracy[i] for i, value in now.items()]
     )
     medians[list(now)] = list(now.values())
     return medians
@@ -77,7 +77,7 @@ def _margin(
         curves,
         key=lambda j: (
             spaces[j].info.fingerprint != spaces[i].info.fingerprint,
-            abs(spaces[j].held_out - spaces[i].held_out),
+            abs(spaces[j].loo_metric - spaces[i].loo_metric),
         ),
     )
-    return curves[near][horizon] + spaces[i].held_out - spaces[near].held_out
+    return curves[near][horizon] + spaces[i].loo_metric - spaces[near].loo_metric

@@ -13,23 +13,23 @@ from meta.answering.spaces import Space
 from meta.metamodel.quantile_curves import Z_SCORES
 from meta.metric import MEDIAN, Metric
 
-MAX_SCORED_VIEWS = 12
+MAX_FORECAST_SPACES = 12
 """Spaces that get a forecast of their own; the others are compared by their leave-one-out."""
-MIN_VIEWS_PER_ENCODER = 2
+MIN_SPACES_PER_ENCODER = 2
 N_DRAWS = 4000
 
 
-def choose_scored(
+def choose_spaces_to_forecast(
     spaces: Sequence[Space],
     metric: Metric,
-    max_views: int = MAX_SCORED_VIEWS,
+    max_views: int = MAX_FORECAST_SPACES,
     values: np.ndarray | None = None,
 ) -> list[int]:
     """Positions of the spaces to forecast, best first by `values` (V,) of the metric (default:
     leave-one-out): the best views of every encoder, the best view of every layer (a shallow one may
     do), then the best of the rest."""
     sign = metric.sign
-    known = [space.held_out for space in spaces] if values is None else values
+    known = [space.loo_metric for space in spaces] if values is None else values
     order = sorted(
         range(len(spaces)),
         key=lambda i: (-sign * known[i], spaces[i].view.layer, spaces[i].view.pooling),
@@ -38,7 +38,7 @@ def choose_scored(
     of_encoder: dict[str, int] = {}
     for i in order:  # however many encoders there are, none goes without
         ref = spaces[i].info.ref
-        if of_encoder.get(ref, 0) < MIN_VIEWS_PER_ENCODER:
+        if of_encoder.get(ref, 0) < MIN_SPACES_PER_ENCODER:
             of_encoder[ref] = of_encoder.get(ref, 0) + 1
             chosen.append(i)
     layers = {(spaces[i].info.ref, spaces[i].view.layer) for i in chosen}

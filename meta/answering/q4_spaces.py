@@ -2,13 +2,13 @@
 best."""
 
 from meta.answering.forecasts import Forecasts
-from meta.answering.spaces import Space, held_out
+from meta.answering.spaces import Space, held_out_accuracy
 from meta.schema import CurvePoint, RankedView, ScreenedView, ViewName
 
 
 def ranked_views(forecasts: Forecasts) -> list[RankedView]:
     """The spaces with a forecast, the best median first."""
-    chances = forecasts.probabilities
+    probabilities = forecasts.probabilities
     views = []
     for i in forecasts.ranked:
         space, curve = forecasts.spaces[i], forecasts.by_space[i].curve
@@ -16,11 +16,11 @@ def ranked_views(forecasts: Forecasts) -> list[RankedView]:
             RankedView(
                 encoder=space.info.ref,
                 view=_view_name(space),
-                p_best=float(chances.best[i]),
-                p_best_16x=float(chances.best_16x[i]),
-                p_within_tolerance=float(chances.within[i]),
-                held_out=held_out(space.hits),
-                measured=space.held_out,
+                p_best=float(probabilities.best[i]),
+                p_best_16x=float(probabilities.best_16x[i]),
+                p_within_tolerance=float(probabilities.within_tolerance[i]),
+                held_out=held_out_accuracy(space.hits),
+                measured=space.loo_metric,
                 curve=[
                     CurvePoint(
                         n_train=int(n), q05=row[0], q25=row[1], q50=row[2], q75=row[3], q95=row[4]
@@ -41,8 +41,8 @@ def screened_views(forecasts: Forecasts) -> list[ScreenedView]:
             encoder=forecasts.spaces[i].info.ref,
             view=_view_name(forecasts.spaces[i]),
             p_best=float(best[i]),
-            held_out=held_out(forecasts.spaces[i].hits),
-            measured=forecasts.spaces[i].held_out,
+            held_out=held_out_accuracy(forecasts.spaces[i].hits),
+            measured=forecasts.spaces[i].loo_metric,
         )
         for i in sorted(screened, key=lambda i: -best[i])
     ]

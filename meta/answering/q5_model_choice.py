@@ -25,14 +25,14 @@ here a place to begin."""
 
 
 @dataclass(frozen=True)
-class Contender:
+class ModelOption:
     """A forecast space as question 5 sees it."""
 
     info: EncoderInfo
     view: View
     q50: float
     """Median forecast of the metric at the present n."""
-    p_within: float
+    p_within_tolerance: float
     milliseconds_whole: float | None
     """Per text, of the whole encoder."""
 
@@ -40,17 +40,17 @@ class Contender:
 def model_answer(forecasts: Forecasts) -> tuple[SpaceForecast, ModelAnswer]:
     """Question 5: the cheapest of the forecast spaces that is good enough, and what is said of
     it."""
-    contenders = [
-        Contender(
+    options = [
+        ModelOption(
             forecasts.spaces[i].info,
             forecasts.spaces[i].view,
-            forecasts.by_space[i].now,
-            float(forecasts.probabilities.within[i]),
+            forecasts.by_space[i].median_now,
+            float(forecasts.probabilities.within_tolerance[i]),
             forecasts.by_space[i].encoder.milliseconds_per_text,
         )
         for i in forecasts.ranked
     ]
-    position, model = choose_model(contenders, forecasts.metric)
+    position, model = choose_model(options, forecasts.metric)
     return forecasts.in_order[position], model
 
 
@@ -69,79 +69,75 @@ def truncated_parameters(info: EncoderInfo, layer: int) -> int:
     )
 
 
-def cost(contender: Contender) -> tuple[float, float, int]:
+def cost(option: ModelOption) -> tuple[float, float, int]:
     """Order of cheapness: scaled time per text (parameters stand in where nothing was measured),
     parameters, depth."""
-    n_parameters = truncated_parameters(contender.info, contender.view.layer)
-    ms = scaled_milliseconds(contender)
-    return (ms if ms is not None else n_parameters / 1e6, n_parameters, contender.view.layer)
+    n_parameters = truncated_parameters(option.info, option.view.layer)
+    ms = scaled_milliseconds(option)
+    return (ms if ms is not None else n_parameters / 1e6, n_parameters, option.view.layer)
 
 
-def scaled_milliseconds(contender: Contender) -> float | None:
+def scaled_milliseconds(option: ModelOption) -> float | None:
     """The whole encoder's time by the share of layers that are computed; the embedding layer counts
     as half a layer."""
-    if contender.milliseconds_whole is None:
+    if option.milliseconds_whole is None:
         return None
-    n_layers = contender.info.n_layers
-    share = 1.0 if n_layers == 0 else (min(contender.view.layer, n_layers) + 0.5) / (n_layers + 0.5)
-    return contender.milliseconds_whole * share
+    n_layers = option.info.n_layers
+    share = 1.0 if n_layers == 0 else (min(option.view.layer, n_layers) + 0.5) / (n_layers + 0.5)
+    return option.milliseconds_whole * share
 
 
-def choose_model(contenders: Sequence[Contender], metric: Metric) -> tuple[int, ModelAnswer]:
-    """(position, answer): the cheapest contender within `TOLERANCE` of the best. Times are compared
-    only when all of these have one. Raises ValueError when there is no contender."""
-    if not contenders:
+def choose_model(options: Sequence[ModelOption], metric: Metric) -> tuple[int, ModelAnswer]:
+    """(position, answer): the cheapest option within `TOLERANCE` of the best. Times are compared
+    only when all of these have one. Raises ValueError when there is no option."""
+    if not options:
         raise ValueError("no forecast space to choose from")
     sign = metric.sign
-    best = max(sign * contender.q50 for contender in contenders)
-    good = [
-        i
-        for i, contender in enumerate(contenders)
-        if sign * contender.q50 >= best - TOLERANCE - 1e-9
-    ]
-    timed = all(contenders[i].milliseconds_whole is not None for i in good)
-    chosen = min(good, key=lambda i: cost(contenders[i])[0 if timed else 1 :])
-    contender = contenders[chosen]
-    layers = min(contender.view.layer, contender.info.n_layers)
-    n_parameters = truncated_parameters(contender.info, layers)
-    ms = scaled_milliseconds(contender)
+    best = max(sign * option.q50 for option in options)
+    good = [i for i, option in enumerate(options) if sign * option.q50 >= best - TOLERANCE - 1e-9]
+    timed = all(options[i].milliseconds_whole is not None for i in good)
+    chosen = min(good, key=lambda i: cost(options[i])[0 if timed else 1 :])
+    option = options[chosen]
+    layers = min(option.view.layer, option.info.n_layers)
+    n_parameters = truncated_parameters(option.info, layers)
+    ms = scaled_milliseconds(option)
     source = (
         "not measured"
         if ms is None
         else "measured"
-        if layers == contender.info.n_layers
+        if layers == option.info.n_layers
         else "scaled by depth"
     )
-    neoberta, neoberta_source = neoberta_configuration(contender)
+    neoberta, neoberta_source = neoberta_configuration(option)
     return chosen, ModelAnswer(
-        encoder=contender.info.ref,
-        view=ViewName(layer=contender.view.layer, pooling=contender.view.pooling),
+        encoder=option.info.ref,
+        view=ViewName(layer=option.view.layer, pooling=option.view.pooling),
         layers=layers,
-        encoder_layers=contender.info.n_layers,
-        hidden_size=contender.info.hidden_size,
+        encoder_layers=option.info.n_layers,
+        hidden_size=option.info.hidden_size,
         parameters=n_parameters,
         memory_mb=n_parameters * BYTES_PER_PARAMETER / 1e6,
         milliseconds_per_text=ms,
         milliseconds_source=source,
-        metric_q50=contender.q50,
+        metric_q50=option.q50,
         best_q50=sign * best,
-        p_within_tolerance=contender.p_within,
+        p_within_tolerance=option.p_within_tolerance,
         neoberta=neoberta,
         neoberta_source=neoberta_source,
     )
 
 
-def neoberta_configuration(contender: Contender) -> tuple[dict[str, Any], str]:
+def neoberta_configuration(option: ModelOption) -> tuple[dict[str, Any], str]:
     """What to set in a pretraining configuration (`neoberta.config.PretrainConfig`; the rest are
     its defaults) for a NeoBERTa of the chosen depth and width, widths rounded to whole heads; and
     where the numbers come from."""
-    width = int(np.clip(round(contender.info.hidden_size / HEAD_SIZE), 2, 12)) * HEAD_SIZE
-    depth = int(np.clip(contender.view.layer, 2, MAX_NEOBERTA_LAYERS))
+    width = int(np.clip(round(option.info.hidden_size / HEAD_SIZE), 2, 12)) * HEAD_SIZE
+    depth = int(np.clip(option.view.layer, 2, MAX_NEOBERTA_LAYERS))
     source = (
         "depth and width of the chosen space; pretraining settings by rule: confirm with neoberta"
         " search"
     )
-    if contender.info.n_layers == 0:
+    if option.info.n_layers == 0:
         source = (
             "the chosen space has no layers: the smallest NeoBERTa worth comparing with it, by rule"
         )

@@ -27,7 +27,7 @@ class Space:
     fit: RidgeFit
     hits: np.ndarray
     """(n,) bool: leave-one-out prediction is the label."""
-    held_out: float
+    loo_metric: float
     """The metric on the leave-one-out probabilities."""
 
     @property
@@ -35,7 +35,7 @@ class Space:
         return f"{self.info.ref}#{self.view}"
 
 
-def held_out(hits: np.ndarray) -> HeldOut:
+def held_out_accuracy(hits: np.ndarray) -> HeldOut:
     """Leave-one-out accuracy with Wilson's 90 % interval."""
     n_rows, rate, z = len(hits), float(hits.mean()), float(norm.ppf(0.95))
     centre = (rate + z**2 / (2 * n_rows)) / (1 + z**2 / n_rows)

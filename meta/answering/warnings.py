@@ -13,7 +13,7 @@ TRUNCATED_SHARE = 0.05
 """Share of cut texts above which it is said."""
 
 
-def level_warnings(
+def constant_answer_warnings(
     constant: float, always: str, curve: np.ndarray, metric: Metric, target: float | None
 ) -> list[str]:
     """A level, forecast (H, 5) or wished for, that an answer which never looks at a text has as

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from meta.answering.q2_prediction_powered import POWERED_METRICS
+from meta.answering.q2_prediction_powered import MEAN_METRICS
 from meta.metamodel.conformal import stretch
 from meta.metamodel.quantile_curves import bounded
 from meta.metric import MEDIAN, Metric
@@ -76,9 +76,7 @@ def interval_factor(
         )
         factor *= LANGUAGE_FACTOR
         check = (
-            ", and label some evaluation rows for --eval-labels"
-            if metric in POWERED_METRICS
-            else ""
+            ", and label some evaluation rows for --eval-labels" if metric in MEAN_METRICS else ""
         )
         warnings.append(
             "the texts do not look like English, all that the metamodel has seen, so all intervals"

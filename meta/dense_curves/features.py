@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-FLOOR = 0.003
+MIN_RESIDUAL = 0.003
 """Root mean square that a fit is never believed below: a curve averaged over tens of draws still
 wobbles so."""
 MAX_INDEPENDENT_POINTS = 12
@@ -40,7 +40,7 @@ FAMILIES = {
 ANCHOR = "recent_sigmoid_mean"
 """The forecast that errs least of all of them, alone."""
 BACKTEST_RATIOS = (4, 16)
-DROPS = (2, 4, 8, 16)
+DROP_RATIOS = (2, 4, 8, 16)
 MIN_POINTS = 8
 
 
@@ -67,7 +67,9 @@ class LawFit:
     def shares(self, n_points: int) -> np.ndarray:
         """(R, C) weights of the shapes: the likelihood of `n_points` residuals with their variance
         estimated."""
-        log_share = -0.5 * min(n_points, MAX_INDEPENDENT_POINTS) * np.log(self.error + FLOOR**2)
+        log_share = (
+            -0.5 * min(n_points, MAX_INDEPENDENT_POINTS) * np.log(self.error + MIN_RESIDUAL**2)
+        )
         share = np.exp(log_share - log_share.max(axis=1, keepdims=True))
         return share / share.sum(axis=1, keepdims=True)
 
@@ -211,14 +213,14 @@ def _shape_features(sizes: np.ndarray, losses: np.ndarray) -> dict[str, np.ndarr
     found = {
         "last": losses[:, -1],
         "now": now,
-        "log_now": np.log(now + FLOOR),
+        "log_now": np.log(now + MIN_RESIDUAL),
         "first": losses[:, 0],
     }
-    for ratio in DROPS:
+    for ratio in DROP_RATIOS:
         near = np.abs(relative + np.log2(ratio)) < 0.19
         before = losses[:, near].mean(axis=1) if near.any() else np.full(len(losses), np.nan)
         found[f"drop_{ratio}"] = before - now
-        found[f"log_drop_{ratio}"] = np.log((before + FLOOR) / (now + FLOOR))
+        found[f"log_drop_{ratio}"] = np.log((before + MIN_RESIDUAL) / (now + MIN_RESIDUAL))
     found["bend"] = found["log_drop_4"] - 2 * found["log_drop_2"]
     found |= {"highest_seen": losses.max(axis=1), "lowest_seen": losses.min(axis=1)}
     found["above_lowest"] = losses[:, -1] - found["lowest_seen"]

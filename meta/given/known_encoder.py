@@ -33,7 +33,7 @@ class KnownEncoder:
 _STORED = TypeAdapter(KnownEncoder)
 
 
-def recall(storage: Storage, encoder: str, sample: str) -> KnownEncoder | None:
+def read_known_encoder(storage: Storage, encoder: str, sample: str) -> KnownEncoder | None:
     """What was kept of the encoder and the sample of these fingerprints on this machine; None where
     nothing (readable) was."""
     try:
@@ -43,8 +43,8 @@ def recall(storage: Storage, encoder: str, sample: str) -> KnownEncoder | None:
     return known if math.isfinite(known.milliseconds_per_text) else None
 
 
-def keep(storage: Storage, encoder: str, sample: str, known: KnownEncoder) -> None:
-    """Write what `recall` reads."""
+def write_known_encoder(storage: Storage, encoder: str, sample: str, known: KnownEncoder) -> None:
+    """Write what `read_known_encoder` reads."""
     storage.write_json(_key(encoder, sample), dataclasses.asdict(known))
 
 

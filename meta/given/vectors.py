@@ -8,7 +8,7 @@ import numpy as np
 
 from cluster.storage import Storage, UserError
 from meta.given.embedded_encoder import EmbeddedEncoder
-from meta.given.known_encoder import KnownEncoder, keep, recall
+from meta.given.known_encoder import KnownEncoder, read_known_encoder, write_known_encoder
 from meta.given.prepare import PreparedSamples
 from probes.embeddings.cache import EmbeddingCache
 from probes.embeddings.encode import embed_texts, embedding_inputs, task_matrix, task_texts
@@ -53,7 +53,7 @@ def embed_sample(
     UserError.
     """
     named = reference_fingerprint(ref, trust_remote_code=trust_remote_code)
-    known = recall(storage, named, task.fingerprint) if named is not None else None
+    known = read_known_encoder(storage, named, task.fingerprint) if named is not None else None
     if known is not None:  # where all vectors are there, nothing is left to ask of the weights
         cache, _, inputs = _wanted(known.info, task, storage)
         if not any(cache.missing(texts, views) for texts, views in inputs):
@@ -71,14 +71,14 @@ def embed_sample(
         encode = encode_missing or (lambda *work: encode_here(*work[:3], progress=progress))
         encode(encoder, cache, inputs, n_missing)
     named = named or encoder.info.fingerprint
-    known = recall(storage, named, task.fingerprint)
+    known = read_known_encoder(storage, named, task.fingerprint)
     if n_missing or known is None or known.info != encoder.info:
         n_truncated = sum(
             encoder.count_truncated(texts_of, are_pairs=wanted[0].is_cross)
             for texts_of, wanted in inputs
         )
         known = KnownEncoder(encoder.info, time_encoder(encoder, texts), n_truncated)
-        keep(storage, named, task.fingerprint, known)
+        write_known_encoder(storage, named, task.fingerprint, known)
     return _embedded(known, task, storage)
 
 

@@ -15,7 +15,7 @@ from meta.metamodel.held_out import (
     FACTORS,
     QUANTILE_COLUMNS,
 )
-from meta.metamodel.observations import SAMPLE, VIEW
+from meta.metamodel.observations import SAMPLE_COLUMNS, VIEW_COLUMNS
 from meta.metamodel.quantile_curves import n_if_reached, probability_reached
 from meta.metric import Metric
 
@@ -38,7 +38,7 @@ def evaluation_tables(
     tables: dict[str, Any] = {
         "metric": metric,
         "n_tasks": int(measured["task_fingerprint"].nunique()),
-        "n_views": len(measured.drop_duplicates(VIEW)),
+        "n_views": len(measured.drop_duplicates(VIEW_COLUMNS)),
         "n_rows": len(measured),
         "mae_points": mae_points(
             measured, {"metamodel": "q50", **{name: name for name in BASELINES}}
@@ -99,11 +99,11 @@ def _required_n(held_out: pd.DataFrame, metric: Metric) -> dict[str, dict[str, f
     all (`meta.metamodel.quantile_curves.n_if_reached`)."""
     sign = metric.sign
     wide = {
-        name: held_out.pivot(index=SAMPLE, columns="factor", values=name) * sign
+        name: held_out.pivot(index=SAMPLE_COLUMNS, columns="factor", values=name) * sign
         for name in ("truth", "q50", "pow2", "pow3")
     }
     by_level = [
-        held_out.pivot(index=SAMPLE, columns="factor", values=name).to_numpy()
+        held_out.pivot(index=SAMPLE_COLUMNS, columns="factor", values=name).to_numpy()
         for name in QUANTILE_COLUMNS
     ]
     quantiles, factors = (

@@ -14,23 +14,23 @@ import xgboost
 from cluster.storage import UserError
 from meta.groups import group_folds, group_weights, weighted_quantile
 from meta.metamodel.inputs import (
-    MIN_GROUPS_TO_STACK,
+    MIN_GROUPS_FOR_LINEAR_STAGE,
     TRUTH_COLUMNS,
     anchor,
     chosen_inputs,
+    linear_inputs,
     log2_ratio,
     noise_terms,
-    stack_inputs,
     tree_inputs,
 )
-from meta.metamodel.linear_stage import OCTAVE_KNOTS, Stack
-from meta.metamodel.observations import forecasts
+from meta.metamodel.linear_stage import OCTAVE_KNOTS, LinearStage
+from meta.metamodel.observations import power_law_forecasts
 from meta.metamodel.quantile_curves import monotone, sorted_quantiles
-from meta.metamodel.trust import at_octaves, choose_trust, nearness
+from meta.metamodel.trust import choose_trust, interpolate_octaves, nearness
 from meta.metric import MEDIAN, QUANTILES, Metric
 
 MAX_FOLDS = 5
-N_STACK_FOLDS = 4
+N_LINEAR_FOLDS = 4
 """Parts of the families for the linear stage that the trees learn beside: they must see its errors
 on tasks it has not seen."""
 
@@ -60,7 +60,7 @@ class FitInputs:
 
     inputs: pd.DataFrame
     """of the trees"""
-    stack_inputs: pd.DataFrame
+    linear_inputs: pd.DataFrame
     anchor: np.ndarray
     noise: np.ndarray
     octaves: np.ndarray
@@ -73,7 +73,7 @@ class FitInputs:
 
     @classmethod
     def of(cls, frame: pd.DataFrame, metric: Metric) -> "FitInputs":
-        known = forecasts(frame, metric)
+        known = power_law_forecasts(frame, metric)
         anchored = anchor(frame, known, metric)
         same = frame.drop(columns=[name for name in TRUTH_COLUMNS if name in frame])
         sample = np.unique(
@@ -81,7 +81,7 @@ class FitInputs:
         )[1]
         return cls(
             tree_inputs(frame, known, anchored, metric),
-            stack_inputs(frame, known, metric),
+            linear_inputs(frame, known, metric),
             metric.to_scale(anchored),
             noise_terms(frame, known, anchored, metric),
             log2_ratio(frame),
@@ -94,7 +94,7 @@ class FitInputs:
         return FitInputs(**{name: values[kept] for name, values in vars(self).items()})
 
 
-def learnable(
+def training_arrays(
     frame: pd.DataFrame, metric: Metric, groups: str
 ) -> tuple[FitInputs, np.ndarray, np.ndarray]:
     """(inputs that so many families may use, truth (R,) on its scale, family names (R,)). Raises as
@@ -107,11 +107,13 @@ def learnable(
             " more tasks"
         )
     data = FitInputs.of(frame, metric)
-    stacked = (
-        data.stack_inputs if n_groups >= MIN_GROUPS_TO_STACK else data.stack_inputs.iloc[:, :0]
+    linear = (
+        data.linear_inputs
+        if n_groups >= MIN_GROUPS_FOR_LINEAR_STAGE
+        else data.linear_inputs.iloc[:, :0]
     )
     data = replace(
-        data, inputs=data.inputs[chosen_inputs(data.inputs, n_groups)], stack_inputs=stacked
+        data, inputs=data.inputs[chosen_inputs(data.inputs, n_groups)], linear_inputs=linear
     )
     return data, metric.to_scale(frame["truth"].to_numpy(dtype=np.float64)), names
 
@@ -125,11 +127,13 @@ def held_out_quantiles(
 ) -> np.ndarray:
     """(R, 5) quantiles at QUANTILES of the rows of `frame`, each by a fit that has not seen its
     family, not yet calibrated. Arguments and errors as those of `Metamodel.fit`."""
-    data, truth, names = learnable(frame, metric, groups)
-    return metric.from_scale(cross_fitted(data, truth, names, metric, settings or FitSettings())[0])
+    data, truth, names = training_arrays(frame, metric, groups)
+    return metric.from_scale(
+        cross_fitted_quantiles(data, truth, names, metric, settings or FitSettings())[0]
+    )
 
 
-def cross_fitted(
+def cross_fitted_quantiles(
     data: FitInputs, truth: np.ndarray, names: np.ndarray, metric: Metric, settings: FitSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """((R, 5) quantiles, on the scale, of every row by a fit that has not seen its family,
@@ -137,23 +141,23 @@ def cross_fitted(
     held_out = np.empty((len(truth), len(QUANTILES)))  # the learnt stages' standardised quantiles
     held_out_spread, held_out_scale = np.empty_like(held_out), np.empty(len(truth))
     for fold in _folds(names, settings.seed):
-        noise, spread, stack, booster = learn(
+        noise, spread, linear_stage, booster = learn(
             data.rows(~fold), truth[~fold], names[~fold], settings
         )
         held_out_scale[fold] = np.sqrt(data.noise[fold] @ noise)
-        held_out_spread[fold] = at_octaves(spread, data.octaves[fold])
+        held_out_spread[fold] = interpolate_octaves(spread, data.octaves[fold])
         held_out[fold] = standardised_quantiles(
-            stack, booster, data.rows(fold), held_out_scale[fold]
+            linear_stage, booster, data.rows(fold), held_out_scale[fold]
         )
     error_trees, error_spread = (
         truth - data.anchor - held_out_scale * standardised[:, MEDIAN]
         for standardised in (held_out, held_out_spread)
     )
     trust = choose_trust(error_trees, error_spread, data.octaves, names)
-    return believed_quantiles(data, held_out_scale, held_out, held_out_spread, trust, metric), trust
+    return blend_by_trust(data, held_out_scale, held_out, held_out_spread, trust, metric), trust
 
 
-def believed_quantiles(
+def blend_by_trust(
     data: FitInputs,
     scale: np.ndarray,
     learnt: np.ndarray,
@@ -171,7 +175,7 @@ def believed_quantiles(
 
 def learn(
     data: FitInputs, truth: np.ndarray, names: np.ndarray, settings: FitSettings
-) -> tuple[np.ndarray, np.ndarray, Stack, xgboost.Booster]:
+) -> tuple[np.ndarray, np.ndarray, LinearStage, xgboost.Booster]:
     """(noise factors (N_NOISE_TERMS,), spread (len(OCTAVE_KNOTS), 5), linear stage, trees) from
     rows of groups `names`."""
     from scipy.optimize import nnls
@@ -191,9 +195,9 @@ def learn(
         spread[row] = [weighted_quantile(standardised, near, level) for level in QUANTILES]
         spread[row] -= (1 - _certainty(standardised, near, names)) * spread[row, MEDIAN]
     corrected = np.empty(len(error))  # by linear stages that have not seen the row's family
-    for fold in _folds(names, settings.seed, N_STACK_FOLDS):
-        stack = _fit_stack(data.rows(~fold), error[~fold], names[~fold], settings)
-        corrected[fold] = stack.predict(*_stack_rows(data.rows(fold)))
+    for fold in _folds(names, settings.seed, N_LINEAR_FOLDS):
+        linear_stage = _fit_linear_stage(data.rows(~fold), error[~fold], names[~fold], settings)
+        corrected[fold] = linear_stage.predict(*_linear_rows(data.rows(fold)))
     left = (error - corrected) / np.sqrt(data.noise @ noise)
     matrix = xgboost.DMatrix(data.inputs.to_numpy(), left, weight=weights * len(weights))
     parameters = {
@@ -215,19 +219,21 @@ def learn(
     return (
         noise,
         spread,
-        _fit_stack(data, error, names, settings),
+        _fit_linear_stage(data, error, names, settings),
         xgboost.train(parameters, matrix, settings.n_rounds),
     )
 
 
-def _stack_rows(data: FitInputs) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    return data.stack_inputs, data.octaves, data.log2_n
+def _linear_rows(data: FitInputs) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    return data.linear_inputs, data.octaves, data.log2_n
 
 
-def _fit_stack(
+def _fit_linear_stage(
     data: FitInputs, error: np.ndarray, names: np.ndarray, settings: FitSettings
-) -> Stack:
-    return Stack.fit(*_stack_rows(data), error, names, penalty_tasks=settings.stack_penalty_tasks)
+) -> LinearStage:
+    return LinearStage.fit(
+        *_linear_rows(data), error, names, penalty_tasks=settings.stack_penalty_tasks
+    )
 
 
 def _certainty(errors: np.ndarray, weights: np.ndarray, names: np.ndarray) -> float:
@@ -243,11 +249,11 @@ def _certainty(errors: np.ndarray, weights: np.ndarray, names: np.ndarray) -> fl
 
 
 def standardised_quantiles(
-    stack: Stack, booster: xgboost.Booster, data: FitInputs, scale: np.ndarray
+    linear_stage: LinearStage, booster: xgboost.Booster, data: FitInputs, scale: np.ndarray
 ) -> np.ndarray:
     """(R, 5) quantiles of the anchor's error in units of `scale` (R,), by both stages."""
     trees = np.asarray(booster.predict(xgboost.DMatrix(data.inputs.to_numpy())), dtype=np.float64)
-    return (stack.predict(*_stack_rows(data)) / scale)[:, None] + trees.reshape(
+    return (linear_stage.predict(*_linear_rows(data)) / scale)[:, None] + trees.reshape(
         len(scale), len(QUANTILES)
     )
 

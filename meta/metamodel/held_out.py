@@ -14,7 +14,12 @@ from meta.groups import group_folds
 from meta.metamodel.fitting import FitSettings
 from meta.metamodel.inputs import TRUTH_COLUMNS, anchor
 from meta.metamodel.model import Metamodel
-from meta.metamodel.observations import SAMPLE, VIEW, forecasts, with_horizons
+from meta.metamodel.observations import (
+    SAMPLE_COLUMNS,
+    VIEW_COLUMNS,
+    power_law_forecasts,
+    with_horizons,
+)
 from meta.metamodel.power_laws import FORECASTS
 from meta.metric import Metric
 
@@ -36,7 +41,7 @@ def held_out_predictions(
     metric: Metric = Metric.ACCURACY,
     by: str = "task_family",
     settings: Settings = None,
-    also: pd.DataFrame | None = None,
+    extra_observations: pd.DataFrame | None = None,
     fold_map: Callable[..., Iterable[Any]] = map,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
@@ -46,21 +51,28 @@ def held_out_predictions(
     `frame` is `meta.metamodel.observations.observation_table`'s. Returns the sample's columns and
     `horizon`, `factor`, `q05` .. `q95`, each baseline, `static` (mean truth of the view at n on the
     other tasks) and `truth` (NaN where not measured). `settings` are those of every fit, or of each
-    fold's, by the names left out, sorted (`meta.metamodel.tuning.chosen_settings`). `also` are
-    observations that every fold learns from beside `frame`'s, where they are not of what it leaves
-    out. `fold_map` maps `predict_fold` over folds in any order (`map`, or a pool's), so folds can
-    run in parallel.
+    fold's, by the names left out, sorted (`meta.metamodel.tuning.chosen_settings`).
+    `extra_observations` are observations that every fold learns from beside `frame`'s, where they
+    are not of what it leaves out. `fold_map` maps `predict_fold` over folds in any order (`map`, or
+    a pool's), so folds can run in parallel.
     """
     folds = evaluation_folds(frame, by)
     parts = []
     fold_part = partial(
-        predict_fold, frame=frame, metric=metric, by=by, settings=settings, also=also
+        predict_fold,
+        frame=frame,
+        metric=metric,
+        by=by,
+        settings=settings,
+        extra_observations=extra_observations,
     )
     for part in fold_map(fold_part, folds):
         parts.append(part)
         if progress is not None:
             progress(len(parts), len(folds))
-    return pd.concat(parts, ignore_index=True).sort_values([*SAMPLE, "factor"], ignore_index=True)
+    return pd.concat(parts, ignore_index=True).sort_values(
+        [*SAMPLE_COLUMNS, "factor"], ignore_index=True
+    )
 
 
 def evaluation_folds(frame: pd.DataFrame, by: str = "task_family") -> list[tuple[str, ...]]:
@@ -79,24 +91,27 @@ def predict_fold(
     metric: Metric,
     by: str,
     settings: Settings = None,
-    also: pd.DataFrame | None = None,
+    extra_observations: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """The rows of one fold of `held_out_predictions`: fit on the rows whose `by` is not in `fold`,
     predict the others."""
     inside = frame[by].astype(str).isin(fold).to_numpy()
     rest, ours = frame[~inside], frame[inside]
-    if also is not None:
-        rest = pd.concat([rest, also[~also[by].astype(str).isin(fold)]], ignore_index=True)
+    if extra_observations is not None:
+        rest = pd.concat(
+            [rest, extra_observations[~extra_observations[by].astype(str).isin(fold)]],
+            ignore_index=True,
+        )
     model = Metamodel.fit(
         rest, metric=metric, settings=settings[fold] if isinstance(settings, Mapping) else settings
     )
-    samples = ours.drop_duplicates(SAMPLE).drop(columns=list(TRUTH_COLUMNS))
+    samples = ours.drop_duplicates(SAMPLE_COLUMNS).drop(columns=list(TRUTH_COLUMNS))
     grid = with_horizons(samples, FACTORS)
     grid["factor"] = grid["horizon"]
     grid["horizon"] = grid["factor"] * grid["n_train"]
     features = grid.drop(columns="factor")
     predicted = pd.DataFrame(model.predict(features), columns=QUANTILE_COLUMNS, index=grid.index)
-    known = forecasts(features, metric)
+    known = power_law_forecasts(features, metric)
     for law in FORECASTS:
         predicted[law] = metric.from_loss(known[law].to_numpy())
     predicted["anchor"] = anchor(features, known, metric)
@@ -106,13 +121,15 @@ def predict_fold(
     )
     predicted["static"] = _mean_truth(rest, grid, "n_train").to_numpy()
     answers = pd.concat([grid, predicted], axis=1)
-    return answers.merge(ours[[*SAMPLE, "horizon", "truth"]], on=[*SAMPLE, "horizon"], how="left")
+    return answers.merge(
+        ours[[*SAMPLE_COLUMNS, "horizon", "truth"]], on=[*SAMPLE_COLUMNS, "horizon"], how="left"
+    )
 
 
 def _mean_truth(rest: pd.DataFrame, grid: pd.DataFrame, size: str) -> pd.Series:
     """(R,) mean over tasks, then over the rest, of the measured metric of each row's view at its
     `size` rows."""
-    of_task = rest.groupby([*VIEW, "horizon", "task_fingerprint"])["truth"].mean()
-    mean = of_task.groupby([*VIEW, "horizon"]).mean().rename("mean").reset_index()
-    wanted = grid[[*VIEW, size]].rename(columns={size: "horizon"})
-    return wanted.merge(mean, on=[*VIEW, "horizon"], how="left")["mean"]
+    of_task = rest.groupby([*VIEW_COLUMNS, "horizon", "task_fingerprint"])["truth"].mean()
+    mean = of_task.groupby([*VIEW_COLUMNS, "horizon"]).mean().rename("mean").reset_index()
+    wanted = grid[[*VIEW_COLUMNS, size]].rename(columns={size: "horizon"})
+    return wanted.merge(mean, on=[*VIEW_COLUMNS, "horizon"], how="left")["mean"]

@@ -12,7 +12,7 @@ import pandas as pd
 from meta.metamodel.observations import ID_COLUMNS
 from meta.metamodel.power_laws import FORECASTS
 from meta.metamodel.sample_features import FRACTIONS
-from meta.metric import LEAST_LOSS, Metric, stabilised
+from meta.metric import MIN_LOSS, Metric, stabilised
 
 TRUTH_COLUMNS = ("truth", "truth_std", "n_truth", "horizon")
 ANCHOR_BLEND_OCTAVES = 2.0
@@ -51,7 +51,7 @@ ACCURACY_ESTIMATES = (
     ),
     *("eval_gde_accuracy_8", "knn_loo_accuracy"),
 )
-STACK_FEATURES = (
+LINEAR_FEATURES = (
     *(
         "eval_churn_2",
         "eval_churn_4",
@@ -83,7 +83,7 @@ PRESENT_ACCURACIES = ("ridge_loo_accuracy", "eval_doc_accuracy", "eval_atc_accur
 N_NOISE_TERMS = 6
 MIN_GROUPS_FOR_ALL = 30
 """With 15 tasks the wider set cost 0.4 points of held-out error."""
-MIN_GROUPS_TO_STACK = 20
+MIN_GROUPS_FOR_LINEAR_STAGE = 20
 """With fewer families the linear stage has no inputs, and says nothing."""
 
 
@@ -112,8 +112,8 @@ def noise_terms(
     frame: pd.DataFrame, known: pd.DataFrame, anchored: np.ndarray, metric: Metric
 ) -> np.ndarray:
     """(R, N_NOISE_TERMS) variances that a forecast cannot avoid, up to factors that are fitted; in
-    squared units of the scale that is learnt on (`meta.metric.Metric.to_scale`),
-    `anchored` (R,) in the metric's own.
+    squared units of the scale that is learnt on (`meta.metric.Metric.to_scale`), `anchored` (R,) in
+    the metric's own.
 
     In order: the noise of n rows; growth unseen; a floor; few rows of each class; how far apart the
     power laws are (of a rate: on the logarithmic scale a law that falls to nothing is far from any
@@ -130,7 +130,7 @@ def noise_terms(
     of_a_row, size2 = (
         (0.25, np.maximum(1 - anchored, 0.01)) if metric.is_rate else (1.0, np.ones(len(frame)))
     )
-    apart = 0.1 / (n_train * np.maximum(anchored, LEAST_LOSS))
+    apart = 0.1 / (n_train * np.maximum(anchored, MIN_LOSS))
     if metric.is_rate:
         apart = np.var(
             [
@@ -185,7 +185,7 @@ def tree_inputs(
     return pd.concat([inputs, pd.DataFrame(extra, index=frame.index).astype(np.float32)], axis=1)
 
 
-def stack_inputs(frame: pd.DataFrame, known: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+def linear_inputs(frame: pd.DataFrame, known: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """(R, F) float64 inputs of the linear stage (`meta.metamodel.linear_stage`): what each forecast
     and each estimate from unlabelled rows says beyond the present leave-one-out metric, and how
     growth goes with the level, the classes and the regularisation."""
@@ -197,7 +197,7 @@ def stack_inputs(frame: pd.DataFrame, known: pd.DataFrame, metric: Metric) -> pd
         f"{law}_gap": sign * (loo - known[law].to_numpy()) for law in FORECASTS if law != "loo"
     }
     found |= {f"{name}_gap": frame[name].to_numpy() - now for name in ACCURACY_ESTIMATES}
-    found |= {name: frame[name].to_numpy() for name in STACK_FEATURES}
+    found |= {name: frame[name].to_numpy() for name in LINEAR_FEATURES}
     chance = frame["majority_share"].to_numpy(dtype=np.float64)
     found |= {"error": 1 - now, "error_squared": (1 - now) ** 2, "above_chance": now - chance}
     found |= {"error_by_class_rows": (1 - now) * per_class, "error_by_classes": (1 - now) * classes}

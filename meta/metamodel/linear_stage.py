@@ -28,7 +28,7 @@ MAX_DEVIATIONS = 4.0
 
 
 @dataclass(frozen=True)
-class Stack:
+class LinearStage:
     """A fitted linear stage: `predict` is what to add to the anchor."""
 
     names: tuple[str, ...]
@@ -48,7 +48,7 @@ class Stack:
         groups: np.ndarray,
         *,
         penalty_tasks: float = 4.0,
-    ) -> "Stack":
+    ) -> "LinearStage":
         """Learn what the anchor misses, `error` (R,), from `inputs` (R, F); rows of one of `groups`
         (R,) count together as much as those of any other, "no correction" as much as
         `penalty_tasks` of them."""
@@ -84,8 +84,8 @@ class Stack:
             inputs[list(self.names)].to_numpy(dtype=np.float64), self.centre, self.scale
         )
         found = np.zeros(len(design))
-        for i, by_octave in enumerate(shares(octaves, OCTAVE_KNOTS).T):
-            for j, by_size in enumerate(shares(log2_n, SIZE_KNOTS).T):
+        for i, by_octave in enumerate(interpolation_weights(octaves, OCTAVE_KNOTS).T):
+            for j, by_size in enumerate(interpolation_weights(log2_n, SIZE_KNOTS).T):
                 found += by_octave * by_size * (design @ self.coefficients[i, j])
         return found
 
@@ -98,7 +98,7 @@ class Stack:
         }
 
     @classmethod
-    def from_json(cls, stored: dict[str, Any]) -> "Stack":
+    def from_json(cls, stored: dict[str, Any]) -> "LinearStage":
         """Raises ValueError, KeyError or TypeError for what `to_json` would not have written."""
         names = tuple(stored["names"])
         centre = np.array(stored["centre"], dtype=np.float64)
@@ -130,7 +130,7 @@ def _design(values: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.nda
     )
 
 
-def shares(at: np.ndarray, knots: Sequence[float]) -> np.ndarray:
+def interpolation_weights(at: np.ndarray, knots: Sequence[float]) -> np.ndarray:
     """(R, knots) weights of linear interpolation between `knots` at each of `at` (R,), rows sum to
     1."""
     return np.stack(

@@ -24,17 +24,22 @@ from meta.metamodel.conformal import stretch
 from meta.metamodel.fitting import (
     FitInputs,
     FitSettings,
-    believed_quantiles,
-    cross_fitted,
+    blend_by_trust,
+    cross_fitted_quantiles,
     learn,
-    learnable,
     standardised_quantiles,
+    training_arrays,
 )
 from meta.metamodel.inputs import N_NOISE_TERMS, log2_ratio
-from meta.metamodel.linear_stage import OCTAVE_KNOTS, Stack
+from meta.metamodel.linear_stage import OCTAVE_KNOTS, LinearStage
 from meta.metamodel.quantile_curves import bounded, monotone
 from meta.metamodel.sample_features import FEATURES_VERSION
-from meta.metamodel.trust import KNOTS_SHAPE, at_octaves, factors_at, local_factors
+from meta.metamodel.trust import (
+    KNOTS_SHAPE,
+    interpolate_factors,
+    interpolate_octaves,
+    local_factors,
+)
 from meta.metric import QUANTILES, Metric
 from meta.priors.spaces import ViewPrior
 
@@ -58,7 +63,7 @@ class Metamodel:
 
     metric: Metric
     feature_names: tuple[str, ...]
-    stack: Stack
+    linear_stage: LinearStage
     booster: xgboost.Booster
     noise: tuple[float, ...]
     """(N_NOISE_TERMS,) factors of `meta.metamodel.inputs.noise_terms`."""
@@ -91,17 +96,17 @@ class Metamodel:
         Raises UserError for fewer than 3 groups, ValueError for an unknown metric.
         """
         metric = Metric(metric)
-        data, truth, names = learnable(frame, metric, groups)
+        data, truth, names = training_arrays(frame, metric, groups)
         settings = settings or FitSettings()
-        raw, trust = cross_fitted(data, truth, names, metric, settings)
+        raw, trust = cross_fitted_quantiles(data, truth, names, metric, settings)
         factors, guaranteed = local_factors(
             raw, truth, names, data.octaves, data.log2_n, data.shift
         )
-        noise, spread, stack, booster = learn(data, truth, names, settings)
+        noise, spread, linear_stage, booster = learn(data, truth, names, settings)
         return cls(
             metric,
             tuple(data.inputs.columns),
-            stack,
+            linear_stage,
             booster,
             tuple(noise.tolist()),
             tuple(map(tuple, spread.tolist())),
@@ -124,15 +129,14 @@ class Metamodel:
             raise ValueError(f"features lack {', '.join(missing[:5])}")
         data = replace(data, inputs=data.inputs[list(self.feature_names)])
         scale = np.sqrt(data.noise @ np.asarray(self.noise))
-        learnt = standardised_quantiles(self.stack, self.booster, data, scale)
-        spread = at_octaves(np.asarray(self.spread), data.octaves)
-        quantiles = believed_quantiles(
-            data, scale, learnt, spread, np.asarray(self.trust), self.metric
-        )
+        learnt = standardised_quantiles(self.linear_stage, self.booster, data, scale)
+        spread = interpolate_octaves(np.asarray(self.spread), data.octaves)
+        quantiles = blend_by_trust(data, scale, learnt, spread, np.asarray(self.trust), self.metric)
         wider = 1 + WIDER_PER_OCTAVE_OUTSIDE * self._octaves_outside(features)
         quantiles = stretch(
             quantiles,
-            factors_at(self.factors, data.octaves, data.log2_n, data.shift) * wider[:, None],
+            interpolate_factors(self.factors, data.octaves, data.log2_n, data.shift)
+            * wider[:, None],
         )
         quantiles = monotone(
             bounded(quantiles, self.metric), data.sample, data.octaves, self.metric
@@ -203,7 +207,7 @@ class Metamodel:
                 return cls(
                     metric=Metric(stored["metric"]),
                     feature_names=tuple(stored["feature_names"]),
-                    stack=Stack.from_json(stored["stack"]),
+                    linear_stage=LinearStage.from_json(stored["stack"]),
                     booster=booster,
                     noise=tuple(stored["noise"]),
                     spread=tuple(tuple(row) for row in stored["spread"]),
@@ -231,7 +235,7 @@ class Metamodel:
     def _to_json(self) -> dict[str, Any]:
         names = ("metric", "feature_names", "noise", "spread", "trust", "card")
         fitted = {name: getattr(self, name) for name in names}
-        fitted |= {"stack": self.stack.to_json(), "factors": self.factors.tolist()}
+        fitted |= {"stack": self.linear_stage.to_json(), "factors": self.factors.tolist()}
         return {"schema": SCHEMA, "features_version": FEATURES_VERSION, **fitted}
 
     def _octaves_outside(self, features: pd.DataFrame) -> np.ndarray:

@@ -30,8 +30,8 @@ ID_COLUMNS = (
 )
 """Columns that name an observation; every other number of an observation is a feature."""
 
-VIEW = ["encoder_fingerprint", "layer", "pooling"]
-SAMPLE = ["task_fingerprint", *VIEW, "subset", "n_train", "seed"]
+VIEW_COLUMNS = ["encoder_fingerprint", "layer", "pooling"]
+SAMPLE_COLUMNS = ["task_fingerprint", *VIEW_COLUMNS, "subset", "n_train", "seed"]
 
 
 def with_horizons(samples: pd.DataFrame, horizons: Sequence[float] | np.ndarray) -> pd.DataFrame:
@@ -41,7 +41,7 @@ def with_horizons(samples: pd.DataFrame, horizons: Sequence[float] | np.ndarray)
     return repeated.assign(horizon=np.tile(np.asarray(horizons, dtype=np.float64), len(samples)))
 
 
-def forecasts(frame: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+def power_law_forecasts(frame: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """The parametric forecasts of the loss of `metric` at each row's `horizon`, columns of
     `meta.metamodel.power_laws.FORECASTS`."""
     sizes = frame[[f"curve_n_{fraction}" for fraction in FRACTIONS]].to_numpy(dtype=np.float64)

@@ -12,10 +12,10 @@ from meta.metric import MEDIAN, QUANTILES, Metric
 
 Z_SCORES: np.ndarray = np.asarray(norm.ppf(QUANTILES))
 """(5,) quantiles of the standard normal distribution at QUANTILES."""
-MOST_LOSS = 16.0
+MAX_LOSS = 16.0
 """Nats: what a class costs whose probability is 0 in single precision (`probes.metrics`)."""
 
-MIN_CHANCE = 0.1
+MIN_PROBABILITY_GAIN = 0.1
 """A target that more labels make so little likelier has no size of its own: it rests on the tails
 of the forecasts."""
 
@@ -27,11 +27,11 @@ def sorted_quantiles(
 
 
 def bounded(quantiles: np.ndarray, metric: Metric) -> np.ndarray:
-    """Angles of rates within [0, π/2], logarithms of losses at most that of MOST_LOSS."""
+    """Angles of rates within [0, π/2], logarithms of losses at most that of MAX_LOSS."""
     return (
         np.clip(quantiles, 0.0, np.pi / 2)
         if metric.is_rate
-        else np.minimum(quantiles, np.log(MOST_LOSS))
+        else np.minimum(quantiles, np.log(MAX_LOSS))
     )
 
 
@@ -83,6 +83,6 @@ def n_if_reached(sizes: np.ndarray, reached: np.ndarray) -> float | None:
     target less likely than not.
     """
     risen = np.maximum.accumulate(reached) - reached[0]
-    if risen[-1] < MIN_CHANCE:
+    if risen[-1] < MIN_PROBABILITY_GAIN:
         return None
     return float(2 ** np.interp(risen[-1] / 2, risen, np.log2(np.asarray(sizes, dtype=np.float64))))

@@ -15,16 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.storage import UserError, file_digest
-from meta.metamodel.observations import ID_COLUMNS, SAMPLE
+from meta.metamodel.observations import ID_COLUMNS, SAMPLE_COLUMNS
 from meta.metamodel.sample_features import FEATURES_VERSION
 from meta.metamodel.stored import shipped_folder
 from meta.metric import Metric
 
 FILE = "observations.parquet"
 VERSION_KEY = b"features_version"
-OF_METRIC = ("truth", "truth_std")
+METRIC_COLUMNS = ("truth", "truth_std")
 """Columns that differ between the metrics; in the file `truth_accuracy` and so on."""
-PLACE = [*SAMPLE, "horizon"]
+KEY_COLUMNS = [*SAMPLE_COLUMNS, "horizon"]
 
 
 def join_metrics(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -32,17 +32,21 @@ def join_metrics(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     same samples); numbers as float32."""
     joined = pd.DataFrame()
     for metric, frame in frames.items():
-        own = frame.rename(columns={column: f"{column}_{metric}" for column in OF_METRIC})
+        own = frame.rename(columns={column: f"{column}_{metric}" for column in METRIC_COLUMNS})
         new = (
-            own if joined.empty else own[[*PLACE, *(f"{column}_{metric}" for column in OF_METRIC)]]
+            own
+            if joined.empty
+            else own[[*KEY_COLUMNS, *(f"{column}_{metric}" for column in METRIC_COLUMNS)]]
         )
-        joined = new if joined.empty else joined.merge(new, on=PLACE, how="left")
+        joined = new if joined.empty else joined.merge(new, on=KEY_COLUMNS, how="left")
     numbers = [
         name
         for name in joined.columns
         if name not in ID_COLUMNS and joined[name].dtype == np.float64
     ]
-    return joined.astype(dict.fromkeys(numbers, np.float32)).sort_values(PLACE, ignore_index=True)
+    return joined.astype(dict.fromkeys(numbers, np.float32)).sort_values(
+        KEY_COLUMNS, ignore_index=True
+    )
 
 
 def write_observations(joined: pd.DataFrame, path: Path) -> None:
@@ -53,11 +57,13 @@ def write_observations(joined: pd.DataFrame, path: Path) -> None:
     pq.write_table(table, path, compression="zstd", compression_level=19, write_page_checksum=True)
 
 
-def of_metric(joined: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+def observations_of_metric(joined: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """The rows that have a truth of `metric`, as `meta.metamodel.observations.observation_table`
     gives them, in float64."""
-    own = {f"{column}_{metric}": column for column in OF_METRIC}
-    others = [f"{column}_{other}" for other in Metric for column in OF_METRIC if other != metric]
+    own = {f"{column}_{metric}": column for column in METRIC_COLUMNS}
+    others = [
+        f"{column}_{other}" for other in Metric for column in METRIC_COLUMNS if other != metric
+    ]
     frame = joined.drop(columns=[name for name in others if name in joined]).rename(columns=own)
     frame = frame[frame["truth"].notna()].reset_index(drop=True)
     numbers = [name for name in frame.columns if frame[name].dtype == np.float32]
@@ -84,7 +90,7 @@ def shipped_observations(metric: Metric) -> pd.DataFrame:
             "metamodel.with_shipped: the shipped observations are of version"
             f" {version or 'unknown'}, this program makes {FEATURES_VERSION}; set it to false"
         )
-    return of_metric(table.to_pandas(), metric)
+    return observations_of_metric(table.to_pandas(), metric)
 
 
 def digest_of_shipped() -> str:
@@ -92,7 +98,9 @@ def digest_of_shipped() -> str:
     return file_digest(shipped_folder() / FILE)
 
 
-def with_shipped(frame: pd.DataFrame, shipped: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def join_with_shipped(
+    frame: pd.DataFrame, shipped: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(own observations, shipped ones) fit to be learnt from together: a task that is in both
     counts once, as the user's own, and is of the family that ships, so that a family left out is
     left out whole."""

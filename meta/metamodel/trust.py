@@ -5,9 +5,9 @@ outermost as there."""
 import numpy as np
 
 from meta.metamodel.conformal import calibration_factors
-from meta.metamodel.linear_stage import OCTAVE_KNOTS, shares
+from meta.metamodel.linear_stage import OCTAVE_KNOTS, interpolation_weights
 
-TRUSTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2)
+TRUST_LEVELS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2)
 SIZE_KNOTS = (6.0, 9.0)
 """log2 n at which, with each of OCTAVE_KNOTS, intervals are calibrated; linear between."""
 SHIFT_KNOTS = (0.5, 0.75)
@@ -31,7 +31,10 @@ def local_factors(
     small samples, of far horizons and of shifted rows are not those of others in other units."""
     overall, guaranteed = calibration_factors(quantiles, truth, names)
     factors = np.tile(overall, (*KNOTS_SHAPE, 1))
-    of_size, of_shift = shares(log2_n, SIZE_KNOTS), shares(shift, SHIFT_KNOTS)
+    of_size, of_shift = (
+        interpolation_weights(log2_n, SIZE_KNOTS),
+        interpolation_weights(shift, SHIFT_KNOTS),
+    )
     for i, j, k in np.ndindex(*KNOTS_SHAPE):
         near = nearness(octaves, OCTAVE_KNOTS[i]) * of_size[:, j] * of_shift[:, k]
         if len(np.unique(names[near > 0])) >= MIN_GROUPS_NEAR:
@@ -40,11 +43,15 @@ def local_factors(
     return factors, guaranteed
 
 
-def factors_at(
+def interpolate_factors(
     factors: np.ndarray, octaves: np.ndarray, log2_n: np.ndarray, shift: np.ndarray
 ) -> np.ndarray:
     """(R, 5) stretch of each row."""
-    places = shares(octaves, OCTAVE_KNOTS), shares(log2_n, SIZE_KNOTS), shares(shift, SHIFT_KNOTS)
+    places = (
+        interpolation_weights(octaves, OCTAVE_KNOTS),
+        interpolation_weights(log2_n, SIZE_KNOTS),
+        interpolation_weights(shift, SHIFT_KNOTS),
+    )
     return np.einsum("ro,rs,rh,oshq->rq", *places, factors)
 
 
@@ -53,10 +60,10 @@ def nearness(octaves: np.ndarray, knot: float) -> np.ndarray:
     return np.maximum(1 - np.abs(octaves - knot) / 1.5, 0.0)
 
 
-def at_octaves(at_knots: np.ndarray, octaves: np.ndarray) -> np.ndarray:
+def interpolate_octaves(at_knots: np.ndarray, octaves: np.ndarray) -> np.ndarray:
     """(R, 5) values given at OCTAVE_KNOTS, (len(OCTAVE_KNOTS), 5), interpolated; constant beyond
     the last."""
-    return shares(octaves, OCTAVE_KNOTS) @ at_knots
+    return interpolation_weights(octaves, OCTAVE_KNOTS) @ at_knots
 
 
 def choose_trust(
@@ -75,7 +82,7 @@ def choose_trust(
         mass = np.bincount(index, near)
         known = mass > 0
         best_share, best_gain = 0.0, 0.0
-        for share in TRUSTS:
+        for share in TRUST_LEVELS:
             gain = np.abs(error_spread) - np.abs(share * error_trees + (1 - share) * error_spread)
             of_task = np.bincount(index, near * gain)[known] / mass[known]
             careful = (

@@ -30,7 +30,7 @@ from scipy.stats import norm
 SCHEMA = 1
 FILE = "encoder_prior.json"
 LANGUAGES = ("english", "other")
-ABOUT = ("n_parameters", "embedding_width", "n_layers", "max_length", "open_weights")
+FACT_COLUMNS = ("n_parameters", "embedding_width", "n_layers", "max_length", "open_weights")
 """What the table says of an encoder, NaN where unknown; `max_length` in tokens, `open_weights` 1 or
 0."""
 TASK_LEVEL_SD = 1.0
@@ -54,7 +54,7 @@ class EncoderPrior:
     """Levels of encoders on tasks of one kind of language; made by `load_prior`."""
 
     encoders: pd.DataFrame
-    """Index encoder (hub name): `mean`, `sd`, `n_tasks`, and `ABOUT`."""
+    """Index encoder (hub name): `mean`, `sd`, `n_tasks`, and `FACT_COLUMNS`."""
     sensitivities: np.ndarray
     """(S,) equally likely."""
     interaction_sds: np.ndarray
@@ -166,7 +166,9 @@ def from_json(stored: Mapping[str, Any], language: str) -> EncoderPrior:
     table = pd.DataFrame(stored["encoders"], columns=stored["columns"]).set_index("encoder")
     fitted = stored["languages"][language]
     table = table.rename(columns={f"{language}_{name}": name for name in ("mean", "sd", "n_tasks")})
-    table = table[["mean", "sd", "n_tasks", *ABOUT]].astype(np.float64).dropna(subset=["mean"])
+    table = (
+        table[["mean", "sd", "n_tasks", *FACT_COLUMNS]].astype(np.float64).dropna(subset=["mean"])
+    )
     return EncoderPrior(
         table,
         sensitivities=np.asarray(fitted["sensitivities"], dtype=np.float64),

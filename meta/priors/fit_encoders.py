@@ -17,7 +17,7 @@ import pandas as pd
 N_ROUNDS = 40
 SENSITIVITY_SD = 0.5
 """Spread of sensitivities around 1 that a task with few encoders is drawn to."""
-TASK_ROWS = 5.0
+POOLED_ROWS = 5.0
 """A task's own interaction variance counts for its encoders, the pooled one for so many."""
 
 
@@ -95,7 +95,7 @@ def fit_two_way(cells: pd.DataFrame, n_parameters: pd.Series) -> TwoWayFit:
         left = (accuracy - level[task]) / sensitivity[task] - mean[encoder]
         squares = total(left**2 + variance[encoder])
         pooled = float(np.median(squares / n_encoders))
-        interaction = (squares + TASK_ROWS * pooled) / (n_encoders + TASK_ROWS)
+        interaction = (squares + POOLED_ROWS * pooled) / (n_encoders + POOLED_ROWS)
     return TwoWayFit(
         pd.DataFrame(
             {"mean": mean, "sd": np.sqrt(variance), "n_tasks": n_tasks},

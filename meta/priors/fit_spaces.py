@@ -37,9 +37,9 @@ def space_truths(probes: pd.DataFrame, tasks: Mapping[str, tuple[str, str]]) -> 
 
 
 def fit_view_prior(truths: pd.DataFrame) -> ViewPrior:
-    """Learn from `truths`: columns task, task_family, encoder, layer, n_layers, pooling,
-    n_train, truth (accuracy). Spaces that many tasks lack are left out, and tasks that lack one
-    of the others. Raises ValueError for fewer than 3 families or 2 spaces."""
+    """Learn from `truths`: columns task, task_family, encoder, layer, n_layers, pooling, n_train,
+    truth (accuracy). Spaces that many tasks lack are left out, and tasks that lack one of the
+    others. Raises ValueError for fewer than 3 families or 2 spaces."""
     spaces_of = {
         key.name: key
         for key in (

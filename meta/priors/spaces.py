@@ -25,9 +25,9 @@ from meta.metric import stabilised
 
 SCALES = tuple(2.0**power for power in np.arange(-2.0, 2.01, 0.5))
 """Factors on the standard deviation of contrasts that are averaged over."""
-SCALE_OCTAVES = 1.0
+SCALE_SD_OCTAVES = 1.0
 """Standard deviation of the prior on log2 of that factor."""
-TABLE_SHARE = 0.7
+MEASURED_SHARE = 0.7
 """Weight of the covariance of the spaces as measured; the rest is that of the variance
 components."""
 LEVEL_VARIANCE = 10.0
@@ -99,7 +99,7 @@ class ViewPrior:
             covariances.append(signal - gain @ signal)
             _, logdet = np.linalg.slogdet(total)
             fit = -0.5 * (logdet + observed @ np.linalg.solve(total, observed))
-            logs.append(fit - 0.5 * (np.log2(scale) / SCALE_OCTAVES) ** 2)
+            logs.append(fit - 0.5 * (np.log2(scale) / SCALE_SD_OCTAVES) ** 2)
         share = np.exp(np.array(logs) - max(logs))
         share /= share.sum()
         mean = share @ np.array(means)
@@ -156,7 +156,9 @@ class ViewPrior:
         )
         both = (known[:, None] >= 0) & (known[None, :] >= 0)
         measured = self.covariance[np.ix_(known, known)]
-        return mean, np.where(both, TABLE_SHARE * measured + (1 - TABLE_SHARE) * by_parts, by_parts)
+        return mean, np.where(
+            both, MEASURED_SHARE * measured + (1 - MEASURED_SHARE) * by_parts, by_parts
+        )
 
 
 def short_reference(encoder: str) -> str:

@@ -13,8 +13,8 @@ from meta.metamodel.held_out import evaluation_folds, held_out_predictions
 from meta.metamodel.model import SCHEMA, Metamodel
 from meta.metamodel.shipped_observations import (
     digest_of_shipped,
+    join_with_shipped,
     shipped_observations,
-    with_shipped,
 )
 from meta.metamodel.stored import shipped_folder
 from meta.metamodel.tuning import TUNING_VERSION, chosen_settings, plan_tuning, run_tuning
@@ -59,10 +59,10 @@ def fit(
     with task families left out."""
     config = study.config.metamodel
     frame = training_frame(study, tasks, observation_keys, probe_keys)
-    also = None
+    extra = None
     if config.with_shipped:
-        frame, also = with_shipped(frame, shipped_but_left_out(study, tasks))
-    learnt = frame if also is None else pd.concat([frame, also], ignore_index=True)
+        frame, extra = join_with_shipped(frame, shipped_but_left_out(study, tasks))
+    learnt = frame if extra is None else pd.concat([frame, extra], ignore_index=True)
     identity = {
         "versions": [SCHEMA, FIT_VERSION],
         "with_shipped": digest_of_shipped() if config.with_shipped else None,
@@ -87,7 +87,11 @@ def fit(
         settings = tuned_settings(study, report, learnt, evaluation_folds(frame), key)
     if not study.storage.exists(result.held_out_key):
         held_out = held_out_predictions(
-            frame, metric=METRIC, settings=settings or None, also=also, progress=report
+            frame,
+            metric=METRIC,
+            settings=settings or None,
+            extra_observations=extra,
+            progress=report,
         )
         study.storage.write_table(
             result.held_out_key, pa.Table.from_pandas(held_out, preserve_index=False)

@@ -4,7 +4,7 @@ learn from."""
 import numpy as np
 import pandas as pd
 
-from meta.metamodel.inputs import ACCURACY_ESTIMATES, FEW_TASK_INPUTS, STACK_FEATURES
+from meta.metamodel.inputs import ACCURACY_ESTIMATES, FEW_TASK_INPUTS, LINEAR_FEATURES
 from meta.metamodel.observations import HORIZON_FACTORS
 from meta.metamodel.sample_features import FRACTIONS
 
@@ -81,7 +81,7 @@ def _sample(
         "ridge_loo_accuracy": accuracy,
         "logme": accuracy - 1 + rng.normal() * 0.01,
     }
-    others = {name: float(for_stack.normal()) for name in STACK_FEATURES}
+    others = {name: float(for_stack.normal()) for name in LINEAR_FEATURES}
     others |= {
         name: float(np.clip(accuracy + 0.02 * for_stack.normal(), 0, 1))
         for name in ACCURACY_ESTIMATES

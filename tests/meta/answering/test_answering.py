@@ -113,7 +113,7 @@ def make_texts(n_texts: int, prefix: str, rng: np.random.Generator) -> tuple[str
 @pytest.fixture(scope="module")
 def answers() -> Answers:
     return answer_questions(
-        *make_problem(small=False), LawForecaster(), target=0.97, max_scored_views=6
+        *make_problem(small=False), LawForecaster(), target=0.97, max_forecast_spaces=6
     )
 
 
@@ -582,10 +582,10 @@ def test_a_prior_of_spaces_moves_the_ranking_and_a_certain_one_decides_it():
 
 def test_the_prior_leaves_the_common_level_to_the_metamodel():
     prepared, encoders = make_problem()
-    plain = answer_questions(prepared, encoders, LawForecaster(), max_scored_views=50)
+    plain = answer_questions(prepared, encoders, LawForecaster(), max_forecast_spaces=50)
     forecaster = LawForecaster()
     forecaster.view_prior = prior_for(encoders, favourite="none", variance=0.01)
-    told = answer_questions(prepared, encoders, forecaster, max_scored_views=50)
+    told = answer_questions(prepared, encoders, forecaster, max_forecast_spaces=50)
     levels = [
         np.mean([view.curve[0].q50 for view in answers.encoders]) for answers in (plain, told)
     ]

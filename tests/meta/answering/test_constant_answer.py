@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, roc_auc_score
 
 from meta.answering.constant_answer import constant_score, constant_words
-from meta.answering.warnings import level_warnings
+from meta.answering.warnings import constant_answer_warnings
 from meta.metric import Metric
 
 COUNTS = np.array([60, 30, 10])
@@ -74,7 +74,7 @@ def test_a_level_that_it_has_as_well_is_said(metric, curve, target, said):
         constant_score(COUNTS, metric),
         constant_words(COUNTS, ("a", "b", "c"), metric),
     )
-    warnings = level_warnings(constant, always, np.array([curve, curve]), metric, target)
+    warnings = constant_answer_warnings(constant, always, np.array([curve, curve]), metric, target)
     assert len(warnings) == len(said) and all(
         part in line for part, line in zip(said, warnings, strict=True)
     ), warnings

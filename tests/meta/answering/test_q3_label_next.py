@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from meta.answering.q3_label_next import (
-    SURE_ROWS_PER_CLASS,
+    FULL_TRUST_ROWS_PER_CLASS,
     find_regions,
     label_next,
     probe_trust,
@@ -81,10 +81,10 @@ def test_copies_of_a_picked_row_are_not_picked(problem):
 
 
 def test_typical_gives_way_to_uncertain_as_labels_grow(problem):
-    trust = [probe_trust(n, 2) for n in (4, SURE_ROWS_PER_CLASS, 4000)]
-    assert trust == [2 / SURE_ROWS_PER_CLASS, 0.5, 1.0]
+    trust = [probe_trust(n, 2) for n in (4, FULL_TRUST_ROWS_PER_CLASS, 4000)]
+    assert trust == [2 / FULL_TRUST_ROWS_PER_CLASS, 0.5, 1.0]
     assert "believed 50%" in strategy(
-        SURE_ROWS_PER_CLASS, 2
+        FULL_TRUST_ROWS_PER_CLASS, 2
     ) and "spread over the evaluation" in strategy(1000, 2)
     few = label_next(
         problem["X"][::7],

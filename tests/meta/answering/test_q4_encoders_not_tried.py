@@ -8,7 +8,7 @@ from meta.answering.q4_encoders_not_tried import (
     MAX_PARAMETERS,
     MAX_UNTRIED,
     accuracy_quantiles,
-    evidence,
+    tried_accuracies,
     untried_encoders,
 )
 from meta.answering.spaces import Space
@@ -48,21 +48,26 @@ def test_the_best_space_of_an_encoder_counts_and_strangers_only_when_they_are_th
         space("hf:all-MiniLM-L6-v2", 0.85),
         space("lsa:256", 0.6, seed=2),
     ]
-    known = evidence(tried, prior)
+    known = tried_accuracies(tried, prior)
     assert (
         list(known) == ["hf:all-MiniLM-L6-v2"]
-        and known["hf:all-MiniLM-L6-v2"].accuracy == tried[1].held_out
+        and known["hf:all-MiniLM-L6-v2"].accuracy == tried[1].loo_metric
     )
     stranger = space("neoberta:mine", 0.95, seed=3)
-    assert set(evidence([*tried, stranger], prior)) == {"hf:all-MiniLM-L6-v2", "neoberta:mine"}
+    assert set(tried_accuracies([*tried, stranger], prior)) == {
+        "hf:all-MiniLM-L6-v2",
+        "neoberta:mine",
+    }
 
 
 def test_errors_on_the_same_rows_count_less_than_their_own():
     prior = load_prior()
-    alone = evidence([space("hf:all-MiniLM-L6-v2", 0.8)], prior)["hf:all-MiniLM-L6-v2"].sd
+    alone = tried_accuracies([space("hf:all-MiniLM-L6-v2", 0.8)], prior)["hf:all-MiniLM-L6-v2"].sd
     twin = space("neoberta:mine", 0.8)  # the same hits
     twin.hits[np.flatnonzero(~twin.hits)[:3]] = True
-    together = evidence([space("hf:all-MiniLM-L6-v2", 0.8), twin], prior)["hf:all-MiniLM-L6-v2"].sd
+    together = tried_accuracies([space("hf:all-MiniLM-L6-v2", 0.8), twin], prior)[
+        "hf:all-MiniLM-L6-v2"
+    ].sd
     assert together < 0.5 * alone
     assert alone == pytest.approx(np.sqrt(0.8 * 0.2 / 200), rel=0.2)
 

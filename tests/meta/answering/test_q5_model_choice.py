@@ -1,7 +1,7 @@
 import pytest
 
 from meta.answering.q5_model_choice import (
-    Contender,
+    ModelOption,
     choose_model,
     scaled_milliseconds,
     truncated_parameters,
@@ -15,8 +15,8 @@ TINY = EncoderInfo("hf:tiny", "b" * 16, "hf", 2, 128, 4_385_920, 512, (View(2, "
 LSA = EncoderInfo("lsa:256", "c" * 16, "lsa", 0, 256, 5_000_000, 10_000, (View(0, "mean"),))
 
 
-def contender(info: EncoderInfo, layer: int, q50: float, ms: float | None = None) -> Contender:
-    return Contender(info, View(layer, "mean"), q50, 0.5, ms)
+def option(info: EncoderInfo, layer: int, q50: float, ms: float | None = None) -> ModelOption:
+    return ModelOption(info, View(layer, "mean"), q50, 0.5, ms)
 
 
 def test_truncation_of_bert_base_to_six_layers_drops_six_blocks():
@@ -38,10 +38,10 @@ def test_shared_layers_never_leave_fewer_than_no_parameters():
 
 def test_the_shallowest_within_half_a_point_is_chosen():
     spaces = [
-        contender(BERT, 12, 0.900),
-        contender(BERT, 9, 0.896),
-        contender(BERT, 6, 0.8949),
-        contender(BERT, 3, 0.85),
+        option(BERT, 12, 0.900),
+        option(BERT, 9, 0.896),
+        option(BERT, 6, 0.8949),
+        option(BERT, 3, 0.85),
     ]
     position, answer = choose_model(spaces, Metric.ACCURACY)
     assert position == 1
@@ -52,14 +52,14 @@ def test_the_shallowest_within_half_a_point_is_chosen():
 
 
 def test_measured_time_decides_when_all_are_timed_and_parameters_otherwise():
-    fast = contender(LSA, 0, 0.9, ms=0.1)
-    assert choose_model([contender(TINY, 2, 0.9, ms=1.0), fast], Metric.ACCURACY)[0] == 1
-    assert choose_model([contender(TINY, 2, 0.9), fast], Metric.ACCURACY)[0] == 0
+    fast = option(LSA, 0, 0.9, ms=0.1)
+    assert choose_model([option(TINY, 2, 0.9, ms=1.0), fast], Metric.ACCURACY)[0] == 1
+    assert choose_model([option(TINY, 2, 0.9), fast], Metric.ACCURACY)[0] == 0
 
 
 def test_log_loss_is_better_when_lower():
     position, answer = choose_model(
-        [contender(BERT, 12, 0.300), contender(BERT, 6, 0.304), contender(TINY, 2, 0.4)],
+        [option(BERT, 12, 0.300), option(BERT, 6, 0.304), option(TINY, 2, 0.4)],
         Metric.LOG_LOSS,
     )
     assert position == 1
@@ -67,8 +67,8 @@ def test_log_loss_is_better_when_lower():
 
 
 def test_time_is_scaled_by_the_layers_that_are_computed():
-    whole = contender(BERT, 12, 0.9, ms=10.0)
-    half = contender(BERT, 6, 0.9, ms=10.0)
+    whole = option(BERT, 12, 0.9, ms=10.0)
+    half = option(BERT, 6, 0.9, ms=10.0)
     assert scaled_milliseconds(whole) == 10.0
     assert scaled_milliseconds(half) == pytest.approx(10 * 6.5 / 12.5)
     assert choose_model([whole], Metric.ACCURACY)[1].milliseconds_source == "measured"
@@ -77,7 +77,7 @@ def test_time_is_scaled_by_the_layers_that_are_computed():
 
 @pytest.mark.parametrize("info, layer", [(BERT, 12), (BERT, 0), (TINY, 1), (LSA, 0)])
 def test_the_neoberta_to_train_is_a_valid_configuration(info: EncoderInfo, layer: int):
-    answer = choose_model([contender(info, layer, 0.9)], Metric.ACCURACY)[1]
+    answer = choose_model([option(info, layer, 0.9)], Metric.ACCURACY)[1]
     config = PretrainConfig.model_validate(answer.neoberta)
     assert config.model.n_layers >= 2
     assert config.model.hidden_size % 64 == 0

@@ -6,15 +6,15 @@ import pytest
 from synthetic_observations import observations
 
 from meta.metamodel.fitting import FitInputs
-from meta.metamodel.inputs import N_NOISE_TERMS, anchor, noise_terms, stack_inputs
-from meta.metamodel.observations import forecasts
+from meta.metamodel.inputs import N_NOISE_TERMS, anchor, linear_inputs, noise_terms
+from meta.metamodel.observations import power_law_forecasts
 from meta.metamodel.power_laws import FORECASTS
 from meta.metric import Metric
 
 
 def terms(metric=Metric.ACCURACY, **changes):
     frame = observations(n_tasks=2).assign(**changes)
-    known = forecasts(frame, metric)
+    known = power_law_forecasts(frame, metric)
     return noise_terms(frame, known, anchor(frame, known, metric), metric)
 
 
@@ -28,7 +28,7 @@ def test_noise_terms_are_finite_variances(metric):
 
 def test_growth_unseen_counts_with_the_square_of_the_octaves_ahead_and_what_is_left_to_learn():
     frame = observations(n_tasks=2)
-    known = forecasts(frame, Metric.ACCURACY)
+    known = power_law_forecasts(frame, Metric.ACCURACY)
     octaves = np.log2(frame["horizon"] / frame["n_train"]).to_numpy()
     left = np.maximum(1 - anchor(frame, known, Metric.ACCURACY), 0.01)
     assert octaves.max() >= 2 and terms()[:, 1] == pytest.approx(0.01 * octaves**2 * left)
@@ -36,14 +36,14 @@ def test_growth_unseen_counts_with_the_square_of_the_octaves_ahead_and_what_is_l
 
 def test_power_laws_that_differ_mean_more_noise_in_rates():
     frame = observations(n_tasks=2)
-    known = forecasts(frame, Metric.ACCURACY)
+    known = power_law_forecasts(frame, Metric.ACCURACY)
     laws = np.arcsin(np.sqrt(1 - known[["pow2", "pow3", "pow4"]].to_numpy()))
     assert terms()[:, 4] == pytest.approx(laws.var(axis=1)) and laws.var(axis=1).max() > 1e-5
 
 
 def test_a_loss_of_few_nats_in_all_is_a_noisy_one():
     frame = observations(n_tasks=2)
-    known = forecasts(frame, Metric.LOG_LOSS)
+    known = power_law_forecasts(frame, Metric.LOG_LOSS)
     loss = anchor(frame, known, Metric.LOG_LOSS)
     assert terms(Metric.LOG_LOSS)[:, 4] == pytest.approx(
         0.1 / (frame["n_train"].to_numpy() * np.maximum(loss, 0.005))
@@ -86,7 +86,7 @@ def test_estimates_that_differ_beyond_the_noise_of_the_evaluation_rows_mean_more
 
 def test_the_linear_stage_is_told_the_accuracy_of_rows_that_are_not_single():
     frame = observations(n_tasks=2).assign(share_single_rows=0.2)
-    found = stack_inputs(frame, forecasts(frame, Metric.ACCURACY), Metric.ACCURACY)
+    found = linear_inputs(frame, power_law_forecasts(frame, Metric.ACCURACY), Metric.ACCURACY)
     now = frame["ridge_loo_accuracy"].to_numpy()
     assert found["not_single_gap"].to_numpy() == pytest.approx(now / 0.8 - now)
     assert found["error_by_single"].to_numpy() == pytest.approx(0.2 * (1 - now))
@@ -95,7 +95,7 @@ def test_the_linear_stage_is_told_the_accuracy_of_rows_that_are_not_single():
 @pytest.mark.parametrize("metric", [Metric.ACCURACY, Metric.LOG_LOSS])
 def test_trees_get_the_anchor_and_the_distances_from_it_in_the_metrics_own_units(metric):
     frame = observations(n_tasks=2)
-    known, inputs = forecasts(frame, metric), FitInputs.of(frame, metric).inputs
+    known, inputs = power_law_forecasts(frame, metric), FitInputs.of(frame, metric).inputs
     anchored = anchor(frame, known, metric)
     assert inputs["anchor"].to_numpy() == pytest.approx(anchored, rel=1e-6)
     for law in FORECASTS:

@@ -8,7 +8,7 @@ from synthetic_observations import observations
 from cluster.storage import CorruptArtefactError, Storage, UserError
 from meta.metamodel.inputs import anchor
 from meta.metamodel.model import CARD_FILE, TREES_FILE, Metamodel
-from meta.metamodel.observations import forecasts
+from meta.metamodel.observations import power_law_forecasts
 from meta.metric import MEDIAN, Metric
 
 
@@ -37,7 +37,8 @@ def test_forecasts_of_unseen_tasks_beat_carrying_the_present_forward(model, unse
     error = np.abs(median - unseen["truth"])[far].mean()
     carried = np.abs(unseen["ridge_loo_accuracy"] - unseen["truth"])[far].mean()
     anchored = np.abs(
-        anchor(unseen, forecasts(unseen, Metric.ACCURACY), Metric.ACCURACY) - unseen["truth"]
+        anchor(unseen, power_law_forecasts(unseen, Metric.ACCURACY), Metric.ACCURACY)
+        - unseen["truth"]
     )[far].mean()
     assert error < 0.5 * carried
     assert error < 1.1 * anchored
@@ -83,7 +84,7 @@ def test_pure_noise_in_the_features_is_not_trusted():
     rng = np.random.default_rng(0)
     noisy = frame.assign(
         truth=np.clip(
-            anchor(frame, forecasts(frame, Metric.ACCURACY), Metric.ACCURACY)
+            anchor(frame, power_law_forecasts(frame, Metric.ACCURACY), Metric.ACCURACY)
             + rng.normal(size=len(frame)) * 0.03,
             0,
             1,

@@ -7,9 +7,9 @@ from cluster.storage import Storage
 from meta.metamodel.observation_blocks import ObservationSpec, plan_observations, run_observations
 from meta.metamodel.observations import (
     ID_COLUMNS,
-    forecasts,
     join_truth,
     observation_table,
+    power_law_forecasts,
     with_horizons,
 )
 from meta.metamodel.power_laws import FORECASTS
@@ -47,7 +47,7 @@ def test_a_small_sample_lacks_early_points_and_still_has_every_forecast():
     (X, y), X_eval = classes(12, 0), classes(40, 1)[0]
     features = sample_features(X, y, X_eval, 3, INFO, VIEW, seed=0)
     assert np.isnan(features["curve_n_8"]) and np.isnan(features["curve_accuracy_8"])
-    known = forecasts(with_horizons(pd.DataFrame([features]), [12, 48]), Metric.ACCURACY)
+    known = power_law_forecasts(with_horizons(pd.DataFrame([features]), [12, 48]), Metric.ACCURACY)
     assert list(known.columns) == list(FORECASTS)
     assert np.isfinite(known.to_numpy()).all()
 

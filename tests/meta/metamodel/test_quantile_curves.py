@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from meta.metamodel.quantile_curves import MOST_LOSS, bounded, monotone, sorted_quantiles
-from meta.metric import LEAST_LOSS, Metric
+from meta.metamodel.quantile_curves import MAX_LOSS, bounded, monotone, sorted_quantiles
+from meta.metric import MIN_LOSS, Metric
 
 
 @pytest.mark.parametrize("metric", Metric)
 def test_the_scale_is_undone(metric):
-    values = np.linspace(LEAST_LOSS, 1.0, 50)
+    values = np.linspace(MIN_LOSS, 1.0, 50)
     assert metric.from_scale(metric.to_scale(values)) == pytest.approx(values)
     assert (np.diff(metric.to_scale(values)) > 0).all()
 
@@ -30,7 +30,7 @@ def test_no_forecast_of_a_loss_is_beyond_what_a_probability_of_nothing_costs():
         Metric.LOG_LOSS,
     )
     values = Metric.LOG_LOSS.from_scale(wild)
-    assert values.max() == pytest.approx(MOST_LOSS) and (values > 0).all()
+    assert values.max() == pytest.approx(MAX_LOSS) and (values > 0).all()
 
 
 def test_a_small_step_near_the_ceiling_does_not_reach_it():

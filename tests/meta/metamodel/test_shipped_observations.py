@@ -10,8 +10,8 @@ from meta.metamodel.sample_features import FEATURES_VERSION
 from meta.metamodel.shipped_observations import (
     FILE,
     join_metrics,
+    join_with_shipped,
     shipped_observations,
-    with_shipped,
     write_observations,
 )
 from meta.metric import Metric
@@ -72,7 +72,7 @@ def test_a_flipped_bit_in_the_numbers_is_found(frame, tmp_path, monkeypatch):
 def test_a_task_in_both_counts_once_and_is_of_the_family_that_ships(frame):
     shipped = observations(n_tasks=2)  # the same fingerprints as two of the own tasks
     own = frame.assign(task_family="mine/" + frame["task_family"])
-    together, rest = with_shipped(own, shipped)
+    together, rest = join_with_shipped(own, shipped)
     assert len(rest) == 0
     assert sorted(together["task_family"].unique()) == [
         "family0",
@@ -86,12 +86,12 @@ def test_what_is_learnt_beside_helps_and_what_is_left_out_is_left_out_there_too(
     beside = observations(n_tasks=8, seed=3)
     beside["task_fingerprint"] = "b" + beside["task_fingerprint"]
     alone = held_out_predictions(frame)
-    helped = held_out_predictions(frame, also=beside)
+    helped = held_out_predictions(frame, extra_observations=beside)
     assert len(helped) == len(alone) and set(helped["task_fingerprint"]) == set(
         frame["task_fingerprint"]
     )
     spoilt = beside.assign(truth=np.where(beside["task_family"] == "family0", 0.0, beside["truth"]))
-    other = held_out_predictions(frame, also=spoilt)
+    other = held_out_predictions(frame, extra_observations=spoilt)
     of_family0 = helped["task_family"] == "family0"
     assert np.array_equal(helped.loc[of_family0, "q50"], other.loc[of_family0, "q50"]), (
         "family0 was left out there, too"

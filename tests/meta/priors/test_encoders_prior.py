@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from meta.priors.encoders import (
-    ABOUT,
+    FACT_COLUMNS,
     FILE,
     EncoderPrior,
     TriedEncoder,
@@ -22,7 +22,7 @@ def small(means=(0.10, 0.0, -0.10), sd=0.02, interaction=0.0, sensitivities=(1.0
     table = pd.DataFrame(
         {"mean": means, "sd": sd, "n_tasks": 20.0}, index=["org/big", "org/middle", "org/small"]
     )
-    for name in ABOUT:
+    for name in FACT_COLUMNS:
         table[name] = 1.0
     table["n_parameters"] = [1e9, 1e8, 1e7]
     return EncoderPrior(

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from meta.answering.q4_posterior import Comparison, aligned
+from meta.answering.q4_posterior import SpacePosterior, align_medians
 from meta.answering.q4_ranking import hit_correlation
 from meta.metric import stabilised
 from meta.priors.fit_spaces import fit_view_prior, space_truths
@@ -216,12 +216,12 @@ def test_too_few_families_or_spaces_are_refused():
 
 def test_forecasts_that_are_moved_together_differ_as_the_posterior_says_and_keep_their_ends():
     means = np.arcsin(np.sqrt(np.array([0.85, 0.75])))  # five points below the forecasts
-    comparison = Comparison(means, 1e-4 * np.eye(2))
+    posterior = SpacePosterior(means, 1e-4 * np.eye(2))
     curves = {
         0: np.array([[0.80, 0.84, 0.86, 0.90, 0.95], [0.90, 0.95, 1.0, 1.0, 1.0]]),
         1: np.array([[0.80, 0.82, 0.84, 0.86, 0.90], [0.85, 0.90, 0.92, 0.95, 0.99]]),
     }
-    moved = aligned(curves, comparison)
+    moved = align_medians(curves, posterior)
     assert moved[0][0, 2] - moved[1][0, 2] == pytest.approx(0.1)
     assert np.mean([moved[i][0, 2] for i in moved]) == pytest.approx(0.85), (
         "their common level stays"
@@ -232,7 +232,7 @@ def test_forecasts_that_are_moved_together_differ_as_the_posterior_says_and_keep
             and (np.diff(curve, axis=0) >= 0).all()
             and curve.max() <= 1
         )
-    lowered = aligned(curves, Comparison(means[::-1], 1e-4 * np.eye(2)))
+    lowered = align_medians(curves, SpacePosterior(means[::-1], 1e-4 * np.eye(2)))
     assert lowered[0][1, 4] > 0.99, (
         "moved down by six points as a difference, certainty would be 0.94"
     )
