@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.embeddings import task_embeddings
-from meta.answering.q3_label_next import label_next, spread
+from meta.answering.q3_label_next import label_next, spread_over_rows
 from probes.features.crossfit import RidgeFit, fit_ridge
 
 TASKS = (
@@ -88,7 +88,7 @@ def uncertain_spread(seen: Round) -> np.ndarray:
     """Weighted k-means over the uncertain rows alone, ten a pick (Zhdanov 2019, arXiv
     1901.05954)."""
     unit = seen.unlabelled / np.linalg.norm(seen.unlabelled, axis=1, keepdims=True)
-    return spread(unit, 1 - seen.margin, seen.n_rows, 10 * seen.n_rows, seed=0)[0]
+    return spread_over_rows(unit, 1 - seen.margin, seen.n_rows, 10 * seen.n_rows, seed=0)[0]
 
 
 def uncertain_nearest(seen: Round) -> np.ndarray:

@@ -1,1 +1,2 @@
-"""The six answers for one sample: one file or more a question, in the order of the questions."""
+"""The six answers for one sample. A file that belongs to a question begins with its number, `q1_`
+to `q6_`."""

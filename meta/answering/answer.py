@@ -1,8 +1,9 @@
 """The six answers for one labelled sample, one evaluation sample and some embedding spaces.
 
-Pure: arrays and a fitted metamodel go in, `Answers` come out. Reading files and encoding texts
-happen elsewhere (`meta.api`). No label of the evaluation sample is used but those that the user
-gives for it. Each question has a function of its own over the forecasts of the spaces.
+The code here is pure: arrays and a fitted metamodel go in, `Answers` come out. `meta.api` reads
+files and encodes texts. Of the evaluation sample, only labels that the user gives for it are used.
+Each question has a function of its own. It reads the forecasts of the spaces
+(`meta.answering.forecasts`).
 """
 
 from collections.abc import Callable, Sequence
@@ -46,9 +47,10 @@ def answer_questions(
 ) -> Answers:
     """Answer all six questions.
 
-    `encoders` hold the vectors of `prepared`'s rows. `progress` gets (spaces done, spaces to do).
-    Raises UserError for an unknown metric, a target out of range, no encoder, or a metamodel of
-    another metric.
+    `encoders` hold the vectors of `prepared`'s rows. At most `max_forecast_spaces` spaces get a
+    forecast, or two for each encoder where that is more. `progress` is called with (steps done,
+    steps to do). Raises UserError for an unknown metric, a target out of range, no encoder, or a
+    metamodel of another metric.
     """
     metric = check_request(metric, target, metamodel.metric)
     if not encoders:
@@ -66,10 +68,12 @@ def answer_questions(
     counts = np.bincount(train.labels, minlength=len(train.label_names))
     constant = constant_score(counts, metric)
     curves = [forecast.curve for forecast in forecasts.in_order]
-    aim = target if target is not None else default_target(curves, metric, constant)
-    eval_labels, unused = eval_labels_answer(forecasts.best.correction, evaluation.labels, metric)
+    chosen_target = target if target is not None else default_target(curves, metric, constant)
+    eval_labels, why_unused = eval_labels_answer(
+        forecasts.best.correction, evaluation.labels, metric
+    )
     label_next, label_batch = rows_to_label(forecasts, prepared, n_label_next, seed)
-    doubted = wrong_labels(forecasts, prepared)
+    suspects = wrong_labels(forecasts, prepared)
     economical, model = model_answer(forecasts)
     return Answers(
         schema_version=1,
@@ -83,16 +87,16 @@ def answer_questions(
         },
         majority_share=float(counts.max() / len(train)),
         constant_score=constant,
-        target=aim,
+        target=chosen_target,
         target_source="default" if target is None else "user",
         encoders=ranked_views(forecasts),
         screened=screened_views(forecasts),
         eval_labels=eval_labels,
         untried=untried_encoders(forecasts.spaces, (*train.texts, *evaluation.texts)),
-        data_needed=data_needed(forecasts, aim),
+        data_needed=data_needed(forecasts, chosen_target),
         label_next=label_next,
         label_batch=label_batch,
-        suspect_labels=doubted,
+        suspect_labels=suspects,
         model=model,
         hyperparameters=hyperparameters(
             forecasts.best.space.fit,
@@ -113,8 +117,8 @@ def answer_questions(
                 metric,
                 target,
             ),
-            *unlearnt_classes(doubted, train),
+            *unlearnt_classes(suspects, train),
             *truncation_warnings(prepared, encoders),
-            *unused,
+            *why_unused,
         ],
     )

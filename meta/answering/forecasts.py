@@ -1,4 +1,5 @@
-"""The spaces of one run with their forecasts: what all six questions are answered from."""
+"""The embedding spaces of one run with their forecasts. All six questions are answered from
+them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,38 +20,47 @@ from meta.metric import MEDIAN, Metric
 from meta.priors.spaces import ViewPrior
 
 HORIZON_FACTORS = (1.0, 2**0.5, 2.0, 2**1.5, 4.0, 2**2.5, 8.0, 2**3.5, 16.0)
-"""Multiples of the present n that a curve is drawn at: half octaves to 16x."""
+"""A curve has a point at each of these multiples of the present n: half octaves up to 16x."""
 
 
 class Forecaster(Protocol):
-    """What is needed of a metamodel (`meta.metamodel.model.Metamodel`)."""
+    """The part of a metamodel (`meta.metamodel.model.Metamodel`) that the answers use."""
 
     @property
-    def metric(self) -> Metric: ...
+    def metric(self) -> Metric:
+        """The metric that it forecasts."""
+
     @property
-    def card(self) -> dict[str, Any]: ...
+    def card(self) -> dict[str, Any]:
+        """What it has learnt from, and how it did on tasks left out."""
+
     @property
-    def view_prior(self) -> ViewPrior | None: ...
+    def view_prior(self) -> ViewPrior | None:
+        """How spaces compare on other tasks; None where it does not know."""
+
     def curve(
         self, features: Mapping[str, float], horizons: Sequence[int] | np.ndarray
-    ) -> np.ndarray: ...
-    def outside(self, features: Mapping[str, float]) -> list[str]: ...
+    ) -> np.ndarray:
+        """(len(horizons), 5) quantiles (QUANTILES) of the metric at `horizons` (rows)."""
+
+    def outside(self, features: Mapping[str, float]) -> list[str]:
+        """One phrase for each feature that lies outside the range it has learnt from."""
 
 
 @dataclass(frozen=True)
 class SpaceForecast:
-    """A space with its forecast."""
+    """An embedding space with its forecast."""
 
     space: Space
     encoder: EmbeddedEncoder
     curve: np.ndarray
     """(H, 5) quantiles of the metric at `Forecasts.sizes`."""
     correction: Correction | None = None
-    """By labelled evaluation rows. None where there are none, or too few."""
+    """How labelled evaluation rows corrected the curve. None where there are none, or too few."""
 
     @property
     def median_now(self) -> float:
-        """The median at the present n."""
+        """The median forecast at the present n."""
         return float(self.curve[0, MEDIAN])
 
 
@@ -60,32 +70,35 @@ class Forecasts:
 
     metric: Metric
     sizes: np.ndarray
-    """(H,) int64: labelled rows at which the curves are drawn, the present n first."""
+    """(H,) int64: the numbers of labelled rows at which curves have points, the present n first."""
     spaces: tuple[Space, ...]
     by_space: Mapping[int, SpaceForecast]
-    """By position in `spaces`. A space that is not here was screened: it has no forecast."""
+    """Position in `spaces` -> forecast. A space that is not here was screened: it has no
+    forecast."""
     ranked: tuple[int, ...]
     """The positions in `by_space`, the best median at the present n first."""
     probabilities: SpaceProbabilities
     interval_factor: float
-    """All intervals are made wider by this factor, which is 1 or more."""
+    """All intervals are stretched about their medians by this factor; 1 or more."""
     outside: tuple[str, ...]
-    """What of the sample lies outside the range that the metamodel has learnt from."""
+    """One phrase for each feature of the sample outside the range that the metamodel has learnt
+    from."""
     notes: tuple[str, ...]
-    """Why the intervals are made wider."""
+    """Warnings that say why the intervals are wider."""
 
     @property
     def in_order(self) -> list[SpaceForecast]:
-        """The forecasts, best first."""
+        """The forecasts, the best median at the present n first."""
         return [self.by_space[i] for i in self.ranked]
 
     @property
     def best(self) -> SpaceForecast:
+        """The forecast with the best median at the present n."""
         return self.by_space[self.ranked[0]]
 
 
 def horizons(n_train: int) -> np.ndarray:
-    """(9,) int64: the sizes of a curve that starts at `n_train`."""
+    """(9,) int64: the numbers of rows at which a curve from `n_train` has points."""
     return np.round(np.asarray(HORIZON_FACTORS) * n_train).astype(np.int64)
 
 
@@ -99,9 +112,11 @@ def forecast_spaces(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Forecasts:
-    """Fit every space by leave-one-out, and forecast the most promising ones.
+    """Fit a leave-one-out probe in every space, and forecast the most promising spaces.
 
-    `encoders` hold the vectors of `prepared`'s rows. `progress` gets (spaces done, spaces to do).
+    `encoders` hold the vectors of `prepared`'s rows. At most `max_forecast_spaces` spaces get a
+    forecast, or two for each encoder where that is more. `progress` is called with (steps done,
+    steps to do): a step is one probe or one forecast.
     """
     train, evaluation = prepared.train, prepared.evaluation
     labels, n_classes = train.labels, len(train.label_names)
@@ -125,8 +140,10 @@ def forecast_spaces(
     sizes = horizons(len(labels))
     curves: dict[int, np.ndarray] = {}
     outside: list[str] = []
-    described = describe_spaces([(owners[i], spaces[i]) for i in chosen], labels, n_classes, seed)
-    for done, (i, features) in enumerate(zip(chosen, described, strict=True)):
+    features_of_chosen = describe_spaces(
+        [(owners[i], spaces[i]) for i in chosen], labels, n_classes, seed
+    )
+    for done, (i, features) in enumerate(zip(chosen, features_of_chosen, strict=True)):
         outside += [phrase for phrase in metamodel.outside(features) if phrase not in outside]
         curves[i] = widen(metamodel.curve(features, sizes), factor, metric)
         report(min(n_spaces + done + 1, n_steps), n_steps)
@@ -138,14 +155,14 @@ def forecast_spaces(
         )
         for i, curve in curves.items()
     }
-    final = {i: forecast.curve for i, forecast in by_space.items()}
+    corrected = {i: forecast.curve for i, forecast in by_space.items()}
     return Forecasts(
         metric=metric,
         sizes=sizes,
         spaces=tuple(spaces),
         by_space=by_space,
         ranked=tuple(sorted(chosen, key=lambda i: -metric.sign * by_space[i].median_now)),
-        probabilities=space_probabilities(spaces, final, posterior, metric, seed),
+        probabilities=space_probabilities(spaces, corrected, posterior, metric, seed),
         interval_factor=factor,
         outside=tuple(outside),
         notes=tuple(notes),
@@ -159,6 +176,8 @@ def _corrected(
     evaluation: EvalSample,
     metric: Metric,
 ) -> tuple[np.ndarray, Correction | None]:
+    """`curve` (H, 5) of `space` after the labels of evaluation rows have corrected it, and how."""
+
     def probabilities() -> np.ndarray:
         _, X_eval = encoder.views[space.view]
         return space.fit.probabilities(space.fit.scores(X_eval))

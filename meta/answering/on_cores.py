@@ -1,8 +1,8 @@
-"""The same work for many embedding spaces, one on each core.
+"""The same work for many embedding spaces, one space on each core.
 
-A space's matrices are small: BLAS's own threads would wait for each other longer than they work,
-the more so where other processes want the cores too. So every space gets one thread, and BLAS none
-of its own.
+The matrices of a space are small. On them the threads of BLAS wait for each other longer than they
+work, above all where other processes use the cores too. So each space gets one thread, and BLAS
+computes in that thread alone.
 """
 
 import os
@@ -31,8 +31,11 @@ def one_blas_thread(function: Callable[Arguments, Result]) -> Callable[Arguments
 
 
 def on_cores(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`work` of each item, in order. Items are made here, one after the other, and at most one more
-    than there are cores is waiting or at work at a time. Raises what `work` raises."""
+    """The result of `work` for each of `items`, in their order.
+
+    The calling thread takes the items one after the other. At most one item more than there are
+    cores is at work or waiting at a time. Raises what `work` raises.
+    """
     n_cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )

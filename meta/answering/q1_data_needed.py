@@ -1,9 +1,10 @@
-"""Question 1: required labels, by inverting calibrated quantile curves; and how to get there in
-rounds.
+"""Question 1: how many labels are required, and a plan to collect them in rounds.
 
-The metric at each n is a distribution, so the required n is one too: the n at which the q95 curve
-reaches the target is the optimistic end (5 % need fewer), the n of the q05 curve the cautious end.
-What is not reached within the horizon is null, never a number made by extrapolating further.
+The required n is read from calibrated quantile curves. The metric at each n is a distribution, so
+the required n is a distribution too. The n at which the 95 % curve reaches the target is the
+optimistic end: with a probability of 5 %, fewer rows do. The n of the 5 % curve is the cautious
+end. A target that is not reached within the curve gives null: no curve is extrapolated. (For a
+log-loss, the 5 % curve is the optimistic one.)
 """
 
 from collections.abc import Sequence
@@ -18,15 +19,16 @@ from meta.schema import DataNeeded, EncoderNeed, LabellingRound, ViewName
 from probes.encoders.base import View
 
 MIN_ROUNDS, MAX_ROUNDS = 3, 5
-"""Mahmood et al. 2022: to collect in a few rounds and to look again beats one guess."""
+"""Collecting in a few rounds, with a new forecast after each, beats one guess (Mahmood et al.
+2022)."""
 MIN_ROUND_ROWS = 20
-"""A look again after fewer labels would tell nothing new."""
+"""After fewer labels a new forecast would tell nothing new."""
 
 
 def required_n(sizes: np.ndarray, values: np.ndarray, target: float, metric: Metric) -> int | None:
-    """The smallest n at which a monotone curve `values` (H,) over `sizes` (H,) is at `target` or
-    better, linear in log n between sizes, rounded up; the first size if it is there from the start;
-    None if it never is."""
+    """The smallest n at which the monotone curve `values` (H,) over `sizes` (H,) is at `target` or
+    better. The curve is linear in log n between sizes, and n is rounded up. Returns the first size
+    where the curve starts at the target or better, None where it never gets there."""
     sign = metric.sign
     better = sign * (np.asarray(values, dtype=np.float64) - target) >= -1e-12
     if not better.any():
@@ -44,14 +46,14 @@ def required_n(sizes: np.ndarray, values: np.ndarray, target: float, metric: Met
 def encoder_need(
     encoder: str, view: View, sizes: np.ndarray, curve: np.ndarray, *, target: float, metric: Metric
 ) -> EncoderNeed:
-    """Required labels from the quantile curve (H, 5) of one space."""
-    hopeful, cautious = (-1, 0) if metric.is_rate else (0, -1)
+    """How many labels one space requires, from its quantile curve (H, 5) at `sizes` (H,)."""
+    optimistic, cautious = (-1, 0) if metric.is_rate else (0, -1)
     low, middle, high = (
         required_n(sizes, curve[:, column], target, metric)
-        for column in (hopeful, MEDIAN, cautious)
+        for column in (optimistic, MEDIAN, cautious)
     )
     reached = np.array([probability_reached(quantiles, target, metric) for quantiles in curve])
-    likely = n_if_reached(sizes, reached)
+    conditional = n_if_reached(sizes, reached)
     if middle is not None:
         status = "reached" if middle == sizes[0] else "reachable"
     else:
@@ -64,16 +66,18 @@ def encoder_need(
         q05=low,
         q50=middle,
         q95=high,
-        n_if_reached=None if likely is None or status == "reached" else int(np.ceil(likely - 1e-6)),
+        n_if_reached=(
+            None if conditional is None or status == "reached" else int(np.ceil(conditional - 1e-6))
+        ),
         p_reached_now=float(reached[0]),
         p_reachable=float(reached[-1]),
     )
 
 
 def default_target(curves: Sequence[np.ndarray], metric: Metric, constant: float) -> float:
-    """A target for a user who names none: a point short of the best median at the far end of the
-    curves (H, 5), in whole points. It is better than what an answer that never looks at a text has
-    (`constant`), which is no aim."""
+    """A target for a user who names none: one point less than the best median at the far end of
+    `curves` (H, 5), in whole points. It is always better than `constant`, the score of the constant
+    answer."""
     ends = [float(curve[-1, MEDIAN]) for curve in curves]
     if metric.is_rate:
         least = float(np.floor(round(100 * constant, 6))) + 1
@@ -83,7 +87,8 @@ def default_target(curves: Sequence[np.ndarray], metric: Metric, constant: float
 
 
 def data_needed(forecasts: Forecasts, target: float) -> DataNeeded:
-    """Question 1, with the space that needs the fewest labels, and with each encoder's best one."""
+    """Question 1: what the space that needs the fewest labels requires, and the same for each
+    encoder."""
     metric, sizes = forecasts.metric, forecasts.sizes
     needs = [
         encoder_need(f.space.info.ref, f.space.view, sizes, f.curve, target=target, metric=metric)
@@ -104,8 +109,8 @@ def data_needed(forecasts: Forecasts, target: float) -> DataNeeded:
 
 
 def fewest_labels(needs: Sequence[EncoderNeed]) -> int:
-    """Position of the space that gets there with the fewest labels (median); if none does, of the
-    likeliest to."""
+    """Position of the space whose median reaches the target with the fewest labels. Where no median
+    does, it is the space that most probably reaches it, now or at the largest size."""
     return min(
         range(len(needs)),
         key=lambda i: (
@@ -120,10 +125,14 @@ def fewest_labels(needs: Sequence[EncoderNeed]) -> int:
 def labelling_plan(
     need: EncoderNeed, sizes: np.ndarray, curve: np.ndarray, *, target: float, metric: Metric
 ) -> list[LabellingRound]:
-    """3 to 5 rounds of growing size up to the median requirement (to the far end where only an
-    optimistic quantile gets there), each with the forecast after it; fewer where they would be of
-    less than `MIN_ROUND_ROWS` rows. Empty where the target is reached now, and where it is not
-    reachable: no number of labels would do. Each round's look can correct the next."""
+    """Rounds of growing size, each with the forecast after it.
+
+    The last round ends at the median requirement, or at the largest of `sizes` where only an
+    optimistic quantile reaches the target. There are 3 to 5 rounds, or fewer where a round would
+    have less than `MIN_ROUND_ROWS` rows. The plan is empty where the target is reached now, and
+    where it is not reachable. The user runs `characterize` again after each round, so that a new
+    forecast can correct the next one. `curve` is (H, 5).
+    """
     if need.status in ("reached", "not_reachable"):
         return []
     goal = need.q50 if need.q50 is not None else int(sizes[-1])

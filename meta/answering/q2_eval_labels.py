@@ -1,9 +1,9 @@
-"""What labelled evaluation rows do to a space's forecast, and what is said of it
-(`meta.answering.q2_prediction_powered` has the estimator).
+"""Question 2: how labelled evaluation rows correct a space's forecast, and what the answers say of
+it.
 
-Pure: a curve, the probe's probabilities and labels in, a curve and a line for the user out. No
-other part of the answers ever sees a label of an evaluation row; that there is one keeps the row
-from being proposed for labelling.
+The estimator is in `meta.answering.q2_prediction_powered`. No other part of the answers sees a
+label of an evaluation row. Question 3 only sees which rows have one, and does not propose them for
+labelling.
 """
 
 from collections.abc import Callable
@@ -27,9 +27,10 @@ from meta.schema import EvalLabels, Interval
 
 @dataclass(frozen=True)
 class Correction:
-    """A forecast curve (H, 5) as it was, and what corrected it."""
+    """How a forecast curve was corrected."""
 
     before: np.ndarray
+    """(H, 5) quantiles before the correction."""
     measured: Measured
 
 
@@ -39,11 +40,12 @@ def correct_forecast(
     probabilities: Callable[[], np.ndarray],
     metric: Metric,
 ) -> tuple[np.ndarray, Correction | None]:
-    """The forecast (H, 5) after what labels (m,) of evaluation rows say of this very probe, whose
-    `probabilities()` are (m, K).
+    """The forecast `curve` (H, 5) after the labels of evaluation rows have corrected it, and the
+    correction.
 
-    The curve itself and None without labels, with fewer than `MIN_LABELLED_ROWS`, or for a metric
-    that is no mean over rows.
+    `labels` (m,) int64 are the labels of the evaluation rows (`EvalSample.labels`).
+    `probabilities()` returns the probe's probabilities (m, K) for them. Returns `curve` and None
+    without labels, with fewer than `MIN_LABELLED_ROWS`, and for a metric that is no mean over rows.
     """
     if labels is None or not can_measure(labels, metric):
         return curve, None
@@ -54,7 +56,8 @@ def correct_forecast(
 def eval_labels_answer(
     correction: Correction | None, labels: np.ndarray | None, metric: Metric
 ) -> tuple[EvalLabels | None, list[str]]:
-    """What labels (m,) have done to the best space's forecast, and why they have done nothing."""
+    """The field `eval_labels` of the answers, and warnings that say why `labels` (m,) were not
+    used. `correction` is that of the best space's forecast."""
     if labels is None:
         return None, []
     n_labelled = int(np.sum(labels != NOT_LABELLED))
@@ -72,9 +75,8 @@ def eval_labels_answer(
     low, middle, high = correction.before[0, [0, MEDIAN, -1]].tolist()
     measured = correction.measured
     at = [measured.quantiles[0], measured.estimate, measured.quantiles[-1]]
-    q05, estimate, q95 = np.clip(
-        at, 0.0, 1.0 if metric.is_rate else np.inf
-    ).tolist()  # unbiased: it may be beyond the range
+    # an unbiased estimate may lie outside the metric's range
+    q05, estimate, q95 = np.clip(at, 0.0, 1.0 if metric.is_rate else np.inf).tolist()
     return (
         EvalLabels(
             n_labelled=n_labelled,

@@ -1,11 +1,12 @@
-"""Question 2 with a few labelled evaluation rows: measure on those, let the probe's own confidence
-on all others narrow it.
+"""Question 2 with a few labelled evaluation rows: the metric is measured on them, and the probe's
+own confidence on the other rows makes the interval narrower.
 
-Prediction-powered inference (Angelopoulos et al. 2023, arXiv 2301.09633) with the weight of
-Angelopoulos, Duchi and Zrnic 2023 (arXiv 2311.01453): mean of λ·f over the unlabelled rows + mean
-of (y − λ·f) over the labelled ones, where y is the outcome of a row (hit, or log-loss) and f what
-the probe itself expects of it. Unbiased however wrong f is, as long as the labelled rows are a
-random part of the evaluation rows; λ near 0 where f says nothing. Pure.
+This is prediction-powered inference (Angelopoulos et al. 2023, arXiv 2301.09633) with the weight of
+Angelopoulos, Duchi and Zrnic 2023 (arXiv 2311.01453). The estimate is the mean of λ·f over the
+unlabelled rows plus the mean of (y − λ·f) over the labelled rows. Here y is the outcome of a row (a
+hit, or the log-loss), and f is the outcome that the probe itself expects. The estimate is unbiased
+however wrong f is, as long as the labelled rows are a random part of the evaluation rows. Where f
+does not predict y, λ is near 0.
 """
 
 from dataclasses import dataclass
@@ -17,42 +18,44 @@ from meta.metamodel.quantile_curves import Z_SCORES, bounded
 from meta.metric import MEDIAN, MIN_LOSS, QUANTILES, Metric
 
 MIN_LABELLED_ROWS = 20
-"""Fewer labelled evaluation rows than this correct nothing: their variance is not known well
-enough."""
+"""Fewer labelled evaluation rows do not correct a forecast, because their variance is not known
+well enough."""
 MEAN_METRICS = (Metric.ACCURACY, Metric.LOG_LOSS)
-"""Means over rows; macro-F1 and AUROC are not."""
+"""The metrics that are means over rows; macro-F1 and AUROC are not."""
 MAX_FORECAST_DEVIATIONS = 3.0
-"""A forecast so many standard deviations off, of its own error and the measurement's together, is
-refuted: it cannot have been as certain as it said, and is stretched about its median until it lies
-just so far off."""
+"""The measurement refutes a forecast that is further from it than this many standard deviations of
+both errors together. Such a forecast was too certain. It is stretched about its median until it
+lies exactly this far off."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The mean outcome on the evaluation rows, estimated; the standard error holds Student's t for
-    `n_labelled` rows."""
+    """An estimate of the mean outcome on the evaluation rows."""
 
     estimate: float
     standard_error: float
+    """Already widened by Student's t for `n_labelled` rows, so that normal quantiles apply."""
     n_labelled: int
     weight: float
     """λ in [0, 1]."""
 
     @property
     def quantiles(self) -> np.ndarray:
-        """(5,) at QUANTILES."""
+        """(5,) quantiles of the mean outcome, at QUANTILES."""
         return self.estimate + self.standard_error * Z_SCORES
 
 
 def outcomes(
     metric: Metric, probabilities: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """((m,) outcome where `labels` (m,) >= 0, else NaN; (m,) what the probe expects of it) for
-    probabilities (m, K).
+    """The outcomes (m,) of the rows, NaN where `labels` (m,) < 0, and the outcomes (m,) that the
+    probe expects, from its `probabilities` (m, K).
 
-    Hits and the largest probability (accuracy), or the loss and the entropy (log_loss). A label of
-    K is of a class that the probe has never seen: a miss, with the loss of a probability of 0.01.
-    Raises ValueError for another metric."""
+    For accuracy the outcome is 1.0 for a hit and 0.0 for a miss, and the largest probability is
+    expected. For log-loss the outcome is the loss (nats), and the entropy is expected. The label K
+    means a class that the probe has never seen: it counts as a miss, and its loss is that of the
+    probability 0.01. Raises ValueError for a metric that is not among `MEAN_METRICS`.
+    """
     if metric not in MEAN_METRICS:
         raise ValueError(f"metric {metric!r}: one of {', '.join(MEAN_METRICS)}")
     known = labels >= 0
@@ -69,7 +72,8 @@ def outcomes(
 
 
 def can_measure(labels: np.ndarray | None, metric: Metric) -> bool:
-    """Whether labels (m,) of evaluation rows are enough, for a metric that is a mean over rows."""
+    """Whether `labels` (m,) of evaluation rows can correct a forecast: the metric is a mean over
+    rows, and at least `MIN_LABELLED_ROWS` rows have a label."""
     return (
         labels is not None
         and metric in MEAN_METRICS
@@ -78,12 +82,12 @@ def can_measure(labels: np.ndarray | None, metric: Metric) -> bool:
 
 
 def measure(outcome: np.ndarray, expected: np.ndarray) -> Measured:
-    """The mean outcome from `outcome` (m,), NaN where unlabelled, and `expected` (m,). Raises
-    ValueError for fewer than `MIN_LABELLED_ROWS` labelled rows.
+    """Estimate the mean outcome from `outcome` (m,), NaN where unlabelled, and `expected` (m,).
+    Raises ValueError for fewer than `MIN_LABELLED_ROWS` labelled rows.
 
-    The variance is that of the labelled rows and two more, at the least and the greatest outcome a
-    row could have had: a sample without a miss does not prove that there are none (as in Agresti
-    and Coull's interval).
+    The variance is that of the labelled rows and of two more rows, which have the least and the
+    greatest outcome that is possible. For a sample without a miss does not prove that there are
+    none (Agresti and Coull's interval does the same).
     """
     labelled = np.isfinite(outcome)
     y, f, rest = outcome[labelled], expected[labelled], expected[~labelled]
@@ -104,40 +108,37 @@ def measure(outcome: np.ndarray, expected: np.ndarray) -> Measured:
 
 
 def correct_curve(curve: np.ndarray, measured: Measured, metric: Metric) -> np.ndarray:
-    """Forecast quantiles (H, 5) over ascending horizons, the first at the present n, after
-    `measured` there.
+    """Forecast quantiles `curve` (H, 5) over ascending horizons, corrected by what was `measured`
+    at the first horizon, which is the present n.
 
-    The first is the normal product of forecast and measurement, on the scale that forecasts are
-    learnt on (`meta.metamodel.quantile_curves`); a forecast that the measurement refutes is
-    stretched first (`MAX_FORECAST_DEVIATIONS`). What a later forecast errs beyond the first's error
-    is taken to be independent of it, so all medians move with the first, and lose its variance:
-    less than the first gained, by share.
+    The computation is on the scale on which forecasts are learnt (`Metric.to_scale`). A forecast
+    that the measurement refutes is stretched first (`MAX_FORECAST_DEVIATIONS`). The forecast at the
+    present n then becomes the product of two normal distributions, the forecast and the
+    measurement. The error of a later forecast is taken to be the error of the first one plus an
+    independent part. So later medians move with the first one, and later intervals become narrower
+    by a smaller share.
     """
-    forecast = (
-        metric.to_scale(curve) if metric.is_rate else np.log(np.maximum(curve, 1e-9))
-    )  # below MIN_LOSS, too
+    # losses below MIN_LOSS count as what they are
+    forecast = metric.to_scale(curve) if metric.is_rate else np.log(np.maximum(curve, 1e-9))
     spread = np.abs(forecast[:, -1] - forecast[:, 0]) / (
         norm.ppf(QUANTILES[-1]) - norm.ppf(QUANTILES[0])
     )  # (H,) deviations
     prior = max(float(spread[0]) ** 2, 1e-12)
     middle = float(metric.to_scale(np.array(measured.estimate)))
-    within = float(
-        metric.from_scale(np.array(middle))
-    )  # an estimate may lie beyond an end of the range
+    # an estimate may lie outside the range; this is the nearer end then
+    within = float(metric.from_scale(np.array(middle)))
     below, above = metric.to_scale(within + measured.standard_error * np.array([-1.0, 1.0]))
-    noise = max(middle - below, above - middle) ** 2  # at an end of the range one side is cut off
+    noise = max(middle - below, above - middle) ** 2  # an end of the range cuts one side off
     off = middle - float(forecast[0, MEDIAN])
     if not metric.is_rate and measured.estimate <= MIN_LOSS:
-        off = min(
-            off, 0.0
-        )  # the least that a measurement tells apart: a forecast of less agrees with it
+        # the measurement cannot tell smaller losses apart: a forecast of less agrees with it
+        off = min(off, 0.0)
     stretch = np.sqrt(max(((off / MAX_FORECAST_DEVIATIONS) ** 2 - noise) / prior, 1.0))
     prior, spread = prior * stretch**2, spread * stretch
     gain = prior / (prior + noise)
     shift = gain * off
-    shared = np.minimum(
-        prior, spread**2
-    )  # covariance of the error at each horizon with that at the first
+    # covariance of the error at each horizon with the error at the first one
+    shared = np.minimum(prior, spread**2)
     left = np.sqrt(np.maximum(1 - gain * shared**2 / (prior * np.maximum(spread**2, 1e-12)), 0.0))
     median = forecast[:, MEDIAN] + shift * shared / prior
     about = stretch * left[:, None] * (forecast - forecast[:, [MEDIAN]])
@@ -147,8 +148,9 @@ def correct_curve(curve: np.ndarray, measured: Measured, metric: Metric) -> np.n
 
 
 def _weight(y: np.ndarray, f: np.ndarray, n_rest: int) -> float:
-    """λ of least variance, in [0, 1]; 0 without unlabelled rows, whose mean f would be all it has
-    to say."""
+    """The λ in [0, 1] for which the estimate has the least variance. `y` and `f` (n_labelled,) are
+    outcomes and expected outcomes of the labelled rows. 0 where there are no unlabelled rows
+    (`n_rest` is 0), or where all f are equal."""
     if n_rest == 0 or f.var() < 1e-12:
         return 0.0
     covariance = float(np.mean((y - y.mean()) * (f - f.mean())))

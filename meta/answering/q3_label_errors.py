@@ -1,11 +1,12 @@
-"""Question 3, second half: labels that look wrong, by confident learning on cross-fitted
-probabilities.
+"""Question 3, second half: which labels look wrong, by confident learning.
 
-Confident learning (Northcutt, Jiang and Chuang, JAIR 2021, arXiv 1911.00068): a row counts as
-confidently of a class when it is predicted with more confidence than that class's own rows have on
-average; the confident joint of given and likely classes says how many rows of each class are wrong,
-and the least probable ones are suspected. Probabilities are leave-one-out, so no row vouches for
-itself. A weak probe suspects many sound labels: the list is cut where doubt is small.
+Confident learning (Northcutt, Jiang and Chuang, JAIR 2021, arXiv 1911.00068) works as follows. A
+row counts as confidently of a class when its probability of that class is above the mean
+probability that the rows labelled with that class have. The confident joint counts rows by given
+and by confident class. It says how many rows of each class are wrong, and the least probable ones
+are suspected. Probabilities are leave-one-out, so that the label of a row does not confirm itself.
+A weak probe would suspect many right labels, so rows with a small lead of the likely class are left
+out.
 """
 
 from collections.abc import Sequence
@@ -17,21 +18,23 @@ from meta.given.sample import LabelledSample
 from meta.schema import SuspectLabel
 
 MAX_SUSPECTS = 50
+"""Longest list of suspect labels."""
 UNLEARNT_SHARE, UNLEARNT_ROWS = 0.3, 4
-"""A class of which this share of its rows, and so many, is doubted has not been learnt: doubt says
-little of its labels."""
+"""A class counts as not learnt when more than this share of its rows, and at least this many, are
+suspected. Its labels are then probably right."""
 MIN_LEAD = 0.2
-"""Least lead of the likely class's probability over the given one's: less is a close call, not an
-error."""
+"""Least difference between the probabilities of the likely and of the given class. A smaller one is
+a close call, not an error."""
 
 
 def confident_joint(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(K, K) estimated number of rows that are given class i and are of class j; row i sums to the
-    rows given i.
+    """(K, K) float64: the estimated number of rows that are labelled i and are of class j. Row i
+    sums to the number of rows that are labelled i.
 
-    `probabilities` (n, K) cross-fitted, `labels` (n,) int64. A class's threshold is the mean
-    probability that its own rows give it; of several classes above their thresholds the likeliest
-    counts. A class of which no row is confident is believed.
+    `probabilities` (n, K) are leave-one-out, `labels` (n,) int64. The threshold of a class is the
+    mean probability of it over the rows that are labelled with it. Where a row is above the
+    thresholds of several classes, the most probable of them counts. Where no row labelled i is
+    confident, all labels i count as right.
     """
     n_rows, n_classes = probabilities.shape
     counts = np.bincount(labels, minlength=n_classes)
@@ -46,12 +49,13 @@ def confident_joint(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray
 
 
 def suspects(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, likely): rows whose label looks wrong, least probable given label first, and their
-    likely classes.
+    """The rows (s,) whose label looks wrong, the least probable given label first, and their likely
+    classes (s,); both int64.
 
-    Suspected by the confident joint twice: as one of the least probable rows of its class, as many
-    as are wrong in it, and as one of those that lean most to some other class, as many as are that
-    class's. Its given class is never the likeliest.
+    `probabilities` (n, K) and `labels` (n,) are as in `confident_joint`. A row is suspected under
+    three conditions. It is among the least probable rows of its given class, as many as the joint
+    counts as wrong there. It is among the rows of that class that lean most to some other class, as
+    many as the joint counts there. Its most probable class is not the given one.
     """
     own = probabilities[np.arange(len(labels)), labels]
     joint = confident_joint(probabilities, labels)
@@ -79,10 +83,10 @@ def suspect_labels(
     *,
     max_rows: int = MAX_SUSPECTS,
 ) -> list[SuspectLabel]:
-    """The labelled rows to look at again: contradictions (same text, other label) first, then by
-    doubt, at most `max_rows`.
+    """The labelled rows to look at again, at most `max_rows`: first the contradictions in
+    `conflicts`, then the rows of `suspects`.
 
-    `probabilities` (n, K): leave-one-out, aligned with `sample`.
+    `probabilities` (n, K) are leave-one-out and in the order of `sample`.
     """
     found = [
         SuspectLabel(
@@ -114,8 +118,8 @@ def suspect_labels(
 
 
 def unlearnt_classes(doubted: Sequence[SuspectLabel], sample: LabelledSample) -> list[str]:
-    """A warning for every class that the probe cannot tell yet, whose doubted labels are hard rows
-    rather than errors."""
+    """A warning for every class that the probe has not learnt. The rows that it suspects there are
+    hard rows rather than wrong labels."""
     warnings = []
     for label, name in enumerate(sample.label_names):
         n_rows = int(np.sum(sample.labels == label))

@@ -1,12 +1,14 @@
 """Question 3, first half: which unlabelled rows to label next, each with its reason.
 
-Every evaluation row has an interest: that the probe hesitates over it, that it lies where many
-evaluation rows and few labelled ones are, or that it may be of a class with few labels. The batch
-is then spread over the interesting rows by weighted k-means, one row a cell, so that it does not
-say one thing twenty times (Zhdanov 2019, arXiv 1901.05954). With few labels the probe's word counts
-little, and the cells are those of all rows: typical rows teach most then, uncertain ones later
-(TypiClust, Hacohen et al. 2022, arXiv 2202.02794). Strategies that were tried beside it:
-docs/benchmarks.md.
+Every evaluation row gets an interest. It is high where the probe hesitates, where there are many
+evaluation rows and few labelled ones, and where the row may be of a class with few labels. The
+batch is then spread over the interesting rows: weighted k-means makes cells, and one row of each
+cell is chosen. So the batch does not hold twenty rows that all teach the same (Zhdanov 2019, arXiv
+1901.05954).
+
+With few labels the probe is hardly believed, and the cells are made of nearly all rows. At that
+time typical rows teach most; uncertain rows teach more later (TypiClust, Hacohen et al. 2022, arXiv
+2202.02794). docs/benchmarks.md compares other strategies.
 """
 
 from collections.abc import Sequence
@@ -17,30 +19,36 @@ import numpy as np
 from probes.features.geometry import unit_rows
 
 FULL_TRUST_ROWS_PER_CLASS = 16
-"""Labelled rows per class from which the probe's hesitation counts in full."""
+"""From this many labelled rows per class on, the probe's hesitation counts in full."""
 CANDIDATES_PER_PICK = 10
-"""The batch is spread over so many rows per pick, the most interesting ones (over all rows where
-there is hardly a label)."""
+"""The batch is spread over this many times as many rows as it has, the most interesting ones. With
+hardly any labels it is spread over all rows."""
 MAX_REGIONS = 40
+"""Largest number of regions."""
 LABELS_PER_REGION = 8
-"""Labelled rows that a region has on average: with fewer, none could be told to lack labels."""
+"""Labelled rows that a region has on average. With fewer, a region without labels would be no
+surprise."""
 MIN_ROWS_PER_REGION = 10
+"""Evaluation rows that a region has on average, at least."""
 MIN_EXPECTED_LABELS, MAX_COVERED_SHARE = 5.0, 0.1
-"""A region counts as uncovered when by its share of the evaluation rows it is due so many labels,
-and has at most this share of them: less is chance among so many regions, or a region whose rows
-earlier batches had no need of."""
+"""A region counts as uncovered under two conditions. Its share of the evaluation rows makes at
+least `MIN_EXPECTED_LABELS` labels expected in it. It has at most the share `MAX_COVERED_SHARE` of
+them. Anything less may be chance among so many regions, or a region whose rows earlier batches did
+not need."""
 RARE_SHARE = 0.5
 """A class is rare below this share of an equal share."""
 RARE_WEIGHT = 0.7
+"""Weight of the probability of a rare class in a row's interest."""
 HESITANT_MARGIN = 0.5
-"""A lead of the likeliest class over the second below which the probe hesitates."""
+"""The probe hesitates where the most probable class leads the second one by less than this."""
 
 
 @dataclass(frozen=True)
 class Pick:
-    """One evaluation row to label; `row_idx` is its position in X_eval."""
+    """One evaluation row to label."""
 
     row_idx: int
+    """Position in X_eval."""
     score: float
     reason: str
     why: str
@@ -48,30 +56,31 @@ class Pick:
 
 @dataclass(frozen=True)
 class Regions:
-    """Both samples in the same k-means cells of the embedding space."""
+    """k regions (k-means cells) of the embedding space, and the rows of both samples in them."""
 
     of_eval: np.ndarray
-    """(m,) cell of each evaluation row."""
+    """(m,) int: the region of each evaluation row."""
     eval_counts: np.ndarray
+    """(k,) evaluation rows in each region."""
     train_counts: np.ndarray
+    """(k,) labelled rows in each region."""
 
     @property
     def deficit(self) -> np.ndarray:
-        """(k,) share of the evaluation rows in a cell less its share of the labelled ones; 0 but
-        for cells that are due `MIN_EXPECTED_LABELS` labels and have hardly any."""
+        """(k,) a region's share of the evaluation rows less its share of the labelled rows. 0 for
+        every region that is not uncovered."""
         n_eval, n_train = self.eval_counts.sum(), max(self.train_counts.sum(), 1)
-        of_eval, of_train = self.eval_counts / n_eval, self.train_counts / n_train
-        due = of_eval * n_train
-        return np.where(
-            (due >= MIN_EXPECTED_LABELS) & (self.train_counts <= MAX_COVERED_SHARE * due),
-            of_eval - of_train,
-            0.0,
+        eval_share, train_share = self.eval_counts / n_eval, self.train_counts / n_train
+        expected = eval_share * n_train
+        is_uncovered = (expected >= MIN_EXPECTED_LABELS) & (
+            self.train_counts <= MAX_COVERED_SHARE * expected
         )
+        return np.where(is_uncovered, eval_share - train_share, 0.0)
 
 
 def find_regions(X: np.ndarray, X_eval: np.ndarray, *, n_regions: int, seed: int) -> Regions:
-    """K-means cells of the evaluation rows X_eval (m, d), unit-normalised; the labelled rows X (n,
-    d) fall where they are nearest."""
+    """The k-means cells of the evaluation rows X_eval (m, d), scaled to unit length. Each of the
+    labelled rows X (n, d) belongs to the nearest cell. Deterministic given `seed`."""
     from sklearn.cluster import KMeans
 
     cells = KMeans(n_regions, n_init=1, max_iter=20, random_state=seed).fit(_unit(X_eval))
@@ -89,12 +98,12 @@ def label_next(
     n_rows: int = 20,
     seed: int = 0,
 ) -> list[Pick]:
-    """At most `n_rows` distinct rows of X_eval (m, d), most useful first; X (n, d) are the labelled
-    rows with y (n,) int64.
+    """At most `n_rows` distinct rows of X_eval (m, d), the most useful first.
 
-    `probabilities` (m, K): the probe's, for X_eval. A pick's score is the interest of the rows it
-    stands for, as a share of the greatest. Deterministic given `seed`. Empty when there are no
-    evaluation rows.
+    X (n, d) are the labelled rows, y (n,) int64 their labels, and `probabilities` (m, K) those of
+    the probe for X_eval. The score of a pick is the total interest of the rows in its cell, as a
+    share of the greatest total. Deterministic given `seed`. Empty when there are no evaluation
+    rows.
     """
     n_eval, n_classes = len(X_eval), len(label_names)
     if n_eval == 0:
@@ -111,9 +120,9 @@ def label_next(
     parts = np.stack([uncovered, (1 - margin) ** trust, RARE_WEIGHT * rare.max(axis=1)])  # (3, m)
     interest = parts.max(axis=0)
     n_candidates = max(CANDIDATES_PER_PICK * n_rows, round((1 - trust) * n_eval))
-    rows, share = spread(_unit(X_eval), interest, n_rows, n_candidates, seed=seed)
+    rows, scores = spread_over_rows(_unit(X_eval), interest, n_rows, n_candidates, seed=seed)
     picks = []
-    for row, score in zip(rows.tolist(), share.tolist(), strict=True):
+    for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
         kind, cell = int(parts[:, row].argmax()), int(regions.of_eval[row])
         if kind == 0:
             reason, why = "uncovered region", _why_uncovered(regions, cell)
@@ -133,14 +142,17 @@ def label_next(
     return picks
 
 
-def spread(
+def spread_over_rows(
     unit: np.ndarray, interest: np.ndarray, n_rows: int, n_candidates: int, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, scores): one row of each of `n_rows` k-means cells of the `n_candidates` most
-    interesting rows, weighted by `interest` (m,): that of the least squared distance to its centre
-    over its interest. By falling interest of the whole cell, as a share of the first's.
+    """At most `n_rows` rows (int64) that are spread over the `n_candidates` most interesting ones,
+    and their scores.
 
-    `unit` (m, d) are unit vectors. Fewer rows where candidates coincide.
+    `unit` (m, d) are unit vectors of all rows, `interest` (m,) their interest. Weighted k-means
+    makes `n_rows` cells of the candidates. The row chosen in a cell has the least squared distance
+    to the centre divided by its interest. A score is the total interest of the cell, as a share of
+    the greatest total; the rows come by falling score. There are fewer rows where candidates
+    coincide.
     """
     from sklearn.cluster import KMeans
 
@@ -163,13 +175,13 @@ def spread(
 
 
 def probe_trust(n_train: int, n_classes: int) -> float:
-    """In (0, 1]: how far the probe's hesitation is believed; grows with the labelled rows per class
-    to 1 at `FULL_TRUST_ROWS_PER_CLASS`."""
+    """How far the probe's hesitation is believed, in (0, 1]. It grows with the labelled rows per
+    class, up to 1 at `FULL_TRUST_ROWS_PER_CLASS`."""
     return min(n_train / n_classes / FULL_TRUST_ROWS_PER_CLASS, 1.0)
 
 
 def strategy(n_train: int, n_classes: int) -> str:
-    """What the batch is chosen by, in words."""
+    """How the batch is chosen, in words."""
     rows, trust = (
         f"with {n_train / n_classes:.0f} labelled rows a class",
         probe_trust(n_train, n_classes),
@@ -223,6 +235,8 @@ def _why_rare(
 
 
 def _margins(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each row of `probabilities` (m, K): the lead (m,) of the most probable class over the
+    second one, the second class (m,), the most probable class (m,)."""
     order = np.argsort(probabilities, axis=1)
     first, second = order[:, -1], order[:, -2]
     rows = np.arange(len(probabilities))
@@ -230,7 +244,8 @@ def _margins(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def _rarity(y: np.ndarray, n_classes: int) -> np.ndarray:
-    """(K,) in [0, 1]: 0 from `RARE_SHARE` of an equal share upwards, 1 for a class without rows."""
+    """(K,) in [0, 1]: 1 for a class without rows, falling to 0 at `RARE_SHARE` of an equal share of
+    the labelled rows `y` (n,)."""
     relative = np.bincount(y, minlength=n_classes) / len(y) * n_classes
     return np.clip(1 - relative / RARE_SHARE, 0.0, 1.0)
 

@@ -11,19 +11,19 @@ from meta.metric import MEDIAN
 from meta.schema import LabelBatch, LabelNext, SuspectLabel
 
 N_SUSPECT_SPACES = 3
-"""Suspect labels are judged by the mean probabilities of this many of the best spaces."""
+"""Labels are judged by the mean of the probabilities in this many of the best spaces."""
 
 
 def rows_to_label(
     forecasts: Forecasts, prepared: PreparedSamples, n_rows: int, seed: int
 ) -> tuple[list[LabelNext], LabelBatch | None]:
-    """At most `n_rows` evaluation rows to label next, and what labelling them all should bring.
-    Rows that have a label are not proposed; where no other is left, nothing is."""
+    """At most `n_rows` evaluation rows to label next, and what labelling all of them should bring.
+    Rows that have a label are not proposed. Where every row has one, the result is ([], None)."""
     train, evaluation, best = prepared.train, prepared.evaluation, forecasts.best
-    given = evaluation.labels
-    to_label = (
-        np.flatnonzero(given == NOT_LABELLED) if given is not None else np.arange(len(evaluation))
-    )
+    if evaluation.labels is None:
+        to_label = np.arange(len(evaluation))
+    else:
+        to_label = np.flatnonzero(evaluation.labels == NOT_LABELLED)
     if not len(to_label):
         return [], None
     X, X_eval = best.encoder.views[best.space.view]
@@ -53,8 +53,8 @@ def rows_to_label(
 
 
 def wrong_labels(forecasts: Forecasts, prepared: PreparedSamples) -> list[SuspectLabel]:
-    """Labelled rows whose label looks wrong, by the probes of the best spaces and by rows that have
-    the same text."""
+    """Labelled rows whose label looks wrong. Two signs are used: the probes of the best spaces
+    predict another class, or rows with the same text have another label."""
     fits = [forecast.space.fit for forecast in forecasts.in_order[:N_SUSPECT_SPACES]]
     agreed = np.mean([fit.probabilities(fit.loo_scores) for fit in fits], axis=0)
     return suspect_labels(agreed, prepared.train, prepared.conflicts)

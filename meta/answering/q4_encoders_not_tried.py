@@ -1,9 +1,10 @@
-"""Question 4, second half: encoders of the hub that were not tried, and how likely they beat the
-best one tried.
+"""Question 4, second half: encoders of the hub that were not tried and would probably beat the best
+one that was.
 
-The prior that ships (`meta.priors.encoders`) knows their level on published tasks; leave-one-out of
-the encoders tried says how levels show on this task. Only encoders with open weights, published on
-several tasks, and not too large to be tried next.
+The prior that ships (`meta.priors.encoders`) knows how good they are on published tasks. The
+leave-one-out accuracies of the tried encoders say how that shows on this task. An encoder is
+proposed only if its weights are open, it was measured on several published tasks, and it is not too
+large.
 """
 
 from collections.abc import Sequence
@@ -18,17 +19,21 @@ from meta.priors.encoders import EncoderPrior, TriedEncoder, load_prior
 from meta.schema import UntriedEncoder
 
 MAX_UNTRIED = 5
+"""Longest list of encoders that are proposed."""
 MAX_PARAMETERS = 1e9
-"""Larger encoders are not proposed: most machines that the ones tried ran on would not do them."""
+"""Larger encoders are not proposed: a machine that ran the tried ones may be too small for them."""
 MIN_PROBABILITY = 0.5
+"""An encoder is proposed if it beats the best tried one with at least this probability."""
 
 
 def untried_encoders(
     spaces: Sequence[Space], texts: Sequence[str], prior: EncoderPrior | None = None
 ) -> list[UntriedEncoder]:
-    """At most `MAX_UNTRIED`, likeliest first. `spaces`: all spaces tried, with their leave-one-out
-    hits; `texts` decide whether the prior is that of English tasks or of others (`prior` replaces
-    it)."""
+    """At most `MAX_UNTRIED` encoders, the most probable to beat the best tried one first.
+
+    `spaces` are all spaces that were tried. `texts` decide whether the prior is that of tasks in
+    English or in other languages; `prior`, where it is given, replaces both.
+    """
     prior = prior or load_prior("english" if looks_english(texts) else "other")
     found = prior.suggestions(
         tried_accuracies(spaces, prior),
@@ -51,9 +56,8 @@ def untried_encoders(
 
 
 def accuracy_quantiles(mean: float, sd: float) -> list[float]:
-    """The 5, 50 and 95 % quantiles of an accuracy with this mean and standard deviation before it
-    is known to lie within 0 and 1: a normal distribution cut off there, so that no median is 100 %.
-    """
+    """The 5, 50 and 95 % quantiles of an accuracy: a normal distribution with this mean and
+    standard deviation, cut off at 0 and 1. So no median is 100 %."""
     spread = max(sd, 1e-6)
     quantiles = truncnorm.ppf(
         (0.05, 0.5, 0.95), (0.0 - mean) / spread, (1.0 - mean) / spread, mean, spread
@@ -62,14 +66,17 @@ def accuracy_quantiles(mean: float, sd: float) -> list[float]:
 
 
 def tried_accuracies(spaces: Sequence[Space], prior: EncoderPrior) -> dict[str, TriedEncoder]:
-    """Per encoder tried: leave-one-out accuracy of its best space, and the standard error of it
-    that the others do not share (all are measured on the same rows). Encoders that the prior does
-    not know are left out, but for the best one: of their level it would say nothing."""
+    """For each tried encoder (by reference), what was measured: the leave-one-out accuracy of its
+    best space, and its standard error.
+
+    All encoders are measured on the same rows. The standard error is the part of the error that the
+    other encoders do not share. An encoder that the prior does not know is left out, because the
+    prior has no level for it. Only the best one is never left out.
+    """
     best: dict[str, Space] = {}
     for space in spaces:
-        name = (
-            prior.name_of(space.info.ref) or space.info.ref
-        )  # two references of one encoder count once
+        # two references of one encoder count once
+        name = prior.name_of(space.info.ref) or space.info.ref
         if name not in best or space.hits.mean() > best[name].hits.mean():
             best[name] = space
     first = max(best.values(), key=lambda space: space.hits.mean())

@@ -1,9 +1,9 @@
-"""Spaces set beside each other on one sample, with what other tasks say of such spaces
-(`meta.priors.spaces`).
+"""Question 4: how the spaces compare on one sample, once the prior of spaces is taken into account.
 
-The metamodel forecasts each space from its own sample statistics, and so passes on the luck of
-every single one. Where there is a prior of spaces, the differences between forecasts are replaced
-by those of the posterior; their common level stays the metamodel's.
+The metamodel forecasts each space from its own statistics, and so passes on the luck that each of
+them had on the sample. The prior (`meta.priors.spaces`) knows how spaces compare on other tasks.
+Where there is one, the posterior gives the differences between the forecasts. Their common level
+stays that of the metamodel.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,23 +19,24 @@ from meta.priors.spaces import SpaceKey, ViewPrior
 
 @dataclass(frozen=True)
 class SpacePosterior:
-    """Posterior of the spaces' accuracies at the present n, on the scale arcsin √a."""
+    """The joint posterior of the accuracies of V spaces at the present n, on the scale arcsin
+    √a."""
 
     mean: np.ndarray
-    """(V,)"""
+    """(V,) posterior means."""
     covariance: np.ndarray
-    """(V, V)"""
+    """(V, V) posterior covariances."""
 
     @property
     def accuracy(self) -> np.ndarray:
-        """(V,) at the posterior mean."""
+        """(V,) accuracies at the posterior mean."""
         return from_stabilised(self.mean)
 
     def draws(self, medians: np.ndarray, *, seed: int, n_draws: int = N_DRAWS) -> np.ndarray:
-        """(n_draws, V) accuracies with the posterior's spread about `medians` (V,)."""
-        values, vectors = np.linalg.eigh(
-            self.covariance - self.covariance.mean()
-        )  # a level shared by all decides nothing
+        """(n_draws, V) joint draws of accuracies. They are centred on `medians` (V,) and have the
+        spread of the posterior. Deterministic given `seed`."""
+        # an error that all spaces share does not decide which one is best
+        values, vectors = np.linalg.eigh(self.covariance - self.covariance.mean())
         noise = np.random.default_rng(seed).standard_normal((n_draws, len(values)))
         angles = self.mean + noise @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
         return from_stabilised(angles) - self.accuracy + medians
@@ -44,8 +45,8 @@ class SpacePosterior:
 def space_posterior(
     spaces: Sequence[Space], prior: ViewPrior | None, metric: Metric
 ) -> SpacePosterior | None:
-    """The posterior of `spaces`, all measured on the same rows; None without a prior, and for
-    metrics that it does not know."""
+    """The posterior of `spaces`, which are all measured on the same rows. None without a prior, for
+    a metric other than accuracy, and for a single space."""
     if prior is None or metric != Metric.ACCURACY or len(spaces) < 2:
         return None
     hits = np.stack([space.hits for space in spaces]).astype(np.float64)
@@ -61,14 +62,13 @@ def space_posterior(
 def align_medians(
     curves: Mapping[int, np.ndarray], posterior: SpacePosterior
 ) -> dict[int, np.ndarray]:
-    """`curves` (H, 5) by position of their space, moved so that their present medians differ as the
-    posterior says."""
+    """`curves`, moved so that the differences between their medians at the present n are those of
+    the posterior. A curve is (H, 5); its key is the position of its space."""
     level = np.mean([curve[0, MEDIAN] - posterior.accuracy[i] for i, curve in curves.items()])
     found = {}
     for i, curve in curves.items():
-        angles = stabilised(
-            curve
-        )  # on this scale a quantile of 1 that is moved stays at 1, but for a hair
+        # on this scale a quantile of 1 hardly leaves 1 when it is moved
+        angles = stabilised(curve)
         moved = stabilised(posterior.accuracy[i] + level) - angles[0, MEDIAN]
         found[i] = from_stabilised(angles + moved)
     return found

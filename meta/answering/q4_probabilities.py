@@ -1,5 +1,5 @@
-"""Question 4's probabilities: how likely each space is the best one, now and far ahead, or near
-enough to it."""
+"""Question 4: the probability of each space to be the best one, now and with more labels, or to be
+nearly as good."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +19,14 @@ from meta.metric import MEDIAN, TOLERANCE, Metric
 
 @dataclass(frozen=True)
 class SpaceProbabilities:
-    """Per space (V,): probability of being the best now and with 16 times the labels, and of being
-    within half a point now."""
+    """Probabilities of V spaces."""
 
     best: np.ndarray
+    """(V,) to be the best at the present n."""
     best_16x: np.ndarray
+    """(V,) to be the best with 16 times the labels."""
     within_tolerance: np.ndarray
+    """(V,) to be within `TOLERANCE` of the best at the present n."""
 
 
 def space_probabilities(
@@ -34,32 +36,34 @@ def space_probabilities(
     metric: Metric,
     seed: int,
 ) -> SpaceProbabilities:
-    """From joint draws over all `spaces`; `curves` (H, 5) are forecasts by position of their space.
+    """The probabilities, from joint draws of the metrics of all `spaces`.
 
-    A screened space's margin is that of the forecast space nearest by leave-one-out (of its own
-    encoder where there is one), moved by the difference of their leave-one-outs. Where there is a
-    posterior of the spaces, it gives the spread at the present n."""
+    `curves` are the forecasts: position of the space -> (H, 5). A screened space has no forecast.
+    It borrows the quantiles of a space that has one, of the same encoder if possible and with the
+    nearest leave-one-out metric; they are moved by the difference of the two leave-one-out metrics.
+    Where there is a `posterior`, the draws at the present n have its spread.
+    """
     correlation = hit_correlation(np.stack([space.hits for space in spaces]).astype(np.float64))
 
-    def by_margins(horizon: int) -> np.ndarray:
-        margins = np.stack([_margin(i, spaces, curves, horizon) for i in range(len(spaces))])
-        return joint_draws(margins, correlation, seed=seed)
+    def draws_at(horizon: int) -> np.ndarray:
+        marginals = np.stack([_quantiles(i, spaces, curves, horizon) for i in range(len(spaces))])
+        return joint_draws(marginals, correlation, seed=seed)
 
     now = (
-        by_margins(0)
+        draws_at(0)
         if posterior is None
         else posterior.draws(_medians(posterior, curves), seed=seed)
     )
     return SpaceProbabilities(
         probability_best(now, metric),
-        probability_best(by_margins(-1), metric),
+        probability_best(draws_at(-1), metric),
         probability_within(now, metric, TOLERANCE),
     )
 
 
 def _medians(posterior: SpacePosterior, curves: Mapping[int, np.ndarray]) -> np.ndarray:
-    """(V,) present medians: the forecasts', the posterior's at their level for spaces that were
-    screened."""
+    """(V,) medians at the present n. A space with a forecast has its median. A screened space has
+    that of the posterior, at the common level of the forecasts."""
     now = {i: curve[0, MEDIAN] for i, curve in curves.items()}
     medians = posterior.accuracy + np.mean(
         [value - posterior.accuracy[i] for i, value in now.items()]
@@ -68,16 +72,18 @@ def _medians(posterior: SpacePosterior, curves: Mapping[int, np.ndarray]) -> np.
     return medians
 
 
-def _margin(
+def _quantiles(
     i: int, spaces: Sequence[Space], curves: Mapping[int, np.ndarray], horizon: int
 ) -> np.ndarray:
+    """(5,) quantiles of the metric of the space at position `i`, at position `horizon` of the
+    curves; borrowed where the space was screened."""
     if i in curves:
         return curves[i][horizon]
-    near = min(
+    nearest = min(
         curves,
         key=lambda j: (
             spaces[j].info.fingerprint != spaces[i].info.fingerprint,
             abs(spaces[j].loo_metric - spaces[i].loo_metric),
         ),
     )
-    return curves[near][horizon] + spaces[i].loo_metric - spaces[near].loo_metric
+    return curves[nearest][horizon] + spaces[i].loo_metric - spaces[nearest].loo_metric

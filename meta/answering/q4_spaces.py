@@ -1,5 +1,5 @@
-"""Questions 2 and 4: the spaces in order, each with its forecast and the probability that it is the
-best."""
+"""Questions 2 and 4: the list of spaces in the answers, each with its forecast and the probability
+that it is the best."""
 
 from meta.answering.forecasts import Forecasts
 from meta.answering.spaces import Space, held_out_accuracy
@@ -7,7 +7,7 @@ from meta.schema import CurvePoint, RankedView, ScreenedView, ViewName
 
 
 def ranked_views(forecasts: Forecasts) -> list[RankedView]:
-    """The spaces with a forecast, the best median first."""
+    """The spaces with a forecast, the best median at the present n first."""
     probabilities = forecasts.probabilities
     views = []
     for i in forecasts.ranked:
@@ -33,7 +33,7 @@ def ranked_views(forecasts: Forecasts) -> list[RankedView]:
 
 
 def screened_views(forecasts: Forecasts) -> list[ScreenedView]:
-    """The spaces without a forecast, the likeliest to be the best first."""
+    """The spaces without a forecast, the most probable to be the best first."""
     best = forecasts.probabilities.best
     screened = (i for i in range(len(forecasts.spaces)) if i not in forecasts.by_space)
     return [

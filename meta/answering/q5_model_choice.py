@@ -1,8 +1,8 @@
-"""Question 5: the cheapest model that is good enough, and the NeoBERTa to train in its place.
+"""Question 5: the cheapest model that is good enough, and a NeoBERTa to train in its place.
 
-Good enough is a median forecast within half a point of the best; cheapest is the least time per
-text, where it was measured, else the fewest parameters, of the encoder cut off above the layer that
-is read: what lies above is never computed.
+A model is an encoder without the layers above the one that is read; they are never computed. It is
+good enough if its median forecast is within half a point of the best one. The cheapest model takes
+the least time per text, or has the fewest parameters where times were not measured.
 """
 
 from collections.abc import Sequence
@@ -18,28 +18,30 @@ from neoberta.config import HEAD_SIZE, ModelConfig, PretrainConfig
 from probes.encoders.base import EncoderInfo, View
 
 BYTES_PER_PARAMETER = 4
+"""Of float32."""
 MAX_NEOBERTA_LAYERS = 12
+"""Depth of the deepest NeoBERTa that is proposed."""
 TOKENS_PER_PARAMETER = 20
-"""Pretraining budget by rule: Hoffmann et al. 2022 (arXiv 2203.15556); there for causal models,
-here a place to begin."""
+"""Budget of tokens for pretraining, by the rule of Hoffmann et al. 2022 (arXiv 2203.15556). The
+rule is for causal models; here it is a first guess."""
 
 
 @dataclass(frozen=True)
 class ModelOption:
-    """A forecast space as question 5 sees it."""
+    """A model to choose from: an encoder, cut off above the layer of one of its spaces."""
 
     info: EncoderInfo
     view: View
     q50: float
     """Median forecast of the metric at the present n."""
     p_within_tolerance: float
+    """Probability that it is within `TOLERANCE` of the best."""
     milliseconds_whole: float | None
-    """Per text, of the whole encoder."""
+    """Milliseconds per text of the whole encoder. None where they were not measured."""
 
 
 def model_answer(forecasts: Forecasts) -> tuple[SpaceForecast, ModelAnswer]:
-    """Question 5: the cheapest of the forecast spaces that is good enough, and what is said of
-    it."""
+    """Question 5: the forecast of the chosen space, and the answer about it."""
     options = [
         ModelOption(
             forecasts.spaces[i].info,
@@ -55,31 +57,34 @@ def model_answer(forecasts: Forecasts) -> tuple[SpaceForecast, ModelAnswer]:
 
 
 def truncated_parameters(info: EncoderInfo, layer: int) -> int:
-    """Parameters of an encoder cut off above `layer`, taking a layer to be a standard transformer
-    block of 12 h² + 13 h (four attention matrices, and two or three feed-forward ones that come to
-    the same)."""
+    """Number of parameters of an encoder that is cut off above `layer`.
+
+    A layer is taken to be a standard transformer block with 12 h² + 13 h parameters: four attention
+    matrices, and two or three feed-forward matrices, which have the same size together.
+    """
     if info.n_layers == 0:
         return info.n_parameters
     block = 12 * info.hidden_size**2 + 13 * info.hidden_size
-    blocks = min(
-        block * info.n_layers, info.n_parameters
-    )  # shared layers have fewer than the formula says
+    # layers that share their weights have fewer than the formula says
+    blocks = min(block * info.n_layers, info.n_parameters)
     return int(
         info.n_parameters - blocks * (info.n_layers - min(layer, info.n_layers)) / info.n_layers
     )
 
 
 def cost(option: ModelOption) -> tuple[float, float, int]:
-    """Order of cheapness: scaled time per text (parameters stand in where nothing was measured),
-    parameters, depth."""
+    """A key to sort by: the smaller, the cheaper. Its parts are the milliseconds per text (or
+    millions of parameters where they were not measured), the number of parameters, and the
+    layer."""
     n_parameters = truncated_parameters(option.info, option.view.layer)
     ms = scaled_milliseconds(option)
     return (ms if ms is not None else n_parameters / 1e6, n_parameters, option.view.layer)
 
 
 def scaled_milliseconds(option: ModelOption) -> float | None:
-    """The whole encoder's time by the share of layers that are computed; the embedding layer counts
-    as half a layer."""
+    """Milliseconds per text of the encoder, cut off above the layer of the option. The time of the
+    whole encoder is multiplied by the share of layers that are computed; the embedding layer counts
+    as half a layer. None where the time was not measured."""
     if option.milliseconds_whole is None:
         return None
     n_layers = option.info.n_layers
@@ -88,8 +93,9 @@ def scaled_milliseconds(option: ModelOption) -> float | None:
 
 
 def choose_model(options: Sequence[ModelOption], metric: Metric) -> tuple[int, ModelAnswer]:
-    """(position, answer): the cheapest option within `TOLERANCE` of the best. Times are compared
-    only when all of these have one. Raises ValueError when there is no option."""
+    """The position of the cheapest option whose median is within `TOLERANCE` of the best, and the
+    answer about it. Times are compared only if all these options have one. Raises ValueError when
+    there is no option."""
     if not options:
         raise ValueError("no forecast space to choose from")
     sign = metric.sign
@@ -128,9 +134,12 @@ def choose_model(options: Sequence[ModelOption], metric: Metric) -> tuple[int, M
 
 
 def neoberta_configuration(option: ModelOption) -> tuple[dict[str, Any], str]:
-    """What to set in a pretraining configuration (`neoberta.config.PretrainConfig`; the rest are
-    its defaults) for a NeoBERTa of the chosen depth and width, widths rounded to whole heads; and
-    where the numbers come from."""
+    """A pretraining configuration for a NeoBERTa of the option's depth and width, and where its
+    numbers come from, in words.
+
+    The configuration holds only fields of `neoberta.config.PretrainConfig` that are set here; the
+    others keep their defaults. The width is rounded to whole attention heads.
+    """
     width = int(np.clip(round(option.info.hidden_size / HEAD_SIZE), 2, 12)) * HEAD_SIZE
     depth = int(np.clip(option.view.layer, 2, MAX_NEOBERTA_LAYERS))
     source = (

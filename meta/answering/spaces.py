@@ -1,5 +1,8 @@
-"""The spaces of a run, each seen from the same labelled rows: its leave-one-out probe, and the
-features of those to forecast. Spaces are looked at on all cores (`meta.answering.on_cores`)."""
+"""The embedding spaces of a run: a leave-one-out probe in each, and the features of those to
+forecast.
+
+The work is spread over all cores, one space on each (`meta.answering.on_cores`).
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,31 +23,33 @@ from probes.metrics import score
 
 @dataclass(frozen=True)
 class Space:
-    """One embedding space with its leave-one-out probe of the labelled sample."""
+    """One embedding space with its leave-one-out probe on the labelled sample."""
 
     info: EncoderInfo
     view: View
     fit: RidgeFit
     hits: np.ndarray
-    """(n,) bool: leave-one-out prediction is the label."""
+    """(n,) bool: whether the leave-one-out prediction of a row is its label."""
     loo_metric: float
-    """The metric on the leave-one-out probabilities."""
+    """The metric that is forecast, computed from the leave-one-out probabilities."""
 
     @property
     def name(self) -> str:
+        """The encoder's reference and the view."""
         return f"{self.info.ref}#{self.view}"
 
 
 def held_out_accuracy(hits: np.ndarray) -> HeldOut:
-    """Leave-one-out accuracy with Wilson's 90 % interval."""
+    """Leave-one-out accuracy with Wilson's 90 % interval, from `hits` (n,) bool."""
     n_rows, rate, z = len(hits), float(hits.mean()), float(norm.ppf(0.95))
     centre = (rate + z**2 / (2 * n_rows)) / (1 + z**2 / n_rows)
     half = z * np.sqrt(rate * (1 - rate) / n_rows + z**2 / (4 * n_rows**2)) / (1 + z**2 / n_rows)
+    # min and max against rounding errors
     return HeldOut(
         accuracy=rate,
         q05=min(max(centre - half, 0.0), rate),
         q95=max(min(centre + half, 1.0), rate),
-    )  # rounding
+    )
 
 
 def fit_spaces(
@@ -54,8 +59,8 @@ def fit_spaces(
     metric: Metric,
     report: Callable[[int], None],
 ) -> tuple[list[Space], list[EmbeddedEncoder]]:
-    """Every view of every encoder fitted on the labelled rows, and whose each is; `report` gets the
-    number done."""
+    """A probe fitted on the labelled rows in every view of every encoder, and the encoder of each.
+    `labels` (n,) int64; `report` is called with the number of spaces done."""
     places = [(encoder, view) for encoder in encoders for view in encoder.views]
 
     def fit(place: tuple[EmbeddedEncoder, View, np.ndarray]) -> Space:
@@ -76,7 +81,7 @@ def fit_spaces(
 def describe_spaces(
     spaces: Sequence[tuple[EmbeddedEncoder, Space]], labels: np.ndarray, n_classes: int, seed: int
 ) -> Iterator[dict[str, float]]:
-    """The features of each space."""
+    """The features (`meta.metamodel.sample_features`) of each space, in order."""
 
     def describe(place: tuple[Space, tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
         return _features(*place, labels, n_classes, seed)
@@ -91,13 +96,14 @@ def _features(
     n_classes: int,
     seed: int,
 ) -> dict[str, float]:
+    """The features of `space`, whose `vectors` are X (n, d) and X_eval (m, d)."""
     X, X_eval = vectors
     if len(X_eval) >= MIN_EVAL_ROWS:
         return sample_features(
             X, labels, X_eval, n_classes, space.info, space.view, seed=seed, fit=space.fit
         )
-    # no evaluation sample, or too small: the labelled rows stand in, then everything that compares
-    # the two says "no shift"
+    # The evaluation sample is missing or too small, so the labelled rows take its place. Then every
+    # feature that compares both samples must say "no shift".
     features = sample_features(
         X, labels, X, n_classes, space.info, space.view, seed=seed, fit=space.fit
     )

@@ -1,5 +1,5 @@
-"""What must be said beside the answers: a level that a constant answer has as well, texts that an
-encoder cuts."""
+"""Warnings beside the answers: a constant answer is as good, the sample is unusual, an encoder cuts
+texts."""
 
 from collections.abc import Sequence
 
@@ -10,17 +10,19 @@ from meta.given.prepare import PreparedSamples
 from meta.metric import MEDIAN, Metric
 
 TRUNCATED_SHARE = 0.05
-"""Share of cut texts above which it is said."""
+"""A larger share of cut texts makes a warning."""
 
 
 def constant_answer_warnings(
     constant: float, always: str, curve: np.ndarray, metric: Metric, target: float | None
 ) -> list[str]:
-    """A level, forecast (H, 5) or wished for, that an answer which never looks at a text has as
-    well; `constant` is its score, `always` what it does in words
-    (`meta.answering.constant_answer`)."""
+    """Warnings where the constant answer is as good as the forecast or as the target.
+
+    `curve` (H, 5) is the forecast. `constant` is the score of the constant answer, and `always` are
+    the words for it (`meta.answering.constant_answer`). `target` is None where the user gave none.
+    """
     sign = metric.sign
-    floor, now = sign * constant, np.sort(sign * curve[0])  # worst first
+    floor, now = sign * constant, np.sort(sign * curve[0])  # the worst quantile first
     warnings = []
     if now[MEDIAN] <= floor + 0.01:
         warnings.append(f"the forecast at the present size is no better than {always}")
@@ -37,7 +39,8 @@ def constant_answer_warnings(
 
 
 def range_warnings(outside: Sequence[str]) -> list[str]:
-    """What of the sample lies outside the range that the metamodel has learnt from."""
+    """A warning where the sample lies outside the range that the metamodel has learnt from;
+    `outside` are phrases that say in what (`Metamodel.outside`)."""
     if not outside:
         return []
     return [
@@ -49,7 +52,7 @@ def range_warnings(outside: Sequence[str]) -> list[str]:
 def truncation_warnings(
     prepared: PreparedSamples, encoders: Sequence[EmbeddedEncoder]
 ) -> list[str]:
-    """Encoders that do not read the ends of more than `TRUNCATED_SHARE` of the texts."""
+    """A warning for each encoder that cuts more than `TRUNCATED_SHARE` of the texts."""
     warnings = []
     n_texts = (len(prepared.train) + len(prepared.evaluation)) * (
         1 if prepared.train.text_pair is None else 2

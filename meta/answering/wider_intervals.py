@@ -1,8 +1,8 @@
-"""Where the answers hold: what of a sample the metamodel has not learnt from, and how much wider
-the intervals become for it.
+"""Wider intervals for samples of a kind that the metamodel has not learnt from.
 
-The metamodel itself widens for numbers outside its range (rows, classes, width of the space); here
-is what it cannot see in its features: classes with a single row, and text that is not English.
+The metamodel itself makes its intervals wider where a number lies outside its range (rows, classes,
+dimensions of the space). Two things do not show in its features, and are treated here: classes with
+a single row, and texts that are not in English.
 """
 
 import re
@@ -16,13 +16,16 @@ from meta.metamodel.quantile_curves import bounded
 from meta.metric import MEDIAN, Metric
 
 LANGUAGE_FACTOR = 1.5
-"""Stretch for text in a language that no task of the metamodel was written in."""
+"""Intervals are stretched by this factor where the texts are not in English: no task of the
+metamodel is."""
 MAX_NAMED = 5
-"""Classes that a warning names."""
+"""A warning names at most this many classes."""
 MIN_WORDS = 100
-"""Fewer words than this say nothing of the language."""
+"""Fewer words do not tell the language."""
 MIN_FUNCTION_WORDS = 0.04
+"""English text has at least this share of function words."""
 MAX_FOREIGN_LETTERS = 0.2
+"""English text has at most this share of letters outside ASCII."""
 _FUNCTION_WORDS = frozenset(
     re.findall(
         r"\w+",
@@ -35,8 +38,8 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 
 def looks_english(texts: Sequence[str]) -> bool:
-    """Whether texts look like English running text (function words, Latin letters); True where
-    there is too little to tell."""
+    """Whether `texts` look like English prose, by their function words and letters. True where
+    there are fewer than `MIN_WORDS` words."""
     words = [word.casefold() for text in texts[:1000] for word in _WORD.findall(text[:1000])]
     if len(words) < MIN_WORDS:
         return True
@@ -51,11 +54,12 @@ def looks_english(texts: Sequence[str]) -> bool:
 def interval_factor(
     labels: np.ndarray, label_names: Sequence[str], texts: Sequence[str], metric: Metric
 ) -> tuple[float, list[str]]:
-    """(factor >= 1, warnings): how much the intervals of this sample are stretched beyond the
-    metamodel's own, and why.
+    """The factor (1 or more) by which all intervals of the metamodel are stretched for this sample,
+    and warnings that say why.
 
-    `labels` (n,) int64. One factor for all: 1 + the share of classes with a single row, times
-    `LANGUAGE_FACTOR` for other languages.
+    The factor is 1 plus the share of classes with a single row. It is multiplied by
+    `LANGUAGE_FACTOR` where the texts are not in English. `labels` (n,) int64 are indices into
+    `label_names`.
     """
     factor, warnings = 1.0, []
     single = np.flatnonzero(np.bincount(labels, minlength=len(label_names)) == 1)
@@ -87,13 +91,15 @@ def interval_factor(
 
 
 def widen(curve: np.ndarray, factor: float, metric: Metric) -> np.ndarray:
-    """Quantiles (H, 5) over ascending horizons, stretched about the median by `factor`; still
-    sorted and monotone, on the wide side where the two disagree."""
+    """The quantiles `curve` (H, 5) over ascending horizons, stretched about the median by `factor`.
+
+    The result is sorted in each row, and no quantile gets worse with the horizon. Where that and
+    the stretch disagree, the wider interval is taken.
+    """
     if factor == 1.0:
         return curve
-    stretched = stretch(
-        metric.to_scale(curve), np.full(curve.shape[1], factor)
-    )  # where it was learnt
+    # on the scale on which the quantiles were learnt
+    stretched = stretch(metric.to_scale(curve), np.full(curve.shape[1], factor))
     wide = metric.from_scale(bounded(stretched, metric))
     wide[:, :MEDIAN] = np.minimum(wide[:, :MEDIAN], curve[:, :MEDIAN])
     wide[:, MEDIAN:] = np.maximum(wide[:, MEDIAN:], curve[:, MEDIAN:])
@@ -104,9 +110,9 @@ def widen(curve: np.ndarray, factor: float, metric: Metric) -> np.ndarray:
             continue
         low_side = column < MEDIAN
         values = wide[:, column]
-        if (
-            low_side == rising
-        ):  # the end that a wider interval pulls back: no higher (lower) than what comes later
+        if low_side == rising:
+            # The stretch moves this end to the worse side. It must not be better than at a later
+            # horizon.
             values = (
                 np.minimum.accumulate(values[::-1])[::-1]
                 if rising

@@ -6,7 +6,7 @@ from meta.answering.q3_label_next import (
     find_regions,
     label_next,
     probe_trust,
-    spread,
+    spread_over_rows,
     strategy,
 )
 
@@ -102,7 +102,7 @@ def test_a_batch_is_spread_over_the_interesting_rows():
     of_row = np.arange(100) % 5
     unit = np.eye(8)[of_row] + 0.01 * rng.standard_normal((100, 8))
     interest = np.where(of_row == 4, 0.0, 1.0 + of_row)
-    rows, scores = spread(unit, interest, 4, 80, seed=0)
+    rows, scores = spread_over_rows(unit, interest, 4, 80, seed=0)
     assert of_row[rows].tolist() == [
         3,
         2,
@@ -110,7 +110,7 @@ def test_a_batch_is_spread_over_the_interesting_rows():
         0,
     ]  # a row of each interesting kind, the most interesting first
     assert scores == pytest.approx([1.0, 3 / 4, 2 / 4, 1 / 4])
-    assert len(spread(unit, np.zeros(100), 4, 80, seed=0)[0]) == 0
+    assert len(spread_over_rows(unit, np.zeros(100), 4, 80, seed=0)[0]) == 0
 
 
 def test_balanced_cells_have_no_deficit():
