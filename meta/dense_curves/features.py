@@ -1,11 +1,12 @@
-"""What a learning curve seen up to n says of a larger n: averaged laws, slopes, noise, and how
-earlier forecasts came out.
+"""Features of a learning curve that is known up to n rows, from which its value at more rows is
+forecast.
 
-Each family of laws is linear in its level and slope once its shape is fixed, so thousands of curves
-are fitted over a whole grid of shapes with a few matrix products. The shapes are then averaged by
-how well they fit instead of the best one taken: few points cannot tell an exponent from an
-asymptote, and the average errs less far ahead (docs/benchmarks.md); how much the shapes disagree is
-a feature. All values are losses in [0, 1]; nothing here knows where a curve comes from.
+The features are forecasts by averaged laws, slopes, noise, and the errors of earlier forecasts.
+Once the shape of a law is fixed, the law is linear in its level and slope. So thousands of curves
+are fitted over a grid of shapes with a few matrix products. The shapes are averaged by how well
+they fit, rather than the best one taken: few points cannot tell an exponent from an asymptote, and
+the average errs less far ahead (docs/benchmarks.md). How much the shapes disagree is a feature too.
+All values are losses in [0, 1]. A curve may come from anywhere.
 """
 
 from collections.abc import Sequence
@@ -15,11 +16,12 @@ import numpy as np
 import pandas as pd
 
 MIN_RESIDUAL = 0.003
-"""Root mean square that a fit is never believed below: a curve averaged over tens of draws still
-wobbles so."""
+"""A fit never counts as better than this root mean square residual: even a curve that is averaged
+over tens of draws has this much noise."""
 MAX_INDEPENDENT_POINTS = 12
-"""Neighbouring points share training rows; more of them than this say nothing more about the
-shape."""
+"""More points than this do not tell more about the shape, because neighbouring points share
+training rows."""
+# A shape is (kind, exponent, scale); `_shape` says what they mean.
 POWER = [("power", c, 0.0) for c in np.geomspace(0.05, 2.0, 24)]
 SHIFTED_POWER = [
     ("power", c, d) for c in np.geomspace(0.1, 2.0, 12) for d in (1 / 64, 1 / 16, 1 / 4, 1.0)
@@ -27,7 +29,7 @@ SHIFTED_POWER = [
 SIGMOID = [
     ("sigmoid", c, x) for c in np.geomspace(0.3, 4.0, 8) for x in np.geomspace(1 / 64, 4.0, 9)
 ]
-"""Morgan-Mercer-Flodin: flat, then a fall around x, then flat."""
+"""The law of Morgan, Mercer and Flodin: flat, then a fall around x, then flat again."""
 EXPONENTIAL = [("exponential", 1.0, x) for x in np.geomspace(1 / 32, 8.0, 12)]
 WEIBULL = [("exponential", c, x) for c in (0.25, 0.5) for x in np.geomspace(1 / 256, 8.0, 12)]
 FAMILIES = {
@@ -38,46 +40,50 @@ FAMILIES = {
     "weibull": WEIBULL,
 }
 ANCHOR = "recent_sigmoid_mean"
-"""The forecast that errs least of all of them, alone."""
+"""Name of the single forecast that errs least."""
 BACKTEST_RATIOS = (4, 16)
+"""Forecasts of n from the curve up to n / ratio are compared with the value at n."""
 DROP_RATIOS = (2, 4, 8, 16)
+"""The fall of the curve from n / ratio to n is a feature."""
 MIN_POINTS = 8
+"""A curve with fewer points is refused."""
 
 
 @dataclass(frozen=True)
 class LawFit:
-    """Least-squares fits level + slope * shape(size / n) of R curves by C shapes, level and slope
-    >= 0."""
+    """Least-squares fits of R curves by C shapes: level + slope * shape(size / n), with level and
+    slope >= 0."""
 
     level: np.ndarray
+    """(R, C)"""
     slope: np.ndarray
+    """(R, C)"""
     error: np.ndarray
-    """(R, C) weighted mean squares; as `level` and `slope`."""
+    """(R, C) weighted mean squares of the residuals."""
     ahead: np.ndarray
-    """(C, H) the shapes at the horizons."""
+    """(C, H) values of the shapes at the horizons."""
 
     def best(self) -> np.ndarray:
-        """(R, H) forecasts of the shape that fits best."""
+        """(R, H) forecasts by the shape that fits best."""
         rows, chosen = np.arange(len(self.level)), self.error.argmin(axis=1)
         return (
             self.level[rows, chosen][:, None]
             + self.slope[rows, chosen][:, None] * self.ahead[chosen]
         )
 
-    def shares(self, n_points: int) -> np.ndarray:
-        """(R, C) weights of the shapes: the likelihood of `n_points` residuals with their variance
-        estimated."""
-        log_share = (
-            -0.5 * min(n_points, MAX_INDEPENDENT_POINTS) * np.log(self.error + MIN_RESIDUAL**2)
-        )
-        share = np.exp(log_share - log_share.max(axis=1, keepdims=True))
-        return share / share.sum(axis=1, keepdims=True)
+    def shape_weights(self, n_points: int) -> np.ndarray:
+        """(R, C) weights of the shapes, each row summing to 1. A weight is the likelihood of
+        `n_points` normal residuals whose variance is estimated."""
+        n_independent = min(n_points, MAX_INDEPENDENT_POINTS)
+        log_weight = -0.5 * n_independent * np.log(self.error + MIN_RESIDUAL**2)
+        weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
+        return weight / weight.sum(axis=1, keepdims=True)
 
     def average(self, n_points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean (R, H) and standard deviation (R, H) of the shapes' forecasts, and their mean level
-        (R,), by `shares`."""
-        share = self.shares(n_points)
-        level, slope = share * self.level, share * self.slope
+        """Mean (R, H) and standard deviation (R, H) of the forecasts by all shapes, and their mean
+        level (R,); weighted by `shape_weights`."""
+        weight = self.shape_weights(n_points)
+        level, slope = weight * self.level, weight * self.slope
         mean = level.sum(axis=1)[:, None] + slope @ self.ahead
         square = (level * self.level).sum(axis=1)[:, None] + 2 * (level * self.slope) @ self.ahead
         square = square + (slope * self.slope) @ self.ahead**2
@@ -93,10 +99,10 @@ def fit_law(
     *,
     asymptote: bool = True,
 ) -> LawFit:
-    """Fit every shape of `family` to the curves `losses` (R, P) at `sizes` (P,), ascending, the
-    last one n.
+    """Fit every shape of `family` to R curves, `losses` (R, P) at the ascending `sizes` (P,), the
+    last of which is n.
 
-    `weights` (P,) say how much a point counts, `ratios` (H,) are the horizons in multiples of n.
+    `weights` (P,) are those of the points. `ratios` (H,) are the horizons in multiples of n.
     Without `asymptote` the level is 0.
     """
     relative = np.asarray(sizes, dtype=np.float64) / sizes[-1]
@@ -117,9 +123,10 @@ def fit_law(
             bends, (product - mean_shape * mean_loss) / np.where(bends, variance, 1.0), 0.0
         )
         level = mean_loss - slope * mean_shape
-        flat, rooted = slope <= 0, level < 0  # on the border of level, slope >= 0
-        level = np.where(flat, mean_loss, np.where(rooted, 0.0, level))
-        slope = np.where(flat, 0.0, np.where(rooted, through_zero, slope))
+        # where a bound is violated, the least-squares solution lies on it
+        is_flat, is_below_zero = slope <= 0, level < 0
+        level = np.where(is_flat, mean_loss, np.where(is_below_zero, 0.0, level))
+        slope = np.where(is_flat, 0.0, np.where(is_below_zero, through_zero, slope))
     error = (
         mean_square
         - 2 * level * mean_loss
@@ -131,12 +138,13 @@ def fit_law(
 
 
 def curve_features(sizes: np.ndarray, losses: np.ndarray, ratios: Sequence[float]) -> pd.DataFrame:
-    """Features of R curves at H horizons: R * H rows, the horizons of a curve together.
+    """Features of R curves at H horizons, R * H rows. The rows of a curve come together.
 
-    `sizes` (P,) ascending training sizes, the last one n, shared by all curves; `losses` (R, P);
-    `ratios` the horizons in multiples of n. Forecasts end in `_best` and `_mean`, in losses;
-    `ANCHOR` is one of them. NaN where too few points lie far enough below n. Raises ValueError for
-    fewer than `MIN_POINTS` points, a missing or negative loss, or sizes that do not ascend.
+    All curves have the same training sizes, the ascending `sizes` (P,), the last of which is n.
+    `losses` is (R, P). `ratios` (H,) are the horizons in multiples of n. Columns that end in
+    `_best` and `_mean` are forecasts of the loss; `ANCHOR` is one of them. A feature is NaN where
+    too few points lie far enough below n. Raises ValueError for fewer than `MIN_POINTS` points, a
+    missing or negative loss, and sizes that do not ascend.
     """
     sizes, losses = np.asarray(sizes, dtype=np.float64), np.asarray(losses, dtype=np.float64)
     if sizes.ndim != 1 or losses.ndim != 2 or losses.shape[1] != len(sizes):
@@ -161,8 +169,8 @@ def curve_features(sizes: np.ndarray, losses: np.ndarray, ratios: Sequence[float
 
 
 def tree_columns(features: pd.DataFrame) -> pd.DataFrame:
-    """`features` of `curve_features` as the inputs of trees that predict what `ANCHOR` gets wrong:
-    forecasts as their distance from it, and the spread of the averaged ones."""
+    """Inputs of trees that predict the error of `ANCHOR`, from the `features` of `curve_features`.
+    A forecast becomes its distance from `ANCHOR`. The spread of the averaged forecasts is added."""
     forecasts = [name for name in map(str, features) if name.endswith(("_best", "_mean"))]
     averaged = features[[name for name in forecasts if name.endswith("_mean")]]
     gaps = features[forecasts].sub(features[ANCHOR], axis=0)
@@ -177,7 +185,7 @@ def tree_columns(features: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shape(kind: str, exponent: float, scale: float, relative: np.ndarray) -> np.ndarray:
-    """One shape at sizes in multiples of n; falls from near its largest value towards 0."""
+    """One shape at the sizes `relative`, in multiples of n. It falls towards 0 with the size."""
     if kind == "power":
         return (relative + scale) ** -exponent
     if kind == "sigmoid":
@@ -186,7 +194,8 @@ def _shape(kind: str, exponent: float, scale: float, relative: np.ndarray) -> np
 
 
 def _forecasts(sizes: np.ndarray, losses: np.ndarray, ratios: np.ndarray) -> dict[str, np.ndarray]:
-    """(R, H) each: best, mean and spread of the laws; what does not depend on the horizon is
+    """Name -> (R, H): for each law and each weighting of the points, the best and the mean
+    forecast, the spread, the level and the misfit. A value that does not depend on the horizon is
     repeated."""
     relative = sizes / sizes[-1]
     octaves = (relative >= 0.2499).astype(np.float64)
@@ -207,7 +216,8 @@ def _forecasts(sizes: np.ndarray, losses: np.ndarray, ratios: np.ndarray) -> dic
 
 
 def _shape_features(sizes: np.ndarray, losses: np.ndarray) -> dict[str, np.ndarray]:
-    """(R,) each: levels, falls per octaves seen, bends, roughness, where the extremes lie."""
+    """Name -> (R,): levels, falls over the last octaves, bends, roughness, places of the
+    extremes."""
     relative = np.log2(sizes / sizes[-1])
     now = losses[:, -3:].mean(axis=1)
     found = {
@@ -227,14 +237,15 @@ def _shape_features(sizes: np.ndarray, losses: np.ndarray) -> dict[str, np.ndarr
     found["octaves_since_lowest"] = relative[losses.argmin(axis=1)]
     found["octaves_since_highest"] = relative[losses.argmax(axis=1)]
     bends = losses[:, 2:] - 2 * losses[:, 1:-1] + losses[:, :-2]
-    found["roughness"] = np.sqrt((bends**2).mean(axis=1) / 6)  # of white noise of variance 1: 1
+    found["roughness"] = np.sqrt((bends**2).mean(axis=1) / 6)  # 1 for white noise of variance 1
     found["roughness_late"] = np.sqrt((bends[:, -14:] ** 2).mean(axis=1) / 6)
     found["share_rising"] = (np.diff(losses[:, -16:], axis=1) > 0).mean(axis=1)
     return found
 
 
 def _backtests(sizes: np.ndarray, losses: np.ndarray) -> dict[str, np.ndarray]:
-    """(R,) each: what the power law seen at n / ratio foretold of n, less what came."""
+    """Name -> (R,): the power law's forecast of n from the curve up to n / ratio, less the loss at
+    n."""
     found: dict[str, np.ndarray] = {}
     for ratio in BACKTEST_RATIOS:
         seen = sizes <= sizes[-1] / ratio * 1.001

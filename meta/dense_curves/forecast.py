@@ -1,10 +1,10 @@
 """Forecasts of learning curves with calibrated intervals, learnt from other curves.
 
-Two stages. Trees foretell the median of what an anchor forecast gets wrong. What those trees get
-wrong on groups that they have not seen is what the intervals are learnt from: quantile trees of the
-cross-fitted residuals, stretched until they hold with the group as the conformal unit
-(`meta.metamodel.conformal`). Deep trees may thus be used for the median without their
-over-confidence reaching the intervals.
+There are two stages. The first one predicts the median error of an anchor forecast with trees. The
+second one learns the intervals, with quantile trees, from the errors that the first stage makes on
+groups that it has not seen. The intervals are then stretched until they hold; the conformal unit is
+the group (`meta.metamodel.conformal`). So the first stage can use deep trees, and their
+over-confidence does not reach the intervals.
 """
 
 from dataclasses import dataclass
@@ -21,32 +21,36 @@ from meta.metric import MEDIAN, QUANTILES
 
 @dataclass(frozen=True)
 class ForecastSettings:
-    """Hyperparameters of both stages."""
+    """Hyperparameters of both stages: those without a prefix are of the first one, those with the
+    prefix `spread_` of the second one."""
 
     n_rounds: int = 150
     eta: float = 0.12
     max_depth: int = 8
     leaf_rows: float = 20.0
+    """Least number of rows in a leaf."""
     spread_rounds: int = 40
     spread_eta: float = 0.1
     spread_depth: int = 4
     n_folds: int = 3
-    """Parts of the groups for cross-fitting."""
+    """Cross-fitting deals the groups into this many parts."""
     seed: int = 0
     n_threads: int = 1
 
 
 @dataclass(frozen=True)
 class CurveForecaster:
-    """Quantiles of a loss in [0, 1] from features of a curve; made by `CurveForecaster.fit`."""
+    """It forecasts quantiles of a loss in [0, 1] from features of a curve. `CurveForecaster.fit`
+    makes it."""
 
     median_trees: xgboost.Booster
     spread_trees: xgboost.Booster
     columns: tuple[str, ...]
     factors: tuple[float, ...]
-    """Conformal stretch at QUANTILES."""
+    """(5,) the factors by which conformal calibration stretches the quantiles at QUANTILES."""
     guaranteed: tuple[float, ...]
-    """One-sided levels that exchangeable groups alone guarantee, at QUANTILES."""
+    """(5,) one-sided levels that are guaranteed at QUANTILES, if only the groups are
+    exchangeable."""
 
     @classmethod
     def fit(
@@ -57,9 +61,9 @@ class CurveForecaster:
         groups: np.ndarray,
         settings: ForecastSettings | None = None,
     ) -> "CurveForecaster":
-        """Learn from `inputs` (R, features), the anchor's forecasts (R,) and what came, `truth`
-        (R,), both in [0, 1]; rows of one value of `groups` (R,) are never split. Raises ValueError
-        for fewer groups than folds."""
+        """Learn from `inputs` (R, features), the forecasts `anchor` (R,) and the true losses
+        `truth` (R,), both in [0, 1]. Rows of one of the `groups` (R,) are never split. Raises
+        ValueError for fewer than two groups for each fold."""
         settings = settings or ForecastSettings()
         names = np.unique(groups)
         if len(names) < 2 * settings.n_folds:
@@ -76,26 +80,26 @@ class CurveForecaster:
         for fold in range(settings.n_folds):
             out = part == fold
             median[out] = _predict(_fit_median(X[~out], residual[~out], settings), X[out])[:, 0]
-        left = residual - median
+        remaining = residual - median
         spread = np.empty((len(X), len(QUANTILES)))
         for fold in range(settings.n_folds):
             out = part == fold
-            trees = _fit_spread(X[~out], left[~out], groups[~out], settings)
+            trees = _fit_spread(X[~out], remaining[~out], groups[~out], settings)
             spread[out] = _predict(trees, X[out])
         factors, guaranteed = calibration_factors(
             _quantiles(anchor + median, spread), truth, groups
         )
         return cls(
             median_trees=_fit_median(X, residual, settings),
-            spread_trees=_fit_spread(X, left, groups, settings),
+            spread_trees=_fit_spread(X, remaining, groups, settings),
             columns=tuple(inputs.columns),
             factors=tuple(factors.tolist()),
             guaranteed=tuple(guaranteed.tolist()),
         )
 
     def predict(self, inputs: pd.DataFrame, anchor: np.ndarray) -> np.ndarray:
-        """(R, 5) quantiles (QUANTILES) of the loss, sorted, within [0, 1]. Raises KeyError for a
-        missing column."""
+        """(R, 5) quantiles (QUANTILES) of the loss, sorted and within [0, 1]. `inputs` has the
+        columns that `fit` was given, `anchor` is (R,). Raises KeyError for a missing column."""
         X = inputs[list(self.columns)].to_numpy(dtype=np.float32)
         median = anchor + _predict(self.median_trees, X)[:, 0]
         quantiles = _quantiles(median, _predict(self.spread_trees, X))
@@ -103,8 +107,8 @@ class CurveForecaster:
 
 
 def _quantiles(median: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """(R, 5) sorted, with `median` (R,) in the middle whatever the spread's own says: the sides are
-    what it is for."""
+    """(R, 5) sorted quantiles around `median` (R,). Of `spread` (R, 5) only the distances from its
+    own median are used."""
     sides = np.sort(spread - spread[:, [MEDIAN]], axis=1)
     sides = np.where(np.array(QUANTILES) < 0.5, np.minimum(sides, 0.0), np.maximum(sides, 0.0))
     sides[:, MEDIAN] = 0.0
@@ -112,6 +116,7 @@ def _quantiles(median: np.ndarray, spread: np.ndarray) -> np.ndarray:
 
 
 def _fit_median(X: np.ndarray, residual: np.ndarray, settings: ForecastSettings) -> xgboost.Booster:
+    """Trees that predict the median of `residual` (R,) from X (R, features)."""
     parameters = {
         "objective": "reg:quantileerror",
         "quantile_alpha": 0.5,
@@ -119,32 +124,33 @@ def _fit_median(X: np.ndarray, residual: np.ndarray, settings: ForecastSettings)
         "eta": settings.eta,
         "min_child_weight": settings.leaf_rows,
         "lambda": 10.0,
-        **_shared(settings),
+        **_shared_parameters(settings),
     }
     return xgboost.train(parameters, xgboost.DMatrix(X, residual), settings.n_rounds)
 
 
 def _fit_spread(
-    X: np.ndarray, left: np.ndarray, groups: np.ndarray, settings: ForecastSettings
+    X: np.ndarray, remaining: np.ndarray, groups: np.ndarray, settings: ForecastSettings
 ) -> xgboost.Booster:
-    """Quantile trees of what the median left, groups counting equally: they are the unit the
-    interval has to hold for."""
+    """Trees that predict the quantiles of `remaining` (R,), the residuals of the first stage. All
+    `groups` (R,) have the same weight, because the group is the conformal unit."""
     weights = group_weights(groups) * len(groups)
     parameters = {
         "objective": "reg:quantileerror",
         "quantile_alpha": np.array(QUANTILES),
         "max_depth": settings.spread_depth,
         "eta": settings.spread_eta,
-        "min_child_weight": len(groups)
-        / len(np.unique(groups)),  # a leaf is never one group's alone
-        **_shared(settings),
+        # a leaf never holds the rows of one group only
+        "min_child_weight": len(groups) / len(np.unique(groups)),
+        **_shared_parameters(settings),
     }
     return xgboost.train(
-        parameters, xgboost.DMatrix(X, left, weight=weights), settings.spread_rounds
+        parameters, xgboost.DMatrix(X, remaining, weight=weights), settings.spread_rounds
     )
 
 
-def _shared(settings: ForecastSettings) -> dict[str, Any]:
+def _shared_parameters(settings: ForecastSettings) -> dict[str, Any]:
+    """The parameters of XGBoost that both stages have."""
     return {
         "tree_method": "hist",
         "max_bin": 64,
@@ -156,4 +162,5 @@ def _shared(settings: ForecastSettings) -> dict[str, Any]:
 
 
 def _predict(trees: xgboost.Booster, X: np.ndarray) -> np.ndarray:
+    """(R, number of quantiles) float64 predictions for X (R, features)."""
     return np.asarray(trees.predict(xgboost.DMatrix(X)), dtype=np.float64).reshape(len(X), -1)

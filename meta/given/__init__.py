@@ -1,1 +1,2 @@
-"""What the user gives: rows, read and cleaned, and their vectors in some embedding spaces."""
+"""The input of `characterize`: the user's rows, read and cleaned, and their vectors in the
+embedding spaces."""

@@ -1,8 +1,9 @@
-"""What has been found out of an encoder on a sample: kept beside the vectors, so that a second call
-needs no weights.
+"""Facts about an encoder on a sample, kept beside the vectors so that a second call loads no
+weights.
 
-The key is the content of the encoder's files, known without loading them, the sample's texts, and
-the machine by name: times are its own, and so is the precision that `auto` stands for.
+The key is made of three things: a fingerprint of the encoder's files, which is known without
+loading them, a fingerprint of the sample's texts, and the name of the machine. The machine counts
+because it decides the time per text and the precision that `auto` chooses.
 """
 
 import dataclasses
@@ -16,26 +17,26 @@ from cluster.storage import CorruptArtefactError, Storage, digest
 from probes.encoders.base import EncoderInfo
 
 VERSION = 1
-"""Raised when what is kept changes its meaning."""
+"""Part of the key. It is raised when a stored field changes its meaning."""
 
 
 @dataclass(frozen=True)
 class KnownEncoder:
-    """One encoder on one sample."""
+    """The facts about one encoder on one sample."""
 
     info: EncoderInfo
     milliseconds_per_text: float
-    """On this machine."""
+    """Measured on this machine."""
     n_truncated: int
-    """Texts of the sample that are longer than the encoder reads."""
+    """Number of texts of the sample that are longer than the encoder reads."""
 
 
 _STORED = TypeAdapter(KnownEncoder)
 
 
 def read_known_encoder(storage: Storage, encoder: str, sample: str) -> KnownEncoder | None:
-    """What was kept of the encoder and the sample of these fingerprints on this machine; None where
-    nothing (readable) was."""
+    """The facts that this machine has stored. `encoder` and `sample` are fingerprints. None where
+    there are none, or where they cannot be read."""
     try:
         known = _STORED.validate_python(storage.read_json(_key(encoder, sample)))
     except (FileNotFoundError, CorruptArtefactError, ValueError):
@@ -44,7 +45,7 @@ def read_known_encoder(storage: Storage, encoder: str, sample: str) -> KnownEnco
 
 
 def write_known_encoder(storage: Storage, encoder: str, sample: str, known: KnownEncoder) -> None:
-    """Write what `read_known_encoder` reads."""
+    """Store the facts for `read_known_encoder`. `encoder` and `sample` are fingerprints."""
     storage.write_json(_key(encoder, sample), dataclasses.asdict(known))
 
 

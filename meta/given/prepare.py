@@ -16,50 +16,60 @@ from cluster.storage import UserError
 from meta.given.sample import EvalSample, LabelledSample, normalised
 
 MIN_TRAIN_ROWS = 4
+"""Fewer distinct labelled rows are refused."""
 MAX_TRAIN_ROWS = 4096
-"""Labelled rows looked at: more are sampled, stratified."""
+"""Of more labelled rows a stratified sample of this size is used."""
 MIN_IDENTIFIER_CLASSES, MAX_CLASS_SHARE = 5, 0.4
-"""So many classes, and more per labelled row than this, look like an identifier."""
+"""The label column looks like an identifier when it has at least this many classes, and more
+classes per labelled row than this."""
 LEAK_SHARE = 0.8
-"""The label is written in the text when so many rows hold their own, and at most the rest
-another."""
+"""The label counts as written in the text when at least this share of the rows hold their own
+label, and at most the remaining share hold another one."""
 MAX_EVAL_ROWS = 4096
-"""Evaluation rows looked at: more are sampled."""
+"""Of more evaluation rows a random sample of this size is used."""
 MIN_EVAL_ROWS = 50
-"""Fewer evaluation rows say nothing of the forecast: what a probe thinks of a dozen would move it
-by ten points."""
+"""Fewer evaluation rows are not used for the forecast: the probe's outputs on a dozen rows would
+change it by ten points."""
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """The same text with two labels: rows of the labelled sample (positions in the user's file)."""
+    """A labelled row whose text occurs with another label at least as often."""
 
     row: int
+    """Position in the user's file."""
     text: str
     given: str
+    """The row's label."""
     other: str
+    """The most frequent other label of the text."""
     share_given: float
-    """Share of the text's rows that have the given label."""
+    """Share of the rows with this text that have the given label."""
 
 
 @dataclass(frozen=True)
 class PreparedSamples:
-    """Samples fit to be learnt from, and what was done to them."""
+    """Both samples after cleaning."""
 
     train: LabelledSample
     evaluation: EvalSample
+    """Without rows where the user gave no evaluation sample."""
     conflicts: tuple[Conflict, ...]
     warnings: tuple[str, ...]
+    """What was changed, and what looks wrong."""
     n_train_given: int
-    """Labelled rows before anything was left out."""
+    """Number of labelled rows before cleaning."""
 
 
 def prepare(
     train: LabelledSample, evaluation: EvalSample | None, *, seed: int = 0
 ) -> PreparedSamples:
-    """Clean both samples; pure and deterministic. Raises UserError where nothing can be learnt:
-    fewer than 2 classes, fewer than `MIN_TRAIN_ROWS` distinct rows, or no evaluation row that is
-    not also labelled."""
+    """Clean both samples. The same samples and `seed` give the same result.
+
+    Raises UserError where nothing can be learnt: fewer than 2 classes, fewer than `MIN_TRAIN_ROWS`
+    distinct rows, a label of its own in every row, texts that are the labels, an evaluation sample
+    without rows or only with rows that are also labelled, or second texts in one sample only.
+    """
     _check(train)
     n_train_given = len(train)
     warnings: list[str] = []
@@ -109,6 +119,8 @@ def prepare(
 def _clean_evaluation(
     train: LabelledSample, evaluation: EvalSample, warnings: list[str], seed: int
 ) -> EvalSample:
+    """`evaluation` without rows that are in `train` and without repeated rows, and at most
+    `MAX_EVAL_ROWS` of them. Adds to `warnings`."""
     if (train.text_pair is None) != (evaluation.text_pair is None):
         lacking, other = ("--train", "--eval") if train.text_pair is None else ("--eval", "--train")
         raise UserError(
@@ -150,6 +162,7 @@ def _clean_evaluation(
 
 
 def _check(train: LabelledSample) -> None:
+    """Raises UserError where nothing can be learnt from `train`."""
     n_classes = len(np.unique(train.labels))
     if n_classes < 2:
         raise UserError(
@@ -167,8 +180,9 @@ def _check(train: LabelledSample) -> None:
 
 
 def _label_in_text(train: LabelledSample) -> str | None:
-    """A warning where the text holds its row's label, and hardly another row's: that is no
-    forecast. Raises UserError where the text is the label."""
+    """A warning where most texts hold the name of their own label and few hold another one: then
+    the forecasts measure only that. None otherwise. Raises UserError where the text is the
+    label."""
     names = [normalised(name) for name in train.label_names]
     texts = [normalised(text) for text in train.texts]
     n_same = sum(text == names[label] for text, label in zip(texts, train.labels, strict=True))
@@ -197,6 +211,8 @@ def _label_in_text(train: LabelledSample) -> str | None:
 
 
 def _conflicts(train: LabelledSample) -> list[Conflict]:
+    """The rows whose text has more than one label, without those that have its most frequent
+    label."""
     rows_of_text: dict[tuple[str, str], list[int]] = defaultdict(list)
     for row, key in enumerate(train.keys):
         rows_of_text[key].append(row)
@@ -210,7 +226,7 @@ def _conflicts(train: LabelledSample) -> list[Conflict]:
             others = np.where(np.arange(len(counts)) == label, -1, counts)
             other = int(others.argmax())
             if counts[label] > counts[other]:
-                continue  # the majority label of this text stands
+                continue  # the most frequent label of this text is taken to be right
             share, position = float(counts[label] / counts.sum()), int(train.positions[row])
             found.append(
                 Conflict(
@@ -225,7 +241,8 @@ def _conflicts(train: LabelledSample) -> list[Conflict]:
 
 
 def _stratified(labels: np.ndarray, n_rows: int, seed: int) -> np.ndarray:
-    """(n_rows,) sorted indices: every class in proportion, at least one row each."""
+    """Sorted indices (int64) of about `n_rows` rows: every class in proportion, with at least one
+    row of each."""
     rng = np.random.default_rng(seed)
     order = np.lexsort((rng.random(len(labels)), labels))
     evenly = order[np.linspace(0, len(order) - 1, n_rows).round().astype(np.int64)]
@@ -235,7 +252,7 @@ def _stratified(labels: np.ndarray, n_rows: int, seed: int) -> np.ndarray:
 
 
 def _first_of_each(keys: Sequence[Hashable]) -> np.ndarray:
-    """(distinct,) int64: where each distinct key occurs first, ascending."""
+    """The position (int64) of the first occurrence of each distinct key, ascending."""
     first: dict[Hashable, int] = {}
     for row, key in enumerate(keys):
         first.setdefault(key, row)

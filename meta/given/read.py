@@ -1,7 +1,7 @@
-"""From what a user has (a file, a data frame, lists) to samples, with what must be said about them.
+"""Reading of a user's tables (a file, a data frame, columns, a list) into samples.
 
-A label column in the evaluation table is not looked at unless the user says so: then its empty
-cells are unlabelled rows.
+A label column in the evaluation table is not looked at unless the user asks for it. Then a row with
+an empty cell is unlabelled.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from meta.given.sample import NOT_LABELLED, EvalSample, LabelledSample
 from probes.tasks.read import Columns, columns_to_rows, read_labelled, read_table, read_unlabelled
 
 Table = str | Path | pd.DataFrame | Mapping[str, Sequence[Any]]
-"""A file that `probes.tasks.read` reads, a data frame, or columns by name."""
+"""A file that `probes.tasks.read` can read, a data frame, or columns by name."""
 
 
 def read_samples(
@@ -26,8 +26,13 @@ def read_samples(
     *,
     eval_labels: bool = False,
 ) -> tuple[LabelledSample, EvalSample | None, list[str]]:
-    """Both samples, and what to say about them. `evaluation` may also be a list of texts.
-    `eval_labels`: the labels that the evaluation table has are used. Raises UserError."""
+    """The labelled sample, the evaluation sample (None where there is none), and warnings about the
+    tables.
+
+    `evaluation` may also be a list of texts. `columns` names the columns. With `eval_labels` the
+    labels in the evaluation table are read. Classes are sorted: whole numbers by value, then other
+    names. Raises UserError for a table that cannot be read or used.
+    """
     texts, pairs, labels = _labelled(train, columns)
     names = tuple(
         sorted(
@@ -66,6 +71,7 @@ def read_samples(
 
 
 def _labelled(train: Table, columns: Columns) -> tuple[list[str], list[str] | None, list[str]]:
+    """Texts, second texts (None without such a column) and labels of the labelled table."""
     if isinstance(train, str | Path):
         return read_labelled(train, columns)
     table, where = _table(train, columns, "train")
@@ -79,7 +85,8 @@ def _labelled(train: Table, columns: Columns) -> tuple[list[str], list[str] | No
 
 
 def _table(given: Any, columns: Columns, name: str) -> tuple[dict[str, list[Any]], str]:
-    """(column name -> cells, what errors call it); a list of texts is a table of one column."""
+    """The table `given` as column name -> cells, and what errors call it (its path, or `name`). A
+    list of texts becomes a table of one column."""
     if isinstance(given, str | Path):
         return read_table(given), str(given)
     if isinstance(given, pd.DataFrame):
@@ -103,13 +110,13 @@ def _table(given: Any, columns: Columns, name: str) -> tuple[dict[str, list[Any]
 def _texts_of(
     table: dict[str, list[Any]], given: Any, columns: Columns, where: str
 ) -> tuple[list[str], list[str] | None]:
+    """Texts and second texts (None without such a column) of the evaluation table."""
     if isinstance(given, str | Path):
         return read_unlabelled(given, columns)
-    blank = dict(table) | {
-        "\0label": ["-"] * len(next(iter(table.values())))
-    }  # a label column that no table has
+    label = "\0label"  # a name that no column of the table has
+    with_labels = dict(table) | {label: ["-"] * len(next(iter(table.values())))}
     texts, pairs, _ = columns_to_rows(
-        blank, columns._replace(label="\0label"), where, may_be_blank=False
+        with_labels, columns._replace(label=label), where, may_be_blank=False
     )
     return texts, pairs
 
@@ -117,6 +124,8 @@ def _texts_of(
 def _known_labels(
     table: dict[str, list[Any]], index: Mapping[str, int], columns: Columns, where: str
 ) -> tuple[np.ndarray, list[str]]:
+    """The labels (m,) int64 of the evaluation table, as in `EvalSample.labels`, and warnings.
+    `index` maps the names of the labelled rows' classes to numbers."""
     if columns.label not in table:
         raise UserError(
             f"--eval-labels: {where} has no column '{columns.label}'; choose one with"
@@ -129,9 +138,8 @@ def _known_labels(
             f"--eval-labels: column '{columns.label}' of {where} is empty; fill some of it in, or"
             " leave it out"
         )
-    filled = [
-        cells[given[0]] if _is_empty(cell) else cell for cell in cells
-    ]  # so that errors name the right row
+    # empty cells are filled so that errors name the right row
+    filled = [cells[given[0]] if _is_empty(cell) else cell for cell in cells]
     whole = {columns.text: ["-"] * len(cells), columns.label: filled}
     _, _, names = columns_to_rows(whole, Columns(columns.text, None, columns.label), where)
     labels = [names[row] for row in given]
@@ -163,5 +171,5 @@ def _is_empty(cell: Any) -> bool:
 
 
 def _plain(cell: Any) -> Any:
-    """A cell as Python has it, whatever library it comes from."""
+    """`cell` as a Python value where it is a NumPy scalar."""
     return cell.item() if isinstance(cell, np.generic) else cell

@@ -1,4 +1,4 @@
-"""The rows that a user gives: a labelled sample and an evaluation sample."""
+"""The rows that a user gives, as values: a labelled sample and an evaluation sample."""
 
 from dataclasses import dataclass
 
@@ -7,30 +7,33 @@ import numpy as np
 
 @dataclass(frozen=True)
 class LabelledSample:
-    """Labelled rows: `labels` (n,) int64, indices into `label_names`; `rows` (n,) their positions
-    in the user's file."""
+    """n labelled rows."""
 
     texts: tuple[str, ...]
     labels: np.ndarray
+    """(n,) int64 indices into `label_names`."""
     label_names: tuple[str, ...]
     text_pair: tuple[str, ...] | None = None
+    """The second texts, for a task on pairs of texts."""
     rows: np.ndarray | None = None
+    """(n,) int64 positions of the rows in the user's file. None means 0..n-1."""
 
     def __len__(self) -> int:
         return len(self.texts)
 
     @property
     def positions(self) -> np.ndarray:
-        """(n,) int64: `rows`, or 0..n-1."""
+        """(n,) int64 positions of the rows in the user's file."""
         return np.arange(len(self)) if self.rows is None else self.rows
 
     @property
     def keys(self) -> list[tuple[str, str]]:
-        """What makes two rows the same: their texts, up to case and white space."""
+        """A key for each row. Rows with the same key count as the same row: their texts differ at
+        most in case and white space."""
         return _keys(self.texts, self.text_pair)
 
     def take(self, index: np.ndarray) -> "LabelledSample":
-        """The rows at `index`."""
+        """The sample of the rows at `index` (int64)."""
         texts, pair = _take(self.texts, index), _take(self.text_pair, index)
         return LabelledSample(
             texts or (), self.labels[index], self.label_names, pair, self.positions[index]
@@ -38,36 +41,40 @@ class LabelledSample:
 
 
 NOT_LABELLED = -1
-"""In `EvalSample.labels`: no label is given."""
+"""The value in `EvalSample.labels` of a row without a label."""
 
 
 @dataclass(frozen=True)
 class EvalSample:
-    """Rows that the classifier will meet, unlabelled but for the few whose labels the user wants
-    used."""
+    """m rows like those that the classifier will meet. They are unlabelled, except for rows whose
+    labels the user asked to use."""
 
     texts: tuple[str, ...]
     text_pair: tuple[str, ...] | None = None
+    """The second texts, for a task on pairs of texts."""
     rows: np.ndarray | None = None
+    """(m,) int64 positions of the rows in the user's file. None means 0..m-1."""
     labels: np.ndarray | None = None
-    """(m,) int64: an index into the labelled sample's `label_names`, their number for a class it
-    lacks, or NOT_LABELLED."""
+    """(m,) int64. K is the number of `label_names` of the labelled sample. A label is an index into
+    these names, or K for a class that is not among them, or NOT_LABELLED. None: no labels are
+    used."""
 
     def __len__(self) -> int:
         return len(self.texts)
 
     @property
     def positions(self) -> np.ndarray:
-        """(m,) int64: `rows`, or 0..m-1."""
+        """(m,) int64 positions of the rows in the user's file."""
         return np.arange(len(self)) if self.rows is None else self.rows
 
     @property
     def keys(self) -> list[tuple[str, str]]:
-        """What makes two rows the same: their texts, up to case and white space."""
+        """A key for each row. Rows with the same key count as the same row: their texts differ at
+        most in case and white space."""
         return _keys(self.texts, self.text_pair)
 
     def take(self, index: np.ndarray) -> "EvalSample":
-        """The rows at `index`."""
+        """The sample of the rows at `index` (int64)."""
         labels = None if self.labels is None else self.labels[index]
         return EvalSample(
             _take(self.texts, index) or (),

@@ -1,5 +1,5 @@
-"""The vectors of a user's samples through one encoder: from the cache; what is missing is encoded
-in this process."""
+"""The vectors of a user's samples through one encoder. They are read from the cache; texts that are
+not there are encoded first."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,15 +18,18 @@ from probes.encoders.reference import standard_views
 from probes.tasks.task import Split, Task
 
 TIMED_TEXTS = 64
+"""Number of texts on which an encoder is timed."""
 TEXTS_PER_SHARD = 500
+"""Number of texts that are encoded and published at once."""
 
 EncodeMissing = Callable[[Encoder, EmbeddingCache, list[tuple[list[str], list[View]]], int], None]
-"""(encoder, cache, (texts, views) to have there, how many texts are missing)."""
+"""A function that encodes missing texts. Its arguments are the encoder, the cache, the texts and
+views that must be in the cache, and the number of texts that are missing."""
 
 
 def as_task(prepared: PreparedSamples) -> Task:
-    """Both samples in the shape that embedding works on: splits `train` and, if there are
-    evaluation rows, `test`."""
+    """Both samples as a task, which is what the functions of `probes.embeddings` take. Its splits
+    are `train` and, if there are evaluation rows, `test`."""
     train, evaluation = prepared.train, prepared.evaluation
     splits = {"train": Split(train.texts, train.labels, train.text_pair)}
     if len(evaluation):
@@ -44,23 +47,24 @@ def embed_sample(
     trust_remote_code: bool = False,
     encode_missing: EncodeMissing | None = None,
 ) -> EmbeddedEncoder:
-    """Have the standard views of `task`'s texts through the encoder `ref` (`lsa:DIM` is fitted on
-    those texts) in the cache on `storage`, and time the encoder.
+    """The vectors of `task`'s texts in the standard views of the encoder `ref`, with the time per
+    text. Vectors that the cache on `storage` lacks are computed and added to it.
 
-    `encode_missing` encodes elsewhere what is not in the cache (by default here, reporting to
-    `progress` texts done and to do). The time per text is measured once per encoder, sample and
-    machine, and kept; where all is there, model files are only hashed, not loaded. Raises
-    UserError.
+    An encoder `lsa:DIM` is fitted on these texts. `encode_missing` encodes the texts that are not
+    in the cache; by default this process does, and calls `progress` with (texts done, texts to do).
+    The time per text is measured once for each encoder, sample and machine, and stored. Where
+    everything is there, the model's files are hashed but not loaded. Raises UserError where the
+    encoder cannot be loaded or does not fit the rows.
     """
     named = reference_fingerprint(ref, trust_remote_code=trust_remote_code)
     known = read_known_encoder(storage, named, task.fingerprint) if named is not None else None
-    if known is not None:  # where all vectors are there, nothing is left to ask of the weights
-        cache, _, inputs = _wanted(known.info, task, storage)
+    if known is not None:  # no weights are needed if all vectors are there
+        cache, _, inputs = _needed_vectors(known.info, task, storage)
         if not any(cache.missing(texts, views) for texts, views in inputs):
-            return _embedded(known, task, storage)
+            return _embedded_encoder(known, task, storage)
     texts = task_texts(task)
     encoder = load_encoder(ref, fit_texts=texts, trust_remote_code=trust_remote_code)
-    cache, views, inputs = _wanted(encoder.info, task, storage)
+    cache, views, inputs = _needed_vectors(encoder.info, task, storage)
     if not views:
         raise UserError(
             f"encoder {ref}: this view is of pairs of texts, and the rows have single ones; choose"
@@ -79,19 +83,21 @@ def embed_sample(
         )
         known = KnownEncoder(encoder.info, time_encoder(encoder, texts), n_truncated)
         write_known_encoder(storage, named, task.fingerprint, known)
-    return _embedded(known, task, storage)
+    return _embedded_encoder(known, task, storage)
 
 
-def _wanted(
+def _needed_vectors(
     info: EncoderInfo, task: Task, storage: Storage
 ) -> tuple[EmbeddingCache, tuple[View, ...], list[tuple[list[str], list[View]]]]:
-    """The encoder's cache, the views that are looked at, and what has to be read for them."""
+    """The encoder's cache, its views that are compared, and the texts whose vectors they need, with
+    the views of each list of texts."""
     views = standard_views(info, is_pair=task.is_pair)
     return EmbeddingCache(storage, info.fingerprint), views, embedding_inputs([task], views)
 
 
-def _embedded(known: KnownEncoder, task: Task, storage: Storage) -> EmbeddedEncoder:
-    cache, wanted, _ = _wanted(known.info, task, storage)
+def _embedded_encoder(known: KnownEncoder, task: Task, storage: Storage) -> EmbeddedEncoder:
+    """The vectors in the cache, which must be complete."""
+    cache, wanted, _ = _needed_vectors(known.info, task, storage)
     views = CachedViews(task, cache, wanted)
     return EmbeddedEncoder(
         known.info, views, known.milliseconds_per_text, known.n_truncated, read_train=views.train
@@ -105,7 +111,7 @@ def encode_here(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Encode what is missing in this process."""
+    """Encode, in this process, the texts of `inputs` that are not in the cache."""
     for texts, wanted in inputs:
         embed_texts(
             encoder, cache, texts, wanted, texts_per_shard=TEXTS_PER_SHARD, progress=progress
@@ -113,9 +119,9 @@ def encode_here(
 
 
 class CachedViews(Mapping[View, tuple[np.ndarray, np.ndarray]]):
-    """Per view the matrices of both splits, (n, d) and (m, d) float32, d four times as wide for
-    pairs: read from the cache when asked for, since all views of all encoders at once may not fit
-    into memory."""
+    """View -> the matrices of both splits, (n, d) and (m, d) float32; d is four times as large for
+    pairs of texts. A matrix is read from the cache only when it is asked for, because all views of
+    all encoders may not fit into memory at once."""
 
     def __init__(self, task: Task, cache: EmbeddingCache, views: Sequence[View]):
         self._task, self._cache, self._views = task, cache, tuple(views)
@@ -129,7 +135,8 @@ class CachedViews(Mapping[View, tuple[np.ndarray, np.ndarray]]):
         )
 
     def train(self, view: View) -> np.ndarray:
-        """The first of the two alone."""
+        """The matrix (n, d) float32 of the split `train` alone. Raises KeyError for an unknown
+        view."""
         if view not in self._views:
             raise KeyError(view)
         return task_matrix(self._task, "train", self._cache, view)
@@ -142,8 +149,8 @@ class CachedViews(Mapping[View, tuple[np.ndarray, np.ndarray]]):
 
 
 def time_encoder(encoder: Encoder, texts: Sequence[str]) -> float:
-    """Milliseconds per text on this machine now: the best of two passes over at most 64 of `texts`,
-    after a short one."""
+    """Milliseconds per text on this machine: the better of two passes over at most `TIMED_TEXTS` of
+    `texts`, after a short pass that is not counted."""
     sample = list(texts[:: max(len(texts) // TIMED_TEXTS, 1)])[:TIMED_TEXTS]
     view = (standard_views(encoder.info) or encoder.info.views)[-1:]
     encoder.encode(sample[:4], view)

@@ -1,1 +1,1 @@
-"""The metamodel: what it learns from, how it is learnt, calibrated, evaluated, stored."""
+"""The metamodel: its observations, how it is fitted, calibrated, evaluated and stored."""

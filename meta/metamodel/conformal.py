@@ -1,11 +1,12 @@
-"""Conformal calibration of quantile forecasts where the exchangeable unit is the task, not the row.
+"""Conformal calibration of quantile forecasts, in which the exchangeable unit is the task, not the
+row.
 
-Rows of one task share its peculiarities, so thousands of rows of nine tasks are not thousands of
-draws. Every score is therefore weighted so that tasks count equally, scores come from models that
-have not seen the row's task (cross-fitting by task family), and factors are widened, as a Student
-interval is, for the number of independent draws those tasks are worth. What a factor guarantees
-under nothing but exchangeable tasks is stated beside it (`guaranteed_level`): with G tasks never
-more than G / (G + 1).
+The rows of one task resemble each other, so thousands of rows of nine tasks are not thousands of
+independent draws. Therefore scores are weighted so that tasks count equally. They come from models
+that have not seen the family of the row's task (cross-fitting). The factors are widened, as a
+Student interval is, for the number of independent draws that the rows are worth. `guaranteed_level`
+says which coverage a factor guarantees if only the tasks are exchangeable: with G tasks never more
+than G / (G + 1).
 """
 
 import numpy as np
@@ -17,15 +18,17 @@ from meta.metamodel.quantile_curves import Z_SCORES
 from meta.metric import MEDIAN, QUANTILES
 
 FACTOR_RANGE = (0.3, 6.0)
-"""A calibration factor outside it says that the model, not its width, is wrong; clipped, and
-visible in the coverage table."""
+"""Calibration factors are clipped to this range. A factor outside it means that not only the width
+of the intervals is wrong; the table of coverage then shows it."""
 
 
 def effective_groups(errors: np.ndarray, groups: np.ndarray) -> float:
-    """How many independent draws the errors (n,) are worth: G / ρ, where ρ is the share of their
-    variance that lies between groups (one-way analysis of variance, groups equal). G where every
-    group errs in its own way; far more, at most n, where groups differ no more than rows do. Raises
-    ValueError for fewer than 2 groups."""
+    """How many independent draws the `errors` (n,) of G `groups` (n,) are worth: G / ρ, at most n.
+
+    ρ is the share of the errors' variance that lies between groups (one-way analysis of variance,
+    in which groups count equally). The result is G where all variance lies between groups, and far
+    more where groups differ no more than rows do. Raises ValueError for fewer than 2 groups.
+    """
     names, index, counts = np.unique(groups, return_inverse=True, return_counts=True)
     if len(names) < 2:
         raise ValueError("calibration needs rows of at least 2 groups")
@@ -37,17 +40,17 @@ def effective_groups(errors: np.ndarray, groups: np.ndarray) -> float:
 
 
 def small_sample_factor(n_draws: float, level: float) -> float:
-    """How much wider an interval at one-sided `level` is when its spread is known from `n_draws`
-    independent draws: Student's quantile over the normal one, times sqrt(1 + 1/n) for the new draw.
-    1 for infinitely many; more than 1 draw."""
+    """The factor by which an interval at the one-sided `level` must be wider because its width is
+    known from only `n_draws` independent draws. It is Student's quantile over the normal one, times
+    sqrt(1 + 1/n) for the new draw. `n_draws` is more than 1; the factor tends to 1."""
     tail = max(level, 1 - level)
     return float(student.ppf(tail, n_draws - 1) / norm.ppf(tail) * np.sqrt(1 + 1 / n_draws))
 
 
 def guaranteed_level(scores: np.ndarray, groups: np.ndarray, factor: float) -> float:
     """The one-sided coverage that `factor` guarantees for a row of a new task: G/(G+1) times the
-    group-weighted share of scores at or below it (hierarchical conformal prediction, Lee, Barber
-    and Willett 2023, arXiv 2306.06342)."""
+    share of `scores` (n,) at or below it, in which G `groups` (n,) count equally (hierarchical
+    conformal prediction, Lee, Barber and Willett 2023, arXiv 2306.06342)."""
     weights, n_groups = group_weights(groups), len(np.unique(groups))
     return float(n_groups / (n_groups + 1) * weights[scores <= factor].sum())
 
@@ -55,22 +58,22 @@ def guaranteed_level(scores: np.ndarray, groups: np.ndarray, factor: float) -> f
 def calibration_factors(
     quantiles: np.ndarray, truth: np.ndarray, groups: np.ndarray, nearness: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Per level of `QUANTILES`, the factor by which its distance from the median has to be
-    stretched, and the one-sided level that the stretched quantile guarantees; arrays (5,), both 1
-    resp. 0.5 at the median.
+    """For each level of `QUANTILES`, the factor by which the distance of its quantile from the
+    median must be stretched, and the one-sided level that the stretched quantile guarantees.
 
-    `quantiles` (n, 5) are cross-fitted: no row predicted by a model that has seen its group.
-    `nearness` (n,) in [0, 1] says how far a row counts (localised conformal prediction, Guan 2023);
-    rows of nearness 0 are left out.
+    Both are (5,); at the median they are 1 and 0.5. `quantiles` (n, 5) are cross-fitted: no row is
+    predicted by a model that has seen its group. `truth` and `groups` are (n,). `nearness` (n,) in
+    [0, 1] are weights of the rows (localised conformal prediction, Guan 2023); rows of nearness 0
+    are left out.
     """
     factors, guaranteed = np.ones(len(QUANTILES)), np.full(len(QUANTILES), 0.5)
     if nearness is not None:
-        counts = nearness > 0
+        is_near = nearness > 0
         quantiles, truth, groups, nearness = (
-            quantiles[counts],
-            truth[counts],
-            groups[counts],
-            nearness[counts],
+            quantiles[is_near],
+            truth[is_near],
+            groups[is_near],
+            nearness[is_near],
         )
     weights = group_weights(groups) * (1.0 if nearness is None else nearness)
     half_width = np.maximum(quantiles[:, -1] - quantiles[:, 0], 1e-6) / 2
@@ -89,15 +92,16 @@ def calibration_factors(
 
 
 def stretch(quantiles: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """`quantiles` (n, 5) with every distance from the median multiplied by its factor (5,) or (n,
-    5), then sorted."""
+    """`quantiles` (n, 5), with the distances from the median multiplied by `factors`, (5,) or (n,
+    5). Rows are sorted."""
     median = quantiles[:, MEDIAN : MEDIAN + 1]
     return np.sort(median + factors * (quantiles - median), axis=1)
 
 
 def interval(quantiles: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Ends (n,), (n,) of the central interval of `level` from quantiles (n, 5), between levels on
-    the normal scale. Raises ValueError beyond the outermost level."""
+    """The lower and upper ends, both (n,), of the central interval of `level` from `quantiles` (n,
+    5). Between the levels of QUANTILES they are interpolated in the normal quantile. Raises
+    ValueError for a level beyond the outermost quantiles."""
     tail = (1 - level) / 2
     if not QUANTILES[0] - 1e-12 <= tail < 0.5:
         raise ValueError(f"level {level}: between 0 and {1 - 2 * QUANTILES[0]:.2f}")

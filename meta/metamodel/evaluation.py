@@ -20,19 +20,23 @@ from meta.metamodel.quantile_curves import n_if_reached, probability_reached
 from meta.metric import Metric
 
 LEVELS = (0.5, 0.8, 0.9)
+"""Levels of the central intervals whose coverage is measured."""
 REQUIRED_AT = (4, 16)
+"""Horizons whose true metric serves as the target when the required n is judged."""
 
 
 def evaluation_tables(
     held_out: pd.DataFrame, *, metric: Metric = Metric.ACCURACY
 ) -> dict[str, Any]:
-    """The tables of an honest evaluation (docs/design.md) from `held_out_predictions`: JSON types,
-    rates as fractions, errors and widths in points.
+    """The tables of an honest evaluation (docs/design.md), from the result of
+    `meta.metamodel.held_out.held_out_predictions`. They are JSON types. Rates are fractions; errors
+    and widths are in points.
 
-    `mae_points[horizon][forecaster]`, `coverage[level][horizon | all] = {coverage, width_points}`,
-    `tasks_covered_80` (share of tasks whose 90 % intervals hold at least 80 % of their rows),
-    `required_n_within_2x[horizon][forecaster]`, `regret_at_1_points[chooser] = {mean, p90,
-    n_choices}`, `mae_points_by_task`.
+    Keys: `mae_points[horizon][forecaster]`, `coverage[level][horizon or "all"]` with `coverage` and
+    `width_points`, `tasks_covered_80` (the share of tasks whose 90 % intervals hold at least 80 %
+    of their rows), `required_n_within_2x[horizon][forecaster]`, `regret_at_1_points[chooser]` with
+    `mean`, `p90` and `n_choices`, `mae_points_by_task[task]`; and the numbers of tasks, views and
+    rows.
     """
     measured = held_out[held_out["truth"].notna()]
     tables: dict[str, Any] = {
@@ -55,8 +59,8 @@ def evaluation_tables(
 def mae_points(
     measured: pd.DataFrame, forecasters: Mapping[str, str]
 ) -> dict[str, dict[str, float]]:
-    """Per horizon and name in `forecasters`: mean absolute error of its column in points. All of
-    `measured` have a truth."""
+    """Mean absolute errors in points, by horizon ("1x", ...) and forecaster. `forecasters` maps
+    names to columns of `measured`. Every row of `measured` has a truth."""
     table = {}
     for factor, rows in _by_factor(measured):
         errors = {
@@ -68,8 +72,8 @@ def mae_points(
 
 
 def coverage(measured: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
-    """Per level of `LEVELS` (50, 80, 90) and horizon, or `all`: `coverage` and `width_points` of
-    the central intervals."""
+    """`coverage` and `width_points` of the central intervals, by level ("50", "80", "90") and
+    horizon ("1x", ..., "all"). Every row of `measured` has a truth."""
     table: dict[str, dict[str, dict[str, float]]] = {}
     for level in LEVELS:
         low, high = interval(measured[QUANTILE_COLUMNS].to_numpy(), level)
@@ -88,15 +92,20 @@ def coverage(measured: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def tasks_covered(measured: pd.DataFrame) -> float:
-    """Share of tasks whose 90 % intervals hold at least 80 % of their rows."""
+    """The share of tasks whose 90 % intervals hold the truth in at least 80 % of their rows."""
     inside = (measured["truth"] >= measured["q05"]) & (measured["truth"] <= measured["q95"])
     return float((inside.groupby(measured["task_fingerprint"]).mean() >= 0.8).mean())
 
 
 def _required_n(held_out: pd.DataFrame, metric: Metric) -> dict[str, dict[str, float]]:
-    """Share of samples whose required n for the metric truly reached at 4x (16x), not before, is
-    found within a factor 2: by the curve's median, and by what it would be if the target is met at
-    all (`meta.metamodel.quantile_curves.n_if_reached`)."""
+    """The share of samples whose required n is found within a factor of 2, by horizon and
+    forecaster.
+
+    The target is the true metric at the horizon (4x, 16x), where it was not reached before. The
+    forecasters are the curve of medians, the same on the condition that the target is met
+    (`metamodel_if_reached`, by `meta.metamodel.quantile_curves.n_if_reached`), and two power laws.
+    `n_questions` counts the samples.
+    """
     sign = metric.sign
     wide = {
         name: held_out.pivot(index=SAMPLE_COLUMNS, columns="factor", values=name) * sign
@@ -106,17 +115,15 @@ def _required_n(held_out: pd.DataFrame, metric: Metric) -> dict[str, dict[str, f
         held_out.pivot(index=SAMPLE_COLUMNS, columns="factor", values=name).to_numpy()
         for name in QUANTILE_COLUMNS
     ]
-    quantiles, factors = (
-        np.stack(by_level, axis=-1),
-        wide["q50"].columns.to_numpy(),
-    )  # (samples, factors, 5)
+    quantiles = np.stack(by_level, axis=-1)  # (samples, factors, 5)
+    factors = wide["q50"].columns.to_numpy()
     table: dict[str, dict[str, float]] = {}
     for factor in REQUIRED_AT:
         earlier = wide["truth"].loc[:, wide["truth"].columns.to_numpy() < factor]
         target = wide["truth"].get(factor)
         if target is None:
             continue
-        asked = (target > earlier.max(axis=1) + 0.002).to_numpy()  # 0.2 points: not reached before
+        asked = (target > earlier.max(axis=1) + 0.002).to_numpy()  # by 0.2 points
         if not asked.any():
             continue
         tasks = wide["truth"].index.get_level_values("task_fingerprint")[asked]
@@ -141,15 +148,17 @@ def _required_n(held_out: pd.DataFrame, metric: Metric) -> dict[str, dict[str, f
 
 
 def _if_reached(factors: np.ndarray, quantiles: np.ndarray, target: float, metric: Metric) -> float:
-    """Factor by `n_if_reached` of the curve (F, 5) at `factors` (F,); inf where there is none."""
+    """The horizon, as a factor of n, that `n_if_reached` finds on the curve `quantiles` (F, 5) at
+    `factors` (F,); inf where it finds none."""
     reached = np.array([probability_reached(row, target, metric) for row in quantiles])
     found = n_if_reached(factors, reached)
     return float("inf") if found is None else found
 
 
 def _first_reached(curves: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """(S,) factor at which each rising curve (S, len(FACTORS)) first reaches its target,
-    log-interpolated; inf if never."""
+    """(S,) the horizon, as a factor of n, at which each of the `curves` (S, len(FACTORS)) first
+    reaches its target. It is interpolated in the logarithm; inf where the target is never
+    reached."""
     octaves = np.log2(FACTORS)
     found = np.full(len(curves), np.inf)
     for row, (curve, target) in enumerate(
@@ -168,8 +177,8 @@ def _first_reached(curves: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def _regret(measured: pd.DataFrame, metric: Metric) -> dict[str, dict[str, float]]:
-    """Loss of each way to choose one view for a (task, n, draw) against the best of the views, at
-    the present n."""
+    """How many points each way to choose a view loses against the best view, at the present n.
+    There is one choice for each (task, kind of subset, n, draw)."""
     sign = metric.sign
     now = measured[measured["factor"] == 1]
     choosers = {
@@ -198,6 +207,8 @@ def _regret(measured: pd.DataFrame, metric: Metric) -> dict[str, dict[str, float
 
 
 def _errors_by_task(measured: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """For each task, the mean absolute errors in points of three forecasters, and the coverage of
+    the 90 % intervals."""
     errors = pd.DataFrame(
         {name: (measured[name] - measured["truth"]).abs() * 100 for name in ("q50", "loo", "pow3")}
     )
@@ -215,9 +226,10 @@ def _errors_by_task(measured: pd.DataFrame) -> dict[str, dict[str, float]]:
 
 
 def _by_factor(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of each horizon, with its name ("1x", ...)."""
     return [(f"{factor:.0f}x", group) for factor, group in rows.groupby("factor")]
 
 
 def _task_mean(values: pd.Series, rows: pd.DataFrame) -> float:
-    """Mean of the tasks' means."""
+    """The mean over tasks of the mean of `values` in each task."""
     return float(values.groupby(rows["task_fingerprint"]).mean().mean())

@@ -1,8 +1,8 @@
-"""How a metamodel is learnt: what it takes in, its two stages (linear, then trees), and what
-cross-fitting says of them.
+"""How a metamodel is fitted: its two stages (linear, then trees), and the cross-fitting that judges
+them.
 
-Families of tasks are never split. With few of them most inputs are left out, and the linear stage
-says nothing.
+Families of tasks are never split between folds. With few families most inputs are left out, and the
+linear stage predicts 0.
 """
 
 from dataclasses import dataclass, replace
@@ -30,9 +30,10 @@ from meta.metamodel.trust import choose_trust, interpolate_octaves, nearness
 from meta.metric import MEDIAN, QUANTILES, Metric
 
 MAX_FOLDS = 5
+"""Cross-fitting deals the families into at most this many parts."""
 N_LINEAR_FOLDS = 4
-"""Parts of the families for the linear stage that the trees learn beside: they must see its errors
-on tasks it has not seen."""
+"""The linear stage is cross-fitted in this many parts before the trees are fitted. So the trees
+learn from the errors that it makes on tasks that it has not seen."""
 
 
 @dataclass(frozen=True)
@@ -44,35 +45,41 @@ class FitSettings:
     eta: float = 0.1
     max_depth: int = 3
     leaf_tasks: float = 0.4
-    """Least weight of a leaf, in tasks: a leaf made of one task's rows has learnt that task's
-    name."""
+    """Least weight of a leaf, in tasks. A smaller leaf could hold the rows of one task only, and
+    the trees would learn that task by heart."""
     stack_penalty_tasks: float = 4.0
-    """Prior weight of "no correction" in the linear stage, in task families: few of them are
-    believed little."""
+    """The weight of "no correction" in the linear stage (the stack), in task families. So few
+    families change the anchor only a little."""
     seed: int = 0
     n_threads: int = 1
 
 
 @dataclass(frozen=True)
 class FitInputs:
-    """A frame of observations as the arrays that fitting and predicting share; the metric on the
-    scale of `meta.metric.Metric.to_scale`."""
+    """R observations as the arrays that fitting and predicting need. The metric is on the scale of
+    `meta.metric.Metric.to_scale`."""
 
     inputs: pd.DataFrame
-    """of the trees"""
+    """(R, features) inputs of the trees."""
     linear_inputs: pd.DataFrame
+    """(R, F) inputs of the linear stage."""
     anchor: np.ndarray
+    """(R,) the anchor forecast."""
     noise: np.ndarray
+    """(R, N_NOISE_TERMS) the terms of `meta.metamodel.inputs.noise_terms`."""
     octaves: np.ndarray
+    """(R,) octaves from n to the horizon."""
     log2_n: np.ndarray
+    """(R,)"""
     shift: np.ndarray
-    """(R,) how well a classifier tells labelled from evaluation rows (area under the curve, 0.5
-    where nobody asked)."""
+    """(R,) how well a classifier tells labelled from evaluation rows: the area under the curve, 0.5
+    where it was not measured."""
     sample: np.ndarray
-    """(R,) int64: rows of one sample (all horizons) share a number."""
+    """(R,) int64: the rows of one sample, which differ in the horizon, have the same number."""
 
     @classmethod
     def of(cls, frame: pd.DataFrame, metric: Metric) -> "FitInputs":
+        """The arrays of a frame of observations; columns of the truth are not read."""
         known = power_law_forecasts(frame, metric)
         anchored = anchor(frame, known, metric)
         same = frame.drop(columns=[name for name in TRUTH_COLUMNS if name in frame])
@@ -91,14 +98,16 @@ class FitInputs:
         )
 
     def rows(self, kept: np.ndarray) -> "FitInputs":
+        """The rows for which the mask `kept` (R,) is True."""
         return FitInputs(**{name: values[kept] for name, values in vars(self).items()})
 
 
 def training_arrays(
     frame: pd.DataFrame, metric: Metric, groups: str
 ) -> tuple[FitInputs, np.ndarray, np.ndarray]:
-    """(inputs that so many families may use, truth (R,) on its scale, family names (R,)). Raises as
-    `Metamodel.fit`."""
+    """What a fit reads from `frame`: the inputs, the truth (R,) on the scale that is learnt on, and
+    the groups (R,), which are the values of the column `groups`. The fewer groups there are, the
+    fewer inputs. Raises UserError for fewer than 3 groups."""
     names = frame[groups].to_numpy(dtype=str) if len(frame) else np.array([], dtype=str)
     n_groups = len(np.unique(names))
     if n_groups < 3:
@@ -125,8 +134,9 @@ def held_out_quantiles(
     groups: str = "task_family",
     settings: FitSettings | None = None,
 ) -> np.ndarray:
-    """(R, 5) quantiles at QUANTILES of the rows of `frame`, each by a fit that has not seen its
-    family, not yet calibrated. Arguments and errors as those of `Metamodel.fit`."""
+    """(R, 5) quantiles (QUANTILES) for the rows of `frame`, before calibration. Each row is
+    predicted by a fit that has not seen its group. Arguments and errors are those of
+    `Metamodel.fit`."""
     data, truth, names = training_arrays(frame, metric, groups)
     return metric.from_scale(
         cross_fitted_quantiles(data, truth, names, metric, settings or FitSettings())[0]
@@ -136,9 +146,9 @@ def held_out_quantiles(
 def cross_fitted_quantiles(
     data: FitInputs, truth: np.ndarray, names: np.ndarray, metric: Metric, settings: FitSettings
 ) -> tuple[np.ndarray, np.ndarray]:
-    """((R, 5) quantiles, on the scale, of every row by a fit that has not seen its family,
-    (len(OCTAVE_KNOTS),) trust that they show)."""
-    held_out = np.empty((len(truth), len(QUANTILES)))  # the learnt stages' standardised quantiles
+    """Quantiles (R, 5) on the scale that is learnt on, each row by a fit that has not seen its
+    group in `names` (R,); and the trust (len(OCTAVE_KNOTS),) that these quantiles justify."""
+    held_out = np.empty((len(truth), len(QUANTILES)))  # standardised, by the learnt stages
     held_out_spread, held_out_scale = np.empty_like(held_out), np.empty(len(truth))
     for fold in _folds(names, settings.seed):
         noise, spread, linear_stage, booster = learn(
@@ -165,9 +175,12 @@ def blend_by_trust(
     trust: np.ndarray,
     metric: Metric,
 ) -> np.ndarray:
-    """(R, 5) quantiles on the scale, not yet calibrated: what both stages have `learnt` (R, 5) and
-    the anchor's own `spread` (R, 5), in units of `scale` (R,), by the trust in the former at
-    OCTAVE_KNOTS."""
+    """(R, 5) quantiles on the scale that is learnt on, before calibration.
+
+    They are a blend of two kinds of standardised quantiles of the anchor's error: `learnt` (R, 5)
+    by both stages, and `spread` (R, 5) over all tasks. The share of the former is `trust`
+    (len(OCTAVE_KNOTS),). `scale` (R,) is the unit of both.
+    """
     share = np.interp(data.octaves, OCTAVE_KNOTS, trust)[:, None]
     quantiles = sorted_quantiles(data.anchor, scale, share * learnt + (1 - share) * spread, metric)
     return monotone(quantiles, data.sample, data.octaves, metric)
@@ -176,30 +189,32 @@ def blend_by_trust(
 def learn(
     data: FitInputs, truth: np.ndarray, names: np.ndarray, settings: FitSettings
 ) -> tuple[np.ndarray, np.ndarray, LinearStage, xgboost.Booster]:
-    """(noise factors (N_NOISE_TERMS,), spread (len(OCTAVE_KNOTS), 5), linear stage, trees) from
-    rows of groups `names`."""
+    """Fit all parts of a metamodel to `truth` (R,), which is on the scale that is learnt on.
+    `names` (R,) are the groups of the rows.
+
+    Returns the factors (N_NOISE_TERMS,) of the noise terms, the quantiles (len(OCTAVE_KNOTS), 5) of
+    the standardised error of the anchor, the linear stage, and the trees.
+    """
     from scipy.optimize import nnls
 
     weights = group_weights(names)
     error = truth - data.anchor
-    balance = np.sqrt(weights) / data.noise.sum(
-        axis=1
-    )  # relative errors of the variance, tasks equal
+    # errors of the variance count relative to the variance, and tasks count equally
+    balance = np.sqrt(weights) / data.noise.sum(axis=1)
     noise = np.maximum(nnls(data.noise * balance[:, None], error**2 * balance)[0], 0.05)
     standardised = error / np.sqrt(data.noise @ noise)
     spread = np.empty((len(OCTAVE_KNOTS), len(QUANTILES)))
     for row, knot in enumerate(OCTAVE_KNOTS):
-        near = weights * np.maximum(
-            nearness(data.octaves, knot), 1e-3
-        )  # all rows count a little where no row is near
+        # every row has some weight, for the case that no row is near
+        near = weights * np.maximum(nearness(data.octaves, knot), 1e-3)
         spread[row] = [weighted_quantile(standardised, near, level) for level in QUANTILES]
-        spread[row] -= (1 - _certainty(standardised, near, names)) * spread[row, MEDIAN]
-    corrected = np.empty(len(error))  # by linear stages that have not seen the row's family
+        spread[row] -= (1 - _bias_share(standardised, near, names)) * spread[row, MEDIAN]
+    correction = np.empty(len(error))  # by linear stages that have not seen the row's group
     for fold in _folds(names, settings.seed, N_LINEAR_FOLDS):
         linear_stage = _fit_linear_stage(data.rows(~fold), error[~fold], names[~fold], settings)
-        corrected[fold] = linear_stage.predict(*_linear_rows(data.rows(fold)))
-    left = (error - corrected) / np.sqrt(data.noise @ noise)
-    matrix = xgboost.DMatrix(data.inputs.to_numpy(), left, weight=weights * len(weights))
+        correction[fold] = linear_stage.predict(*_linear_rows(data.rows(fold)))
+    remaining = (error - correction) / np.sqrt(data.noise @ noise)
+    matrix = xgboost.DMatrix(data.inputs.to_numpy(), remaining, weight=weights * len(weights))
     parameters = {
         "objective": "reg:quantileerror",
         "quantile_alpha": np.array(QUANTILES),
@@ -210,9 +225,8 @@ def learn(
         "subsample": 0.5,
         "colsample_bynode": 0.3,
         "lambda": 10.0,
-        "min_child_weight": (
-            settings.leaf_tasks * len(weights) / len(np.unique(names)) * 0.5
-        ),  # of the half drawn
+        # half, because each tree sees half of the rows
+        "min_child_weight": settings.leaf_tasks * len(weights) / len(np.unique(names)) * 0.5,
         "seed": settings.seed,
         "nthread": settings.n_threads,
     }
@@ -225,6 +239,7 @@ def learn(
 
 
 def _linear_rows(data: FitInputs) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """The rows as `LinearStage` takes them: inputs, octaves, log2 n."""
     return data.linear_inputs, data.octaves, data.log2_n
 
 
@@ -236,9 +251,10 @@ def _fit_linear_stage(
     )
 
 
-def _certainty(errors: np.ndarray, weights: np.ndarray, names: np.ndarray) -> float:
-    """In [0, 1]: how much of the mean error is the anchor's own bias rather than the luck of which
-    tasks were swept (positive-part James-Stein over the tasks' means)."""
+def _bias_share(errors: np.ndarray, weights: np.ndarray, names: np.ndarray) -> float:
+    """In [0, 1]: which share of the mean error is bias of the anchor. The rest is luck: it depends
+    on which tasks were swept. The share is estimated by the positive part of the James-Stein
+    estimator over the groups' means. `errors`, `weights` and `names` are (R,)."""
     _, index = np.unique(names, return_inverse=True)
     means = np.bincount(index, weights * errors) / np.bincount(index, weights)
     return (
@@ -251,7 +267,7 @@ def _certainty(errors: np.ndarray, weights: np.ndarray, names: np.ndarray) -> fl
 def standardised_quantiles(
     linear_stage: LinearStage, booster: xgboost.Booster, data: FitInputs, scale: np.ndarray
 ) -> np.ndarray:
-    """(R, 5) quantiles of the anchor's error in units of `scale` (R,), by both stages."""
+    """(R, 5) quantiles of the anchor's error by both stages, in units of `scale` (R,)."""
     trees = np.asarray(booster.predict(xgboost.DMatrix(data.inputs.to_numpy())), dtype=np.float64)
     return (linear_stage.predict(*_linear_rows(data)) / scale)[:, None] + trees.reshape(
         len(scale), len(QUANTILES)
@@ -259,5 +275,5 @@ def standardised_quantiles(
 
 
 def _folds(names: np.ndarray, seed: int, n_folds: int = MAX_FOLDS) -> list[np.ndarray]:
-    """Masks (R,) of held-out rows: at most `n_folds`, whole groups each."""
+    """At most `n_folds` masks (R,) of held-out rows. A group of `names` (R,) is never split."""
     return [np.isin(names, groups) for groups in group_folds(names, n_folds, seed)]

@@ -24,15 +24,19 @@ from meta.metamodel.power_laws import FORECASTS
 from meta.metric import Metric
 
 FACTORS = (1, 2, 4, 8, 16, 32)
-"""Octaves predicted for every sample; 32x so that a required n of 16x can be missed upwards by 2x
-and still count."""
+"""Every sample is predicted at these multiples of n. 32x is there because a required n of 16x may
+be overestimated by a factor of 2 and still count as found."""
 QUANTILE_COLUMNS = ["q05", "q25", "q50", "q75", "q95"]
+"""Columns of the predicted quantiles."""
 BASELINES = (*FORECASTS, "anchor", "encoder_mean")
+"""Columns of simple forecasts. `encoder_mean` is the mean truth of the view at the horizon on the
+other tasks."""
 MAX_FOLDS = 12
-"""With more families than this, several are left out together: each fold learns from nearly all
-tasks all the same."""
+"""With more families than this, several of them are left out together. Each fold still learns from
+nearly all tasks."""
 
 Settings = FitSettings | Mapping[tuple[str, ...], FitSettings] | None
+"""The settings of every fit, or those of each fold by its names, or None for the default."""
 
 
 def held_out_predictions(
@@ -46,15 +50,18 @@ def held_out_predictions(
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Every sample of `frame` at every factor of `FACTORS`, predicted by a metamodel that has not
-    seen its value of `by`.
+    seen its value in the column `by`.
 
-    `frame` is `meta.metamodel.observations.observation_table`'s. Returns the sample's columns and
-    `horizon`, `factor`, `q05` .. `q95`, each baseline, `static` (mean truth of the view at n on the
-    other tasks) and `truth` (NaN where not measured). `settings` are those of every fit, or of each
-    fold's, by the names left out, sorted (`meta.metamodel.tuning.chosen_settings`).
-    `extra_observations` are observations that every fold learns from beside `frame`'s, where they
-    are not of what it leaves out. `fold_map` maps `predict_fold` over folds in any order (`map`, or
-    a pool's), so folds can run in parallel.
+    `frame` is the result of `meta.metamodel.observations.observation_table`. The result has the
+    columns of a sample and `horizon` (rows), `factor`, `q05` to `q95`, the `BASELINES`, `static`
+    (the mean truth of the view at n on the other tasks) and `truth` (NaN where it was not
+    measured).
+
+    `settings` of each fold are keyed by the names that it leaves out, sorted
+    (`meta.metamodel.tuning.chosen_settings`). Every fold also learns from `extra_observations`,
+    without those whose `by` it leaves out. `fold_map` maps `predict_fold` over the folds, in any
+    order: it is `map`, or the `map` of a pool, so that folds run in parallel. `progress` is called
+    with (folds done, folds to do).
     """
     folds = evaluation_folds(frame, by)
     parts = []
@@ -76,8 +83,8 @@ def held_out_predictions(
 
 
 def evaluation_folds(frame: pd.DataFrame, by: str = "task_family") -> list[tuple[str, ...]]:
-    """The values of `by` that are left out together, sorted: each alone up to `MAX_FOLDS` of them,
-    more in so many groups."""
+    """The folds: groups of values of the column `by` that are left out together, each sorted. Up to
+    `MAX_FOLDS` values each value is a fold; more values are dealt into `MAX_FOLDS` groups."""
     return [
         tuple(sorted(map(str, names)))
         for names in group_folds(frame[by].to_numpy(dtype=str), MAX_FOLDS)
@@ -93,8 +100,8 @@ def predict_fold(
     settings: Settings = None,
     extra_observations: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """The rows of one fold of `held_out_predictions`: fit on the rows whose `by` is not in `fold`,
-    predict the others."""
+    """The rows of one fold of `held_out_predictions`. The metamodel is fitted on the rows whose
+    `by` is not in `fold`, and predicts the others."""
     inside = frame[by].astype(str).isin(fold).to_numpy()
     rest, ours = frame[~inside], frame[inside]
     if extra_observations is not None:
@@ -127,8 +134,8 @@ def predict_fold(
 
 
 def _mean_truth(rest: pd.DataFrame, grid: pd.DataFrame, size: str) -> pd.Series:
-    """(R,) mean over tasks, then over the rest, of the measured metric of each row's view at its
-    `size` rows."""
+    """(R,) for each row of `grid`, the mean truth in `rest` of the row's view at the number of rows
+    in the column `size`. Tasks count equally. NaN where the view was not measured there."""
     of_task = rest.groupby([*VIEW_COLUMNS, "horizon", "task_fingerprint"])["truth"].mean()
     mean = of_task.groupby([*VIEW_COLUMNS, "horizon"]).mean().rename("mean").reset_index()
     wanted = grid[[*VIEW_COLUMNS, size]].rename(columns={size: "horizon"})

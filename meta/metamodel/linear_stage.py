@@ -1,11 +1,12 @@
-"""The linear stage of the metamodel: a ridge regression on what several plain forecasts say beyond
-the anchor.
+"""The linear stage of the metamodel: a ridge regression that predicts the error of the anchor from
+several plain forecasts.
 
-A carried-forward accuracy, power laws, confidences on the evaluation rows and agreements of
-half-trained probes are estimates of one number, each wrong in its own way; their linear combination
-(stacking; Wolpert 1992, Breiman 1996) is worth more than trees on the same inputs while tasks are
-few. Its coefficients change with the horizon and with n: one ridge per knot of (octaves ahead, log2
-n), rows counting by their nearness, linear between knots.
+The metric is estimated in several ways: leave-one-out carried forward, power laws, confidences on
+the evaluation rows, agreements of half-trained probes. Each estimate is wrong in its own way. As
+long as there are few tasks, their linear combination (stacking; Wolpert 1992, Breiman 1996) is
+better than trees on the same inputs. Its coefficients depend on the horizon and on n. There is one
+ridge regression for each knot (octaves ahead, log2 n), in which near rows have more weight. Between
+knots the coefficients are interpolated.
 """
 
 from collections.abc import Sequence
@@ -18,25 +19,29 @@ import pandas as pd
 from meta.groups import group_weights
 
 OCTAVE_KNOTS = (0.0, 1.0, 2.0, 3.0, 4.0)
-"""Octaves ahead at which the metamodel's parts are learnt; linear between them, constant beyond."""
+"""Octaves ahead for which the parts of the metamodel are learnt. They are interpolated between
+these knots, and constant beyond the last one."""
 SIZE_KNOTS = (5.0, 6.0, 7.0, 8.0, 9.0, 10.0)
-"""log2 n"""
+"""Values of log2 n for which coefficients are learnt."""
 SIZE_WIDTH, OCTAVE_WIDTH = 1.0, 0.5
-"""Standard deviations, in octaves, of how far a row counts for a knot."""
+"""The weight of a row for a knot is Gaussian in the distance; these are its standard deviations, in
+octaves."""
 MAX_DEVIATIONS = 4.0
-"""Inputs further from their mean than so many standard deviations count as so many."""
+"""Inputs are clipped to this many standard deviations from their mean."""
 
 
 @dataclass(frozen=True)
 class LinearStage:
-    """A fitted linear stage: `predict` is what to add to the anchor."""
+    """A fitted linear stage with F inputs. `predict` returns a correction to add to the anchor."""
 
     names: tuple[str, ...]
+    """The F names of the inputs."""
     centre: np.ndarray
-    """(F,) what a missing input counts as."""
+    """(F,) means of the inputs; a missing input counts as its mean."""
     scale: np.ndarray
+    """(F,) standard deviations of the inputs; infinite for an input that does not vary."""
     coefficients: np.ndarray
-    """(len(OCTAVE_KNOTS), len(SIZE_KNOTS), F + 1), the intercept last."""
+    """(len(OCTAVE_KNOTS), len(SIZE_KNOTS), F + 1), with the intercept last."""
 
     @classmethod
     def fit(
@@ -49,9 +54,11 @@ class LinearStage:
         *,
         penalty_tasks: float = 4.0,
     ) -> "LinearStage":
-        """Learn what the anchor misses, `error` (R,), from `inputs` (R, F); rows of one of `groups`
-        (R,) count together as much as those of any other, "no correction" as much as
-        `penalty_tasks` of them."""
+        """Learn the errors of the anchor, truth less anchor, `error` (R,), from `inputs` (R, F).
+
+        `octaves` and `log2_n` are (R,). All `groups` (R,) have the same weight. "No correction" has
+        the weight of `penalty_tasks` groups.
+        """
         weights = group_weights(groups)
         values = inputs.to_numpy(dtype=np.float64)
         known = np.where(np.isfinite(values), weights[:, None], 0.0)
@@ -60,8 +67,8 @@ class LinearStage:
         spread = np.sqrt(
             (known * (filled - centre) ** 2).sum(axis=0) / np.maximum(known.sum(axis=0), 1e-12)
         )
-        scale = np.where(spread > 1e-9, spread, np.inf)  # what never varies says nothing
-        design = _design(values, centre, scale)
+        scale = np.where(spread > 1e-9, spread, np.inf)
+        design = _design_matrix(values, centre, scale)
         penalty = np.full(design.shape[1], penalty_tasks / len(np.unique(groups)))
         coefficients = np.zeros((len(OCTAVE_KNOTS), len(SIZE_KNOTS), design.shape[1]))
         for i, octave in enumerate(OCTAVE_KNOTS):
@@ -76,11 +83,11 @@ class LinearStage:
         return cls(tuple(inputs.columns), centre, scale, coefficients)
 
     def predict(self, inputs: pd.DataFrame, octaves: np.ndarray, log2_n: np.ndarray) -> np.ndarray:
-        """(R,) corrections; between knots linear, beyond the outermost as there; 0 without
-        inputs."""
+        """(R,) corrections to add to the anchor. They are interpolated between knots and constant
+        beyond the outermost ones. 0 where the stage has no inputs."""
         if not self.names:
             return np.zeros(len(inputs))
-        design = _design(
+        design = _design_matrix(
             inputs[list(self.names)].to_numpy(dtype=np.float64), self.centre, self.scale
         )
         found = np.zeros(len(design))
@@ -90,6 +97,7 @@ class LinearStage:
         return found
 
     def to_json(self) -> dict[str, Any]:
+        """The stage as JSON types."""
         return {
             "names": list(self.names),
             "centre": self.centre.tolist(),
@@ -99,7 +107,8 @@ class LinearStage:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> "LinearStage":
-        """Raises ValueError, KeyError or TypeError for what `to_json` would not have written."""
+        """The stage that `to_json` has written. Raises ValueError, KeyError or TypeError for any
+        other value."""
         names = tuple(stored["names"])
         centre = np.array(stored["centre"], dtype=np.float64)
         scale = np.array(
@@ -122,8 +131,8 @@ class LinearStage:
         return cls(names, centre, scale, coefficients)
 
 
-def _design(values: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """(R, F + 1) standardised inputs, 0 where missing, and the intercept."""
+def _design_matrix(values: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """(R, F + 1) the standardised inputs, 0 where one is missing, and a last column of ones."""
     standardised = np.where(np.isfinite(values), (values - centre) / scale, 0.0)
     return np.column_stack(
         [np.clip(standardised, -MAX_DEVIATIONS, MAX_DEVIATIONS), np.ones(len(values))]
@@ -131,8 +140,8 @@ def _design(values: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.nda
 
 
 def interpolation_weights(at: np.ndarray, knots: Sequence[float]) -> np.ndarray:
-    """(R, knots) weights of linear interpolation between `knots` at each of `at` (R,), rows sum to
-    1."""
+    """(R, len(knots)) weights of the `knots` in the linear interpolation at each of `at` (R,). A
+    row sums to 1. Values beyond the outermost knots count as these."""
     return np.stack(
         [np.interp(at, knots, np.eye(len(knots))[i]) for i in range(len(knots))], axis=1
     )

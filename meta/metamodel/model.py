@@ -1,11 +1,12 @@
-"""The metamodel: from what is known of a sample to calibrated quantiles of the metric at any
-horizon.
+"""The metamodel: it forecasts calibrated quantiles of the metric at any horizon from the features
+of a sample.
 
-A linear stage (`meta.metamodel.linear_stage`) says what the anchor forecast gets wrong, quantile
-trees (XGBoost) what is left, in units of the noise the sample must have. How far both are believed
-(`trust`, per octave ahead), and how far their intervals must be stretched, is learnt on tasks that
-they have not seen; with too few tasks trust falls to 0 and the forecast is the anchor with an
-empirical spread. Stored as XGBoost UBJSON beside card.json; nothing is pickled.
+A linear stage (`meta.metamodel.linear_stage`) predicts the error of the anchor forecast. Quantile
+trees (XGBoost) predict the error that remains, in units of the noise that the sample must have. Two
+things are learnt on tasks that these stages have not seen: how far the stages are believed
+(`trust`, for each octave ahead), and how far the intervals must be stretched. With too few tasks
+the trust is 0, and the forecast is the anchor with the distribution of its errors. A metamodel is
+stored as UBJSON of XGBoost and as JSON; nothing is pickled.
 """
 
 import dataclasses
@@ -44,41 +45,45 @@ from meta.metric import QUANTILES, Metric
 from meta.priors.spaces import ViewPrior
 
 SCHEMA = 4
-"""Version of the stored form; raised when older cards cannot be read."""
+"""Version of the stored form. It is raised when this program cannot read older cards."""
 TREES_FILE, CARD_FILE, VIEW_PRIOR_FILE = "trees.ubj", "card.json", "view_prior.json"
 WIDER_PER_OCTAVE_OUTSIDE = 0.25
-"""An interval outside the range of the training samples is this much wider per octave (of n,
-classes or horizon) outside."""
+"""Outside the range of the training samples, each octave makes the intervals wider by this share.
+The octaves are of n, classes, dimensions of the space, and horizon."""
 RANGE_FEATURES = {
     "n_train": "labelled rows",
     "n_classes": "classes",
     "log2_n_columns": "dimensions of the space",
 }
-"""What has a range that was learnt from, and what it counts."""
+"""The features whose range in the training samples is stored, and what they count."""
 
 
 @dataclass(frozen=True)
 class Metamodel:
-    """A fitted metamodel of one metric; made by `Metamodel.fit` or `Metamodel.load`."""
+    """A fitted metamodel of one metric. `Metamodel.fit` or `Metamodel.load` makes it."""
 
     metric: Metric
     feature_names: tuple[str, ...]
+    """Names of the inputs of the trees."""
     linear_stage: LinearStage
     booster: xgboost.Booster
+    """The quantile trees."""
     noise: tuple[float, ...]
-    """(N_NOISE_TERMS,) factors of `meta.metamodel.inputs.noise_terms`."""
+    """(N_NOISE_TERMS,) factors of the terms of `meta.metamodel.inputs.noise_terms`."""
     spread: tuple[tuple[float, ...], ...]
-    """Quantiles (at QUANTILES) of the standardised error of the anchor over all tasks, near each of
-    OCTAVE_KNOTS."""
+    """(len(OCTAVE_KNOTS), 5) quantiles (QUANTILES) of the standardised error of the anchor over all
+    tasks, near each of OCTAVE_KNOTS."""
     trust: tuple[float, ...]
-    """Share of the trees' word against `spread`, at OCTAVE_KNOTS."""
+    """(len(OCTAVE_KNOTS),) in the blend of quantiles, the share of the learnt stages; `spread` has
+    the remaining share."""
     factors: np.ndarray
-    """(*meta.metamodel.trust.KNOTS_SHAPE, 5) conformal stretch at QUANTILES."""
+    """(*KNOTS_SHAPE, 5) the factors by which conformal calibration stretches the quantiles, near
+    each knot of `meta.metamodel.trust`."""
     card: dict[str, Any] = field(default_factory=dict)
-    """Where it comes from: tasks, encoders, ranges, guaranteed levels, honest scores."""
+    """Where the metamodel comes from: tasks, encoders, ranges, guaranteed levels, and the tables of
+    its evaluation."""
     view_prior: ViewPrior | None = None
-    """What the same tasks say of how spaces compare; None where too few tasks have the same
-    spaces."""
+    """How spaces compare on the same tasks. None where too few tasks have the same spaces."""
 
     @classmethod
     def fit(
@@ -89,11 +94,12 @@ class Metamodel:
         groups: str = "task_family",
         settings: FitSettings | None = None,
     ) -> "Metamodel":
-        """Learn from observations with their truth
+        """Learn from `frame`, observations with their truth
         (`meta.metamodel.observations.observation_table`).
 
-        `groups` names the column whose values are never split between learning and calibration.
-        Raises UserError for fewer than 3 groups, ValueError for an unknown metric.
+        `groups` is the name of a column. Rows with the same value in it are never split between
+        learning and calibration. Raises UserError for fewer than 3 groups, ValueError for an
+        unknown metric.
         """
         metric = Metric(metric)
         data, truth, names = training_arrays(frame, metric, groups)
@@ -116,12 +122,12 @@ class Metamodel:
         )
 
     def predict(self, features: pd.DataFrame) -> np.ndarray:
-        """(R, 5) float64 quantiles (QUANTILES) of the metric for rows of sample features with the
-        column `horizon`.
+        """(R, 5) float64 quantiles (QUANTILES) of the metric, for rows of features of samples with
+        the column `horizon` (rows).
 
-        Sorted in each row; for rows that differ only in `horizon`, each quantile is monotone in it
-        (rates never fall). Rows outside the range learnt from are answered with wider intervals
-        (`outside` says which).
+        Quantiles are sorted in each row. Among rows that differ only in `horizon`, no quantile gets
+        worse with it. A row outside the range of the training samples gets wider intervals
+        (`outside` says in what). Raises ValueError where a feature is missing.
         """
         data = FitInputs.of(features, self.metric)
         missing = [name for name in self.feature_names if name not in data.inputs.columns]
@@ -146,14 +152,15 @@ class Metamodel:
     def curve(
         self, features: Mapping[str, float], horizons: Sequence[int] | np.ndarray
     ) -> np.ndarray:
-        """(len(horizons), 5) quantiles of one sample's curve: `features` from
-        `meta.metamodel.sample_features.sample_features`, horizons in rows, in any order."""
+        """(len(horizons), 5) quantiles of the curve of one sample, whose features are the result of
+        `meta.metamodel.sample_features.sample_features`. `horizons` are numbers of rows, in any
+        order."""
         frame = pd.DataFrame([dict(features)] * len(horizons))
         return self.predict(frame.assign(horizon=np.asarray(horizons, dtype=np.float64)))
 
     def outside(self, features: Mapping[str, float]) -> list[str]:
-        """What of a sample lies outside the range this metamodel has learnt from, one plain phrase
-        each; empty if nothing."""
+        """One phrase for each feature of RANGE_FEATURES that lies outside the range of the training
+        samples."""
         phrases = []
         for name, (low, high) in self.card["ranges"].items():
             value = features.get(name)
@@ -168,16 +175,17 @@ class Metamodel:
         return phrases
 
     def with_evaluation(self, tables: Mapping[str, Any]) -> "Metamodel":
-        """The same metamodel with the tables of `meta.metamodel.evaluation` in its card, under
-        `evaluation`."""
+        """The same metamodel, with the `tables` of `meta.metamodel.evaluation` in the entry
+        `evaluation` of its card."""
         return replace(self, card={**self.card, "evaluation": dict(tables)})
 
     def with_view_prior(self, view_prior: ViewPrior | None) -> "Metamodel":
-        """The same metamodel with another prior of spaces."""
+        """The same metamodel with `view_prior` as its prior of spaces."""
         return replace(self, view_prior=view_prior)
 
     def save(self, storage: Storage, key: str) -> str:
-        """Publish under `metamodels/<key>/`; returns that artefact key."""
+        """Publish the metamodel as the folder `metamodels/<key>`. Returns the key of this
+        artefact."""
         artefact = f"metamodels/{key}"
         with storage.writing_folder(artefact) as folder:
             self.booster.save_model(folder / TREES_FILE)
@@ -188,8 +196,8 @@ class Metamodel:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Metamodel":
-        """The metamodel in a folder. Raises UserError where there is none or it is of another
-        version, CorruptArtefactError."""
+        """The metamodel in a folder. Raises UserError where there is none, or one of another
+        version, and CorruptArtefactError where it cannot be read."""
         folder = Path(folder)
         if not (folder / CARD_FILE).is_file():
             raise UserError(
@@ -233,14 +241,15 @@ class Metamodel:
         )
 
     def _to_json(self) -> dict[str, Any]:
+        """The content of card.json."""
         names = ("metric", "feature_names", "noise", "spread", "trust", "card")
         fitted = {name: getattr(self, name) for name in names}
         fitted |= {"stack": self.linear_stage.to_json(), "factors": self.factors.tolist()}
         return {"schema": SCHEMA, "features_version": FEATURES_VERSION, **fitted}
 
     def _octaves_outside(self, features: pd.DataFrame) -> np.ndarray:
-        """(R,) octaves outside the learnt range, summed over n, classes, embedding width and the
-        horizon."""
+        """(R,) octaves outside the range of the training samples, summed over RANGE_FEATURES and
+        the horizon."""
         total = np.maximum(log2_ratio(features) - self.card["max_octaves"], 0.0)
         for name, bounds in self.card["ranges"].items():
             values = features[name].to_numpy(dtype=np.float64)
@@ -253,8 +262,8 @@ class Metamodel:
 
 
 def _check_stored(stored: Mapping[str, Any], n_features: int) -> None:
-    """Raises ValueError, KeyError, TypeError or AttributeError for a stored form that `predict`
-    would stumble over."""
+    """Check the content of card.json. Raises ValueError, KeyError, TypeError or AttributeError
+    where `predict` would fail with it. `n_features` is the number of inputs of the stored trees."""
     shapes = {
         "noise": (N_NOISE_TERMS,),
         "spread": (len(OCTAVE_KNOTS), len(QUANTILES)),
@@ -291,6 +300,7 @@ def _check_stored(stored: Mapping[str, Any], n_features: int) -> None:
 def _card(
     frame: pd.DataFrame, names: np.ndarray, metric: Metric, guaranteed: np.ndarray
 ) -> dict[str, Any]:
+    """The card of a metamodel that was fitted to `frame`, whose groups are `names` (R,)."""
     return {
         "metric": metric,
         "n_observations": len(frame),

@@ -19,45 +19,47 @@ from probes.sweep.planned_block import PlannedBlock, TaskSpace
 
 
 class ObservationSpec(BaseModel):
-    """Which samples are described for every (task, encoder view)."""
+    """Which samples are described in every (task, encoder view)."""
 
     model_config = ConfigDict(extra="forbid")
 
     sizes: tuple[int, ...] = Field((64, 128, 256), min_length=1)
-    """Rows of the labelled samples; sizes above a task's training rows are left out."""
+    """Numbers of rows of the labelled samples. Sizes above a task's training rows are left out."""
     n_seeds: int = Field(2, ge=1)
-    """Samples drawn at each size: the sweep's subsets of seeds 0, 1, ..."""
+    """Number of samples at each size. They are the subsets of the sweep with the seeds 0, 1, ..."""
     subset: str = "stratified"
-    """Kind of subset (probes.sweep.subsets), the sweep's own."""
+    """Kind of the subsets (`probes.sweep.subsets`); the sweep must have it too."""
     max_eval_rows: int = Field(2048, ge=20)
-    """Unlabelled rows of the test split that the sample is set beside."""
+    """Number of rows of the test split that serve as the evaluation sample, without their
+    labels."""
 
 
 class ObservationBlock(TaskSpace):
-    """The samples of one task in one embedding space: one piece of work for `run_observations`."""
+    """The samples of one task in one embedding space to describe: one piece of work for
+    `run_observations`."""
 
     storage: str
-    """The storage's URI."""
+    """URI of the storage."""
     spec: dict[str, Any]
     """The ObservationSpec as JSON."""
     key: str
-    """Of the table, `observations/<key>.parquet`."""
+    """The table of the block is `observations/<key>.parquet`."""
 
 
 class ObservationResult(TypedDict):
-    """What running a block did."""
+    """The result of running a block."""
 
     key: str
     n_observations: int
-    """Described now."""
+    """Number of samples described; 0 where the table was there already."""
     wall_seconds: float
 
 
 def plan_observations(
     spec: ObservationSpec, blocks: Sequence[PlannedBlock], done: set[str]
 ) -> list[ObservationBlock]:
-    """Blocks to run: one for each probe block of the sweep (task x encoder x view) whose
-    observations are not in `done`."""
+    """The blocks to run: one for each of the sweep's `blocks` (task x encoder x view) whose key is
+    not in `done`."""
     planned: list[ObservationBlock] = []
     for block in blocks:
         identity = [
@@ -88,8 +90,8 @@ def plan_observations(
 
 
 def run_observations(block: ObservationBlock) -> ObservationResult:
-    """Describe the samples of one planned block and publish its table; does nothing where it lies
-    there."""
+    """Describe the samples of one block, and publish them as its table. Does nothing where the
+    table is there already."""
     from probes.embeddings.cache import EmbeddingCache
     from probes.embeddings.encode import task_matrix
     from probes.sweep.subsets import parse_kind, subset_labels, subset_rows
@@ -128,8 +130,8 @@ def run_observations(block: ObservationBlock) -> ObservationResult:
                 seed=seed,
             )
             if not 2 <= len(np.unique(labels[subset])) < len(subset):
-                # `characterize` refuses rows of one class, and such that have each a class of its
-                # own
+                # `characterize` refuses samples of a single class, and samples in which each row
+                # has a class of its own
                 continue
             X_eval = sample_rows(X_test, spec.max_eval_rows, seed)
             features = sample_features(
@@ -145,6 +147,7 @@ def run_observations(block: ObservationBlock) -> ObservationResult:
 
 
 def _identity(block: TaskSpace) -> dict[str, str]:
+    """The columns that name the task and the space of a row."""
     return {
         "task": block["task"],
         "task_fingerprint": block["task_fingerprint"],

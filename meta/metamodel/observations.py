@@ -1,9 +1,8 @@
-"""Observations: what could be known from a sample of n rows, beside what came out at n and beyond.
+"""The table of observations: the features of samples, with the truth at each horizon.
 
-One observation is (labelled sample S of n rows, unlabelled evaluation sample, encoder view): its
-features are computed from those alone, never from a test label. The truth at a horizon T >= n is
-the mean over the sweep's seeds of the metric of the probe trained on T rows, its regularisation
-chosen without test rows.
+The features of a sample (`meta.metamodel.sample_features`) are computed without test labels. The
+truth at a horizon T >= n is the metric of the probe that was trained on T rows, averaged over the
+seeds of the sweep. The regularisation of that probe was chosen without test rows.
 """
 
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from meta.metamodel.sample_features import FRACTIONS
 from meta.metric import Metric
 
 HORIZON_FACTORS = (1, 2, 4, 8, 16)
+"""A sample has an observation at each of these multiples of n, if the sweep has measured it."""
 ID_COLUMNS = (
     "task",
     "task_fingerprint",
@@ -28,22 +28,23 @@ ID_COLUMNS = (
     "subset",
     "seed",
 )
-"""Columns that name an observation; every other number of an observation is a feature."""
-
+"""Columns that say which sample it is. Every other number is a feature, or belongs to the truth."""
 VIEW_COLUMNS = ["encoder_fingerprint", "layer", "pooling"]
+"""Columns that identify an embedding space."""
 SAMPLE_COLUMNS = ["task_fingerprint", *VIEW_COLUMNS, "subset", "n_train", "seed"]
+"""Columns that identify a sample."""
 
 
 def with_horizons(samples: pd.DataFrame, horizons: Sequence[float] | np.ndarray) -> pd.DataFrame:
-    """Every sample at every horizon: `samples` (R rows of `sample_features`) repeated, with the
-    column `horizon` (rows)."""
+    """Every row of `samples` at every one of `horizons`: the rows are repeated and get the column
+    `horizon`."""
     repeated = samples.loc[samples.index.repeat(len(horizons))].reset_index(drop=True)
     return repeated.assign(horizon=np.tile(np.asarray(horizons, dtype=np.float64), len(samples)))
 
 
 def power_law_forecasts(frame: pd.DataFrame, metric: Metric) -> pd.DataFrame:
-    """The parametric forecasts of the loss of `metric` at each row's `horizon`, columns of
-    `meta.metamodel.power_laws.FORECASTS`."""
+    """The forecasts of the loss of `metric` at each row's `horizon`, from the curve seen so far.
+    Columns: `meta.metamodel.power_laws.FORECASTS`."""
     sizes = frame[[f"curve_n_{fraction}" for fraction in FRACTIONS]].to_numpy(dtype=np.float64)
     values = frame[[f"curve_{metric}_{fraction}" for fraction in FRACTIONS]].to_numpy(
         dtype=np.float64
@@ -59,12 +60,12 @@ def observation_table(
     metric: Metric = Metric.ACCURACY,
     keys: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Observations with their truth: one row for each (sample, horizon) whose horizon the sweep has
-    measured.
+    """The observations on `storage` with their truth: one row for each (sample, horizon) that the
+    sweep has measured.
 
-    `results` are probe results (probes.sweep.results); `keys` restricts the observations to those.
-    Columns: `ID_COLUMNS`, the features, `horizon` (rows), `truth` (metric), `truth_std` and
-    `n_truth` (over the sweep's seeds).
+    `results` are probe results (`probes.sweep.results`). `keys` are those of the observation blocks
+    to read (default: all). Columns: `ID_COLUMNS`, the features, `horizon` (rows), `truth` (the
+    metric), `truth_std` and `n_truth` (standard deviation and number over the seeds of the sweep).
     """
     wanted = (
         [f"observations/{key}.parquet" for key in keys]
@@ -81,8 +82,9 @@ def observation_table(
 def join_truth(
     samples: pd.DataFrame, results: pa.Table, *, metric: Metric = Metric.ACCURACY
 ) -> pd.DataFrame:
-    """`samples` at every horizon in `HORIZON_FACTORS` times n for which `results` have the chosen
-    ridge probe, on subsets of the kind the sample was drawn as."""
+    """`samples` at n times each of `HORIZON_FACTORS`, with the truth. Horizons are left out for
+    which `results` have no ridge probe with the chosen C, on subsets of the same kind as the
+    sample."""
     probes = results.to_pandas()
     probes = probes[(probes["probe"] == "ridge") & probes["C_selected"] & probes[metric].notna()]
     place = ["task_fingerprint", "encoder_fingerprint", "layer", "pooling", "subset"]

@@ -1,6 +1,8 @@
-"""Quantiles of a metric along the horizon: in order, within the metric's range, and never worse
-with more labels. On the scale that they are learnt on (`meta.metric.Metric.to_scale`) no rate
-reaches past 1."""
+"""Quantiles of a metric over horizons: they are sorted, lie within the range of the metric, and do
+not get worse with more labels.
+
+They are computed on the scale that is learnt on (`meta.metric.Metric.to_scale`).
+"""
 
 import itertools
 
@@ -13,21 +15,26 @@ from meta.metric import MEDIAN, QUANTILES, Metric
 Z_SCORES: np.ndarray = np.asarray(norm.ppf(QUANTILES))
 """(5,) quantiles of the standard normal distribution at QUANTILES."""
 MAX_LOSS = 16.0
-"""Nats: what a class costs whose probability is 0 in single precision (`probes.metrics`)."""
+"""Nats: the loss of a row whose class has the probability 0 in single precision
+(`probes.metrics`)."""
 
 MIN_PROBABILITY_GAIN = 0.1
-"""A target that more labels make so little likelier has no size of its own: it rests on the tails
-of the forecasts."""
+"""`n_if_reached` gives no size for a target whose probability rises by less than this: the size
+would depend on the tails of the forecasts."""
 
 
 def sorted_quantiles(
     anchored: np.ndarray, scale: np.ndarray, standardised: np.ndarray, metric: Metric
 ) -> np.ndarray:
+    """(R, 5) sorted quantiles within the range of the metric, on the scale that is learnt on.
+    `anchored` (R,) is the anchor on that scale. `standardised` (R, 5) are quantiles of its error in
+    units of `scale` (R,)."""
     return bounded(np.sort(anchored[:, None] + scale[:, None] * standardised, axis=1), metric)
 
 
 def bounded(quantiles: np.ndarray, metric: Metric) -> np.ndarray:
-    """Angles of rates within [0, π/2], logarithms of losses at most that of MAX_LOSS."""
+    """`quantiles`, which are on the scale that is learnt on, clipped to the range of the metric:
+    the angles of rates to [0, π/2], the logarithms of losses to at most that of MAX_LOSS."""
     return (
         np.clip(quantiles, 0.0, np.pi / 2)
         if metric.is_rate
@@ -38,8 +45,9 @@ def bounded(quantiles: np.ndarray, metric: Metric) -> np.ndarray:
 def monotone(
     quantiles: np.ndarray, sample: np.ndarray, octaves: np.ndarray, metric: Metric
 ) -> np.ndarray:
-    """Each quantile of each sample projected (least squares) on curves that get no worse with the
-    horizon."""
+    """`quantiles` (R, 5), changed as little as possible (least squares) so that no quantile of a
+    sample gets worse with the horizon. `sample` (R,) int64 numbers the samples, `octaves` (R,) are
+    the horizons."""
     projected = quantiles.copy()
     order = np.lexsort((octaves, sample))
     starts = np.flatnonzero(np.r_[True, np.diff(sample[order]) > 0, True])
@@ -54,7 +62,8 @@ def monotone(
 
 
 def probability_reached(quantiles: np.ndarray, target: float, metric: Metric) -> float:
-    """Probability that a metric with `quantiles` (5,) is at `target` or better."""
+    """Probability that a metric with `quantiles` (5,) is at `target` or better. The distribution is
+    linear in the normal quantile between its quantiles and beyond them."""
     knots = np.asarray(quantiles, dtype=np.float64)
     if not metric.is_rate:
         knots, target = -knots[::-1], -target
@@ -73,14 +82,16 @@ def probability_reached(quantiles: np.ndarray, target: float, metric: Metric) ->
 
 
 def n_if_reached(sizes: np.ndarray, reached: np.ndarray) -> float | None:
-    """The median of the required n for those of the possible curves that are below the target now
-    and get there: the size by which the chance of having reached it, `reached` (H,) at `sizes`
-    (H,), has risen half of the way from the first size to the last, linear in log n between. None
-    where it hardly rises: nothing is gained, or all is there.
+    """The median of the required n, given that the target is not met at the first size and is met
+    at the last one. None where the probability hardly rises (`MIN_PROBABILITY_GAIN`).
 
-    A target is asked for because it is believed to be within reach. The median over all curves,
-    those that never get there included, answers another question, and is later: infinite for every
-    target less likely than not.
+    `reached` (H,) are the probabilities that the metric is at the target at `sizes` (H,). The
+    result is the size at which the probability has risen half of the way from the first size to the
+    last. It is interpolated in log n.
+
+    Users ask for a target that they believe to be within reach, so this condition fits their
+    question. The median without the condition is larger. It is infinite for every target that is
+    less probable than one half.
     """
     risen = np.maximum.accumulate(reached) - reached[0]
     if risen[-1] < MIN_PROBABILITY_GAIN:

@@ -1,7 +1,7 @@
-"""The features of one sample: what is known of it before any probe is tried on test rows.
+"""The features of one sample: numbers that are known before anything is measured on test rows.
 
-A sample is some labelled rows, some unlabelled evaluation rows and one embedding space. No feature
-looks at a test label.
+A sample is a set of labelled rows and a set of unlabelled evaluation rows in one embedding space.
+No feature reads a test label.
 """
 
 import numpy as np
@@ -14,11 +14,13 @@ from probes.features.crossfit import CurvePoint, RidgeFit, curve_so_far, fit_rid
 from probes.metrics import score
 
 FEATURES_VERSION = 4
-"""Part of every observation's key: raised when a feature changes its meaning."""
+"""Part of the key of every observation. It is raised when a feature changes its meaning."""
 FRACTIONS = (8, 4, 2, 1)
-"""Points of the curve seen so far, as n / fraction; 1 is leave-one-out at n."""
+"""The curve seen so far has points at n / fraction. The last one is leave-one-out at n."""
 POOLINGS = ("cls", "mean", "max")
+"""Poolings that have a feature `pooling_is_...`."""
 FAMILIES = ("neoberta", "hf", "lsa", "random", "static")
+"""Families of encoders that have a feature `family_is_...`."""
 
 
 def sample_features(
@@ -32,9 +34,12 @@ def sample_features(
     seed: int,
     fit: RidgeFit | None = None,
 ) -> dict[str, float]:
-    """Every feature of one sample: X (n, d), y (n,) int64 in 0..n_classes-1, X_eval (m, d), all
-    from the embedding space `view` of the encoder `info`; `fit` is `fit_ridge(X, y, n_classes)`
-    where the caller has it. Raises ValueError for fewer than 4 rows or one class."""
+    """All features of one sample, by name.
+
+    X (n, d) and y (n,) int64 in 0..n_classes-1 are the labelled rows, X_eval (m, d) the evaluation
+    rows, in the space `view` of the encoder `info`. `fit` is `fit_ridge(X, y, n_classes)`, where
+    the caller has it already. Raises ValueError for fewer than 4 rows or one class.
+    """
     check_sample(X, y)
     fit = fit or fit_ridge(X, y, n_classes)
     return {
@@ -46,6 +51,7 @@ def sample_features(
 
 
 def _size_features(y: np.ndarray, n_eval: int, n_classes: int) -> dict[str, float]:
+    """Numbers of rows and classes, and how the labels `y` (n,) are distributed over the classes."""
     counts = np.bincount(y, minlength=n_classes)
     shares = counts[counts > 0] / len(y)
     return {
@@ -68,6 +74,7 @@ def _size_features(y: np.ndarray, n_eval: int, n_classes: int) -> dict[str, floa
 def _encoder_features(
     info: EncoderInfo | EncoderFacts, view: View, n_columns: int
 ) -> dict[str, float]:
+    """Depth, size and kind of the encoder and its view; `n_columns` is the width of the space."""
     known = info.facts if isinstance(info, EncoderInfo) else info
     depth = max(int(known["n_layers"]), 1)
     return {
@@ -86,8 +93,8 @@ def _encoder_features(
 def _curve_features(
     X: np.ndarray, y: np.ndarray, n_classes: int, fit: RidgeFit, *, seed: int
 ) -> dict[str, float]:
-    """`curve_n_<fraction>`: mean rows trained on; `curve_<metric>_<fraction>`: held-out metric. NaN
-    where none."""
+    """The curve seen so far: `curve_n_<fraction>` is the mean number of training rows at a point,
+    `curve_<metric>_<fraction>` the held-out metric there. NaN where there is no such point."""
     labels = np.arange(n_classes)
     points = {1: CurvePoint(float(len(y)), fit.probabilities(fit.loo_scores), y)}
     for point in curve_so_far(X, y, n_classes, seed=seed, fractions=FRACTIONS[:-1]):

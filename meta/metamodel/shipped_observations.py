@@ -1,9 +1,8 @@
-"""The observations that the shipped metamodels have learnt from: they ship, too, so that `neoberta
-fit` can learn from them and a user's own sweeps together, and anyone can make the shipped
-metamodels again.
+"""The observations from which the shipped metamodels have learnt.
 
-Numbers only: features of samples, measured metrics, the public names of tasks and encoders; no text
-and no vector.
+They ship too. So `neoberta fit` can learn from them and from a user's own sweeps together, and
+anyone can make the shipped metamodels again. The file holds numbers (features of samples, measured
+metrics) and the public names of tasks and encoders. It holds no text and no vector.
 """
 
 from collections.abc import Mapping
@@ -22,14 +21,17 @@ from meta.metric import Metric
 
 FILE = "observations.parquet"
 VERSION_KEY = b"features_version"
+"""Key of `FEATURES_VERSION` in the metadata of the file."""
 METRIC_COLUMNS = ("truth", "truth_std")
-"""Columns that differ between the metrics; in the file `truth_accuracy` and so on."""
+"""Columns that differ between metrics. In the file they are called `truth_accuracy` and so on."""
 KEY_COLUMNS = [*SAMPLE_COLUMNS, "horizon"]
+"""Columns that identify an observation."""
 
 
 def join_metrics(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One table from that of every metric (`meta.metamodel.observations.observation_table`, the
-    same samples); numbers as float32."""
+    """One table with the truths of all metrics, numbers as float32. `frames` maps each metric to
+    its table (`meta.metamodel.observations.observation_table`); all tables have the same
+    samples."""
     joined = pd.DataFrame()
     for metric, frame in frames.items():
         own = frame.rename(columns={column: f"{column}_{metric}" for column in METRIC_COLUMNS})
@@ -50,7 +52,7 @@ def join_metrics(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def write_observations(joined: pd.DataFrame, path: Path) -> None:
-    """Write what `join_metrics` returned."""
+    """Write the result of `join_metrics` as the Parquet file `path`."""
     table = pa.Table.from_pandas(joined, preserve_index=False).replace_schema_metadata(
         {VERSION_KEY: str(FEATURES_VERSION)}
     )
@@ -58,8 +60,8 @@ def write_observations(joined: pd.DataFrame, path: Path) -> None:
 
 
 def observations_of_metric(joined: pd.DataFrame, metric: Metric) -> pd.DataFrame:
-    """The rows that have a truth of `metric`, as `meta.metamodel.observations.observation_table`
-    gives them, in float64."""
+    """The rows of `joined` that have a truth of `metric`, in the form of
+    `meta.metamodel.observations.observation_table`; numbers as float64."""
     own = {f"{column}_{metric}": column for column in METRIC_COLUMNS}
     others = [
         f"{column}_{other}" for other in Metric for column in METRIC_COLUMNS if other != metric
@@ -71,8 +73,8 @@ def observations_of_metric(joined: pd.DataFrame, metric: Metric) -> pd.DataFrame
 
 
 def shipped_observations(metric: Metric) -> pd.DataFrame:
-    """The shipped observations of `metric`. Raises UserError where this build has none, or of
-    another version."""
+    """The shipped observations of `metric`. Raises UserError where this build has none, where they
+    are damaged, and where they are of another version."""
     path = shipped_folder() / FILE
     if not path.is_file():
         raise UserError("metamodel.with_shipped: this build ships no observations; set it to false")
@@ -94,16 +96,19 @@ def shipped_observations(metric: Metric) -> pd.DataFrame:
 
 
 def digest_of_shipped() -> str:
-    """SHA-256 of the shipped observations."""
+    """SHA-256 of the file of shipped observations."""
     return file_digest(shipped_folder() / FILE)
 
 
 def join_with_shipped(
     frame: pd.DataFrame, shipped: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(own observations, shipped ones) fit to be learnt from together: a task that is in both
-    counts once, as the user's own, and is of the family that ships, so that a family left out is
-    left out whole."""
+    """The user's observations `frame` and the `shipped` ones, changed so that a metamodel can learn
+    from both.
+
+    A task that is in both is taken from the user's observations only. It gets the family that it
+    has in the shipped ones. So a family that is left out is left out of both.
+    """
     families = shipped.groupby("task_fingerprint")["task_family"].first()
     own = frame.assign(
         task_family=frame["task_fingerprint"].map(families).fillna(frame["task_family"])

@@ -1,4 +1,4 @@
-"""Which metamodel answers: the user's own, or the one that ships."""
+"""Loading of a stored metamodel: the user's own, or the one that ships."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def load_metamodel(folder: str | None, metric: Metric = Metric.ACCURACY) -> tuple["Metamodel", str]:
-    """(metamodel, its name): that in `folder` (path or URI), or the one of `metric` that ships.
-    Raises UserError: none there, of another version, or corrupt."""
+    """A metamodel and its name: the one in `folder` (path or URI), or the one for `metric` that
+    ships where `folder` is None. Raises UserError where there is none, where it is of another
+    version or damaged, and where it cannot be read."""
     from meta.metamodel.model import Metamodel
 
-    place = Storage(folder or str(shipped_folder() / metric)).uri.rstrip(
-        "/"
-    )  # in full: `.` has a name and a parent, too
+    # the full path: `.` has a name and a parent too
+    place = Storage(folder or str(shipped_folder() / metric)).uri.rstrip("/")
     parent, _, name = place.rpartition("/")
     try:
         storage = Storage("/" if place.startswith("/") and not parent else parent)
@@ -48,5 +48,6 @@ def load_metamodel(folder: str | None, metric: Metric = Metric.ACCURACY) -> tupl
 
 
 def shipped_folder() -> Path:
-    """Where the package keeps its metamodels, one folder a metric, and their observations."""
+    """The folder of the package that holds a folder for the metamodel of each metric, and the
+    shipped observations."""
     return Path(str(files("meta") / "shipped"))

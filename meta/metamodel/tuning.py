@@ -1,9 +1,9 @@
-"""The metamodel's own hyperparameters, chosen inside whatever is left out.
+"""The choice of the metamodel's own hyperparameters, inside every fold of its evaluation.
 
-A candidate is judged by the pinball loss of its quantiles for families that its fits have not seen,
-before calibration. One candidate within one fold of the evaluation is one piece of work
-(`run_tuning`) for `cluster.tune.fan_out`; the fold's families are never looked at, so that an
-evaluation with the chosen settings stays honest.
+A candidate is judged by the pinball loss of its quantiles, before calibration, for families that
+its fits have not seen. One candidate within one fold is one piece of work (`run_tuning`) for
+`cluster.tune.fan_out`. The families that the fold leaves out are never looked at, so an evaluation
+with the chosen settings is still honest.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from meta.metamodel.fitting import FitSettings, held_out_quantiles
 from meta.metric import QUANTILES, Metric
 
 TUNING_VERSION = 4
-"""Raised when the same candidate would be judged otherwise."""
+"""Part of the key. It is raised when the same candidate would get another loss."""
 CANDIDATES = (
     FitSettings(),
     FitSettings(max_depth=2),
@@ -28,16 +28,17 @@ CANDIDATES = (
     FitSettings(stack_penalty_tasks=1.5),
     FitSettings(stack_penalty_tasks=10.0),
 )
+"""The settings to choose from."""
 
 
 class JudgedCandidate(TypedDict):
-    """One candidate within one fold: what its loss depends on."""
+    """One candidate within one fold: everything that its loss depends on."""
 
     frame: str
     """Key of a table of observations with their truth."""
     metric: str
     fold: list[str]
-    """The families that are left out, sorted."""
+    """The families that the fold leaves out, sorted."""
     settings: dict[str, Any]
     """The FitSettings as JSON."""
 
@@ -47,22 +48,22 @@ class TuningPiece(JudgedCandidate):
 
     storage: str
     key: str
-    """Of the loss on the storage."""
+    """Key of the loss on the storage."""
 
 
 class TuningResult(TypedDict):
-    """What a candidate came to."""
+    """The loss of a candidate."""
 
     key: str
     loss: float
-    """In points."""
+    """Pinball loss in points."""
 
 
 def plan_tuning(
     storage: Storage, frame_key: str, folds: Sequence[Collection[str]], *, metric: Metric
 ) -> list[TuningPiece]:
-    """Pieces of work for `run_tuning`: every candidate within every one of `folds`, the families
-    that are left out. `frame_key` is a table of observations with their truth
+    """The pieces of work for `run_tuning`: every candidate within every fold. A fold is the
+    families that it leaves out. `frame_key` is the key of a table of observations with their truth
     (`meta.metamodel.observations.observation_table`) on `storage`."""
     pieces: list[TuningPiece] = []
     for fold in folds:
@@ -84,7 +85,8 @@ def plan_tuning(
 
 
 def run_tuning(piece: TuningPiece) -> TuningResult:
-    """Judge one candidate and publish its loss; does nothing where it lies on storage."""
+    """Judge one candidate and publish its loss. A loss that is on the storage already is only
+    read."""
     storage = Storage(piece["storage"])
     if not storage.exists(piece["key"]):
         frame = storage.read_table(piece["frame"]).to_pandas()
@@ -102,8 +104,8 @@ def run_tuning(piece: TuningPiece) -> TuningResult:
 
 
 def pinball_points(quantiles: np.ndarray, truth: np.ndarray, groups: np.ndarray) -> float:
-    """Mean pinball loss (Koenker and Bassett 1978) of quantiles (R, 5) at QUANTILES of `truth`
-    (R,), in hundredths of the metric; all of `groups` (R,) count alike."""
+    """Mean pinball loss (Koenker and Bassett 1978) of `quantiles` (R, 5) at QUANTILES for `truth`
+    (R,), in hundredths of the metric. All `groups` (R,) have the same weight."""
     error = truth[:, None] - quantiles
     levels = np.array(QUANTILES)
     loss = np.maximum(levels * error, (levels - 1) * error).mean(axis=1)
@@ -113,8 +115,8 @@ def pinball_points(quantiles: np.ndarray, truth: np.ndarray, groups: np.ndarray)
 def chosen_settings(
     pieces: Sequence[JudgedCandidate], losses: Sequence[float]
 ) -> dict[tuple[str, ...], FitSettings]:
-    """The best candidate of every fold (its families, sorted); the earlier one of two that are
-    equal."""
+    """Fold (its families, sorted) -> its best candidate. Of two candidates with the same loss it is
+    the earlier one."""
     best: dict[tuple[str, ...], tuple[float, FitSettings]] = {}
     for piece, loss in zip(pieces, losses, strict=True):
         fold = tuple(piece["fold"])

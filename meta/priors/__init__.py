@@ -1,2 +1,2 @@
-"""What is known before anything is tried: of encoders (published results) and of embedding spaces
-(the study's tasks)."""
+"""What is known before anything is tried: the prior of encoders comes from published results, the
+prior of embedding spaces from the tasks of a study."""

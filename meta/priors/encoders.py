@@ -1,19 +1,20 @@
-"""What is known of encoders before anyone tries them on a task, and what the ones tried say of the
-others.
+"""The prior of encoders: how good an encoder is on a task before anyone tries it, and after some
+others were tried.
 
-The table that ships (`encoder_prior.json`, made by `python -m benchmarks.mteb --write` from
-published few-shot results) holds the level of some hundreds of encoders with its uncertainty. On a
-user's task
+The table that ships (`encoder_prior.json`) holds the levels of some hundreds of encoders with their
+uncertainty. `python -m benchmarks.mteb --write` makes it from published few-shot results. The model
+of a user's task is
 
     held-out accuracy of encoder m = level of the task + sensitivity * (level_m + interaction_m) +
-    sampling noise_m,
+    sampling noise_m.
 
-everything Gaussian once the sensitivity is fixed; the task's level is unknown beforehand, the
-sensitivity (and the size of interactions that goes with it) has the distribution it had over the
-published tasks and is summed over. So the encoders that were tried say what the task's level and
-sensitivity are, and the others follow. Known limits: interactions of encoders of one family are
-taken as independent, and the sampling noise that all encoders share on the same rows cancels in the
-task's level.
+Once the sensitivity is fixed, everything is Gaussian. The level of the task is unknown beforehand.
+The sensitivity, and the size of the interactions that goes with it, has the distribution that it
+had over the published tasks, and is averaged over. So the tried encoders tell the level and the
+sensitivity of the task, and these tell the accuracies of the other encoders.
+
+Two limits are known. Interactions of encoders of one family are taken to be independent. The
+sampling noise that all encoders share on the same rows is absorbed by the level of the task.
 """
 
 import json
@@ -28,46 +29,54 @@ import pandas as pd
 from scipy.stats import norm
 
 SCHEMA = 1
+"""Version of the stored table."""
 FILE = "encoder_prior.json"
 LANGUAGES = ("english", "other")
+"""There is a prior for tasks in English, and one for tasks in other languages."""
 FACT_COLUMNS = ("n_parameters", "embedding_width", "n_layers", "max_length", "open_weights")
-"""What the table says of an encoder, NaN where unknown; `max_length` in tokens, `open_weights` 1 or
-0."""
+"""Columns of facts about an encoder, NaN where unknown. `max_length` is in tokens, `open_weights`
+is 1 or 0."""
 TASK_LEVEL_SD = 1.0
-"""Of the task's level before anything was tried: accuracy may be anything."""
+"""Standard deviation of the task's level before anything was tried. It is so large that any
+accuracy is possible."""
 MIN_TASKS = 5
-"""Encoders measured on fewer are not named to the user."""
+"""An encoder that was measured on fewer published tasks is not proposed to the user."""
 
 
 @dataclass(frozen=True)
 class TriedEncoder:
-    """What was measured of one encoder on the user's task."""
+    """The measured accuracy of one encoder on the user's task."""
 
     accuracy: float
-    """Held out, in [0, 1]."""
+    """On held-out rows, in [0, 1]."""
     sd: float
-    """Of its error that the other encoders tried on the same rows do not share."""
+    """Standard error of the accuracy, without the part that the other encoders share because they
+    were tried on the same rows."""
 
 
 @dataclass(frozen=True)
 class EncoderPrior:
-    """Levels of encoders on tasks of one kind of language; made by `load_prior`."""
+    """The levels of encoders on tasks in one of LANGUAGES. `load_prior` makes it."""
 
     encoders: pd.DataFrame
-    """Index encoder (hub name): `mean`, `sd`, `n_tasks`, and `FACT_COLUMNS`."""
+    """Index: encoder (hub name). Columns: `mean` and `sd` of its level, `n_tasks` (published tasks
+    on which it was measured), and `FACT_COLUMNS`."""
     sensitivities: np.ndarray
-    """(S,) equally likely."""
+    """(S,) possible sensitivities of a task, all equally probable."""
     interaction_sds: np.ndarray
-    """(S,) of tasks of such sensitivities, in units of the levels: larger where encoders hardly
-    differ."""
+    """(S,) the standard deviation of interactions on a task of each sensitivity, in units of the
+    levels. It is larger where encoders hardly differ."""
     slope: float
+    """Rise of the level with log10 of the number of parameters."""
     mean_log_parameters: float
+    """The log10 of the number of parameters at which that line has the level 0."""
     population_sd: float
+    """Standard deviation of levels about that line."""
 
     def name_of(self, ref: str) -> str | None:
-        """The table's name of an encoder reference (`hf:name@revision#view`, a hub name, or a
-        folder whose last part is the last part of exactly one name); None where the table does not
-        know it."""
+        """The name that an encoder reference has in the table, None where the table does not know
+        it. A reference is `hf:name@revision#view`, a hub name, or a folder. A folder is known if
+        its last part is the last part of exactly one name."""
         plain = ref.partition("#")[0].removeprefix("hf:").partition("@")[0].rstrip("/")
         if plain in self.encoders.index:
             return plain
@@ -76,8 +85,9 @@ class EncoderPrior:
         return same[0] if len(same) == 1 else None
 
     def level(self, ref: str, n_parameters: float | None = None) -> tuple[float, float]:
-        """(mean, standard deviation) of an encoder's level, in accuracy on an average task; 0 is
-        the average encoder. An unknown one has the level of its size, or of all encoders."""
+        """(mean, standard deviation) of an encoder's level: its accuracy on an average task, less
+        that of the average encoder. An unknown encoder has the level of its size `n_parameters`, or
+        that of all encoders where the size is unknown too."""
         name = self.name_of(ref)
         if name is not None:
             mean, sd = self.encoders.loc[[name], ["mean", "sd"]].to_numpy(dtype=np.float64)[0]
@@ -91,13 +101,14 @@ class EncoderPrior:
     def update(
         self, tried: Mapping[str, TriedEncoder], n_parameters: Mapping[str, float] | None = None
     ) -> pd.DataFrame:
-        """Every encoder of the table and every one `tried` (by reference) on the user's task, best
-        expected first.
+        """The expected accuracy on the user's task of every encoder, the best first: those of the
+        table, and those that were `tried` (by reference).
 
         Columns: `encoder` (the table's name, or the reference of an unknown one), `tried`, `mean`
-        and `sd` of its accuracy there, `p_beats_best_tried`: the probability that it is above the
-        true accuracy of the tried one with the highest mean. Raises ValueError where nothing was
-        tried or two references mean one encoder.
+        and `sd` of its accuracy there, and `p_beats_best_tried`, the probability that its true
+        accuracy is above that of the tried encoder with the highest mean. `n_parameters` are the
+        sizes of tried encoders by reference. Raises ValueError where nothing was tried, and where
+        two references mean one encoder.
         """
         if not tried:
             raise ValueError("nothing was tried: there is no task to compare encoders on")
@@ -110,8 +121,8 @@ class EncoderPrior:
         levels = [self.level(ref, (n_parameters or {}).get(ref)) for ref in tried]
         mean = np.r_[[level[0] for level in levels], known["mean"]]
         variance = np.r_[[level[1] for level in levels], known["sd"]] ** 2
-        measured = np.array([evidence.accuracy for evidence in tried.values()])
-        noise = np.array([max(evidence.sd, 1e-4) for evidence in tried.values()]) ** 2
+        measured = np.array([encoder.accuracy for encoder in tried.values()])
+        noise = np.array([max(encoder.sd, 1e-4) for encoder in tried.values()]) ** 2
         return _mixture(
             [*names, *known.index],
             [
@@ -131,9 +142,13 @@ class EncoderPrior:
         max_parameters: float | None = None,
         min_probability: float = 0.5,
     ) -> pd.DataFrame:
-        """Encoders with open weights that were not tried and beat the best tried one with at least
-        `min_probability`, likeliest first: the columns of `update` and of the table. At most
-        `n_best`; with `max_parameters` none that is larger or of unknown size."""
+        """At most `n_best` encoders that were not tried and beat the best tried one with a
+        probability of at least `min_probability`, the most probable first.
+
+        Only encoders with open weights and at least `MIN_TASKS` published tasks are proposed. With
+        `max_parameters` no encoder is proposed that is larger or of unknown size. Columns: those of
+        `update` and of the table.
+        """
         found = self.update(tried).merge(
             self.encoders.drop(columns=["mean", "sd"]), left_on="encoder", right_index=True
         )
@@ -150,15 +165,15 @@ class EncoderPrior:
 
 
 def load_prior(language: str = "english") -> EncoderPrior:
-    """The prior that ships, for tasks in English or in `other` languages. Raises ValueError for
-    another word."""
+    """The prior that ships. `language` is one of LANGUAGES; raises ValueError for another word."""
     if language not in LANGUAGES:
         raise ValueError(f"language {language!r}: one of {', '.join(LANGUAGES)}")
     return from_json(_shipped(), language)
 
 
 def from_json(stored: Mapping[str, Any], language: str) -> EncoderPrior:
-    """The prior of a stored table (`encoder_prior.json`). Raises ValueError for another schema."""
+    """The prior for `language` from the content of `encoder_prior.json`. Raises ValueError for a
+    schema that this version does not read."""
     if stored.get("schema") != SCHEMA:
         raise ValueError(
             f"encoder table of schema {stored.get('schema')}, this program reads {SCHEMA}"
@@ -179,12 +194,6 @@ def from_json(stored: Mapping[str, Any], language: str) -> EncoderPrior:
     )
 
 
-def prior_level(ref: str, language: str = "english") -> tuple[float, float]:
-    """(mean, standard deviation) of an encoder's level in the prior that ships:
-    `EncoderPrior.level`."""
-    return load_prior(language).level(ref)
-
-
 @cache
 def _shipped() -> dict[str, Any]:
     return json.loads((files("meta") / FILE).read_text(encoding="utf-8"))
@@ -192,13 +201,16 @@ def _shipped() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Posterior:
-    """Given one sensitivity: accuracies and their variances (M,), covariances with the tried (M,
-    k), how likely it is."""
+    """The accuracies of M encoders, k of which were tried, given one sensitivity of the task."""
 
     mean: np.ndarray
+    """(M,)"""
     variance: np.ndarray
+    """(M,)"""
     with_tried: np.ndarray
+    """(M, k) covariances with the accuracies of the tried encoders."""
     log_evidence: float
+    """Logarithm of the likelihood of the sensitivity, up to a constant."""
 
 
 def _given_sensitivity(
@@ -208,7 +220,11 @@ def _given_sensitivity(
     measured: np.ndarray,
     noise: np.ndarray,
 ) -> _Posterior:
-    """Gaussian conditioning of M accuracies, the first k of which were measured."""
+    """The posterior of M accuracies, of which the first k were `measured` (k,).
+
+    `mean` and `variance` (M,) are those of the encoders' levels plus interactions, `noise` (k,) are
+    the variances of the measurements.
+    """
     n_tried, shared = len(measured), TASK_LEVEL_SD**2
     own = sensitivity**2 * variance
     expected = 0.5 + sensitivity * mean
@@ -227,6 +243,8 @@ def _given_sensitivity(
 
 
 def _mixture(names: list[str], posteriors: list[_Posterior], n_tried: int) -> pd.DataFrame:
+    """The table of `EncoderPrior.update`: the posteriors of all sensitivities, weighted by their
+    evidence. The first `n_tried` of `names` were tried."""
     evidence = np.array([posterior.log_evidence for posterior in posteriors])
     weight = np.exp(evidence - evidence.max())
     weight /= weight.sum()

@@ -1,11 +1,12 @@
-"""How good encoders are in general: a two-way model of published accuracies, encoder by task, with
-what it leaves uncertain.
+"""How the prior of encoders (`meta.priors.encoders`) is fitted: a model of published accuracies by
+encoder and task.
 
-accuracy = task's level + task's sensitivity * (encoder's level + interaction): tasks differ in how
-far they tell encoders apart, and an encoder is better on one task than its level says and worse on
-the next. Sensitivities average 1, so levels are in accuracy on an average task. An encoder's level
-is drawn towards a line in the logarithm of its parameters, the more the fewer tasks it was measured
-on.
+The model is: accuracy = level of the task + sensitivity of the task * (level of the encoder +
+interaction). The sensitivity says how far a task tells encoders apart. The interaction says that an
+encoder is better on one task than its level, and worse on another. The mean sensitivity is 1, so
+levels are in units of accuracy on an average task. The level of an encoder is drawn towards a line
+in the logarithm of its number of parameters. The fewer tasks it was measured on, the more it is
+drawn.
 """
 
 from collections.abc import Callable
@@ -15,36 +16,44 @@ import numpy as np
 import pandas as pd
 
 N_ROUNDS = 40
+"""Rounds of expectation and maximisation."""
 SENSITIVITY_SD = 0.5
-"""Spread of sensitivities around 1 that a task with few encoders is drawn to."""
+"""Standard deviation of the prior of sensitivities about 1. It matters for tasks with few
+encoders."""
 POOLED_ROWS = 5.0
-"""A task's own interaction variance counts for its encoders, the pooled one for so many."""
+"""The interaction variance of a task is a weighted mean. Its own value has the weight of its number
+of encoders, and the value pooled over tasks has this weight."""
 
 
 @dataclass(frozen=True)
 class TwoWayFit:
-    """Levels of encoders and tasks; made by `fit_two_way`."""
+    """The fitted levels of encoders and tasks. `fit_two_way` makes it."""
 
     encoders: pd.DataFrame
-    """Index encoder: `mean`, `sd` of its level (0 is the average encoder), `n_tasks`."""
+    """Index: encoder. Columns: `mean` and `sd` of its level (0 is the average encoder),
+    `n_tasks`."""
     tasks: pd.DataFrame
-    """Index task: `level`, `sensitivity`, `interaction_sd` in units of the encoders' levels,
-    `n_encoders`."""
+    """Index: task. Columns: `level`, `sensitivity`, `interaction_sd` (in units of the encoders'
+    levels), `n_encoders`."""
     intercept: float
     slope: float
-    """The line in log10(parameters) that levels are drawn to; parameters unknown: at the
-    average."""
+    """With `intercept`: the line in log10(parameters) towards which levels are drawn. An unknown
+    number of parameters counts as the average one."""
     mean_log_parameters: float
+    """Mean of log10(parameters), at which the line has the value `intercept`."""
     population_sd: float
-    """Spread of levels about the line."""
+    """Standard deviation of levels about the line."""
     interaction_sd: float
-    """Of an encoder on a task about its level, on an average task."""
+    """Standard deviation of interactions on an average task."""
 
 
 def fit_two_way(cells: pd.DataFrame, n_parameters: pd.Series) -> TwoWayFit:
-    """Fit by expectation and maximisation. `cells` has a row for each measured pair: `encoder`,
-    `task`, `accuracy` in [0, 1]; `n_parameters` (index encoder) may hold NaN. Raises ValueError for
-    a pair given twice or fewer than 3 encoders or tasks."""
+    """Fit the model by expectation and maximisation.
+
+    `cells` has one row for each measured pair, with the columns `encoder`, `task` and `accuracy` in
+    [0, 1]. `n_parameters` (index: encoder) is NaN where unknown. Raises ValueError for a pair that
+    is given twice, and for fewer than 3 encoders or tasks.
+    """
     if cells.duplicated(["encoder", "task"]).any():
         raise ValueError("an encoder is measured twice on one task: average before")
     encoder, encoders = pd.factorize(cells["encoder"], sort=True)
@@ -63,25 +72,27 @@ def fit_two_way(cells: pd.DataFrame, n_parameters: pd.Series) -> TwoWayFit:
     sensitivity = np.ones(len(tasks))
     interaction = np.full(len(tasks), 0.05**2)
     line, population = np.zeros(2), 0.1**2
-    design = np.stack([np.ones(len(encoders)), logs], axis=1)
+    regressors = np.stack([np.ones(len(encoders)), logs], axis=1)
     for _ in range(N_ROUNDS):
         precision = 1 / population + of_encoder(1 / interaction[task])
         standardised = (accuracy - level[task]) / sensitivity[task]
         mean = (
-            design @ line / population + of_encoder(standardised / interaction[task])
+            regressors @ line / population + of_encoder(standardised / interaction[task])
         ) / precision
         variance = 1 / precision
-        line = np.linalg.solve(design.T @ design + np.diag([0.0, 1e-6]), design.T @ mean)
+        line = np.linalg.solve(
+            regressors.T @ regressors + np.diag([0.0, 1e-6]), regressors.T @ mean
+        )
         mean, line[0] = mean - line[0], 0.0  # the levels' origin is the average encoder
-        population = float(np.mean((mean - design @ line) ** 2 + variance))
-        # a task's level and sensitivity given the encoders' uncertain levels; sensitivity drawn
-        # towards 1
+        population = float(np.mean((mean - regressors @ line) ** 2 + variance))
+        # the level and the sensitivity of each task, given the uncertain levels of the encoders;
+        # the prior draws the sensitivity towards 1
         weight = interaction * sensitivity**2 / SENSITIVITY_SD**2
         centre_of_task = total(mean[encoder]) / n_encoders
-        apart = mean[encoder] - centre_of_task[task]
-        square = total(apart**2 + variance[encoder])
+        deviation = mean[encoder] - centre_of_task[task]
+        square = total(deviation**2 + variance[encoder])
         sensitivity = (
-            total(apart * (accuracy - (total(accuracy) / n_encoders)[task])) + weight
+            total(deviation * (accuracy - (total(accuracy) / n_encoders)[task])) + weight
         ) / (square + weight)
         scale = sensitivity.mean()
         sensitivity = np.maximum(sensitivity / scale, 0.05)
@@ -92,8 +103,8 @@ def fit_two_way(cells: pd.DataFrame, n_parameters: pd.Series) -> TwoWayFit:
             line * scale,
         )
         level = total(accuracy - sensitivity[task] * mean[encoder]) / n_encoders
-        left = (accuracy - level[task]) / sensitivity[task] - mean[encoder]
-        squares = total(left**2 + variance[encoder])
+        residual = (accuracy - level[task]) / sensitivity[task] - mean[encoder]
+        squares = total(residual**2 + variance[encoder])
         pooled = float(np.median(squares / n_encoders))
         interaction = (squares + POOLED_ROWS * pooled) / (n_encoders + POOLED_ROWS)
     return TwoWayFit(

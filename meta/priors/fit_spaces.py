@@ -1,4 +1,4 @@
-"""How the prior of embedding spaces (`meta.priors.spaces`) is learnt from the results of probes."""
+"""How the prior of embedding spaces (`meta.priors.spaces`) is fitted to the results of probes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,13 +17,16 @@ from meta.priors.spaces import (
 )
 
 COMMON_SHARE = 0.7
-"""Share of the (task, size) that must have a space for it to be in the table."""
+"""A space is in the prior if at least this share of the pairs (task, size) has it."""
 
 
 def space_truths(probes: pd.DataFrame, tasks: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
-    """What `ViewPrior.fit` learns from: the mean accuracy over seeds of the chosen ridge probe of
-    every (task, space, n), from probe results (`probes.sweep.results`) on stratified subsets.
-    `tasks`: fingerprint -> (name, family); others are left out."""
+    """The truths for `fit_view_prior`: for every (task, space, n), the accuracy of the chosen ridge
+    probe, averaged over seeds.
+
+    `probes` are probe results (`probes.sweep.results`); only stratified subsets are used. `tasks`
+    maps fingerprints to (name, family); other tasks are left out.
+    """
     chosen = (
         (probes["probe"] == "ridge") & probes["C_selected"] & (probes["subset"] == "stratified")
     )
@@ -37,9 +40,12 @@ def space_truths(probes: pd.DataFrame, tasks: Mapping[str, tuple[str, str]]) -> 
 
 
 def fit_view_prior(truths: pd.DataFrame) -> ViewPrior:
-    """Learn from `truths`: columns task, task_family, encoder, layer, n_layers, pooling, n_train,
-    truth (accuracy). Spaces that many tasks lack are left out, and tasks that lack one of the
-    others. Raises ValueError for fewer than 3 families or 2 spaces."""
+    """Fit the prior to `truths`, a table with the columns task, task_family, encoder, layer,
+    n_layers, pooling, n_train and truth (accuracy).
+
+    A space that many tasks lack is left out. A task that lacks one of the other spaces is left out.
+    Raises ValueError for fewer than 3 families or 2 spaces.
+    """
     spaces_of = {
         key.name: key
         for key in (
@@ -63,7 +69,8 @@ def fit_view_prior(truths: pd.DataFrame) -> ViewPrior:
         index=place, columns="space", values="truth", aggfunc="mean"
     )
     share = wide.notna().mean()
-    wide = wide[share.index[share >= COMMON_SHARE]].dropna()  # spaces of pairs are few tasks' alone
+    # only the few tasks on pairs of texts have spaces of pairs
+    wide = wide[share.index[share >= COMMON_SHARE]].dropna()
     spaces = [spaces_of[name] for name in wide.columns]
     families = wide.index.get_level_values("task_family").to_numpy(dtype=str)
     if len(np.unique(families)) < 3 or len(spaces) < 2:
@@ -77,11 +84,8 @@ def fit_view_prior(truths: pd.DataFrame) -> ViewPrior:
         of_size,
         [size for size, count in n_families.items() if count >= max(n_families.values()) / 2],
     )
-    wide, families, of_size = (
-        wide[common],
-        families[common],
-        of_size[common],
-    )  # few tasks have the largest sizes
+    # few tasks have the largest sizes
+    wide, families, of_size = wide[common], families[common], of_size[common]
     values = stabilised(wide.to_numpy())
     contrasts = values - values.mean(axis=1, keepdims=True)
     sizes = tuple(sorted(set(of_size.tolist())))
@@ -101,14 +105,15 @@ def fit_view_prior(truths: pd.DataFrame) -> ViewPrior:
 
 
 def _components(spaces: Sequence[SpaceKey], covariance: np.ndarray) -> tuple[float, ...]:
-    """Variances of COMPONENTS whose centred kernels come nearest (least squares, none negative) to
-    a covariance of contrasts."""
+    """The variances of COMPONENTS that fit `covariance` (V, V) of contrasts best: by least squares,
+    without negative ones, after the correlations of each component are centred."""
     centring = np.eye(len(spaces)) - 1 / len(spaces)
     columns = np.stack(
-        [(centring @ kernel @ centring).ravel() for kernel in component_correlations(spaces)],
+        [(centring @ each @ centring).ravel() for each in component_correlations(spaces)],
         axis=1,
     )
-    tells = np.linalg.norm(columns, axis=0) > 1e-9  # one encoder alone says nothing of encoders
+    # with a single encoder, for example, the component "encoder" cannot be estimated
+    can_be_estimated = np.linalg.norm(columns, axis=0) > 1e-9
     variances = np.zeros(len(COMPONENTS))
-    variances[tells] = nnls(columns[:, tells], covariance.ravel())[0]
+    variances[can_be_estimated] = nnls(columns[:, can_be_estimated], covariance.ravel())[0]
     return tuple(np.maximum(variances, 1e-7).tolist())

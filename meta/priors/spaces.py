@@ -1,17 +1,18 @@
-"""What other tasks say of how embedding spaces compare, for question 4.
+"""The prior of embedding spaces, for question 4: how spaces compare on other tasks.
 
-Leave-one-out accuracies of dozens of spaces on one small sample are dozens of noisy numbers, and
-their maximum flatters whoever is lucky. The spaces' true accuracies on a task are therefore given a
-prior learnt on other tasks: a mean per space and a covariance between spaces (neighbouring layers
-do well or badly together), on the scale arcsin √a, on which the noise of an accuracy of n rows is
-1/(4n) whatever the accuracy. The sample's own accuracies, with the correlation of their hits as
-noise, then give the posterior (a best linear unbiased predictor; Robinson 1991, "That BLUP is a
-good thing"). The task's own level is left free: only contrasts between spaces are learnt. How far
-apart a task's spaces are differs from task to task, so a factor on the covariance is integrated
-out.
+Leave-one-out accuracies of dozens of spaces on one small sample are dozens of noisy numbers. The
+space with the largest one is probably only lucky. So the true accuracies on a task have a prior,
+which is learnt on other tasks (`meta.priors.fit_spaces`): a mean for each space, and a covariance
+between spaces, because neighbouring layers do well or badly together. The scale is arcsin √a. On it
+the noise of an accuracy of n rows has the variance 1/(4n), whatever the accuracy.
 
-Spaces that the study has not seen are compared through variance components: of the encoder, of the
-pooling, of the depth within the encoder.
+The accuracies on the sample then give the posterior; their noise is correlated as their hits are.
+It is a best linear unbiased predictor (Robinson 1991, "That BLUP is a good thing"). Only contrasts
+between spaces are learnt, so the level of the task is free. How much the spaces differ depends on
+the task, so a factor on the covariance is averaged over.
+
+Spaces that the prior has not seen are compared by variance components: of the encoder, of the
+pooling, and of the depth within the encoder.
 """
 
 import json
@@ -24,26 +25,29 @@ import numpy as np
 from meta.metric import stabilised
 
 SCALES = tuple(2.0**power for power in np.arange(-2.0, 2.01, 0.5))
-"""Factors on the standard deviation of contrasts that are averaged over."""
+"""The factors on the standard deviation of contrasts over which the posterior is averaged."""
 SCALE_SD_OCTAVES = 1.0
-"""Standard deviation of the prior on log2 of that factor."""
+"""Standard deviation of the prior of log2 of that factor."""
 MEASURED_SHARE = 0.7
-"""Weight of the covariance of the spaces as measured; the rest is that of the variance
-components."""
+"""Weight of the measured covariance between spaces. The covariance by variance components has the
+remaining weight."""
 LEVEL_VARIANCE = 10.0
-"""Prior variance of what all spaces of a task share: none of it is known."""
+"""Prior variance of the level that all spaces of a task share. It is so large that the level is
+free."""
 DEPTH_LENGTH = 0.35
-"""Correlation length along relative depth."""
+"""Distance in relative depth over which the correlation of spaces falls by the factor e."""
 CORRELATION_ROWS = 64
-"""Correlations of hits on n rows are believed n / (n + CORRELATION_ROWS), else none. Those of
-dozens of spaces on few rows have directions in which all noise seems to cancel, and a gap along
-such a one, which is luck, would overrule the prior."""
+"""The correlations of hits on n rows are shrunk by the factor n / (n + CORRELATION_ROWS). For
+dozens of spaces and few rows, the correlation matrix has directions in which all noise seems to
+cancel. A difference in such a direction is luck, but would overrule the prior."""
 COMPONENTS = ("encoder", "depth", "pooling", "depth and pooling", "own")
+"""The variance components: parts of a space's accuracy that it shares with spaces of the same
+encoder, of the same encoder and a near depth, and so on. `own` is shared with no other space."""
 
 
 @dataclass(frozen=True)
 class SpaceKey:
-    """What the prior knows of a space."""
+    """The names and numbers by which the prior knows a space."""
 
     encoder: str
     layer: int
@@ -52,26 +56,30 @@ class SpaceKey:
 
     @property
     def name(self) -> str:
+        """The name of the space in `ViewPrior.names`."""
         return f"{short_reference(self.encoder)}#{self.layer}/{self.pooling}"
 
     @property
     def relative_depth(self) -> float:
+        """In [0, 1]: the layer over the number of layers."""
         return self.layer / max(self.n_layers, 1)
 
 
 @dataclass(frozen=True)
 class ViewPrior:
-    """Prior of the contrasts between spaces, on the scale arcsin √accuracy."""
+    """The prior of the contrasts between spaces, on the scale arcsin √accuracy. It was measured on
+    V spaces."""
 
     names: tuple[str, ...]
+    """The V spaces (`SpaceKey.name`)."""
     sizes: tuple[int, ...]
-    """Sample sizes of `means`."""
+    """The S sample sizes (rows) for which there are `means`, ascending."""
     means: np.ndarray
-    """(sizes, V) mean contrast of each space."""
+    """(S, V) mean contrast of each space."""
     covariance: np.ndarray
-    """(V, V) as measured over tasks."""
+    """(V, V) covariance of contrasts over tasks."""
     components: tuple[float, ...]
-    """Variances of COMPONENTS."""
+    """The variances of COMPONENTS."""
 
     def posterior(
         self,
@@ -80,9 +88,12 @@ class ViewPrior:
         hit_correlation: np.ndarray,
         n_train: int,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Mean (V,) and covariance (V, V) of the spaces' values on the scale arcsin √accuracy,
-        given leave-one-out `accuracies` (V,) on `n_train` rows whose hits correlate as
-        `hit_correlation` (V, V)."""
+        """Mean (V,) and covariance (V, V) of the true values of V `spaces` on the scale arcsin
+        √accuracy. The spaces need not be those of `names`.
+
+        `accuracies` (V,) are measured by leave-one-out on `n_train` rows, and `hit_correlation` (V,
+        V) are the correlations of their hits.
+        """
         prior_mean, prior_covariance = self._prior(spaces, n_train)
         observed = stabilised(smoothed(accuracies, n_train)) - prior_mean
         believed = n_train / (n_train + CORRELATION_ROWS)
@@ -111,7 +122,7 @@ class ViewPrior:
         return mean, (covariance + covariance.T) / 2
 
     def save(self, path: Path) -> None:
-        """Write JSON."""
+        """Write the prior as JSON."""
         stored = {
             "names": self.names,
             "sizes": self.sizes,
@@ -123,8 +134,7 @@ class ViewPrior:
 
     @classmethod
     def load(cls, path: Path) -> "ViewPrior":
-        """Read what `save` wrote. Raises ValueError, KeyError or OSError for a file that is not
-        that."""
+        """Read what `save` wrote. Raises ValueError, KeyError or OSError for any other file."""
         stored = json.loads(path.read_text(encoding="utf-8"))
         means, covariance = np.array(stored["means"]), np.array(stored["covariance"])
         n_spaces = len(stored["names"])
@@ -145,24 +155,26 @@ class ViewPrior:
         )
 
     def _prior(self, spaces: Sequence[SpaceKey], n_train: int) -> tuple[np.ndarray, np.ndarray]:
+        """Prior mean (V,) and covariance (V, V) of the contrasts between `spaces` at `n_train`
+        rows."""
         place = {name: index for index, name in enumerate(self.names)}
         known = np.array([place.get(key.name, -1) for key in spaces])
         at = np.log2(np.clip(n_train, self.sizes[0], self.sizes[-1]))
         table = np.array([np.interp(at, np.log2(self.sizes), column) for column in self.means.T])
-        mean = np.where(known >= 0, table[known], _mean_alike(spaces, self.names, table))
-        by_parts = sum(
+        mean = np.where(known >= 0, table[known], _mean_of_same_pooling(spaces, self.names, table))
+        by_components = sum(
             v * kernel
             for v, kernel in zip(self.components, component_correlations(spaces), strict=True)
         )
         both = (known[:, None] >= 0) & (known[None, :] >= 0)
         measured = self.covariance[np.ix_(known, known)]
         return mean, np.where(
-            both, MEASURED_SHARE * measured + (1 - MEASURED_SHARE) * by_parts, by_parts
+            both, MEASURED_SHARE * measured + (1 - MEASURED_SHARE) * by_components, by_components
         )
 
 
 def short_reference(encoder: str) -> str:
-    """An encoder's reference without the folders of files on somebody's disk."""
+    """An encoder's reference; where it is a path, only the last part of the path."""
     family, colon, name = encoder.partition(":")
     return (
         f"{family}{colon}{name.rpartition('/')[2]}"
@@ -172,12 +184,12 @@ def short_reference(encoder: str) -> str:
 
 
 def smoothed(accuracy: np.ndarray, n_rows: int) -> np.ndarray:
-    """Accuracies of `n_rows` rows kept off 0 and 1 by Anscombe's 3/8."""
+    """`accuracy`, measured on `n_rows` rows, moved away from 0 and 1 by Anscombe's 3/8."""
     return (accuracy * n_rows + 0.375) / (n_rows + 0.75)
 
 
 def component_correlations(spaces: Sequence[SpaceKey]) -> list[np.ndarray]:
-    """(V, V) correlations of each of COMPONENTS."""
+    """For each of COMPONENTS, the correlations (V, V) that it makes between `spaces`."""
     encoder = np.array([key.encoder for key in spaces])
     pooling = np.array([key.pooling for key in spaces])
     depth = np.array([key.relative_depth for key in spaces])
@@ -193,9 +205,12 @@ def component_correlations(spaces: Sequence[SpaceKey]) -> list[np.ndarray]:
     ]
 
 
-def _mean_alike(spaces: Sequence[SpaceKey], names: Sequence[str], table: np.ndarray) -> np.ndarray:
-    """(V,) prior mean of spaces that were not measured: the mean of the measured ones of the same
-    pooling, of all if none."""
+def _mean_of_same_pooling(
+    spaces: Sequence[SpaceKey], names: Sequence[str], table: np.ndarray
+) -> np.ndarray:
+    """(V,) prior means of `spaces` that were not measured. Each is the mean of `table`, the means
+    of the measured spaces `names`, over those of the same pooling, or over all where none has
+    it."""
     poolings = np.array([name.rpartition("/")[2] for name in names])
     return np.array(
         [

@@ -12,7 +12,6 @@ from meta.priors.encoders import (
     TriedEncoder,
     from_json,
     load_prior,
-    prior_level,
 )
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -145,7 +144,7 @@ def test_the_table_that_ships_is_small_complete_and_ordered_as_one_would_expect(
     assert (table["sd"] > 0).all()
     assert table["mean"].abs().max() < 0.6
     large = "intfloat/multilingual-e5-large"
-    assert prior_level(large, language) == (table.loc[large, "mean"], table.loc[large, "sd"])
+    assert load_prior(language).level(large) == (table.loc[large, "mean"], table.loc[large, "sd"])
 
 
 def test_multilingual_encoders_lead_on_other_languages_only():
