@@ -1,5 +1,5 @@
-"""Observations of made-up tasks whose learning curves are known laws: what the metamodel's tests
-learn from."""
+"""Observations of made-up tasks whose learning curves are known laws, for the tests of the
+metamodel."""
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,8 @@ from meta.metamodel.sample_features import FRACTIONS
 def observations(
     n_tasks: int = 8, n_views: int = 3, sizes: tuple[int, ...] = (64, 256), seed: int = 0
 ) -> pd.DataFrame:
-    """A frame like that of `meta.metamodel.observations.observation_table`: error a + b·n^-0.45 / 2
-    of each (task, view), seen through the noise of n rows at n/8 .. n."""
+    """A frame like that of `meta.metamodel.observations.observation_table`. Each (task, view) has
+    the error a + b·n^-0.45 / 2. The curve seen so far, at n/8 to n, has the noise of n rows."""
     rng = np.random.default_rng(seed)
     rows = []
     for task in range(n_tasks):

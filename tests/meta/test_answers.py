@@ -34,7 +34,7 @@ CONTRACT_FIELDS = {
 
 
 def example() -> Answers:
-    """Answers with one of everything."""
+    """Answers in which every field and every list has a value."""
     space = {"encoder": "hf:x", "view": {"layer": 6, "pooling": "mean"}}
     held_out = {"accuracy": 0.74, "q05": 0.7, "q95": 0.78}
     curve = [

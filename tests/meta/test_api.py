@@ -1,4 +1,4 @@
-"""`from meta import characterize`: tables in, a typed result out, without Ray."""
+"""`from meta import characterize`: it takes tables and returns typed answers, without Ray."""
 
 import subprocess
 import sys

@@ -44,7 +44,7 @@ SIGNAL = {SPACES[0]: 0.3, SPACES[1]: 1.0, SPACES[2]: 1.02, SPACES[3]: 0.6}
 
 
 class LawForecaster:
-    """Error falls as n^-0.5 from the leave-one-out error, with a spread of 3 points."""
+    """Its error is the leave-one-out error at n and falls as n^-0.5, with a spread of 3 points."""
 
     metric = Metric.ACCURACY
     view_prior: ViewPrior | None = None
@@ -65,7 +65,7 @@ class LawForecaster:
 
 
 class FlatForecaster(LawForecaster):
-    """The same level at every size, whatever the sample."""
+    """It forecasts the same level at every size, whatever the sample."""
 
     def __init__(self, level: float, width: float = 0.03):
         super().__init__()
@@ -80,9 +80,9 @@ class FlatForecaster(LawForecaster):
 def make_problem(
     n_eval: int = 150, *, small: bool = True
 ) -> tuple[PreparedSamples, list[EmbeddedEncoder]]:
-    """90 labelled and `n_eval` unlabelled distinct English texts of three classes; two encoders of
-    four views that differ in how well they separate the classes, or (`small`) one encoder of two
-    views."""
+    """90 labelled and `n_eval` unlabelled distinct English texts of three classes, and their
+    vectors. There are two encoders with four views, which differ in how well they separate the
+    classes, or (`small`) one encoder with two views."""
     n_train, n_classes, seed = 90, 3, 0
     rng = np.random.default_rng(seed)
     y, y_eval = np.arange(n_train) % n_classes, rng.integers(0, n_classes, n_eval)
@@ -199,8 +199,8 @@ def test_without_an_evaluation_sample_it_says_so_and_claims_no_shift():
 def with_eval_labels(
     n_labelled: int, *, right: float = 0.6, seed: int = 5
 ) -> tuple[PreparedSamples, list[EmbeddedEncoder]]:
-    """The problem with labels for the first evaluation rows, of which the probe gets a share
-    `right` right."""
+    """The problem, with labels for the first evaluation rows. The probe is right for the share
+    `right` of these."""
     prepared, encoders = make_problem()
     X, X_eval = encoders[0].views[SPACES[1]]
     fit = fit_ridge(X, prepared.train.labels, 3)
@@ -547,8 +547,8 @@ def test_no_encoder():
 
 
 def prior_for(encoders, *, favourite: str, variance: float) -> ViewPrior:
-    """A prior by which layer 1 or another pooling of every encoder are alike but for one space,
-    better by 0.2 radians."""
+    """A prior in which all spaces are equally good, except for one that is better by 0.2
+    radians."""
     keys = [
         SpaceKey(e.info.ref, view.layer, e.info.n_layers, view.pooling)
         for e in encoders
@@ -574,7 +574,7 @@ def test_a_prior_of_spaces_moves_the_ranking_and_a_certain_one_decides_it():
     assert medians == sorted(medians, reverse=True)
     forecaster.view_prior = prior_for(
         encoders, favourite=favourite, variance=100.0
-    )  # knows nothing
+    )  # this prior hardly knows anything
     unsure = answer_questions(prepared, encoders, forecaster)
     best, best_before = unsure.encoders[0], plain.encoders[0]
     assert best.encoder == best_before.encoder and best.held_out == best_before.held_out

@@ -1,5 +1,4 @@
-"""What an answer that never looks at a text has, against scikit-learn's scores of exactly that
-answer."""
+"""The score of the constant answer, compared with the score that scikit-learn gives it."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,5 @@
-"""Work spread over cores: in order, a bounded number at a time, BLAS on one thread."""
+"""Work is spread over cores: results keep their order, few items wait at a time, and BLAS has one
+thread."""
 
 import threading
 

@@ -20,7 +20,7 @@ MEAN = View(6, "mean")
 
 
 def power_curve(spread: float = 0.04) -> np.ndarray:
-    """(9, 5) quantiles around 1 − 2 n^-0.5: 0.8 at n = 100, 0.9 at 400, 0.95 at 1600."""
+    """(9, 5) quantiles. The median is 1 − 2 n^-0.5: 0.8 at n = 100, 0.9 at 400, 0.95 at 1600."""
     median = 1 - 2 * SIZES**-0.5
     return median[:, None] + spread * np.array([-1.0, -0.4, 0.0, 0.4, 1.0])
 

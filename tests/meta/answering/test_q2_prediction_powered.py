@@ -1,5 +1,5 @@
-"""Labelled evaluation rows: coverage in simulations whose truth is known, and what they do to a
-forecast."""
+"""Labelled evaluation rows: the coverage of what they measure, in simulations whose truth is known,
+and how they correct a forecast."""
 
 import numpy as np
 import pytest
@@ -21,8 +21,8 @@ FORECAST = np.array([0.70, 0.74, 0.77, 0.80, 0.84]) + np.array([0.0, 0.03, 0.05]
 def simulated(
     n_labelled: int, level: float, rng: np.random.Generator, n_rows: int = 1000
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(outcomes, NaN but for `n_labelled`; confidence) of an overconfident probe: a row of
-    confidence f is a hit with probability f^1.3."""
+    """The outcomes of an overconfident probe, NaN except for `n_labelled` rows, and its confidence.
+    A row with the confidence f is a hit with the probability f^1.3."""
     confidence = rng.beta(6 * level, 6 * (1 - level), n_rows)
     hits = (rng.random(n_rows) < confidence**1.3).astype(np.float64)
     hits[n_labelled:] = np.nan

@@ -21,8 +21,8 @@ DATA = Path(__file__).resolve().parents[4] / "shared" / "data" / "classification
 def noisy_problem(
     n_rows: int = 300, n_wrong: int = 24, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(leave-one-out probabilities, labels with `n_wrong` flipped, the flipped rows) of three
-    overlapping Gaussian classes."""
+    """Three overlapping Gaussian classes: leave-one-out probabilities, labels of which `n_wrong`
+    are flipped, and the flipped rows."""
     rng = np.random.default_rng(seed)
     truth = np.arange(n_rows) % 3
     X = rng.standard_normal((3, 20))[truth] * 1.2 + rng.standard_normal((n_rows, 20))
@@ -71,9 +71,9 @@ def f1(found: np.ndarray, wrong: np.ndarray) -> float:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*test texts are in train")
 def test_on_real_texts_with_planted_errors_as_good_as_cleanlab():
-    """1,000 rows of each of five public tasks, a tenth of the labels wrong: precision and recall
-    together (F1) on average not below cleanlab's own default, and nearly the same rows as its
-    filter of the same rule."""
+    """1,000 rows of each of five public tasks have one tenth of their labels wrong. F1 is on
+    average not below that of cleanlab's default, and the rows are nearly those of cleanlab's filter
+    with the same rule."""
     cleanlab_filter = pytest.importorskip(
         "cleanlab.filter", reason="the extra `test` is not installed"
     )
@@ -97,8 +97,8 @@ def test_on_real_texts_with_planted_errors_as_good_as_cleanlab():
 
 
 def planted_errors(name: str) -> tuple[LabelledSample, np.ndarray, np.ndarray]:
-    """(sample with 100 false labels, leave-one-out probabilities of a probe on LSA vectors, the
-    falsely labelled rows)."""
+    """A sample with 100 wrong labels, leave-one-out probabilities of a probe on LSA vectors, and
+    the rows with a wrong label."""
     rng = np.random.default_rng(0)
     train = load_task(str(DATA / name)).splits["train"]
     rows = rng.permutation(len(train))[:1000]

@@ -15,8 +15,8 @@ NAMES = ("red", "green", "blue")
 
 @pytest.fixture
 def problem() -> dict[str, np.ndarray]:
-    """Three well separated classes, the third rare; the evaluation rows have a fourth region where
-    no labelled row lies."""
+    """Three well separated classes, of which the third is rare. The evaluation rows have a fourth
+    region that holds no labelled row."""
     rng = np.random.default_rng(0)
     centres = np.eye(8)[:4] * 5
     y = np.array([0] * 20 + [1] * 20 + [2] * 2)

@@ -1,5 +1,5 @@
-"""Encoders that were not tried: what the prior that ships says of them, given how those tried
-did."""
+"""Which encoders that were not tried the shipped prior proposes, given what the tried ones
+reached."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ ENGLISH = ["what is the price of this and when will it be there for us"] * 20
 
 
 def space(ref: str, accuracy: float, *, layer: int = 6, n_rows: int = 200, seed: int = 0) -> Space:
-    """A space whose leave-one-out is right for a share `accuracy` of the rows."""
+    """A space in which leave-one-out is right for the share `accuracy` of the rows."""
     info = EncoderInfo(
         ref, f"{abs(hash(ref)):016x}"[:16], "hf", 6, 384, 22_000_000, 256, (View(layer, "mean"),)
     )

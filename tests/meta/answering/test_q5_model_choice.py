@@ -84,6 +84,6 @@ def test_the_neoberta_to_train_is_a_valid_configuration(info: EncoderInfo, layer
     assert "rule" in answer.neoberta_source
 
 
-def test_no_contender():
+def test_without_an_option_there_is_nothing_to_choose():
     with pytest.raises(ValueError, match="no forecast space"):
         choose_model([], Metric.ACCURACY)

@@ -1,5 +1,5 @@
-"""Settings: what is measured, what published runs say, and that their numbers are those that the
-benchmark derives."""
+"""Settings: those of the probe, those of fine-tuning, and the agreement of the published numbers
+with those that the benchmark derives."""
 
 from dataclasses import replace
 

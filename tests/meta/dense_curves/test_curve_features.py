@@ -14,7 +14,7 @@ from meta.dense_curves.features import (
 from meta.metamodel.power_laws import power_law
 
 SIZES = np.round(16 * 2 ** np.arange(0, 4.01, 0.25))
-"""16 to 256, four points an octave."""
+"""Sizes from 16 to 256, four in each octave."""
 RATIOS = (4, 16)
 
 
@@ -23,7 +23,7 @@ def power(sizes, level=0.1, slope=2.0, exponent=0.6):
 
 
 def noisy(n_curves=200, sd=0.01, seed=0):
-    """Curves of all shapes with noise, and the truth at RATIOS."""
+    """Curves of all shapes with noise, and their true losses at RATIOS."""
     rng = np.random.default_rng(seed)
     level, height = rng.uniform(0.0, 0.3, (n_curves, 1)), rng.uniform(0.2, 0.6, (n_curves, 1))
     exponent, middle = rng.uniform(0.5, 1.5, (n_curves, 1)), 2 ** rng.uniform(3, 8, (n_curves, 1))
@@ -108,7 +108,7 @@ def test_levels_falls_and_backtests_are_those_of_the_curve():
     assert row["drop_2"] == pytest.approx(
         power(128, exponent=POWER[15][1]) - losses[0, -3:].mean(), abs=2e-3
     )
-    assert abs(row["missed_4"]) < 1e-6  # a power law foretells a power law
+    assert abs(row["missed_4"]) < 1e-6  # a power law forecasts a power law
     assert np.isnan(row["missed_16"])  # one point lies at or below n / 16
     assert row["log2_n"] == 8
     assert row["log2_horizon"] == 10

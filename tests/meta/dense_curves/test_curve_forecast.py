@@ -10,8 +10,8 @@ QUICK = ForecastSettings(n_rounds=60, eta=0.1, max_depth=4, spread_rounds=40)
 
 
 def made_up(n_groups=60, n_rows=40, seed=0, group_sd=0.02):
-    """Rows of groups: the anchor misses by a function of the inputs, a shift of the group, and
-    noise that one input tells."""
+    """Rows of several groups. The error of the anchor is the sum of a function of the inputs, a
+    constant of the group, and noise whose size depends on one input."""
     rng = np.random.default_rng(seed)
     groups = np.repeat(np.arange(n_groups), n_rows)
     x, noise = rng.uniform(-1, 1, len(groups)), rng.uniform(0.005, 0.05, len(groups))

@@ -1,5 +1,5 @@
-"""A user's samples through an encoder: once the vectors are there, its weights are not needed any
-more."""
+"""A user's samples through an encoder: once the vectors are in the cache, the weights are not
+loaded again."""
 
 import json
 import pickle
@@ -39,7 +39,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def loads(monkeypatch) -> list[str]:
-    """The references that were loaded, from here on."""
+    """The references of the encoders that are loaded from here on."""
     loaded, load = [], module.load_encoder
     monkeypatch.setattr(
         module, "load_encoder", lambda ref, **options: (loaded.append(ref), load(ref, **options))[1]

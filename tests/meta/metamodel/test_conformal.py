@@ -67,8 +67,8 @@ def gaussian_tasks(n_tasks, spread_of_task, seed, n_rows=40):
 
 @pytest.mark.parametrize("spread_of_task", [0.0, 0.5, 0.9])
 def test_too_narrow_quantiles_are_stretched_to_their_level_on_new_tasks(spread_of_task):
-    """Twelve tasks, quantiles half as wide as the truth: calibrated, 90 % intervals cover about 90
-    % of new tasks."""
+    """The quantiles of twelve tasks are half as wide as they should be. After calibration,
+    intervals of 90 % cover about 90 % of new tasks."""
     quantiles_of_unit = np.array(norm.ppf(QUANTILES)) * 0.5
     covered = []
     for seed in range(60):

@@ -40,7 +40,7 @@ def test_the_page_of_a_study_reads_every_table(held_out):
 
 
 def perfect(held_out):
-    """Predictions that are the truth."""
+    """Predictions that equal the truth."""
     measured = held_out[held_out["truth"].notna()].copy()
     for name in QUANTILE_COLUMNS:
         measured[name] = measured["truth"]

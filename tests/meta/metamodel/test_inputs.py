@@ -1,5 +1,5 @@
-"""What the metamodel takes in: the noise that a forecast cannot avoid, and what the linear stage is
-told of single rows."""
+"""The inputs of the metamodel: the noise that no forecast can avoid, and the inputs of both
+stages."""
 
 import numpy as np
 import pytest

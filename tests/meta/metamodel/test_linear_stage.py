@@ -8,8 +8,8 @@ from meta.metamodel.linear_stage import OCTAVE_KNOTS, LinearStage
 
 
 def problem(n_tasks=40, seed=0, noise=0.0):
-    """Errors that are a linear function of two inputs, steeper the further ahead; a third input
-    says nothing."""
+    """Errors that are a linear function of two inputs, steeper the further ahead. A third input is
+    noise."""
     rng = np.random.default_rng(seed)
     n_rows = n_tasks * 30
     inputs = pd.DataFrame(rng.standard_normal((n_rows, 3)), columns=["a", "b", "c"])
@@ -32,8 +32,8 @@ def test_it_learns_what_a_linear_function_of_inputs_and_horizon_gets_wrong():
 
 
 def test_at_a_knot_it_is_a_weighted_ridge_regression():
-    """Against scikit-learn, all rows of one size and horizon: the kernels are then the same for
-    every row."""
+    """It is compared with scikit-learn on rows of one size and horizon, for which all weights are
+    equal."""
     from sklearn.linear_model import Ridge
 
     inputs, _, _, error, groups = problem(n_tasks=10, noise=0.01)

@@ -78,8 +78,8 @@ def test_log_loss_falls_with_the_horizon(frame):
 
 
 def test_pure_noise_in_the_features_is_not_trusted():
-    """Truth is what the anchor says but for noise of its own: nothing is to be learnt from eight
-    tasks, and nothing is."""
+    """The truth is the anchor plus noise. So there is nothing to learn from these eight tasks, and
+    nothing is learnt."""
     frame = observations(seed=5)
     rng = np.random.default_rng(0)
     noisy = frame.assign(

@@ -89,8 +89,8 @@ def block(tmp_path):
 
 
 def results(block, sizes, subset="stratified"):
-    """Probe results of three seeds at each size: the chosen probe at 0.5 + log2(n)/20 + seed/100,
-    another one far off."""
+    """Probe results of three seeds at each size. The chosen probe has the metric 0.5 + log2(n)/20 +
+    seed/100; another probe is far worse."""
     rows = []
     for n_train in sizes:
         for seed in range(3):

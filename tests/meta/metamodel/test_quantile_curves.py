@@ -1,4 +1,4 @@
-"""Quantiles along the horizon and the scale that they are learnt on."""
+"""Quantiles over horizons, and the scale on which they are learnt."""
 
 import numpy as np
 import pytest

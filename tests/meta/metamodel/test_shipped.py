@@ -1,5 +1,5 @@
-"""The metamodels that ship are whole, of this version, small, and what the observations beside them
-teach."""
+"""The metamodels that ship are complete, small and of this version, and the shipped observations
+give the same ones again."""
 
 import numpy as np
 import pytest

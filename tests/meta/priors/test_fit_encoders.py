@@ -6,8 +6,8 @@ from meta.priors.fit_encoders import fit_two_way
 
 
 def made_up(n_encoders=40, n_tasks=30, share=0.6, interaction=0.02, seed=0):
-    """Cells of the model itself, a share of the pairs measured; returns (cells, true levels,
-    sensitivities, parameters)."""
+    """Accuracies that the model itself makes, for a part of the pairs: cells, true levels of the
+    encoders, sensitivities of the tasks, numbers of parameters."""
     rng = np.random.default_rng(seed)
     logs = rng.uniform(7, 10, n_encoders)
     levels = 0.03 * (logs - logs.mean()) + 0.04 * rng.standard_normal(n_encoders)

@@ -15,8 +15,8 @@ SPACES = [
 
 
 def tasks(n_tasks, seed=0, spaces=SPACES):
-    """(tasks, V) true accuracies: a mean per space, four directions in which tasks differ, and what
-    is a space's own."""
+    """(tasks, V) true accuracies. On the scale of the prior they are the sum of a mean for each
+    space, four directions in which tasks differ, and an independent part."""
     rng = np.random.default_rng(seed)
     common = np.random.default_rng(99)
     directions, mean = (
@@ -48,7 +48,7 @@ def as_table(accuracies, spaces=SPACES, n_train=256):
 
 
 def sample_hits(accuracies, n_rows, rng):
-    """(V, n) hits of all spaces on the same rows: hard rows are hard for all."""
+    """(V, n) hits of all spaces on the same rows. A hard row is hard in every space."""
     hardness = 0.8 * rng.standard_normal((1, n_rows)) + 0.6 * rng.standard_normal(
         (len(accuracies), n_rows)
     )
@@ -148,7 +148,8 @@ def test_spaces_that_were_not_measured_have_a_prior_of_components(prior):
     assert np.isfinite(mean).all() and np.linalg.eigvalsh(covariance).min() > -1e-9
     accuracies = np.linspace(0.6, 0.8, len(others))
     posterior, _ = prior.posterior(others, accuracies, np.eye(len(others)), 64)
-    assert np.ptp(np.sin(posterior) ** 2) < np.ptp(accuracies)  # lucky ones are held back
+    # lucky spaces are drawn towards the mean
+    assert np.ptp(np.sin(posterior) ** 2) < np.ptp(accuracies)
     assert np.isfinite(posterior).all()
 
 
