@@ -16,6 +16,7 @@ import ctypes
 import importlib.util
 import json
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -46,6 +47,8 @@ _PORTS = (
     "metrics-export-port",
     "ray-client-server-port",
 )
+_PORTS_TO_CHOOSE_FROM = range(20_000, 32_768)
+"""Above those of Ray's workers, below those that Linux hands out."""
 
 
 @dataclass(frozen=True)
@@ -213,12 +216,18 @@ def _autoscaling_config(
 
 
 def free_ports(n: int) -> list[int]:
-    """Distinct ports that were free a moment ago."""
+    """Distinct ports that were free a moment ago. The kernel gives none of them to a program that
+    asks for any port: whatever else starts on the machine leaves them alone until they are used."""
+    found: list[int] = []
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(n)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for port in random.SystemRandom().sample(_PORTS_TO_CHOOSE_FROM, len(_PORTS_TO_CHOOSE_FROM)):
+            one = stack.enter_context(socket.socket())
+            with contextlib.suppress(OSError):  # somebody has it
+                one.bind(("127.0.0.1", port))
+                found.append(port)
+            if len(found) == n:
+                return found
+    raise OSError(f"no {n} ports of {_PORTS_TO_CHOOSE_FROM} are free")
 
 
 def _wait_until_up(head: subprocess.Popen[bytes], address: str, printed: Path) -> None:

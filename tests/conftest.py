@@ -4,13 +4,16 @@ ray, slow)."""
 import signal
 import subprocess
 import sys
+import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
 if TYPE_CHECKING:
+    import psutil
     from s3_server import S3Server
 
 if (
@@ -19,6 +22,8 @@ if (
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TIERS = ("ray", "slow", "cluster", "grid", "kills")
+ORPHANS_END_S = 150
+"""Ray's agents ask after the dead GCS for a minute before they give up."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,6 +49,53 @@ def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     log_path = tmp_path_factory.mktemp("ray") / "ray.log"
     with session(n_cpus=2, log_path=log_path):
         yield log_path
+
+
+class CommandLine(Protocol):
+    """`neoberta`, run in a folder: how it ended and what it printed."""
+
+    def __call__(self, *arguments: str) -> "subprocess.CompletedProcess[str]": ...
+
+
+@pytest.fixture
+def neoberta(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> CommandLine:
+    """`neoberta ARGUMENTS` in the folder `tmp_path`, called in this process: a process of its own
+    takes two seconds or more to import what is here already. Warnings are shown or not shown as
+    there. What a fresh process alone can print, while it imports, the tests with a process see."""
+    from ray_jobs import cli
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["neoberta", *arguments])
+        capfd.readouterr()
+        with warnings.catch_warnings():
+            warnings.resetwarnings()
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+        printed = capfd.readouterr()
+        return subprocess.CompletedProcess(
+            sys.argv, int(ended.value.code or 0), printed.out, printed.err
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def orphans() -> "Iterator[list[psutil.Process]]":
+    """Takes the processes below a driver that a test has killed. When all tests are over, they must
+    have ended by themselves: other tests run while they take their time."""
+    from chaos import is_alive
+
+    left_behind: list[psutil.Process] = []
+    yield left_behind
+    deadline = time.monotonic() + ORPHANS_END_S
+    while (alive := list(filter(is_alive, left_behind))) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    for process in alive:
+        process.kill()
+    assert not alive
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from chaos import is_alive, wait_until
 
 from cluster.resources import local_cpus, threads_for, worker_env
 
@@ -45,20 +45,6 @@ def run_driver(code: str, tmp_path: Path, **environment: str) -> "subprocess.Pop
         text=True,
         start_new_session=True,
     )
-
-
-def is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def wait_until(condition: Callable[[], bool], what: str, wait_s: float = WAIT_S) -> None:
-    deadline = time.monotonic() + wait_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {wait_s} s: {what}"
-        time.sleep(0.2)
 
 
 def listening(pid: int) -> Iterator[tuple[str, str]]:
@@ -237,7 +223,9 @@ with session(n_cpus=1):
 @pytest.mark.parametrize(
     "stop", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda stop: stop.name
 )
-def test_ends_with_its_process(tmp_path: Path, stop: signal.Signals) -> None:
+def test_ends_with_its_process(
+    tmp_path: Path, stop: signal.Signals, orphans: list[psutil.Process]
+) -> None:
     driver = run_driver(OPEN_AND_WAIT, tmp_path)
     assert driver.stdout is not None
     assert driver.stdout.readline().startswith("127.0.0.1:")
@@ -247,16 +235,12 @@ def test_ends_with_its_process(tmp_path: Path, stop: signal.Signals) -> None:
     driver.send_signal(stop)
     stdout, stderr = driver.communicate(timeout=WAIT_S)
     wait_until(
-        lambda: not any(is_alive(process) for process in working), f"{working} end with the driver"
+        lambda: not any(is_alive(process) for process in working),
+        WAIT_S,
+        f"{working} to end with the driver",
     )
-    if (
-        stop == signal.SIGKILL
-    ):  # two agents, idle, report to the GCS that is no more for 60 s before they give up
-        wait_until(
-            lambda: not any(is_alive(process) for process in started),
-            f"{started} end with the driver",
-            wait_s=120,
-        )
+    if stop == signal.SIGKILL:
+        orphans += started  # two agents, idle, report to a GCS that is no more for 60 s
         return
     assert stdout == "block left\n"
     assert driver.returncode == (143 if stop == signal.SIGTERM else -signal.SIGINT)
@@ -291,7 +275,9 @@ with session(n_cpus=1):
     assert stderr.rstrip().endswith("KeyboardInterrupt")
     assert driver.returncode == -signal.SIGINT
     wait_until(
-        lambda: not any(is_alive(process) for process in started), f"{started} end with the driver"
+        lambda: not any(is_alive(process) for process in started),
+        WAIT_S,
+        f"{started} to end with the driver",
     )
     assert list((tmp_path / "t").iterdir()) == []
     assert [path for path in tmp_path.glob("out/*") if not path.name.startswith(".")] == []

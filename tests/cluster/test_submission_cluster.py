@@ -2,6 +2,7 @@
 is refused, what is left."""
 
 import json
+import select
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import psutil
@@ -20,6 +22,7 @@ from ray_head import RayHead
 pytestmark = pytest.mark.cluster
 
 TIMEOUT_S = 300
+ANSWER_TIMEOUT_S = 120.0
 ORPHANS_GONE_S = 30.0
 RAY_DATA_SERVICES = {
     "ActorLocationTracker",
@@ -30,6 +33,83 @@ RAY_DATA_SERVICES = {
 SECRET = "hush-hush-0123456789"
 N_WORDS, N_ROWS, DIM = 60, 400, 16
 
+ONE_OF_EACH_KIND = {
+    "neobertas": {
+        "neoberta-2x64": {
+            "model": {"n_layers": 2, "hidden_size": 64, "max_length": 64},
+            "n_tokens": 30_000,
+            "n_workers": 2,
+        }
+    },
+    "encoders": [
+        {"ref": "neoberta:neoberta-2x64"},
+        {"ref": "lsa:64"},
+        {"ref": "hf:all-MiniLM-L6-v2", "layers": [6]},
+    ],
+    "sweep.n_seeds": 2,
+    "search.n_trials": 1,
+}
+"""What makes the smoke study smaller: a NeoBERTa of two workers, and an encoder that is fitted, one
+that is pretrained here and one from elsewhere."""
+
+LOOK = """
+import json, sys
+from ray.job_submission import JobSubmissionClient
+from ray.util.state import list_actors, list_placement_groups
+url = sys.argv[1]
+client = JobSubmissionClient(url)
+for question in sys.stdin:
+    print(json.dumps(eval(question)), flush=True)
+"""
+ACTORS = (
+    "[[actor.class_name, bool((actor.required_resources or {}).get('CPU'))] for actor in"
+    " list_actors(address=url, limit=1000, detail=True, filters=[('state', '!=', 'DEAD')])]"
+)
+GROUPS = (
+    "[group.name for group in"
+    " list_placement_groups(address=url, limit=1000, filters=[('state', '!=', 'REMOVED')])]"
+)
+
+
+class Observer:
+    """A process beside the cluster that looks at it, with a `client` of its Jobs API. One for all
+    questions: a new process would take seconds to import Ray."""
+
+    def __init__(self, head: RayHead):
+        environment = {
+            name: value for name, value in head.attached_env.items() if name != "RAY_ADDRESS"
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", LOOK, head.url],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, question: str) -> Any:
+        """The value of an expression."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        print(question, file=self.process.stdin, flush=True)
+        assert select.select([self.process.stdout], [], [], ANSWER_TIMEOUT_S)[0], question
+        return json.loads(self.process.stdout.readline())
+
+    def alive(self) -> dict[str, list[str]]:
+        """Actors and placement groups that are not dead or removed, but for those that supervise
+        the jobs and Ray Data's services, of which a cluster keeps one each, without a CPU, as long
+        as it lives."""
+        actors = self.ask(ACTORS)
+        services = [
+            name for name, takes_cpu in actors if name in RAY_DATA_SERVICES and not takes_cpu
+        ]
+        assert len(services) == len(set(services)), f"each user's work has left its own: {services}"
+        own = [
+            name
+            for name, takes_cpu in actors
+            if name != "JobSupervisor" and (name not in services or takes_cpu)
+        ]
+        return {"actors": own, "groups": self.ask(GROUPS)}
+
 
 @dataclass(frozen=True)
 class Users:
@@ -37,6 +117,7 @@ class Users:
     configurations in it."""
 
     head: RayHead
+    observer: Observer
     shared: Path
     elsewhere: Path
     """Where the commands are started."""
@@ -96,7 +177,15 @@ class Users:
 
 
 @pytest.fixture(scope="module")
-def users(head: RayHead, tmp_path_factory: pytest.TempPathFactory) -> Users:
+def observer(head: RayHead) -> Iterator[Observer]:
+    started = Observer(head)
+    yield started
+    started.process.kill()
+    started.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def users(head: RayHead, observer: Observer, tmp_path_factory: pytest.TempPathFactory) -> Users:
     import numpy as np
 
     shared, elsewhere = tmp_path_factory.mktemp("shared"), tmp_path_factory.mktemp("elsewhere")
@@ -115,7 +204,7 @@ def users(head: RayHead, tmp_path_factory: pytest.TempPathFactory) -> Users:
         pd.DataFrame(rows, columns=["text", "label"]).to_csv(
             shared / f"task{task}.csv", index=False
         )
-    return Users(head, shared, elsewhere)
+    return Users(head, observer, shared, elsewhere)
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +297,7 @@ def test_a_sweep_arrives_streams_and_tells_nobody_a_secret(
     logs = users.run("jobs", "logs", job_id, "--address", users.head.url)
     assert logs.returncode == 0 and logs.stdout == swept.stdout
 
-    described = _in_cluster(users.head, f"print(client.get_job_info({job_id!r}).json())")
+    described = users.observer.ask(f"client.get_job_info({job_id!r}).json()")
     assert job_id in described
     written = "".join(
         path.read_text(errors="replace")
@@ -258,10 +347,7 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(users: Users) -
             f"neoberta jobs logs {job_id} --follow --address {users.head.url}" in stderr
             and "Traceback" not in stderr
         )
-        assert (
-            _in_cluster(users.head, f"print(client.get_job_status({job_id!r}))").strip()
-            == "RUNNING"
-        )
+        assert users.observer.ask(f"client.get_job_status({job_id!r})") == "RUNNING"
 
         follower = users.start(
             "sweep",
@@ -275,7 +361,7 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(users: Users) -
         assert stopped.returncode == 0 and stopped.stdout == f"{job_id}: STOPPED\n"
         _, stderr = follower.communicate(timeout=60)
         assert follower.returncode == 130 and f"running already: {job_id}" in stderr
-        _assert_nothing_is_left(users.head)
+        _assert_nothing_is_left(users.observer)
 
 
 def test_a_killed_driver_leaves_nothing(users: Users) -> None:
@@ -288,7 +374,7 @@ def test_a_killed_driver_leaves_nothing(users: Users) -> None:
         driver.kill()
         stdout, stderr = process.communicate(timeout=60)
         assert process.returncode == 137, stdout + stderr
-        _assert_nothing_is_left(users.head)
+        _assert_nothing_is_left(users.observer)
 
 
 def test_ctrl_c_of_an_attached_command_leaves_nothing(users: Users) -> None:
@@ -301,13 +387,13 @@ def test_ctrl_c_of_an_attached_command_leaves_nothing(users: Users) -> None:
     process = users.start(*arguments, "--address", "auto", **users.head.attached_env)
     try:
         _wait_for(
-            lambda: len(_alive(users.head)["actors"]) > 0 and process.poll() is None,
+            lambda: len(users.observer.alive()["actors"]) > 0 and process.poll() is None,
             "actors of the attached command",
         )
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 130 and f"Ray dashboard: {users.head.url}" in stderr, stderr
-        _assert_nothing_is_left(users.head)
+        _assert_nothing_is_left(users.observer)
     finally:
         process.kill()
 
@@ -316,8 +402,11 @@ def test_ctrl_c_of_an_attached_command_leaves_nothing(users: Users) -> None:
 
 
 def test_the_smoke_pilot_from_another_folder(users: Users) -> None:
+    """Smaller than the preset: here the way counts, tests/faults/test_pilot.py looks at the whole
+    study."""
     out = users.shared / "smoke"
-    process = users.start("pilot", "--preset", "smoke", "--out", str(out), *_at(users))
+    smaller = [f"--set={key}={json.dumps(value)}" for key, value in ONE_OF_EACH_KIND.items()]
+    process = users.start("pilot", "--preset", "smoke", "--out", str(out), *smaller, *_at(users))
     stdout, stderr = process.communicate(timeout=1500)
     assert process.returncode == 0, stdout + stderr
     assert f"report: {out}/reports/report.html" in stdout and "6. Which hyperparameters?" in stdout
@@ -326,7 +415,7 @@ def test_the_smoke_pilot_from_another_folder(users: Users) -> None:
     assert not list(users.elsewhere.glob("pilot*")), (
         "nothing is written where the command was given"
     )
-    _assert_nothing_is_left(users.head)
+    _assert_nothing_is_left(users.observer)
 
 
 # --- looking at the cluster -----------------------------------------------------------------------
@@ -352,7 +441,7 @@ class _Working:
         )
 
     def __enter__(self) -> subprocess.Popen[str]:
-        _wait_for(lambda: len(_alive(self._users.head)["groups"]) > 0, "the sweep has workers")
+        _wait_for(lambda: len(self._users.observer.alive()["groups"]) > 0, "the sweep has workers")
         return self.process
 
     def __exit__(self, *_: object) -> None:
@@ -372,61 +461,15 @@ def _drivers(head: RayHead) -> Iterator[psutil.Process]:
             yield process
 
 
-def _in_cluster(head: RayHead, code: str) -> str:
-    """What `code` prints, run beside the cluster with a `client` of its Jobs API and of its
-    state."""
-    prelude = (
-        "import json\nfrom ray.job_submission import JobSubmissionClient\n"
-        "from ray.util.state import list_actors, list_placement_groups\n"
-        f"url = {head.url!r}\nclient = JobSubmissionClient(url)\n"
-    )
-    environment = {
-        name: value for name, value in head.attached_env.items() if name != "RAY_ADDRESS"
-    }
-    child = subprocess.run(
-        [sys.executable, "-c", prelude + code],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert child.returncode == 0, child.stderr
-    return child.stdout
-
-
-def _alive(head: RayHead) -> dict[str, list[str]]:
-    """Actors and placement groups that are not dead or removed, but for those that supervise the
-    jobs and Ray Data's services, of which a cluster keeps one each, without a CPU, as long as it
-    lives."""
-    code = """
-actors = list_actors(address=url, limit=1000, detail=True, filters=[("state", "!=", "DEAD")])
-groups = list_placement_groups(address=url, limit=1000, filters=[("state", "!=", "REMOVED")])
-found = [[actor.class_name, bool((actor.required_resources or {}).get("CPU"))] for actor in actors]
-print(json.dumps({"actors": found, "groups": [group.name for group in groups]}))
-"""
-    found = json.loads(_in_cluster(head, code))
-    services = [
-        name for name, takes_cpu in found["actors"] if name in RAY_DATA_SERVICES and not takes_cpu
-    ]
-    assert len(services) == len(set(services)), f"each user's work has left its own: {services}"
-    own = [
-        name
-        for name, takes_cpu in found["actors"]
-        if name != "JobSupervisor" and (name not in services or takes_cpu)
-    ]
-    return {"actors": own, "groups": found["groups"]}
-
-
-def _assert_nothing_is_left(head: RayHead) -> None:
+def _assert_nothing_is_left(observer: Observer) -> None:
     deadline = time.monotonic() + ORPHANS_GONE_S
-    while (left := _alive(head)) != {"actors": [], "groups": []}:
+    while (left := observer.alive()) != {"actors": [], "groups": []}:
         assert time.monotonic() < deadline, f"after {ORPHANS_GONE_S} s: {left}"
-        time.sleep(1)
+        time.sleep(0.3)
 
 
 def _wait_for(condition: Callable[[], bool], what: str) -> None:
     deadline = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < deadline, what
-        time.sleep(0.5)
+        time.sleep(0.3)

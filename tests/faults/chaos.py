@@ -50,6 +50,14 @@ def kill_one(
     return True
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs; one that has ended and that nobody has asked after yet does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
     """Poll; raises TimeoutError that says `what` was waited for."""
     deadline = time.monotonic() + timeout_s

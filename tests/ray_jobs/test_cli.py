@@ -1,8 +1,10 @@
-"""The command line as a user meets it: a real process, its exit code, and one line on stderr."""
+"""The command line as a user meets it: its exit code, and one line on stderr. Called in this
+process (the fixture `neoberta`), and in a real one where that could print more."""
 
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -20,31 +22,40 @@ def run(*arguments: str, cwd=None) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("pilto",), "Did you mean 'pilot'"),
-        (("pilot", "--presett", "smoke"), "No such option"),
-        (("pilot", "--preset", "desktop"), "smoke, laptop, full"),
-        (("characterize",), "Missing option '--train'"),
-        (("sweep", "nowhere.yaml"), "nowhere.yaml"),
-        (("results", "--out", "nowhere"), "no probe results"),
-        (("results",), "see neoberta results --help"),
-        (("pilot", "--dry-run", "--tasks", "nowhere.csv"), "task nowhere.csv: no such file"),
-        (
-            ("pilot", "--dry-run", "--set", "encoders.0.ref=lsa:abc"),
-            "lsa:abc: lsa takes a dimension or the folder",
-        ),
-        (("encoders", "lsa:abc"), "lsa takes a dimension"),
-    ],
-)
-def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, tmp_path):
-    result = run(*arguments, cwd=tmp_path)
+MISTAKES = [
+    (("pilto",), "Did you mean 'pilot'"),
+    (("pilot", "--presett", "smoke"), "No such option"),
+    (("pilot", "--preset", "desktop"), "smoke, laptop, full"),
+    (("characterize",), "Missing option '--train'"),
+    (("sweep", "nowhere.yaml"), "nowhere.yaml"),
+    (("results", "--out", "nowhere"), "no probe results"),
+    (("results",), "see neoberta results --help"),
+    (("pilot", "--dry-run", "--tasks", "nowhere.csv"), "task nowhere.csv: no such file"),
+    (
+        ("pilot", "--dry-run", "--set", "encoders.0.ref=lsa:abc"),
+        "lsa:abc: lsa takes a dimension or the folder",
+    ),
+    (("encoders", "lsa:abc"), "lsa takes a dimension"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES)
+def test_a_mistake_is_one_line_and_exit_code_2(neoberta, arguments, message, tmp_path):
+    check_one_line(neoberta(*arguments), message, tmp_path)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [MISTAKES[0], MISTAKES[-2]])
+def test_a_process_adds_nothing_to_that_line(arguments, message, tmp_path):
+    """One that stops at its arguments, and one that has loaded the study."""
+    check_one_line(run(*arguments, cwd=tmp_path), message, tmp_path)
+
+
+def check_one_line(result: subprocess.CompletedProcess[str], message: str, folder: Path) -> None:
     assert result.returncode == 2
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
     assert "Traceback" not in result.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_the_plan_of_the_full_preset_is_printed_and_nothing_is_run(tmp_path):
@@ -56,8 +67,8 @@ def test_the_plan_of_the_full_preset_is_printed_and_nothing_is_run(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_encoders_are_shown_in_spite_of_a_mistake_in_one(tmp_path):
-    result = run("encoders", "lsa:64", "foo:1", "lsa:32", cwd=tmp_path)
+def test_encoders_are_shown_in_spite_of_a_mistake_in_one(neoberta):
+    result = neoberta("encoders", "lsa:64", "foo:1", "lsa:32")
     assert (
         result.returncode == 2
         and result.stderr.count("\n") == 1
@@ -71,9 +82,9 @@ def test_the_command_line_starts_without_ray():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_forms_of_an_encoder_are_shown_as_they_are_written():
+def test_the_forms_of_an_encoder_are_shown_as_they_are_written(neoberta):
     """Brackets are not markup."""
-    shown = run("encoders")
+    shown = neoberta("encoders")
     assert shown.returncode == 0
     assert "[@revision]" in shown.stdout and "#layer=6,pooling=mean" in shown.stdout
     assert all(f"cross_{pooling}" in shown.stdout for pooling in ("cls", "mean", "max", "last"))

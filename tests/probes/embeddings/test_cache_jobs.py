@@ -1,21 +1,21 @@
 """Two processes that want the same vectors at the same time: every vector is written once, and is
-right."""
+right. The encoder is one of word vectors, which starts quickly."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+from embed_runs import N_WORDS, write_inputs
 from safetensors.numpy import load_file
-from tiny_models import save_tiny_model
 
 from cluster.storage import Storage
 from probes.embeddings.cache import EmbeddingCache
 from probes.encoders import View, load_encoder
 
 N_TEXTS = 400
-TEXTS = [f"text number {number} " + "with more words " * (number % 5) for number in range(N_TEXTS)]
-VIEWS = [View(0, "mean"), View(2, "cls")]
+TEXTS = [f"word{number % N_WORDS} word{7 * number % N_WORDS} {number}" for number in range(N_TEXTS)]
+VIEWS = [View(0, "mean"), View(0, "max")]
 
 JOB = """
 import sys, time
@@ -23,29 +23,29 @@ from pathlib import Path
 from cluster.storage import Storage
 from probes.embeddings.cache import EmbeddingCache
 from probes.embeddings.encode import ShardEncoder, in_own_order, plan_shards
-from probes.encoders import View, load_encoder
+from probes.encoders import load_encoder
 
-folder, out, barrier, first, last = sys.argv[1:]
-texts = [f"text number {n} " + "with more words " * (n % 5) for n in range(int(first), int(last))]
-ref = f"hf:{folder}"
-info = load_encoder(ref, n_threads=1, precision="fp32").info
-worker = ShardEncoder(ref, out, n_threads=1, precision="fp32")
+texts, ref, out, barrier, first, last = sys.argv[1:]
+texts = Path(texts).read_text().splitlines()[int(first):int(last)]
+info = load_encoder(ref).info
+worker = ShardEncoder(ref, out)
 (Path(barrier) / first).touch()
 while len(list(Path(barrier).iterdir())) < 2:
     time.sleep(0.002)
-cache = EmbeddingCache(Storage(out), info.fingerprint)
-items = plan_shards(cache, info, texts, [View(0, "mean"), View(2, "cls")], 10)
+items = plan_shards(EmbeddingCache(Storage(out), info.fingerprint), info, texts, info.views, 10)
 print(sum(worker(item)["n_texts"] for item in in_own_order(items)))
 """
 
 
 def test_two_jobs_at_once(tmp_path: Path) -> None:
     """Their texts overlap: 0 to 300 and 100 to 400."""
-    folder = save_tiny_model(tmp_path / "tiny")
+    write_inputs(tmp_path)
+    ref, texts = f"static:{tmp_path / 'vectors.txt'}", tmp_path / "own.txt"
+    texts.write_text("\n".join(TEXTS))
     out, barrier = tmp_path / "out", tmp_path / "barrier"
     barrier.mkdir()
     commands = [
-        [sys.executable, "-c", JOB, folder, out, barrier, *span]
+        [sys.executable, "-c", JOB, texts, ref, out, barrier, *span]
         for span in (("0", "300"), ("100", "400"))
     ]
     jobs = [
@@ -55,7 +55,7 @@ def test_two_jobs_at_once(tmp_path: Path) -> None:
     n_encoded = [int(job.communicate(timeout=300)[0]) for job in jobs]
     assert [job.returncode for job in jobs] == [0, 0]
 
-    encoder = load_encoder(f"hf:{folder}", precision="fp32")
+    encoder = load_encoder(ref)
     cache = EmbeddingCache(Storage(out), encoder.info.fingerprint)
     expected = encoder.encode(TEXTS, VIEWS)
     for view in VIEWS:

@@ -1,8 +1,6 @@
 """`neoberta probe-tokens`: from a folder of tagged sentences to a table of entity scores."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -126,13 +124,9 @@ def test_mistakes(tmp_path: Path, model: str) -> None:
     assert not list((tmp_path / "out").rglob("*.parquet"))
 
 
-def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+def test_a_mistake_is_one_line_and_exit_code_2(neoberta, tmp_path: Path) -> None:
     task = write_task(tmp_path / "people")
     pq.write_table(pa.table({"tokens": [["a", "b"]], "tags": [[0]]}), task / "test.parquet")
-    command = (
-        f"{sys.executable} -m ray_jobs.cli probe-tokens {task} --encoder hf:x --out"
-        f" {tmp_path / 'out'}".split()
-    )
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = neoberta("probe-tokens", str(task), "--encoder", "hf:x", "--out", "out")
     assert ended.returncode == 2 and ended.stdout == ""
     assert ended.stderr == f"neoberta: {task}/test.parquet, row 1: must have a tag for every word\n"
