@@ -37,7 +37,7 @@ def made_up_texts(n_texts: int) -> list[str]:
     ]
 
 
-def fill(storage: Storage, texts: Sequence[str]) -> float:
+def fill_cache(storage: Storage, texts: Sequence[str]) -> float:
     """Publish made-up vectors in segments of the default size; returns seconds."""
     generator = np.random.default_rng(0)
     vectors = generator.standard_normal((TEXTS_PER_SHARD, N_COLUMNS), dtype=np.float32)
@@ -48,7 +48,7 @@ def fill(storage: Storage, texts: Sequence[str]) -> float:
     return time.perf_counter() - started
 
 
-def read(storage: Storage, keys: np.ndarray) -> dict[str, float]:
+def read_seconds(storage: Storage, keys: np.ndarray) -> dict[str, float]:
     """Seconds from a storage to the mapped vectors of `keys`, every checksum verified (so that
     every byte is read), and from there to the rows of a probe and to a float32 matrix of all.
     `map_cpu` is the processor's share of the first: on a busy machine the rest was spent waiting.
@@ -69,7 +69,7 @@ def read(storage: Storage, keys: np.ndarray) -> dict[str, float]:
     return {**seconds, "map_cpu": cpu_mapped_at - cpu_started}
 
 
-def hold(uri: str, keys_path: str, pipe: Connection) -> None:
+def run_reader(uri: str, keys_path: str, pipe: Connection) -> None:
     """A reader: maps every vector, touches all of them, reports how it stands when asked, until the
     pipe closes."""
     before = private_bytes()
@@ -101,7 +101,7 @@ def private_bytes() -> int:
     return 1024 * sum(int(parts[1]) for parts in lines if parts[0].startswith("Private_"))
 
 
-def share(storage: Storage, keys: np.ndarray, n_readers: int) -> dict[str, float]:
+def memory_of_readers(storage: Storage, keys: np.ndarray, n_readers: int) -> dict[str, float]:
     """Bytes of the mapped vectors (sum of PSS) that one reader and `n_readers` at once cost the
     node, and what each has to itself."""
     context = multiprocessing.get_context("spawn")
@@ -111,7 +111,7 @@ def share(storage: Storage, keys: np.ndarray, n_readers: int) -> dict[str, float
         readers, found = [], []
         for number in range(n_readers):
             pipe, other_end = context.Pipe()
-            process = context.Process(target=hold, args=(storage.uri, file.name, other_end))
+            process = context.Process(target=run_reader, args=(storage.uri, file.name, other_end))
             process.start()
             readers.append((process, pipe))
             pipe.recv()
@@ -150,13 +150,15 @@ def main(n_vectors: int, n_readers: int, rounds: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         storage = Storage(folder)
         first, second = second_run(storage, 200)
-        fill_seconds = fill(storage, texts)
+        fill_seconds = fill_cache(storage, texts)
         size_bytes = sum(file.size_bytes for file in storage.files(f"embeddings/{FINGERPRINT}"))
         best = {
             name: min(times)
-            for name, times in _columns([read(storage, keys) for _ in range(rounds)]).items()
+            for name, times in _columns(
+                [read_seconds(storage, keys) for _ in range(rounds)]
+            ).items()
         }
-        shared = share(storage, keys, n_readers)
+        shared = memory_of_readers(storage, keys, n_readers)
     ratio = shared["all_readers"] / shared["one_reader"]
     table = Table(
         title=(

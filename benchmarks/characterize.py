@@ -95,7 +95,7 @@ class Seconds(NamedTuple):
     cpu: float
 
 
-def seconds(command: list[str]) -> Seconds:
+def run_timed(command: list[str]) -> Seconds:
     """Of a process that must succeed."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
     start, cpu_before = time.perf_counter(), cpu_of_children()
@@ -132,7 +132,7 @@ def measure(n_runs: int, folder: Path, console: Console) -> dict[str, list[Secon
     for number in range(n_runs):
         out = ["--out", str(folder / f"out-{number}")]
         for name, words in (("cold", [*command, *out]), ("warm", [*command, *out]), ("peer", peer)):
-            taken[name].append(seconds(words))
+            taken[name].append(run_timed(words))
             console.print(
                 f"run {number + 1}, {name}: {taken[name][-1].wall:.1f} s ({taken[name][-1].cpu:.1f}"
                 " CPU)",

@@ -44,7 +44,7 @@ def task_embeddings(name: str, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     texts = [train.text[row] for row in rows]
     cache = EmbeddingCache(Storage(CACHE), encoder.info.fingerprint)
     embed_texts(encoder, cache, texts, [VIEW])
-    return cache.view(texts, VIEW), train.labels[rows]
+    return cache.vectors(texts, VIEW), train.labels[rows]
 
 
 def split_embeddings(
@@ -60,7 +60,8 @@ def split_embeddings(
     cache = EmbeddingCache(Storage(CACHE), encoder.info.fingerprint)
     embed_texts(encoder, cache, [*splits["train"].text, *splits["test"].text], [VIEW])
     train, test = (
-        (cache.view(split.text, VIEW), split.labels) for split in (splits["train"], splits["test"])
+        (cache.vectors(split.text, VIEW), split.labels)
+        for split in (splits["train"], splits["test"])
     )
     return train, test
 

@@ -130,7 +130,7 @@ def seed_noise() -> float:
     return 100 * float(pd.to_numeric(seeds["MNLI dev acc."]).std(ddof=1))
 
 
-def rule(*, with_probes: bool) -> dict:
+def measured_constants(*, with_probes: bool) -> dict:
     """Every constant that `meta.answering.q6_hyperparameters` has from these runs. Raises
     FileNotFoundError."""
     table = shortfalls(scibert_runs("average_F1"))
@@ -203,6 +203,6 @@ if __name__ == "__main__":
         action="store_true",
         help="also probe SciBERT's tasks (encodes 16,000 texts once)",
     )
-    found = rule(with_probes=parser.parse_args().with_probes)
+    found = measured_constants(with_probes=parser.parse_args().with_probes)
     show(found)
     print(json.dumps(found))

@@ -107,7 +107,7 @@ def uncertain_nearest(seen: Round) -> np.ndarray:
     return candidates[order][first]
 
 
-def ours(seen: Round) -> np.ndarray:
+def question_3_rows(seen: Round) -> np.ndarray:
     names = [str(label) for label in range(seen.n_classes)]
     picks = label_next(
         seen.X, seen.y, seen.unlabelled, seen.probabilities, names, n_rows=seen.n_rows
@@ -200,7 +200,7 @@ STRATEGIES: dict[str, Callable[[Round], np.ndarray]] = {
     "random again": random_again,
     "spread uncertain": uncertain_spread,
     "nearest uncertain": uncertain_nearest,
-    "ours": ours,
+    "ours": question_3_rows,
     "margin": smallest_margin,
     "balanced entropy": balanced_entropy,
     "badge": badge,
@@ -230,12 +230,12 @@ def learning_curve(
         accuracies.append(float(np.mean(fit.scores(X[test]).argmax(axis=1) == y[test])))
         if number + 1 < len(totals):
             rest = np.setdiff1d(pool, labelled)
-            word = fit.probabilities(fit.scores(X[rest]))
+            probabilities = fit.probabilities(fit.scores(X[rest]))
             seen = Round(
                 X[labelled],
                 y[labelled],
                 X[rest],
-                word,
+                probabilities,
                 n_classes,
                 int(totals[number + 1] - total),
                 rng,

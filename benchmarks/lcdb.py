@@ -114,11 +114,11 @@ def tree_inputs(rows: pd.DataFrame, inputs: str) -> pd.DataFrame:
             )
         )
     if inputs == "+ other learners' curves up to n":
-        parts.append(_peers(rows))
+        parts.append(_other_learners(rows))
     return pd.concat(parts, axis=1)
 
 
-def _peers(rows: pd.DataFrame) -> pd.DataFrame:
+def _other_learners(rows: pd.DataFrame) -> pd.DataFrame:
     """What all learners' curves on the dataset show at the same n: the best, the middle, who stands
     where."""
     same = rows.groupby(["dataset", "n", "ratio"])

@@ -54,13 +54,13 @@ SUBSETS = ("stratified", "shifted:0.05")
 """Kinds of sample that are learnt from. With imbalanced and mislabelled ones beside them, which no
 feature tells from others, all 90 % intervals grow from 10 to 15 points and more
 (docs/benchmarks.md)."""
-LARGE, SMALL = (256, 512, 1024), (64, 128)
+LARGE_SIZES, SMALL_SIZES = (256, 512, 1024), (64, 128)
 SHIFT_BASELINES = ("loo", "eval_atc_accuracy", "eval_doc_accuracy", "eval_gde_accuracy")
 REFERENCE_VIEW = {"encoder": MINILM, "layer": 6, "pooling": "mean"}
 LEAST_TRAIN_ROWS, MOST_CLASSES = 1024, 80
 """The first measurement on these sets took this view, and single-text tasks of so many rows and
 classes; it set the bars."""
-ANCHORED, ALL = "anchor tasks, MiniLM's last layer", "all tasks and views"
+REFERENCE_TITLE, EVERYTHING_TITLE = "anchor tasks, MiniLM's last layer", "all tasks and views"
 N_BOOTSTRAP = 1000
 
 
@@ -90,7 +90,7 @@ def observations(
     return pd.concat(frames, ignore_index=True)
 
 
-def tuned(
+def tune_per_fold(
     frame: pd.DataFrame, storage: Storage, metric: str, console: Console
 ) -> dict[tuple[str, ...], FitSettings]:
     """The best settings for every fold, `()` being the fit on all tasks, each chosen without the
@@ -108,7 +108,7 @@ def tuned(
     losses = [outcome.result["loss"] for outcome in outcomes if outcome.result is not None]
     assert len(losses) == len(pieces), next(outcome.error for outcome in outcomes if outcome.error)
     table = pd.DataFrame(
-        {"loss": losses, "candidate": [shown(piece["settings"]) for piece in pieces]}
+        {"loss": losses, "candidate": [non_default_settings(piece["settings"]) for piece in pieces]}
     )
     table["fold"] = [", ".join(piece["fold"])[:40] or "none left out" for piece in pieces]
     by_candidate = table.pivot(index="candidate", columns="fold", values="loss")
@@ -121,7 +121,7 @@ def tuned(
     return chosen_settings(pieces, losses)
 
 
-def shown(settings: Mapping[str, Any]) -> str:
+def non_default_settings(settings: Mapping[str, Any]) -> str:
     """What of a candidate's settings is not the default."""
     default = dataclasses.asdict(FitSettings())
     return (
@@ -130,7 +130,7 @@ def shown(settings: Mapping[str, Any]) -> str:
     )
 
 
-def held_out(
+def held_out_forecasts(
     frame: pd.DataFrame,
     n_workers: int,
     console: Console,
@@ -177,7 +177,7 @@ def intervals(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
     return by_horizon | {"all": whole}
 
 
-def not_reachable(rows: pd.DataFrame) -> dict[str, float]:
+def not_reachable_is_right(rows: pd.DataFrame) -> dict[str, float]:
     """How often "not reachable within 16x" is right: said where even the 95 % quantile at 16x stays
     below the target, over targets of 1 to 20 points above the leave-one-out accuracy."""
     far = rows[rows["factor"] == 16]
@@ -190,7 +190,7 @@ def not_reachable(rows: pd.DataFrame) -> dict[str, float]:
     return {"said": said, "right": right / said if said else float("nan")}
 
 
-def of_the_anchors(rows: pd.DataFrame) -> pd.DataFrame:
+def reference_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of the view and of the tasks that the first measurement took."""
     here = np.logical_and.reduce([rows[name] == value for name, value in REFERENCE_VIEW.items()])
     return rows[here & rows["anchored"]]
@@ -201,10 +201,13 @@ def tables(measured: pd.DataFrame, everything: pd.DataFrame) -> dict[str, Any]:
     beyond the sweep's."""
     forecasters = {"metamodel": "q50", **{name: name for name in FORECASTS}}
     found: dict[str, Any] = {}
-    for label, of_view in ((ANCHORED, of_the_anchors), (ALL, lambda rows: rows)):
+    for label, of_view in (
+        (REFERENCE_TITLE, reference_rows),
+        (EVERYTHING_TITLE, lambda rows: rows),
+    ):
         for sweep in ("forecast", "official"):
             rows = of_view(measured[measured["sweep"] == sweep])
-            for size, sizes in (("n >= 256", LARGE), ("n = 64, 128", SMALL)):
+            for size, sizes in (("n >= 256", LARGE_SIZES), ("n = 64, 128", SMALL_SIZES)):
                 here = rows[rows["n_train"].isin(sizes)]
                 if len(here):
                     ends = {
@@ -222,10 +225,10 @@ def tables(measured: pd.DataFrame, everything: pd.DataFrame) -> dict[str, Any]:
                         "errors": errors(here, forecasters) | drawn_again,
                         "coverage": intervals(here),
                     }
-    pool = everything[(everything["sweep"] == "forecast") & everything["n_train"].isin(LARGE)]
+    pool = everything[(everything["sweep"] == "forecast") & everything["n_train"].isin(LARGE_SIZES)]
     found["required n"] = evaluation_tables(pool)["required_n_within_2x"]
-    found["not reachable"] = not_reachable(
-        measured[(measured["sweep"] == "forecast") & measured["n_train"].isin(LARGE)]
+    found["not reachable"] = not_reachable_is_right(
+        measured[(measured["sweep"] == "forecast") & measured["n_train"].isin(LARGE_SIZES)]
     )
     shifted = measured[(measured["sweep"] == "shifted") & (measured["factor"] == 1)]
     names = {"metamodel": "q50", **{name: name for name in SHIFT_BASELINES}}
@@ -325,8 +328,10 @@ def main() -> None:
         f"{len(frame)} forecasts, {frame['task'].nunique()} tasks, {frame['task_family'].nunique()}"
         " families"
     )
-    settings = tuned(frame, storage, options.metric, console) if options.tune else {}
-    everything = held_out(frame, options.workers, console, options.metric, settings or None)
+    settings = tune_per_fold(frame, storage, options.metric, console) if options.tune else {}
+    everything = held_out_forecasts(
+        frame, options.workers, console, options.metric, settings or None
+    )
     everything["factor"] = everything["factor"].astype(int)
     if options.ship:
         ship(everything, storage, index, options.metric, settings.get(()), options.ship)
@@ -349,8 +354,8 @@ def main() -> None:
             show(console, f"90 % intervals: {title}", part["coverage"], 3)
     show(console, "Required n within a factor 2", found["required n"], 3)
     show(console, "Covariate-shifted samples: error at 1x", found["shifted"])
-    result = json_keys(found, ANCHORED)
-    result |= {f"all_{name}": value for name, value in json_keys(found, ALL).items()}
+    result = json_keys(found, REFERENCE_TITLE)
+    result |= {f"all_{name}": value for name, value in json_keys(found, EVERYTHING_TITLE).items()}
     result |= {
         f"required_n_within_2x_{k}": row["metamodel_if_reached"]
         for k, row in found["required n"].items()

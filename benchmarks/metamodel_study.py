@@ -62,25 +62,27 @@ FAMILIES = {
 }
 """Tasks that share texts or labels; every other task is a family of its own."""
 DOCS_TASKS = ("library", "kind", "returns", "deprecated", "parameter_type", "error")
-ROWS = ((20, 4096, 1500, 800), (45, 2048, 1000, 600), (10_000, 512, 400, 200))
+MAX_ROWS_BY_LENGTH = ((20, 4096, 1500, 800), (45, 2048, 1000, 600), (10_000, 512, 400, 200))
 """(mean words up to, rows of train, rows of test of the pool, of the official test split): long
 texts are dear to encode. Few test rows are noise in the truth itself: 600 of them at 80 % accuracy
 1.3 points of mean absolute error."""
 RIDGE_CS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 OBSERVED_SIZES = (64, 128, 256, 512, 1024)
-SHARED = {"n_seeds": 10, "probes": ("ridge",), "ridge_Cs": RIDGE_CS, "max_test_rows": 2000}
+COMMON_SETTINGS = {"n_seeds": 10, "probes": ("ridge",), "ridge_Cs": RIDGE_CS, "max_test_rows": 2000}
 SWEEPS = {
-    "forecast": SweepSpec(sizes=SIZES, **SHARED),
-    "official": SweepSpec(sizes=SIZES, **SHARED),
+    "forecast": SweepSpec(sizes=SIZES, **COMMON_SETTINGS),
+    "official": SweepSpec(sizes=SIZES, **COMMON_SETTINGS),
     "shifted": SweepSpec(
-        sizes=(64, 128, 256, 512), subsets=("shifted:0.05", "imbalanced:0.1", "noisy:0.2"), **SHARED
+        sizes=(64, 128, 256, 512),
+        subsets=("shifted:0.05", "imbalanced:0.1", "noisy:0.2"),
+        **COMMON_SETTINGS,
     ),
-    "choice": SweepSpec(sizes=(64, 256), **SHARED),
+    "choice": SweepSpec(sizes=(64, 256), **COMMON_SETTINGS),
 }
 INDEX_FILE = "metamodel_study.json"
 MINILM = "hf:all-MiniLM-L6-v2"
-OBSERVED = {
+OBSERVED_VIEWS = {
     MINILM: ((3, "mean"), (6, "mean")),
     "neoberta-2x128": ((1, "mean"),),
     "neoberta-4x128": ((2, "mean"), (4, "mean")),
@@ -89,8 +91,8 @@ OBSERVED = {
     "lsa:256": ((0, "mean"),),
     "static": ((0, "mean"),),
 }
-FEW = {MINILM: ((6, "mean"),)}
-"""Views that are forecast; of `official` and `shifted` those in `FEW`."""
+FEWER_VIEWS = {MINILM: ((6, "mean"),)}
+"""Views that are forecast; of `official` and `shifted` those in `FEWER_VIEWS`."""
 
 
 def task_references(data: Path, names: Sequence[str] | None) -> tuple[list[str], list[str]]:
@@ -113,7 +115,7 @@ def task_references(data: Path, names: Sequence[str] | None) -> tuple[list[str],
         )
         n_words = sum(len(text.split()) for text in texts) / len(texts)
         n_train, n_pool_test, n_official_test = next(
-            rows[1:] for rows in ROWS if n_words <= rows[0]
+            rows[1:] for rows in MAX_ROWS_BY_LENGTH if n_words <= rows[0]
         )
         family = f"family={family_of.get(folder.name, folder.name)}"
         pool.append(f"{folder}#split=pool,train={n_train},test={n_pool_test},{family}")
@@ -166,7 +168,7 @@ def study_config(tasks: Sequence[str], vectors: Path) -> StudyConfig:
     )
 
 
-def some_views(
+def with_views(
     encoders: Sequence[EncoderRow], wanted: dict[str, tuple[tuple[int, str], ...]]
 ) -> list[EncoderRow]:
     """The encoders with the wanted views only."""
@@ -204,9 +206,9 @@ def run(data: Path, out: str, names: Sequence[str] | None) -> dict[str, object]:
         )
         single = [task for task in of_pool if not task.is_pair]
         plans = {
-            "forecast": (of_pool, some_views(encoders, OBSERVED)),
-            "official": (of_official, some_views(encoders, FEW)),
-            "shifted": (single, some_views(encoders, FEW)),
+            "forecast": (of_pool, with_views(encoders, OBSERVED_VIEWS)),
+            "official": (of_official, with_views(encoders, FEWER_VIEWS)),
+            "shifted": (single, with_views(encoders, FEWER_VIEWS)),
             "choice": (single, encoders),
         }
         for name, (own_tasks, own_encoders) in plans.items():

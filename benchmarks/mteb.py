@@ -75,7 +75,7 @@ N_KINDS = 9
 N_TRIED = (1, 3, 5, 10)
 N_ROWS = 200
 """Labelled rows of the user who tries encoders: their held-out accuracy has that sample's noise."""
-SHARED_NOISE = 0.5
+COMMON_NOISE_SHARE = 0.5
 """Share of the sampling variance that encoders tried on the same rows have in common."""
 LAYERS = {
     6: (
@@ -207,7 +207,9 @@ def held_out_choices(
                     for rule, score in scores.items()
                 ]
                 for _ in range(n_draws):
-                    found += [{"task": task, **row} for row in _with_evidence(prior, truth, rng)]
+                    found += [
+                        {"task": task, **row} for row in _choices_after_trials(prior, truth, rng)
+                    ]
     return pd.DataFrame(found)
 
 
@@ -222,21 +224,27 @@ def _choice(truth: pd.Series, score: pd.Series) -> dict[str, float]:
     }
 
 
-def _with_evidence(prior: EncoderPrior, truth: pd.Series, rng: np.random.Generator) -> list[dict]:
+def _choices_after_trials(
+    prior: EncoderPrior, truth: pd.Series, rng: np.random.Generator
+) -> list[dict]:
     """Encoders drawn at random are tried on a sample of `N_ROWS`; rows for each number of them."""
     order = rng.permutation(len(truth))
     sd = np.sqrt(np.maximum(truth * (1 - truth), 0.01) / N_ROWS)
-    shared = rng.standard_normal() * np.sqrt(SHARED_NOISE)
-    seen = truth + sd * (shared + rng.standard_normal(len(truth)) * np.sqrt(1 - SHARED_NOISE))
+    shared = rng.standard_normal() * np.sqrt(COMMON_NOISE_SHARE)
+    measured_accuracy = truth + sd * (
+        shared + rng.standard_normal(len(truth)) * np.sqrt(1 - COMMON_NOISE_SHARE)
+    )
     rows = []
     for n_tried in N_TRIED:
         tried = truth.index[order[:n_tried]]
         evidence = {
-            name: TriedEncoder(float(seen[name]), float(sd[name] * np.sqrt(1 - SHARED_NOISE)))
+            name: TriedEncoder(
+                float(measured_accuracy[name]), float(sd[name] * np.sqrt(1 - COMMON_NOISE_SHARE))
+            )
             for name in tried
         }
         posterior = prior.update(evidence).set_index("encoder").reindex(truth.index)
-        best_tried = seen[tried].idxmax()
+        best_tried = measured_accuracy[tried].idxmax()
         rows.append(
             {"rule": f"best of {n_tried} tried", "regret": float(truth.max() - truth[best_tried])}
         )

@@ -56,7 +56,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.drive:
         address, n_slots = options.drive
-        print(json.dumps(drive(address, int(n_slots), options.piece_seconds)))
+        print(json.dumps(run_driver(address, int(n_slots), options.piece_seconds)))
         return
     if options.trials:
         print(json.dumps(driver_memory(options.trials)))
@@ -88,7 +88,7 @@ def sleep(config: dict[str, Any]) -> dict[str, Any]:
     return {"start": start, "end": time.time(), "worker": os.getpid()}
 
 
-def nothing(_: dict[str, Any]) -> dict[str, Any]:
+def do_nothing(_: dict[str, Any]) -> dict[str, Any]:
     """A piece of work that does nothing."""
     return {"n_probes": 0}
 
@@ -106,7 +106,7 @@ def run_nodes(n_nodes: int, slots_per_node: int, piece_seconds: float) -> dict[s
         return {"nodes": n_nodes} | in_a_process(*driver, environment=cluster.environment)
 
 
-def drive(address: str, n_slots: int, piece_seconds: float) -> dict[str, Any]:
+def run_driver(address: str, n_slots: int, piece_seconds: float) -> dict[str, Any]:
     """The driver of `run_nodes`."""
     from cluster.tune import fan_out
 
@@ -182,9 +182,9 @@ def driver_memory(n_trials: int) -> dict[str, Any]:
             by_thousand.append(largest)
 
     with session():
-        fan_out(nothing, [{}] * 4, name="warm-up")
+        fan_out(do_nothing, [{}] * 4, name="warm-up")
         before, started = allocated_mb(), time.perf_counter()
-        fan_out(nothing, [{"idx": idx} for idx in range(n_trials)], name="memory", on_done=count)
+        fan_out(do_nothing, [{"idx": idx} for idx in range(n_trials)], name="memory", on_done=count)
         seconds = time.perf_counter() - started
     return {
         "trials": n_trials,

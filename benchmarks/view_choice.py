@@ -111,7 +111,7 @@ def sample_scores(
     return found
 
 
-def choose(
+def rule_scores(
     sample: pd.DataFrame, prior: ViewPrior, static: pd.Series, n_train: int
 ) -> dict[str, np.ndarray]:
     """Rule -> score (V,) of each space of one sample."""
@@ -124,15 +124,15 @@ def choose(
     ]
     loo = hits.mean(axis=1)
     posterior, _ = prior.posterior(keys, loo, hit_correlation(hits), n_train)
-    of_layers = sample.groupby(["encoder", "pooling"])[["logme", "h_score"]].transform("mean")
+    layer_means = sample.groupby(["encoder", "pooling"])[["logme", "h_score"]].transform("mean")
     return {
         "prior and sample": posterior,
         "leave-one-out": loo,
         "static list": static.reindex([key.name for key in keys]).to_numpy(),
         "LogME": sample["logme"].to_numpy(),
         "H-score": sample["h_score"].to_numpy(),
-        "LogME of layers": of_layers["logme"].to_numpy() + 1e-6 * sample["layer"].to_numpy(),
-        "H-score of layers": of_layers["h_score"].to_numpy() + 1e-6 * sample["layer"].to_numpy(),
+        "LogME of layers": layer_means["logme"].to_numpy() + 1e-6 * sample["layer"].to_numpy(),
+        "H-score of layers": layer_means["h_score"].to_numpy() + 1e-6 * sample["layer"].to_numpy(),
         "test labels": sample["test_accuracy"].to_numpy(),
     }
 
@@ -150,7 +150,7 @@ def regrets(known: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
         ):
             static = pd.Series(prior.means[prior.sizes.index(n_train)], prior.names)
             truth = sample["truth"].to_numpy()
-            scores = choose(sample, prior, static, n_train)
+            scores = rule_scores(sample, prior, static, n_train)
             base = {
                 "task": task,
                 "family": sample["task_family"].iloc[0],

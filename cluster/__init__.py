@@ -1,2 +1,2 @@
-"""Where work runs and where its results lie. The only package that imports ray (this file does
-not)."""
+"""Where work runs and where its results lie. No other package imports ray. This file does not
+either."""

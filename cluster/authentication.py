@@ -1,9 +1,8 @@
-"""Who may talk to a cluster, and over what: its token, and whether an address is fit to be sent the
-token and our code.
+"""Who may talk to a cluster, and how: the token, and whether an address is safe enough for it.
 
-Whoever reaches a Ray head's Jobs API may run anything on the cluster. So nothing is submitted
-without a token, nor over a line that others can read, unless the user says `--insecure`. Loads no
-ray.
+Whoever reaches the Jobs API of a Ray head may run anything on the cluster. So nothing is submitted
+without a token, nor over a connection that others can read, unless the user says `--insecure`. This
+module loads no ray.
 """
 
 import ipaddress
@@ -24,22 +23,22 @@ TOKEN_REMEDY = (
 
 
 def is_jobs_url(address: str | None) -> bool:
-    """Whether `address` is that of a Jobs API, http(s)://head:8265, rather than of a cluster to
-    attach to."""
+    """Whether `address` is that of a Jobs API (http(s)://head:8265). Any other address is that of a
+    cluster to attach to."""
     return address is not None and address.startswith(("http://", "https://"))
 
 
 def find_token(environ: Mapping[str, str] = os.environ, home: Path | None = None) -> str | None:
-    """The token of Ray's token authentication, looked for where Ray looks: in `RAY_AUTH_TOKEN`, in
-    the file that `RAY_AUTH_TOKEN_PATH` names, in `~/.ray/auth_token`. Raises UserError when a file
-    that was named cannot be read."""
+    """The token of Ray's token authentication. It is looked for where Ray looks: in
+    `RAY_AUTH_TOKEN`, in the file that `RAY_AUTH_TOKEN_PATH` names, in `~/.ray/auth_token`. None
+    where there is none. Raises UserError when a file that was named cannot be read."""
     if token := environ.get(TOKEN_ENV_VAR, "").strip():
         return token
     named = environ.get(TOKEN_PATH_ENV_VAR)
     path = Path(named) if named else (home or Path.home()) / ".ray" / "auth_token"
     try:
         return path.expanduser().read_text(encoding="utf-8").strip() or None
-    except (OSError, ValueError, RuntimeError) as error:  # not there, not text, no such user
+    except (OSError, ValueError, RuntimeError) as error:  # no file, no text, or no such user
         if named:
             raise UserError(
                 f"{TOKEN_PATH_ENV_VAR}={named}: cannot be read ({_reason(error)}); name the token's"
@@ -49,8 +48,9 @@ def find_token(environ: Mapping[str, str] = os.environ, home: Path | None = None
 
 
 def check_jobs_url(url: str, token: str | None, *, insecure: bool = False) -> None:
-    """Whether a job may be sent to `url`. Loopback (as a rule a port forwarded from the head) needs
-    nothing; elsewhere the line is encrypted and there is a token. Raises UserError."""
+    """Raises UserError where no job may be sent to `url`. A loopback address is always allowed: as
+    a rule it is a port forwarded from the head. Elsewhere the connection must be encrypted, and
+    there must be a token."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -84,7 +84,7 @@ def _is_loopback(host: str) -> bool:
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name
+    except ValueError:  # a host name, not an IP address
         return False
 
 

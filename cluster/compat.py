@@ -1,22 +1,31 @@
-"""What this package relies on in Ray 2.60 beyond its public API. The only module that touches
+"""What this package relies on in Ray 2.60 beyond its public API. No other module touches
 `ray._private`.
 
-| behaviour relied on | held by | |---|---| | `ENABLE_RAY_CLUSTER = False` makes every process of a
-local Ray bind 127.0.0.1 | test_session: ports on loopback only | | `RayParams` and
-`Node.start_api_server` are looked up on their modules when `ray.init` runs | test_session: no
-dashboard | | without dashboard packages the node's agent serves no HTTP (no Jobs API to attack, a
-faster start) | test_session: ports | | children get PR_SET_PDEATHSIG: they die with the driver,
-also by SIGKILL | test_session: orphans | | `AuthenticationTokenLoader` and `Config` cache the
-environment until told to read it again | test_session: two in a row | | Tune calls a Callback in
-the driver's process, pickles it only for a restore | test_tune: on_done with a lock | | Ray Data
-takes `max_task_retries` among the untyped arguments; never replaces a dead actor | test_data:
-kills_its_process | | `TorchTrainer._create_default_callbacks` names Train's callbacks, one asks a
-dashboard | test_train: no_cleaner | | an `external` node provider may be a function; the fake one
-has `_create_node_with_resources_and_labels` | test_local | | a driver prints what it hears of dead
-workers by `print_to_stdstream` | test_session: dead_worker | | `_global_node.all_processes` holds
-the raylet's Popen; a raylet ends with an agent of its | test_session: lost_node | |
-`RAY_AIR_NEW_OUTPUT=0` and `verbose=0` silence Tune; the C++ core obeys `RAY_BACKEND_LOG_LEVEL` |
-test_session: quiet |
+Each entry names a behaviour of Ray, and the test that notices when it changes:
+
+- `ENABLE_RAY_CLUSTER = False` makes every process of a local Ray bind 127.0.0.1.
+  test_session: ports on loopback only
+- `RayParams` and `Node.start_api_server` are looked up on their modules when `ray.init` runs.
+  test_session: no dashboard
+- Without the dashboard's packages the node's agent serves no HTTP. So there is no Jobs API to
+  attack, and the start is faster. test_session: ports
+- Child processes get PR_SET_PDEATHSIG: they die with the driver, also by SIGKILL.
+  test_session: orphans
+- `AuthenticationTokenLoader` and `Config` cache the environment until they are told to read it
+  again. test_session: two in a row
+- Tune calls a Callback in the driver's process. It pickles the Callback only for a restore.
+  test_tune: on_done with a lock
+- Ray Data takes `max_task_retries` among the untyped arguments. It never replaces a dead actor.
+  test_data: kills_its_process
+- `TorchTrainer._create_default_callbacks` names Train's callbacks. One of them asks a dashboard.
+  test_train: no_cleaner
+- An `external` node provider may be a function. The fake provider has
+  `_create_node_with_resources_and_labels`. test_local
+- A driver prints what it hears of dead workers by `print_to_stdstream`. test_session: dead_worker
+- `_global_node.all_processes` holds the Popen of the raylet. A raylet ends when one of its agents
+  ends. test_session: lost_node
+- `RAY_AIR_NEW_OUTPUT=0` and `verbose=0` silence Tune. Ray's C++ core obeys
+  `RAY_BACKEND_LOG_LEVEL`. test_session: quiet
 """
 
 import contextlib
@@ -39,15 +48,16 @@ from ray._raylet import (  # type: ignore[attr-defined]  # Ray's stub of it lack
 )
 
 _AGENTS = ("DashboardAgent", "dashboard/agent.py", "RuntimeEnvAgent", "runtime_env/agent/main.py")
-"""In the command lines of a raylet's agents, after and before they name themselves."""
+"""Parts of the command lines of a raylet's agents. An agent changes its command line when it names
+itself, so both forms are here."""
 
 
 @contextlib.contextmanager
 def embedded_node() -> Iterator[None]:
     """Within the block `ray.init(address="local")` starts only what a private Ray needs (GCS,
-    raylet and its agents) and binds loopback. Without it Ray also starts an autoscaler monitor, a
-    log monitor and a dashboard (three Python processes: seconds of a small machine's time) and
-    listens on every interface."""
+    raylet and its agents), and binds loopback. Otherwise Ray also starts an autoscaler monitor, a
+    log monitor and a dashboard, and listens on every interface. These are three Python processes,
+    which cost a small machine seconds."""
     parameters = functools.partial(
         ray._private.parameter.RayParams,
         no_monitor=True,
@@ -64,8 +74,8 @@ def embedded_node() -> Iterator[None]:
 
 
 def node_pids() -> list[int]:
-    """The processes that the Ray which this process started cannot lose: its raylet, then (on
-    Linux) the raylet's two agents. Empty if it started none."""
+    """The processes that the Ray started by this process cannot lose: its raylet and then, on
+    Linux, the raylet's two agents. Empty if this process started no Ray."""
     node = ray._private.worker._global_node
     processes: list[ProcessInfo] = (
         node.all_processes.get(ray._private.ray_constants.PROCESS_TYPE_RAYLET, [])
@@ -84,9 +94,8 @@ def node_pids() -> list[int]:
 
 @contextlib.contextmanager
 def errors_into_log() -> Iterator[None]:
-    """Within the block what a driver hears of dead workers and retries goes to the logger
-    `ray.errors` instead of to standard output, where it would stand in the middle of a command's
-    own lines."""
+    """Within the block messages about dead workers and retries go to the logger `ray.errors`.
+    Otherwise Ray prints them to standard output, in the middle of a command's own lines."""
     with mock.patch.object(ray._private.worker, "print_to_stdstream", _log_lines):
         yield
 
@@ -105,20 +114,23 @@ def _no_dashboard() -> ImportError:
 
 
 def read_authentication_again() -> None:
-    """Make this process see the present RAY_AUTH_MODE and RAY_AUTH_TOKEN: Ray reads them once, when
+    """Make this process see the present RAY_AUTH_MODE and RAY_AUTH_TOKEN. Ray reads them once, when
     it is imported."""
     Config.initialize("")
     AuthenticationTokenLoader.instance().reset_cache()
 
 
 def local_node_provider(provider_config: dict[str, Any], cluster_name: str) -> Any:
-    """Ray's fake multi-node provider (nodes are processes of this machine) for `cluster.local`, as
-    a cloud's would behave: a node that was killed is gone, and is replaced; node types may have
-    memory, which it would take for a custom resource and refuse (a node finds its memory out by
-    itself)."""
+    """The node provider of `cluster.local`: Ray's fake multi-node provider, whose nodes are
+    processes of this machine.
+
+    Two things are changed, so that it behaves as the provider of a cloud does. A node that was
+    killed is gone, and is replaced. Node types may have memory: the fake provider would take it for
+    a custom resource and refuse it, though a node finds out its memory by itself.
+    """
     from ray.autoscaler._private.fake_multi_node.node_provider import FakeMultiNodeProvider
 
-    # nothing of the base class is annotated: hence the ignored errors
+    # the base class has no annotations: hence the ignored errors
     class LocalNodeProvider(FakeMultiNodeProvider):
         def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
             with self.lock:
@@ -143,10 +155,10 @@ def local_node_provider(provider_config: dict[str, Any], cluster_name: str) -> A
 
 
 def without_cleaner(callbacks: list[Any]) -> list[Any]:
-    """Ray Train's callbacks without the one that gives a dead controller's resources back to the
-    cluster. An embedded Ray ends with its driver: nothing is left to give back. And the cleaner
-    asks the dashboard, which is not there, whether the controller lives: each run would end 10 s
-    later, when its question times out."""
+    """Ray Train's callbacks without the one that gives the resources of a dead controller back to
+    the cluster. An embedded Ray ends with its driver, so nothing is left to give back. The cleaner
+    also asks the dashboard whether the controller lives. Where there is no dashboard the question
+    times out, and each run ends 10 s later."""
     return [
         callback
         for callback in callbacks
@@ -155,8 +167,9 @@ def without_cleaner(callbacks: list[Any]) -> list[Any]:
 
 
 def kuberay_autoscaling_config(ray_cluster: dict[str, Any]) -> dict[str, Any]:
-    """What the autoscaler in a KubeRay head pod makes of a RayCluster: node types with their bounds
-    and resources. Raises ValueError or KeyError for one that it could not scale."""
+    """The node types, with their bounds and resources, that the autoscaler in a KubeRay head pod
+    reads from a RayCluster. Raises ValueError or KeyError for a RayCluster that it could not
+    scale."""
     from ray.autoscaler._private.kuberay import autoscaling_config
 
     return autoscaling_config._derive_autoscaling_config_from_ray_cr(ray_cluster)

@@ -1,9 +1,10 @@
-"""Ray Data as a map over shards of work: each item goes once through one of a few long-lived
+"""Ray Data as a map over shards of work. Each item goes once through one of a few long-lived
 workers.
 
-Invariants: results stream back as they are made; a shard that fails is tried again and then fails
-alone, after all the others have been done (their results are on storage, so running again does only
-what is missing). What a shard is about lies on storage: an item is a small JSON-able description.
+Results stream back as they are made. A shard that fails is tried again. If it goes on failing, it
+fails after all other shards have been done: their results are on storage, so the next run does only
+what is missing. The data of a shard lies on storage too: an item is a small JSON-able description
+of it.
 """
 
 import contextlib
@@ -16,15 +17,15 @@ import pyarrow as pa
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
-from cluster.attempts import attempt
 from cluster.resources import limit_threads, threads_for
+from cluster.retries import run_with_retries
 from cluster.session import is_embedded, route_logs
 from cluster.storage import UserError
 
 Item = TypeVar("Item", bound=Mapping[str, Any])
 """The description of one shard: what JSON can hold, a plain or a typed dictionary."""
 Result = TypeVar("Result", bound=Mapping[str, Any])
-"""What became of one: what JSON can hold."""
+"""The result of one shard: what JSON can hold."""
 
 
 def map_shards(
@@ -39,24 +40,28 @@ def map_shards(
     max_failures: int = 3,
     on_done: Callable[[Result], None] | None = None,
 ) -> list[Result]:
-    """`worker(**worker_kwargs)(item)` for every item, in up to `n_actors` processes that keep their
-    worker. Within an open session.
+    """Call `worker(**worker_kwargs)(item)` for every item, in up to `n_actors` processes that keep
+    their worker. A session must be open.
 
-    Args: worker: A top-level class; its instances take an item and return what JSON can hold.
-    items: JSON-able descriptions of shards, best of seconds of work each. worker_kwargs: For the
-    class; picklable. n_actors: So many workers at first, fewer where there is no room for them.
-    Never more on an embedded Ray; on a cluster more as it grows. cpus_per_actor: CPUs, and BLAS
-    threads, of a worker. gpus_per_actor: GPUs of a worker; below 1 several share one.
-    memory_bytes_per_actor: Kept free for a worker when it is placed. max_failures: Further tries
-    after an exception, or after the worker process or its node died. UserError: none. on_done:
-    Called in this process with each result as it comes in.
+    Args:
+        worker: A top-level class. Its instances take an item and return what JSON can hold.
+        items: JSON-able descriptions of shards, best of seconds of work each.
+        worker_kwargs: Arguments of the class; picklable.
+        n_actors: The number of workers at first, fewer where there is no room for them. An embedded
+            Ray never has more. A cluster gets more as it grows.
+        cpus_per_actor: CPUs, and BLAS threads, of a worker.
+        gpus_per_actor: GPUs of a worker. Below 1 several workers share one.
+        memory_bytes_per_actor: Memory that must be free on a node for a worker to be placed there.
+        max_failures: How often a shard is tried again after an exception, or after its worker
+            process or node died. It is not tried again after a UserError.
+        on_done: Called in this process with each result as it comes in.
 
     Returns:
         The results, in the order of `items`.
 
     Raises:
         UserError: A worker raised it.
-        RuntimeError: Shards failed for good; names how many, and the first one's error.
+        RuntimeError: Shards failed after all tries. It names how many, and the first one's error.
     """
     if not items:
         return []
@@ -66,17 +71,17 @@ def map_shards(
     with _data_context():
         dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
         n_actors = min(n_actors, len(items))
-        most = n_actors if is_embedded() else len(items)
+        max_actors = n_actors if is_embedded() else len(items)
         strategy = ActorPoolStrategy(
-            min_size=1, max_size=most, initial_size=n_actors, max_tasks_in_flight_per_actor=1
+            min_size=1, max_size=max_actors, initial_size=n_actors, max_tasks_in_flight_per_actor=1
         )
         arguments = (worker, worker_kwargs, threads_for(cpus_per_actor), max_failures)
-        asked = {
+        ray_options = {
             "num_cpus": cpus_per_actor,
             "num_gpus": gpus_per_actor or None,
             "memory": memory_bytes_per_actor or None,
         }
-        mapped = _map(dataset, arguments, strategy, asked, max_failures)
+        mapped = _map_dataset(dataset, arguments, strategy, ray_options, max_failures)
         for row in mapped.iter_rows():
             outcome = outcomes[row["idx"]] = json.loads(row["outcome"])
             if on_done is not None and "result" in outcome:
@@ -85,25 +90,25 @@ def map_shards(
     return [outcomes[i]["result"] for i in range(len(items))]
 
 
-def _map(
+def _map_dataset(
     dataset: Dataset,
     arguments: tuple[Any, ...],
     strategy: ActorPoolStrategy,
-    asked: dict[str, Any],
+    ray_options: dict[str, Any],
     max_failures: int,
 ) -> Dataset:
     with warnings.catch_warnings():
-        # Only the untyped arguments, which Ray 2.64 will drop, can bound how often a shard that
-        # kills its process is tried again. Without a bound it would hold up the run for ever.
-        # (Restarts of the process itself must stay unbounded: Ray does not replace an actor that is
-        # dead for good.)
+        # Without a bound on its tries, a shard that kills its process would hold up the run for
+        # ever. Only the untyped arguments, which Ray 2.64 will drop, can set that bound. (Restarts
+        # of the process itself must stay unbounded: Ray does not replace an actor that is dead for
+        # good.)
         warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
         return dataset.map_batches(
             _ShardWorker,
             batch_size=1,
             batch_format="pyarrow",
             compute=strategy,
-            **asked,
+            **ray_options,
             fn_constructor_args=arguments,
             max_task_retries=max_failures,
         )
@@ -111,8 +116,8 @@ def _map(
 
 @contextlib.contextmanager
 def _data_context() -> Iterator[None]:
-    """Ray Data's settings for our purpose, within the block: no progress bars, and a shard whose
-    worker died for good does not end the others."""
+    """Within the block Ray Data shows no progress bars, and a shard whose worker died for good does
+    not end the others."""
     context = DataContext.get_current()
     before = (context.enable_progress_bars, context.max_errored_blocks)
     context.enable_progress_bars, context.max_errored_blocks = False, -1
@@ -139,8 +144,8 @@ def _raise_failures(outcomes: dict[int, dict[str, Any]], n_items: int) -> None:
 
 
 class _ShardWorker(Generic[Item, Result]):
-    """Holds the worker of one process; made when the first shard comes, so that its failure is that
-    shard's."""
+    """The worker of one process. It is made when the first shard comes, so that a failure to make
+    it is the failure of that shard."""
 
     def __init__(
         self,
@@ -155,7 +160,7 @@ class _ShardWorker(Generic[Item, Result]):
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         outcomes = [
-            attempt(self._work, json.loads(item), self._max_failures)
+            run_with_retries(self._work, json.loads(item), self._max_failures)
             for item in batch["item"].to_pylist()
         ]
         return pa.table({"idx": batch["idx"], "outcome": pa.array(outcomes, pa.string())})

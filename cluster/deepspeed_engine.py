@@ -1,10 +1,10 @@
-"""DeepSpeed (ZeRO 0, 1, 2) behind a small engine interface, and the one-off compilation of its CPU
-operator.
+"""DeepSpeed (ZeRO 0, 1, 2) behind a small engine interface, and the compilation of its CPU
+operator, which happens once.
 
-Invariant: `state()` is whole and independent of the world size and the ZeRO stage, so that what 2
-workers saved under ZeRO 2 goes on with 1 worker under ZeRO 0. Weights and moments are fp32; lower
-precision is the module's own affair (autocast in its forward), so every stage computes what plain
-torch would. `python -m cluster.deepspeed_engine` compiles the operator.
+Invariant: `state()` is complete, and does not depend on the number of workers or the ZeRO stage. So
+a run saved by 2 workers under ZeRO 2 can go on with 1 worker under ZeRO 0. Weights and moments are
+fp32. The module itself chooses a lower precision (autocast in its forward), so every stage computes
+what plain torch would. `python -m cluster.deepspeed_engine` compiles the operator.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 EXTENSIONS_DIR_ENV_VAR = "TORCH_EXTENSIONS_DIR"
-"""Where the compiled operator is kept (default: `torch_extensions` in this Python's
+"""The folder of the compiled operator (default: `torch_extensions` in this Python's
 environment)."""
 OPERATOR = "deepspeed_shm_comm"
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -27,8 +27,8 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class DeepSpeedEngine:
-    """One worker's share of data-parallel training. The process group has to exist (Ray Train's
-    TorchTrainer makes it)."""
+    """One worker's share of data-parallel training. The process group must exist: Ray Train's
+    TorchTrainer makes it."""
 
     def __init__(
         self,
@@ -44,9 +44,8 @@ class DeepSpeedEngine:
         self.rank, self.n_workers = rank, n_workers
         prepare_environment()
         build_operator()
-        os.environ["LOCAL_SIZE"] = os.environ.get(
-            "LOCAL_WORLD_SIZE", str(n_workers)
-        )  # DeepSpeed's shared memory counts on it
+        # DeepSpeed's shared memory needs it
+        os.environ["LOCAL_SIZE"] = os.environ.get("LOCAL_WORLD_SIZE", str(n_workers))
         import deepspeed
 
         logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
@@ -54,7 +53,7 @@ class DeepSpeedEngine:
             dist_backend="nccl" if torch.cuda.is_available() else "gloo", verbose=False
         )
         config = {
-            # batches are cut by the caller: only the gradient's mean over ranks is ours
+            # the caller makes the batches: the engine only averages gradients over ranks
             "train_micro_batch_size_per_gpu": 1,
             "gradient_accumulation_steps": 1,
             "gradient_clipping": grad_clip,
@@ -81,15 +80,15 @@ class DeepSpeedEngine:
         return float(loss.detach())
 
     def mean(self, values: list[float]) -> list[float]:
-        """Element-wise mean over ranks. Collective."""
+        """Element-wise mean over ranks. Every rank must call it."""
         total = torch.tensor(values, dtype=torch.float64)
         if self.n_workers > 1:
             torch.distributed.all_reduce(total)
         return (total / self.n_workers).tolist()
 
     def state(self) -> dict[str, torch.Tensor]:
-        """`parameters/NAME`, `exp_avg/NAME`, `exp_avg_sq/NAME` fp32 on the CPU and `step` (); empty
-        on ranks other than 0. Collective."""
+        """`parameters/NAME`, `exp_avg/NAME`, `exp_avg_sq/NAME` fp32 on the CPU, and `step` ().
+        Empty on ranks other than 0. Every rank must call it."""
         from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 
         tensors: dict[str, torch.Tensor] = {}
@@ -120,7 +119,7 @@ class DeepSpeedEngine:
         return tensors
 
     def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Go on from a `state()` of any engine. Every rank gives the whole state."""
+        """Go on from the `state()` of any engine. Every rank passes the whole state."""
         from deepspeed.utils import safe_set_full_fp32_param, safe_set_full_optimizer_state
 
         with torch.no_grad():
@@ -139,9 +138,9 @@ class DeepSpeedEngine:
             state["step"].copy_(tensors["step"])
 
     def _start_moments(self) -> None:
-        """Zero moments at step 0, and ZeRO's ties from each parameter to its slice of them. Left to
-        itself, ZeRO makes the ties in the first step, when only the first parameter group has
-        moments: the other groups never get theirs."""
+        """Make zero moments at step 0, and ZeRO's links from each parameter to its slice of them.
+        ZeRO itself makes the links in the first step. Only the first parameter group has moments
+        then, so the other groups would never get theirs."""
         for group in self._plain_optimizer.param_groups:
             for parameter in group["params"]:
                 moments = {key: torch.zeros_like(parameter, dtype=torch.float32) for key in MOMENTS}
@@ -154,7 +153,8 @@ class DeepSpeedEngine:
 
     @property
     def _plain_optimizer(self) -> torch.optim.Optimizer:
-        """The torch optimiser inside; under ZeRO its parameters are this rank's flat partitions."""
+        """The torch optimiser inside DeepSpeed's. Under ZeRO its parameters are this rank's flat
+        partitions."""
         inside: torch.optim.Optimizer = (
             self._optimizer.optimizer if self._is_sharded else self._optimizer
         )
@@ -162,30 +162,28 @@ class DeepSpeedEngine:
 
 
 def extensions_dir() -> Path:
-    """Folder of compiled operators."""
+    """The folder of compiled operators."""
     return Path(
         os.environ.get(EXTENSIONS_DIR_ENV_VAR) or Path(sys.prefix) / "torch_extensions"
     ).resolve()
 
 
 def is_operator_built() -> bool:
-    """Whether DeepSpeed's CPU operator is compiled (imports nothing heavy)."""
+    """Whether DeepSpeed's CPU operator is compiled. Imports nothing heavy."""
     return (extensions_dir() / OPERATOR / f"{OPERATOR}.so").is_file()
 
 
 def prepare_environment() -> None:
-    """Environment variables that DeepSpeed reads when it is imported."""
+    """Set the environment variables that DeepSpeed reads when it is imported."""
     os.environ[EXTENSIONS_DIR_ENV_VAR] = str(extensions_dir())
-    os.environ["PATH"] = (
-        # ninja of this environment
-        f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    )
+    # the compilation calls the ninja of this Python's environment
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
 
 
 def build_operator() -> float:
-    """Compile DeepSpeed's CPU operator if it is not there; returns the seconds it took. Safe to
-    call from many processes."""
+    """Compile DeepSpeed's CPU operator if it is not there, and return the seconds that it took.
+    Many processes may call this at once."""
     prepare_environment()
     if is_operator_built() or os.environ["DS_ACCELERATOR"] != "cpu":
         return 0.0
@@ -193,12 +191,11 @@ def build_operator() -> float:
     folder.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     with open(folder / ".building", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # falls with the process, unlike torch's own lock file
+        fcntl.flock(lock, fcntl.LOCK_EX)  # ends with the process, unlike torch's own lock file
         if is_operator_built():
             return time.perf_counter() - start
-        (folder / OPERATOR / "lock").unlink(
-            missing_ok=True
-        )  # left by a build that was killed: torch would wait for ever
+        # torch would wait for ever for the lock file of a build that was killed
+        (folder / OPERATOR / "lock").unlink(missing_ok=True)
         from deepspeed.accelerator import get_accelerator
 
         get_accelerator().create_op_builder("ShareMemCommBuilder").load(verbose=False)

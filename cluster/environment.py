@@ -1,4 +1,4 @@
-"""Environment variables for the length of a `with` block."""
+"""Set environment variables for the length of a `with` block."""
 
 import contextlib
 import os
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 
 @contextlib.contextmanager
 def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
-    """Within the block each variable has its value, or is unset where that is None; afterwards all
-    is as before."""
+    """Within the block each variable has its value, or is unset where the value is None. Afterwards
+    all are as before."""
     before = {name: os.environ.get(name) for name in variables}
     _set(variables)
     try:

@@ -1,11 +1,11 @@
-"""The two kinds of error that every package tells apart. Imported from `cluster.storage`."""
+"""The two kinds of error that every package tells apart. Import them from `cluster.storage`."""
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: one line with what is wrong, where, and the remedy. The CLI
-    exits with code 2."""
+    """A mistake that the user can correct. The message is one line: what is wrong, where, and the
+    remedy. The command line exits with code 2."""
 
 
 class CorruptArtefactError(Exception):
-    """A stored artefact does not match its checksum or cannot be parsed. It is safe to delete and
-    make again."""
+    """A stored artefact does not match its checksum, or cannot be parsed. It is safe to delete it
+    and make it again."""

@@ -1,5 +1,5 @@
-"""Ray's Jobs API as the command line needs it: submit once, follow, come back, stop. Jobs run on
-without us."""
+"""Ray's Jobs API as the command line needs it: submit a job once, follow it, come back to it, stop
+it. A job runs on without this process."""
 
 import asyncio
 import contextlib
@@ -18,23 +18,23 @@ import requests
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobSubmissionClient
 
-from cluster.attempts import patiently
 from cluster.authentication import TOKEN_REMEDY, check_jobs_url, find_token
 from cluster.environment import environment
+from cluster.retries import call_with_retries
 from cluster.storage import UserError
 from cluster.submission import Submission, exit_code, fill_working_dir, next_id
 
 POLL_INTERVAL_S = 1.0
 STOP_TIMEOUT_S = 30.0
-N_TRIES, FIRST_WAIT_S = 8, 0.5  # a minute of patience with a head that does not answer
+N_TRIES, FIRST_WAIT_S = 8, 0.5  # about a minute of retries when the head does not answer
 _NO_ANSWER = (OSError, RuntimeError, aiohttp.ClientError, requests.RequestException)
 _OVERRIDING = dict.fromkeys(("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"))
-"""Ray's client would talk to these rather than to the address that it is given, and that we have
-checked."""
+"""Environment variables that would make Ray's client talk to another address than the one that it
+is given and that has been checked."""
 
 
 class LostContactError(Exception):
-    """The cluster stopped answering. What it runs goes on."""
+    """The cluster stopped answering. Its jobs run on."""
 
 
 @dataclass(frozen=True)
@@ -47,27 +47,27 @@ class Job:
     entrypoint: str
     started_at: datetime
     seconds: float
-    """From submission to its end, or to now."""
+    """From submission to the job's end, or to now."""
     message: str
 
 
 class JobClient:
-    """A connection to the Jobs API at `url`. Raises UserError: not a fit address, no cluster there,
-    no or a wrong token."""
+    """A connection to the Jobs API at `url`. Raises UserError where the address is not allowed, no
+    cluster answers there, or the token is missing or wrong."""
 
     def __init__(self, url: str, *, insecure: bool = False):
         token = find_token()
         check_jobs_url(url, token, insecure=insecure)
         self.url = url.rstrip("/")
         for handler in logging.getLogger("ray").handlers:
-            handler.setLevel(logging.WARNING)  # every upload would be told
+            handler.setLevel(logging.WARNING)  # at INFO it would print a line for every upload
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
-        with _explained(url), environment(_OVERRIDING):
+        with _errors_explained(url), environment(_OVERRIDING):
             self._client = JobSubmissionClient(self.url, headers=headers, verify=verify)
 
     def dashboard_url(self, job_id: str) -> str:
-        """Page of the job on Ray's dashboard."""
+        """The job's page on Ray's dashboard."""
         return f"{self.url}/#/jobs/{job_id}"
 
     def submit(
@@ -75,8 +75,12 @@ class JobClient:
     ) -> tuple[str, bool]:
         """Have the cluster run `python -m module ...` with the source of `packages`.
 
-        Returns: The job's id, and whether it is new: False where the same submission was running
-        already. Raises UserError.
+        Returns:
+            The job's id, and whether it is new: False where the same submission was running
+            already.
+
+        Raises:
+            UserError: The cluster refused the job, or cannot be reached.
         """
         known = {
             job.job_id: job.status in ("SUCCEEDED", "FAILED", "STOPPED") for job in self.jobs()
@@ -86,7 +90,7 @@ class JobClient:
             return job_id, False
         with tempfile.TemporaryDirectory(prefix="neoberta-job-") as folder:
             fill_working_dir(Path(folder), packages, submission.files)
-            with _explained(self.url):
+            with _errors_explained(self.url):
                 self._client.submit_job(
                     entrypoint=submission.entrypoint(module),
                     submission_id=job_id,
@@ -99,24 +103,24 @@ class JobClient:
 
     def jobs(self) -> list[Job]:
         """Every submitted job that the cluster remembers, oldest first. Raises UserError."""
-        with _explained(self.url):
+        with _errors_explained(self.url):
             details = [details for details in self._client.list_jobs() if details.submission_id]
         return sorted(map(_job, details), key=lambda job: job.started_at)
 
     def job(self, job_id: str) -> Job:
-        """Raises UserError: there is none of that name."""
+        """The job of that id. Raises UserError where there is none."""
         return _job(self._details(job_id))
 
     def logs(self, job_id: str) -> str:
-        """What the job has printed so far. Raises UserError."""
+        """Everything that the job has printed so far. Raises UserError."""
         self._details(job_id)
-        with _explained(self.url):
+        with _errors_explained(self.url):
             return self._client.get_job_logs(job_id)
 
     def stop(self, job_id: str) -> Job:
-        """Have the job stopped, and wait until it is (at most STOP_TIMEOUT_S). Raises UserError."""
+        """Stop the job, and wait until it has ended (at most STOP_TIMEOUT_S). Raises UserError."""
         self._details(job_id)
-        with _explained(self.url):
+        with _errors_explained(self.url):
             self._client.stop_job(job_id)
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while (
@@ -127,8 +131,9 @@ class JobClient:
         return _job(details)
 
     def follow(self, job_id: str, write: Callable[[str], object]) -> int:
-        """Hand what the job prints to `write`, from its first line, until it has ended; returns the
-        exit code of its command. Ctrl-C leaves it running. Raises UserError, LostContactError."""
+        """Pass everything that the job prints to `write`, from its first line until it ends.
+        Returns the exit code of its command. Ctrl-C leaves the job running. Raises UserError,
+        LostContactError."""
         self._details(job_id)
         n_written = 0
 
@@ -143,19 +148,18 @@ class JobClient:
 
         while True:
             try:
-                details = patiently(look, _NO_ANSWER, n_tries=N_TRIES, first_s=FIRST_WAIT_S)
+                details = call_with_retries(look, _NO_ANSWER, n_tries=N_TRIES, first_s=FIRST_WAIT_S)
             except _NO_ANSWER as error:
                 raise LostContactError(f"{self.url}: lost contact ({error})") from error
             if details.status.is_terminal():
-                if (
-                    details.driver_exit_code is None and details.message
-                ):  # it never ran, or was lost: the log does not say why
+                # without an exit code it never ran, or was lost, and the log does not say why
+                if details.driver_exit_code is None and details.message:
                     write(f"{details.status}: {details.message.strip()}\n")
                 return exit_code(str(details.status), details.driver_exit_code)
             time.sleep(POLL_INTERVAL_S)
 
     def _details(self, job_id: str) -> JobDetails:
-        with _explained(self.url):
+        with _errors_explained(self.url):
             try:
                 return self._client.get_job_info(job_id)
             except RuntimeError as error:
@@ -170,8 +174,8 @@ class JobClient:
 async def _tail(
     client: JobSubmissionClient, job_id: str, n_skipped: int, write: Callable[[str], object]
 ) -> None:
-    """Every connection gives the log from its beginning: skip the characters that were written
-    before."""
+    """Pass new text of the job's log to `write`. Every connection gives the log from its beginning,
+    so the first `n_skipped` characters, which were written before, are skipped."""
     async for text in client.tail_job_logs(job_id):
         fresh = text[n_skipped:]
         n_skipped -= len(text) - len(fresh)
@@ -192,8 +196,8 @@ def _job(details: JobDetails) -> Job:
 
 
 @contextlib.contextmanager
-def _explained(url: str) -> Iterator[Any]:
-    """What goes wrong on the way to the cluster, in one line."""
+def _errors_explained(url: str) -> Iterator[Any]:
+    """Within the block an error on the way to the cluster becomes a UserError of one line."""
     try:
         yield
     except AuthenticationError as error:

@@ -1,13 +1,14 @@
-"""A local autoscaling cluster: what a sweep does on one that grows and shrinks, tried on one
-machine.
+"""A local autoscaling cluster: it shows on one machine how a sweep makes a cluster grow and shrink.
 
     python -m cluster.local --max-nodes 4
 
-A head node without CPUs, and up to `--max-nodes` worker nodes that Ray's autoscaler starts when
-work waits and ends when they are idle; a "node" is a set of processes on this machine, with as many
-CPUs as it is told to have. Invariants: everything listens on loopback, on ports and in a folder of
-its own, and demands a token; no other Ray on the machine is found, disturbed or stopped; its end
-(Ctrl-C) is that of its own processes, which are known by a mark in their environment.
+The cluster is a head node without CPUs, and up to `--max-nodes` worker nodes. Ray's autoscaler
+starts a worker node when work waits, and ends it when it is idle. A "node" is a set of processes on
+this machine. It has as many CPUs as it is told to have.
+
+Invariants: everything listens on loopback, on ports and in a folder of its own, and demands a
+token. No other Ray on the machine is found, disturbed or stopped. The cluster ends (Ctrl-C) by
+ending its own processes, which are known by a mark in their environment.
 """
 
 import argparse
@@ -33,12 +34,12 @@ from typing import Any
 WORKER_TYPE = "worker"
 START_TIMEOUT_S, STOP_TIMEOUT_S = 300.0, 5.0
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-_HEAD_TYPE = "ray.head.default"  # the fake provider's own name for it
+_HEAD_TYPE = "ray.head.default"  # the fake provider's name for the head
 _MARK_ENV_VAR = "NEOBERTA_LOCAL_CLUSTER"
-_NODE_STORE_BYTES = 100 * 1024**2  # shared memory of a node: work travels as keys and paths
-_MEMORY_BYTES_PER_CPU = (
-    2 * 1024**3
-)  # what the autoscaler expects of a node; the node itself counts the machine's
+_NODE_STORE_BYTES = 100 * 1024**2
+"""Shared memory of a node. Little is needed, since work travels as keys and paths."""
+_MEMORY_BYTES_PER_CPU = 2 * 1024**3
+"""Memory that the autoscaler expects of a node. The node itself counts the machine's memory."""
 _PORTS = (
     "port",
     "dashboard-port",
@@ -56,17 +57,18 @@ class LocalCluster:
     """A running local cluster."""
 
     address: str
-    """host:port of its GCS, for `--address`, in a process with `environment`."""
+    """host:port of the cluster's GCS, for `--address`. The process must have the variables of
+    `environment`."""
     dashboard_url: str | None
     folder: Path
-    """Its temporary folder, logs included (`session_latest/logs`)."""
+    """The cluster's temporary folder, with its logs (`session_latest/logs`)."""
     token_path: Path
     mark: str = field(repr=False)
-    """Value of NEOBERTA_LOCAL_CLUSTER in all its processes."""
+    """The value of NEOBERTA_LOCAL_CLUSTER in all its processes."""
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs in its environment to attach to the cluster."""
+        """The environment variables that a process needs to attach to the cluster."""
         return {
             "RAY_ADDRESS": self.address,
             "RAY_AUTH_MODE": "token",
@@ -76,8 +78,8 @@ class LocalCluster:
         }
 
     def pids(self) -> list[int]:
-        """All its processes: the head's, the nodes' and the workers'."""
-        return _marked(self.mark)
+        """All its processes: those of the head, of the nodes and of the workers."""
+        return _pids_with_mark(self.mark)
 
 
 @contextlib.contextmanager
@@ -88,10 +90,12 @@ def local_cluster(
     idle_timeout_s: float = 60.0,
     has_dashboard: bool = False,
 ) -> Iterator[LocalCluster]:
-    """A cluster for the length of the block: a head with no CPU and from 0 to `max_nodes` nodes
-    with `cpus_per_node` each, which end when they were idle for `idle_timeout_s`. The dashboard is
-    a dozen processes more. Raises TimeoutError, with what Ray printed, when it does not start."""
-    folder = Path(tempfile.mkdtemp(prefix="neoberta-local-", dir="/tmp"))  # short: it holds sockets
+    """A cluster for the length of the block: a head without CPUs, and from 0 to `max_nodes` nodes
+    with `cpus_per_node` each. A node ends when it was idle for `idle_timeout_s`. The dashboard adds
+    a dozen processes. Raises TimeoutError, with what Ray printed, when the cluster does not
+    start."""
+    # in /tmp, because the paths of the sockets in it must be short
+    folder = Path(tempfile.mkdtemp(prefix="neoberta-local-", dir="/tmp"))
     ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
     autoscaler_port, dashboard_port = free_ports(2)
     token_path = folder / "token"
@@ -134,12 +138,11 @@ def local_cluster(
             "AUTOSCALER_UPDATE_INTERVAL_S": "1",
             "AUTOSCALER_METRIC_PORT": str(autoscaler_port),
             "DASHBOARD_METRIC_PORT": str(dashboard_port),
-            "PYTHONPATH": os.pathsep.join(
-                filter(None, sys.path)
-            ),  # workers import what this process can
+            # workers can import what this process can
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
     )
-    environment.pop("RAY_ADDRESS")  # a head has none to join
+    environment.pop("RAY_ADDRESS")  # the head joins no cluster
     printed = folder / "head.out"
     with open(printed, "wb") as output:
         head = subprocess.Popen(
@@ -155,13 +158,13 @@ def local_cluster(
         _wait_until_up(head, cluster.address, printed)
         yield cluster
     finally:
-        _end(head, cluster)
+        _stop(head, cluster)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _end_with_parent() -> None:
-    """In the head: SIGTERM to itself, on which it ends its nodes, when the process that started it
-    is gone, however (Linux)."""
+    """Called in the head. When the process that started the head is gone, for whatever reason, the
+    head gets SIGTERM, on which it ends its nodes (Linux)."""
     if _LIBC is not None:
         _LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
@@ -169,8 +172,8 @@ def _end_with_parent() -> None:
 def _autoscaling_config(
     address: str, max_nodes: int, cpus_per_node: float, idle_timeout_s: float
 ) -> dict[str, Any]:
-    """Ray's cluster configuration for its fake multi-node provider, whole: the wheel ships no
-    defaults for it."""
+    """Ray's cluster configuration for its fake multi-node provider. It is complete, because the
+    wheel ships no defaults for it."""
     return {
         "cluster_name": "local",
         "max_workers": max_nodes,
@@ -216,8 +219,8 @@ def _autoscaling_config(
 
 
 def free_ports(n: int) -> list[int]:
-    """Distinct ports that were free a moment ago. The kernel gives none of them to a program that
-    asks for any port: whatever else starts on the machine leaves them alone until they are used."""
+    """`n` distinct ports that were free a moment ago. The kernel gives none of them to a program
+    that asks for any port, so other programs that start on the machine do not take them."""
     found: list[int] = []
     with contextlib.ExitStack() as stack:
         for port in random.SystemRandom().sample(_PORTS_TO_CHOOSE_FROM, len(_PORTS_TO_CHOOSE_FROM)):
@@ -231,7 +234,7 @@ def free_ports(n: int) -> list[int]:
 
 
 def _wait_until_up(head: subprocess.Popen[bytes], address: str, printed: Path) -> None:
-    """Until the GCS takes connections and the head's own start has ended."""
+    """Wait until the GCS takes connections and the start of the head has ended."""
     host, _, port = address.partition(":")
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and head.poll() is None:
@@ -243,20 +246,20 @@ def _wait_until_up(head: subprocess.Popen[bytes], address: str, printed: Path) -
     raise TimeoutError(f"the local cluster did not start:\n{printed.read_text(errors='replace')}")
 
 
-def _marked(mark: str) -> list[int]:
-    """Processes with `mark` in their environment."""
+def _pids_with_mark(mark: str) -> list[int]:
+    """Processes that have `mark` in their environment."""
     wanted = f"{_MARK_ENV_VAR}={mark}\0".encode()
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            with contextlib.suppress(OSError):  # gone, or not ours
+            with contextlib.suppress(OSError):  # it has ended, or is another user's
                 if wanted in (entry / "environ").read_bytes():
                     found.append(int(entry.name))
     return found
 
 
-def _end(head: subprocess.Popen[bytes], cluster: LocalCluster) -> None:
-    """Ask the head to end, then end what is left."""
+def _stop(head: subprocess.Popen[bytes], cluster: LocalCluster) -> None:
+    """Ask the head to end. Then kill what is left."""
     head.send_signal(signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         head.wait(STOP_TIMEOUT_S)

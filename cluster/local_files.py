@@ -1,5 +1,5 @@
-"""Atomic publication on this machine's disks: a temporary path beside the destination, fsync,
-rename."""
+"""Atomic publication on the disks of this machine: write to a temporary path beside the
+destination, fsync, rename."""
 
 import contextlib
 import errno
@@ -17,9 +17,9 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextlib.contextmanager
 def temporary_beside(destination: Path | None) -> Iterator[Path]:
-    """A fresh hidden path in the destination's folder (same filesystem, so that a rename is
-    atomic), anywhere for None; removed afterwards. Raises UserError where nothing may be written,
-    or no space is left."""
+    """Yields a fresh hidden path in the destination's folder, and removes it afterwards. It lies on
+    the same filesystem, so that a rename is atomic. Where `destination` is None it lies anywhere.
+    Raises UserError where nothing may be written, or no space is left."""
     if destination is None:
         with tempfile.TemporaryDirectory(prefix="neoberta-") as folder:
             yield Path(folder) / "artefact"
@@ -53,7 +53,7 @@ def temporary_beside(destination: Path | None) -> Iterator[Path]:
 
 
 def fsync(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk."""
+    """Wait until a file, or the list of names in a folder, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -62,8 +62,7 @@ def fsync(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, which is gone under its name at once; nothing happens where there
-    is none."""
+    """Remove a file or a folder. Its name is gone at once. Nothing happens where there is none."""
     if path.is_dir():
         doomed = path.with_name(f".{path.name}.tmp-{uuid.uuid4().hex[:8]}")
         os.rename(path, doomed)

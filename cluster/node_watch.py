@@ -1,8 +1,8 @@
-"""A process whose embedded Ray has lost its node ends, instead of waiting for it for ever.
+"""A process whose embedded Ray has lost its node ends, instead of waiting for ever.
 
-A raylet ends when it is killed for memory, and when one of its agents is. Ray then waits: Tune asks
-for resources again and again and nothing ever runs. Everything that was finished is on storage, so
-the remedy is the same command once more.
+A raylet ends when it is killed for want of memory, and when one of its agents is. Ray then waits:
+Tune asks for resources again and again, and nothing ever runs. Everything that was finished is on
+storage, so the remedy is to give the same command again.
 """
 
 import contextlib
@@ -14,21 +14,22 @@ import threading
 from collections.abc import Iterator, Sequence
 
 GRACE_S = 20.0
-"""For tidying up before the process is ended on the spot."""
+"""Seconds for tidying up, before the process is ended on the spot."""
 EXIT_CODE = 128 + signal.SIGTERM
 
 
 @contextlib.contextmanager
-def ending_with(pids: Sequence[int]) -> Iterator[threading.Event]:
-    """Within the block this process gets SIGTERM when one of the processes `pids` ends (the first
-    is its own child; the others are watched where the system can, on Linux), and one line on
-    standard error says why. Yields an event to set before they are stopped on purpose."""
+def terminate_when_any_ends(pids: Sequence[int]) -> Iterator[threading.Event]:
+    """Within the block this process gets SIGTERM when one of the processes `pids` ends. One line on
+    standard error says why. The first of `pids` is a child of this process. The others are watched
+    where the system can do that, on Linux. Yields an event: set it before the processes are stopped
+    on purpose."""
     on_purpose, left = threading.Event(), threading.Event()
 
     def watch() -> None:
-        _wait_for_any(
-            pids
-        )  # at once: Ray's core may end this process, without a word, soon after its raylet
+        _wait_for_any(pids)
+        # what follows comes at once: soon after its raylet has ended, Ray's core may end this
+        # process without a message
         if on_purpose.is_set():
             return
         print(
@@ -51,15 +52,13 @@ def ending_with(pids: Sequence[int]) -> Iterator[threading.Event]:
 
 
 def _wait_for_any(pids: Sequence[int]) -> None:
-    """Until one of them has ended."""
+    """Wait until one of the processes has ended."""
     if not hasattr(os, "pidfd_open"):
-        with contextlib.suppress(ChildProcessError):  # somebody else has waited for it
+        with contextlib.suppress(ChildProcessError):  # another thread has waited for it
             os.waitid(os.P_PID, pids[0], os.WEXITED | os.WNOWAIT)
         return
-    with (
-        contextlib.ExitStack() as stack,
-        contextlib.suppress(ProcessLookupError),
-    ):  # one that is gone already
+    # ProcessLookupError: one of them has ended already
+    with contextlib.ExitStack() as stack, contextlib.suppress(ProcessLookupError):
         poll = select.poll()
         for pid in pids:
             descriptor = os.pidfd_open(pid)

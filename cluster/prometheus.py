@@ -1,9 +1,9 @@
-"""Counters that Ray exports to Prometheus beside its own, on the metrics port of the node that
-counts.
+"""Counters that Ray exports to Prometheus beside its own. They appear on the metrics port of the
+node that counts.
 
-Invariant: counting never starts Ray and never fails. What is counted before Ray is there is handed
-over when anything is counted afterwards; where it never comes, or is an embedded one, which exports
-nothing, nothing happens.
+Invariant: counting never starts Ray and never fails. What is counted before Ray is there is kept,
+and passed on at the next count after Ray has started. Nothing is exported where Ray never starts,
+or where it is an embedded one.
 """
 
 import sys
@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 
 class Counter:
-    """A sum that only grows. Prometheus sees `NAME` as `ray_NAME_total`."""
+    """A sum that only grows. Prometheus sees it as `ray_NAME_total`."""
 
     _all: ClassVar[list["Counter"]] = []
 
@@ -23,8 +23,8 @@ class Counter:
         self._all.append(self)
 
     def add(self, value: float, **labels: str) -> None:
-        """Count `value`, which is 0 or more. `labels` are those the counter was made with: all of
-        them. Raises ValueError."""
+        """Count `value`, which is 0 or more. `labels` must be all those that the counter was made
+        with. Raises ValueError."""
         if set(labels) != set(self.labels) or value < 0:
             raise ValueError(
                 f"{self.name} takes the labels {self.labels} and values from 0 (got {labels},"
@@ -39,7 +39,8 @@ class Counter:
                 counter._hand_over(connection)
 
     def _hand_over(self, connection: str) -> None:
-        """Count in Ray what waits; with a new connection by a new counter of Ray's."""
+        """Pass the waiting counts on to Ray. A new connection to Ray needs a new counter of
+        Ray's."""
         if not self._waiting:
             return
         if connection != self._connection:

@@ -1,9 +1,9 @@
 """Files below a remote root: `s3://bucket/prefix`, `gs://bucket/prefix`, or any other place that
 pyarrow or fsspec opens.
 
-Invariant: an object is there whole or not at all, and a server that fails is asked again before it
-counts as failed. What makes several files one artefact (`manifest.json`, written last) is
-`cluster.storage`'s business.
+Invariant: an object is there whole or not at all, and a request to a server that fails is repeated
+before it counts as failed. `cluster.storage` makes one artefact of several files (`manifest.json`
+is written last).
 """
 
 import os
@@ -13,21 +13,21 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from cluster.attempts import Result, patiently
 from cluster.errors import UserError
+from cluster.retries import Result, call_with_retries
 
 S3_ENDPOINT_ENV_VARS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-"""Where an S3 server other than Amazon's listens; the first that is set counts."""
+"""The address of an S3 server other than Amazon's. The first variable that is set counts."""
 S3_ATTEMPTS = 8
-"""Tries of one request, with waits that double from about half a second to ten: a minute in all."""
+"""Tries of one request. Waits double from about half a second to ten: a minute in all."""
 REMOTE_ATTEMPTS, FIRST_WAIT_S = 3, 0.5
-"""Tries of a whole upload or download after that, for what no single request can mend (an upload
-whose end was confirmed to nobody, a connection that breaks in the middle of a file)."""
+"""Tries of a whole upload or download after that. They help where a repeated request cannot: an
+upload whose end was not confirmed, or a connection that breaks in the middle of a file."""
 
 
 class RemoteFiles:
-    """The files below one remote root, by key. Opening one asks S3 for the bucket's region; it
-    cannot be pickled.
+    """The files below one remote root, by key. Opening an S3 root asks the server for the bucket's
+    region. Instances cannot be pickled.
 
     Credentials, region and endpoint come from the environment. Raises UserError where the place
     cannot be opened.
@@ -37,7 +37,7 @@ class RemoteFiles:
         self.uri = uri
         self.filesystem, root = _open(uri)
         self.root = root.rstrip("/")
-        """The root on `filesystem`."""
+        """The path of the root on `filesystem`."""
 
     def kind(self, key: str) -> pafs.FileType:
         """What lies under `key`: a file, a folder (on object stores: some file below it), or
@@ -45,7 +45,7 @@ class RemoteFiles:
         return self.filesystem.get_file_info(self._path(key)).type
 
     def files(self, prefix: str = "") -> dict[str, pafs.FileInfo]:
-        """All files below the folder `prefix`, by key, sorted."""
+        """All files below the folder `prefix`, sorted by key."""
         selector = pafs.FileSelector(
             self._path(prefix).rstrip("/"), allow_not_found=True, recursive=True
         )
@@ -60,23 +60,23 @@ class RemoteFiles:
         }
 
     def read_bytes(self, key: str) -> bytes:
-        """Raises FileNotFoundError."""
+        """The bytes of a file. Raises FileNotFoundError."""
 
         def read() -> bytes:
             with self.filesystem.open_input_stream(self._path(key)) as stream:
                 return bytes(stream.read())
 
-        return _patiently(read)
+        return _with_retries(read)
 
     def read_range(self, key: str, offset: int, n_bytes: int) -> bytes:
-        """`n_bytes` from `offset` on, fewer where the file ends before. Raises
+        """`n_bytes` of a file from `offset` on, fewer where the file ends before. Raises
         FileNotFoundError."""
         with self.filesystem.open_input_file(self._path(key)) as file:
             return bytes(file.read_at(max(min(n_bytes, file.size() - offset), 0), offset))
 
     def download(self, key: str, to: Path) -> None:
-        """Copy a file, or all that lies below a folder, to the path `to`, which is a folder
-        then."""
+        """Copy a file to the path `to`. Of a folder everything below it is copied, and `to` is a
+        folder."""
         local = pafs.LocalFileSystem()
 
         def copy() -> None:
@@ -87,11 +87,11 @@ class RemoteFiles:
                 destination_filesystem=local,
             )
 
-        _patiently(copy)
+        _with_retries(copy)
 
     def upload(self, path: Path, key: str) -> None:
-        """Make the object `key` of a local file."""
-        _patiently(lambda: self._upload(path, self._path(key)))
+        """Upload a local file as the object `key`."""
+        _with_retries(lambda: self._upload(path, self._path(key)))
 
     def delete(self, key: str) -> None:
         """Remove a file or a folder; nothing happens where there is none."""
@@ -105,9 +105,9 @@ class RemoteFiles:
         return f"{self.root}/{key}"
 
     def _upload(self, path: Path, to: str) -> None:
-        """Not `pyarrow.fs.copy_files`, which is silent when the server fails at the very end. One
-        `write` of everything: an object is made when the stream is closed, and there is nothing to
-        interrupt before."""
+        """Upload once. `pyarrow.fs.copy_files` is not used, because it reports no error when the
+        server fails at the very end. Everything goes in one `write`: the object is made when the
+        stream is closed, so there is nothing to interrupt before."""
         fs = self.filesystem
         is_object_store = not isinstance(fs, pafs.PyFileSystem) and fs.type_name in (
             "s3",
@@ -124,8 +124,8 @@ class RemoteFiles:
 
 
 def refuse_secrets(uri: str) -> None:
-    """Raises UserError for a URI with a password or options: URIs are logged and stored. The error
-    repeats neither."""
+    """Raises UserError for a URI with a password or options, because URIs are logged and stored.
+    The error repeats neither."""
     scheme, _, rest = uri.partition("://")
     user, at, _ = rest.partition("/")[0].rpartition("@")
     if (at and (":" in user or scheme == "s3")) or "?" in rest:
@@ -136,9 +136,11 @@ def refuse_secrets(uri: str) -> None:
         )
 
 
-def _patiently(work: Callable[[], Result]) -> Result:
-    answers = (FileNotFoundError, PermissionError)  # of a server that works
-    return patiently(work, (OSError,), final=answers, n_tries=REMOTE_ATTEMPTS, first_s=FIRST_WAIT_S)
+def _with_retries(work: Callable[[], Result]) -> Result:
+    answers = (FileNotFoundError, PermissionError)  # the server works: this is its answer
+    return call_with_retries(
+        work, (OSError,), permanent=answers, n_tries=REMOTE_ATTEMPTS, first_s=FIRST_WAIT_S
+    )
 
 
 def _open(uri: str) -> tuple[pafs.FileSystem, str]:
@@ -146,9 +148,8 @@ def _open(uri: str) -> tuple[pafs.FileSystem, str]:
         return _s3_filesystem(uri) if uri.startswith("s3://") else pafs.FileSystem.from_uri(uri)
     except pa.ArrowInvalid:  # not one of pyarrow's own kinds
         return _fsspec_filesystem(uri)
-    except (
-        OSError
-    ) as error:  # the bucket's region is asked for here: no network, no such bucket, no credentials
+    # the bucket's region is asked for here: no network, no such bucket, or no credentials
+    except OSError as error:
         reason = str(error).partition("; Details")[0]
         raise UserError(
             f"{uri}: cannot be opened ({reason}); check the name, the network and the credentials"
@@ -156,8 +157,8 @@ def _open(uri: str) -> tuple[pafs.FileSystem, str]:
 
 
 def _s3_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
-    """The filesystem, patient with a server that fails, and the root on it. Small files travel in
-    one request."""
+    """The filesystem, which repeats requests to a server that fails, and the root on it. A small
+    file is one request."""
     root = uri.removeprefix("s3://").strip("/")
     endpoint = next(filter(None, map(os.environ.get, S3_ENDPOINT_ENV_VARS)), None)
     region = None if endpoint else pafs.resolve_s3_region(root.partition("/")[0])

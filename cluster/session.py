@@ -1,10 +1,10 @@
 """Ray for the length of a `with` block: a private one on this machine, or the cluster that this
 process runs on.
 
-Invariants of the private ("embedded") Ray: it listens on loopback only and demands a token that
-only its own processes know; it has its own ports and its own temporary folder, so it neither finds
-nor disturbs another Ray on the machine; it ends with the block, and by itself if this process is
-killed. Nothing that Ray and its workers print reaches the terminal: it goes to a file.
+Invariants of the private ("embedded") Ray: It listens on loopback only, and demands a token that
+only its own processes know. It has its own ports and its own temporary folder, so it neither finds
+nor disturbs another Ray on the machine. It ends with the block, and by itself if this process is
+killed. What Ray and its workers print goes to a file, never to the terminal.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ from cluster.authentication import (
     is_jobs_url,
 )
 from cluster.environment import environment
-from cluster.node_watch import ending_with
+from cluster.node_watch import terminate_when_any_ends
 from cluster.resources import OBJECT_STORE_BYTES, available_cpus, local_cpus
 from cluster.storage import UserError
 
@@ -44,20 +44,20 @@ _EMBEDDED_ENV = {
     # Ray's own switch for "this machine only"; workers inherit it
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    # a process that waits for the cloud's notice that this node goes away
+    # no process that waits for a cloud's notice that this node goes away
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    "RAY_TRAIN_METRICS_ENABLED": "0",  # for a dashboard that is not there
+    "RAY_TRAIN_METRICS_ENABLED": "0",  # only a dashboard would show them
 }
 _QUIET_ENV = {
-    # Ray points it at its own debugger and leaves it so; given back with the rest
+    # Ray sets it to its own debugger and leaves it so; here it is restored with the others
     "PYTHONBREAKPOINT": "",
-    # otherwise a FutureWarning at every start without a GPU
+    # without it there is a FutureWarning at every start without a GPU
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",  # the new reporter prints failed trials also when told to be silent
     # how soon Train sees a finished or lost worker (Ray's own: 2)
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths in configurations keep their meaning
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # five files a trial that nobody reads
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # else five files for each trial, never read
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is an exception here, not Tune's silent early end
     # Ray's C++ core writes its own errors straight to this process's stderr
     "RAY_BACKEND_LOG_LEVEL": "fatal",
@@ -77,7 +77,7 @@ class Session:
     is_embedded: bool
     """Whether this process started the Ray and will stop it."""
     dashboard_url: str | None = None
-    """Of the cluster that this process attached to, where it has a dashboard."""
+    """The dashboard of the cluster that this process attached to, if it has one."""
 
 
 @contextlib.contextmanager
@@ -86,11 +86,12 @@ def session(
 ) -> Iterator[Session]:
     """Ray for the length of the block.
 
-    Args: address: None starts an embedded Ray; "auto" attaches to the cluster that this machine is
-    a node of, "host:port" to the one there. A process that is in a Ray already (a session further
-    out, a notebook's) stays in it and leaves it open. n_cpus: CPUs that the embedded Ray hands out;
-    None: all that this process may use. log_path: File that gets what Ray and the workers say
-    (appended to); None: it is dropped.
+    Args:
+        address: None starts an embedded Ray. "auto" attaches to the cluster that this machine is a
+            node of, "host:port" to the one there. A process that is in a Ray already (that of an
+            outer session, or a notebook's) stays in it and leaves it open.
+        n_cpus: CPUs that the embedded Ray hands out. None: all that this process may use.
+        log_path: What Ray and the workers print is appended to this file. None: it is dropped.
 
     Raises:
         UserError: There is no Ray at `address`.
@@ -115,13 +116,13 @@ def session(
 
 
 def is_embedded() -> bool:
-    """Whether this process is in a Ray that it started itself and that ends with it."""
+    """Whether this process is in a Ray that it started itself, and that ends with it."""
     return os.environ.get(_EMBEDDED_MARK) == str(os.getpid())
 
 
 def route_logs() -> None:
-    """Ray's libraries add console handlers of their own when they are first imported; take those
-    away, so that everything goes where the session's log goes. To be called after such an import,
+    """Remove the console handlers of Ray's libraries, so that all their messages go to the
+    session's log. A library adds them when it is first imported, so call this after such an import,
     within a session."""
     for name, logger in list(logging.Logger.manager.loggerDict.items()):
         if isinstance(logger, logging.Logger) and name.startswith("ray."):
@@ -149,9 +150,8 @@ def _embedded(n_cpus: int, log_path: Path | None) -> Iterator[None]:
         ):
             compat.read_authentication_again()
             try:
-                imports = {
-                    "PYTHONPATH": os.pathsep.join(filter(None, sys.path))
-                }  # workers import what this process can
+                # workers can import what this process can
+                imports = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
                 with compat.embedded_node(), environment(imports), _stderr_into(log_path):
                     ray.init(
                         address="local",
@@ -162,14 +162,14 @@ def _embedded(n_cpus: int, log_path: Path | None) -> Iterator[None]:
                         log_to_driver=False,
                         _temp_dir=str(folder),
                     )
-                with ending_with(compat.node_pids()) as on_purpose:
+                with terminate_when_any_ends(compat.node_pids()) as on_purpose:
                     try:
                         yield
                     finally:
                         on_purpose.set()
                         ray.shutdown()
             finally:
-                ray.shutdown()  # what of it had started before ray.init failed
+                ray.shutdown()  # the processes that had started before ray.init failed
         compat.read_authentication_again()
     finally:
         _keep_worker_logs(folder, log_path)
@@ -178,7 +178,7 @@ def _embedded(n_cpus: int, log_path: Path | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _attached(address: str, log_path: Path | None) -> Iterator[str | None]:
-    """Yields the dashboard's URL."""
+    """Attach to the cluster at `address`. Yields the URL of its dashboard."""
     if is_jobs_url(address):
         raise ValueError(
             f"{address} is where jobs are submitted; a process attaches to host:port or auto"
@@ -186,14 +186,13 @@ def _attached(address: str, log_path: Path | None) -> Iterator[str | None]:
     mode = (
         {AUTH_MODE_ENV_VAR: "token"} if AUTH_MODE_ENV_VAR not in os.environ and find_token() else {}
     )
-    with environment(mode):  # `ray start` does the same: where there is a token it counts
+    with environment(mode):  # as in `ray start`: a token that is there is used
         compat.read_authentication_again()
         try:
             host, _, port = address.rpartition(":")
             if host and port.isdigit():
-                socket.create_connection(
-                    (host, int(port)), timeout=10
-                ).close()  # Ray itself would knock for minutes
+                # fail within seconds: Ray itself would try to connect for minutes
+                socket.create_connection((host, int(port)), timeout=10).close()
             with _stderr_into(log_path):
                 context = ray.init(address=address, configure_logging=False, log_to_driver=False)
         except (AuthenticationError, OSError, ValueError, RuntimeError) as error:
@@ -216,8 +215,8 @@ def _attached(address: str, log_path: Path | None) -> Iterator[str | None]:
 
 @contextlib.contextmanager
 def _stderr_into(log_path: Path | None) -> Iterator[None]:
-    """What this process writes to its file descriptor 2 within the block goes into the log: while
-    Ray starts, its C++ core writes there past Python, and no setting stops it."""
+    """Within the block everything that this process writes to file descriptor 2 goes into the log.
+    Ray's C++ core writes there directly while Ray starts, and no setting stops it."""
     sys.stderr.flush()
     kept = os.dup(2)
     log = os.open(log_path or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -232,7 +231,7 @@ def _stderr_into(log_path: Path | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet(log_path: Path | None) -> Iterator[logging.Handler]:
-    """Ray's loggers write to the file only: to the handler that this yields."""
+    """Within the block Ray's loggers write only to the file. Yields the handler that writes it."""
     if log_path is None:
         handler: logging.Handler = logging.NullHandler()
     else:
@@ -252,10 +251,10 @@ def _quiet(log_path: Path | None) -> Iterator[logging.Handler]:
 
 @contextlib.contextmanager
 def _sigterm_kept() -> Iterator[Callable[[], object]]:
-    """Yields what to call when Ray is up: from then on SIGTERM raises SystemExit, so that
-    everything is tidied up, or does what it did before if the program has a handler of its own.
-    Ray's handler, which `ray.init` installs, prints a C++ stack trace and ends the process on the
-    spot. After the block all is as before."""
+    """Yields a function to call when Ray is up. From then on SIGTERM raises SystemExit, so that
+    everything is tidied up. If the program has a handler of its own, that one stays. The handler
+    that `ray.init` installs would print a C++ stack trace and end the process on the spot. After
+    the block the handler is the one from before."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
@@ -271,14 +270,14 @@ def _sigterm_kept() -> Iterator[Callable[[], object]]:
 
 
 def _short_temp_dir() -> str:
-    """Ray keeps AF_UNIX sockets in its folder, about 65 characters below it, and their paths must
-    stay under 108."""
+    """A temporary folder with a short path. Ray keeps AF_UNIX sockets about 65 characters below its
+    folder, and their paths must stay under 108 characters."""
     folder = tempfile.gettempdir()
     return folder if len(folder) <= 20 else "/tmp"
 
 
 def _remove_dead_folders() -> None:
-    """Folders of sessions whose process was killed before it could tidy up."""
+    """Remove the folders of sessions whose process was killed before it could tidy up."""
     for folder in Path(_short_temp_dir()).glob(f"{_TEMP_PREFIX}*"):
         pid = folder.name.removeprefix(_TEMP_PREFIX).partition("-")[0]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc").is_dir():
@@ -286,7 +285,7 @@ def _remove_dead_folders() -> None:
 
 
 def _keep_worker_logs(folder: Path, log_path: Path | None) -> None:
-    """Append what the workers printed to the log: Ray's own files go away with the session."""
+    """Append to the log what the workers printed. Ray's own files are removed with the session."""
     if log_path is None:
         return
     printed = [

@@ -1,12 +1,12 @@
 """Artefacts under one root URI: keys, checksums, atomic publication.
 
 Invariant: under a final name there is a whole artefact or none. A file is written under a temporary
-name beside its destination, fsynced and renamed; a folder carries a `manifest.json` of checksums
-that is part of the same rename (on object stores, where nothing renames, it is uploaded last). Two
-writers of one key write the same content, so the last rename wins.
+name beside its destination, fsynced and renamed. A folder carries a `manifest.json` of checksums,
+which is part of the same rename. Object stores cannot rename, so there the manifest is uploaded
+last. Two writers of one key write the same content, so the last rename wins.
 
-This module and those that it imports know no ray. It is open to every package, and so are the
-errors that it names: every package reads users' input.
+This module and those that it imports know no ray. Every package may import it, and so may import
+the errors that it names: every package reads users' input.
 """
 
 import contextlib
@@ -42,11 +42,11 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 CACHE_DIR_ENV_VAR = "NEOBERTA_CACHE_DIR"
-"""Where copies of remote artefacts are kept on this node (default `~/.cache/neoberta`)."""
+"""The folder of copies of remote artefacts on this node (default `~/.cache/neoberta`)."""
 
 
 def canonical_json(value: Any) -> str:
-    """`value` (JSON types, pydantic models, tuples) as JSON with sorted keys: equal values give
+    """`value` (JSON types, pydantic models, tuples) as JSON with sorted keys. Equal values give
     equal strings."""
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_jsonable
@@ -81,19 +81,19 @@ class StoredFile(NamedTuple):
     key: str
     size_bytes: int
     modified_at: datetime | None
-    """UTC; None where the storage does not say."""
+    """UTC. None where the storage does not say."""
 
 
 class Storage:
     """Artefacts under one root URI: a local folder (also as `file://`), `s3://bucket/prefix`,
     `gs://bucket/prefix`, or any other that pyarrow or fsspec opens.
 
-    Keys are relative POSIX paths, for example `probes/3f2a.parquet`; anything else (absolute, `..`,
-    empty parts) is a ValueError, so that no key leads out of the root. Instances are cheap and
-    picklable: send the URI or the instance to a worker, never an open file. Credentials, region and
-    endpoint come from the environment that every S3 client reads (AWS_* variables, ~/.aws, the
-    node's role): URIs are logged and stored. Raises UserError for a URI that names no place, or
-    that holds a password or options.
+    A key is a relative POSIX path, for example `probes/3f2a.parquet`. Anything else (absolute,
+    `..`, empty parts) is a ValueError, so that no key leads out of the root. Instances are cheap
+    and picklable: send the URI or the instance to a worker, never an open file. Credentials, region
+    and endpoint come from the environment that every S3 client reads (AWS_* variables, ~/.aws, the
+    node's role), because URIs are logged and stored. Raises UserError for a URI that names no
+    place, or that holds a password or options.
     """
 
     def __init__(self, uri: str | Path):
@@ -128,7 +128,7 @@ class Storage:
         return self._file_exists(f"{key}/{MANIFEST}")
 
     def keys(self, prefix: str = "") -> list[str]:
-        """Keys of all files below the folder `prefix`, sorted; temporary and hidden names are left
+        """Keys of all files below the folder `prefix`, sorted. Temporary and hidden names are left
         out."""
         if self.is_local:
             root = Path(self.uri)
@@ -143,7 +143,8 @@ class Storage:
         return list(self._remote().files(prefix))
 
     def files(self, prefix: str = "") -> list[StoredFile]:
-        """What `keys` lists, with sizes and times. Files that go meanwhile are left out."""
+        """The files that `keys` lists, with sizes and times. Files that disappear meanwhile are
+        left out."""
         if not self.is_local:
             return [
                 StoredFile(key, info.size, info.mtime)
@@ -166,7 +167,7 @@ class Storage:
         return self._remote().read_bytes(key)
 
     def read_range(self, key: str, offset: int, n_bytes: int) -> bytes:
-        """`n_bytes` of a file from `offset` on, fewer where it ends before: a remote file is not
+        """`n_bytes` of a file from `offset` on, fewer where it ends before. A remote file is not
         fetched whole. Raises FileNotFoundError."""
         _check_key(key)
         if self.is_local:
@@ -176,8 +177,8 @@ class Storage:
         return self._remote().read_range(key, offset, n_bytes)
 
     def node_copy(self, key: str) -> Path | None:
-        """Where this node's copy of a remote artefact lies or would lie; None where the artefact
-        itself is local."""
+        """The path of this node's copy of a remote artefact, whether the copy is there or not. None
+        where the artefact itself is local."""
         _check_key(key)
         return None if self.is_local else self._node_copy(key)
 
@@ -189,11 +190,10 @@ class Storage:
             raise CorruptArtefactError(f"{self.uri}/{key}: not JSON ({error})") from error
 
     def read_table(self, key: str, columns: list[str] | None = None) -> pa.Table:
-        """A Parquet file, page checksums verified. Raises FileNotFoundError,
+        """A Parquet file; its page checksums are verified. Raises FileNotFoundError,
         CorruptArtefactError."""
-        data = pa.BufferReader(
-            self.read_bytes(key)
-        )  # a server that fails is an OSError from here, and no damage to the file
+        # outside the `try`: here an OSError is a server that fails, not a damaged file
+        data = pa.BufferReader(self.read_bytes(key))
         try:
             return pq.ParquetFile(data, page_checksum_verification=True).read(columns=columns)
         except (pa.ArrowInvalid, OSError) as error:
@@ -201,8 +201,8 @@ class Storage:
 
     def local_path(self, key: str) -> Path:
         """A path on this machine that can be opened or memory-mapped: the artefact itself, or this
-        node's copy of a remote one (copied once, checked against the folder's manifest). Raises
-        FileNotFoundError, CorruptArtefactError."""
+        node's copy of a remote one. The copy is made once, and checked against the folder's
+        manifest. Raises FileNotFoundError, CorruptArtefactError."""
         _check_key(key)
         if self.is_local:
             path = Path(self.uri) / key
@@ -215,8 +215,8 @@ class Storage:
         return copy
 
     def copy_folder(self, key: str, to: Path) -> None:
-        """Copy a folder that is not one of our artefacts (it has no manifest) into the folder `to`.
-        Raises FileNotFoundError."""
+        """Copy a folder that is not an artefact (it has no manifest) into the folder `to`. Raises
+        FileNotFoundError."""
         _check_key(key)
         if self.is_local:
             if not (Path(self.uri) / key).is_dir():
@@ -229,7 +229,8 @@ class Storage:
         remote.download(key, to)
 
     def filesystem(self) -> tuple[pafs.FileSystem | None, str]:
-        """What Ray's libraries take: the filesystem (None: this machine's) and the root on it."""
+        """The storage in the form that Ray's libraries take: the filesystem (None: this machine's)
+        and the root on it."""
         if self.is_local:
             return None, self.uri
         remote = self._remote()
@@ -244,8 +245,8 @@ class Storage:
 
     @contextlib.contextmanager
     def writing(self, key: str) -> Iterator[Path]:
-        """Yields a temporary path to write one file to; publishes it under `key` when the block
-        ends without an error."""
+        """Yields a temporary path for one file. When the block ends without an error, the file is
+        published under `key`."""
         _check_key(key)
         destination = Path(self.uri) / key if self.is_local else None
         with temporary_beside(destination) as temporary:
@@ -254,9 +255,9 @@ class Storage:
 
     @contextlib.contextmanager
     def writing_folder(self, key: str) -> Iterator[Path]:
-        """Yields a temporary folder to fill; publishes it under `key`, with its manifest, when the
-        block ends without an error. A folder that another writer has published meanwhile is kept.
-        """
+        """Yields a temporary folder. When the block ends without an error, the folder is published
+        under `key`, with its manifest. If another writer has published it meanwhile, that one is
+        kept."""
         _check_key(key)
         destination = Path(self.uri) / key if self.is_local else None
         with temporary_beside(destination) as temporary:
@@ -289,12 +290,12 @@ class Storage:
         self.write_bytes(key, text.encode())
 
     def write_table(self, key: str, table: pa.Table) -> None:
-        """Parquet, zstd, with page checksums."""
+        """Write Parquet, compressed by zstd, with page checksums."""
         with self.writing(key) as path:
             pq.write_table(table, path, compression="zstd", write_page_checksum=True)
 
     def delete(self, key: str) -> None:
-        """Remove a file or a folder, and this node's copy of it; nothing happens where there is
+        """Remove a file or a folder, and this node's copy of it. Nothing happens where there is
         none."""
         _check_key(key)
         if self.is_local:
@@ -330,9 +331,8 @@ class Storage:
         names = sorted(
             path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
         )
-        for name in sorted(
-            names, key=lambda name: name == MANIFEST
-        ):  # the manifest last: it says that all is there
+        # the manifest comes last: it says that everything is there
+        for name in sorted(names, key=lambda name: name == MANIFEST):
             self._publish_file(folder / name, f"{key}/{name}")
 
     def _download(self, key: str, copy: Path) -> None:
@@ -342,7 +342,7 @@ class Storage:
             raise FileNotFoundError(f"{self.uri}/{key}")
         with temporary_beside(copy) as temporary:
             if kind == pafs.FileType.Directory:
-                temporary.mkdir()  # a download makes the folders below it only
+                temporary.mkdir()  # a download makes only the folders below it
             remote.download(key, temporary)
             if kind == pafs.FileType.Directory:
                 _check_manifest(temporary, f"{self.uri}/{key}")

@@ -1,8 +1,8 @@
-"""What becomes of a command that is submitted as a Ray job: its entry point, the files that travel,
-its name. Pure; no ray.
+"""What a command becomes when it is submitted as a Ray job: its entry point, the files that travel
+with it, its name. Pure functions, without ray.
 
-A job's name is the digest of what it does, so the same command finds its own job again: it follows
-the one that runs, and runs anew, under the next number, where that one has ended.
+A job's name is the digest of what it does, so the same command finds its own job again. If that job
+runs, the command follows it. If it has ended, the command runs anew, under the next number.
 """
 
 import re
@@ -29,29 +29,30 @@ class Submission:
     """A command to run on a cluster as a job."""
 
     name: str
-    """For people: the first part of the job's id."""
+    """The first part of the job's id, for people to read."""
     arguments: tuple[str, ...]
-    """Of `python -m MODULE`; paths among them are those that the cluster sees."""
+    """Arguments of `python -m MODULE`. Paths among them are those that the cluster sees."""
     files: Mapping[str, bytes] = field(default_factory=dict)
-    """File name -> content: lies in the job's working directory."""
+    """File name -> content. The files lie in the job's working directory."""
     env_vars: Mapping[str, str] = field(default_factory=dict)
-    """Environment of the driver and of all workers. Anybody who may see the job sees them: no
-    secrets."""
+    """Environment variables of the driver and of all workers. Everybody who may see the job sees
+    them, so they hold no secrets."""
     pip: tuple[str, ...] = ()
-    """Requirements that the nodes install first; none where their image has everything."""
+    """Requirements that the nodes install first. None where their image has everything."""
     driver_cpus: float = 1.0
-    """CPUs of the command itself. Above 0 Ray places it on any node, not only on the head."""
+    """CPUs of the command itself. Above 0 Ray may place it on any node, otherwise only on the
+    head."""
     driver_memory_bytes: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """Shown beside the job. No secrets."""
+    """Facts that are shown beside the job. They hold no secrets."""
 
     def __post_init__(self) -> None:
         _check_secrets(self)
 
     @property
     def job_id(self) -> str:
-        """The job's name on every cluster: from the command, the files and the environment, not
-        from the code."""
+        """The job's name on every cluster. It depends on the command, the files and the
+        environment, not on the code."""
         identity = [self.arguments, _texts(self.files), dict(self.env_vars), self.pip]
         return f"neoberta-{self.name}-{digest(identity, 12)}"
 
@@ -69,8 +70,8 @@ class Submission:
 
 
 def next_id(job_id: str, statuses: Mapping[str, bool]) -> tuple[str, bool]:
-    """(id to use, whether that job is there and has not ended), given every known job's id and
-    whether it has ended: the latest of `job_id`, `job_id-2`, `job_id-3`, ... if it goes on,
+    """(id to use, whether a job of that id is running). `statuses` says of every known job whether
+    it has ended. Of `job_id`, `job_id-2`, `job_id-3`, ... the latest is used if it is running,
     otherwise the one after it."""
     number = 1
     while (numbered := job_id if number == 1 else f"{job_id}-{number}") in statuses:
@@ -81,22 +82,22 @@ def next_id(job_id: str, statuses: Mapping[str, bool]) -> tuple[str, bool]:
 
 
 def check_id(job_id: str) -> str:
-    """`job_id`, if it can be one. Raises UserError."""
+    """`job_id`, if it can be the id of a job. Raises UserError."""
     if not _ID.fullmatch(job_id):
         raise UserError(f"{job_id!r}: not the id of a job; see neoberta jobs ls")
     return job_id
 
 
-def is_seen(path: Path, shared: Sequence[Path]) -> bool:
-    """Whether the cluster's nodes see the local `path`: whether it lies in one of the folders that
-    they share with us."""
+def is_in_shared_folder(path: Path, shared: Sequence[Path]) -> bool:
+    """Whether the local `path` lies in one of the folders `shared`, which the cluster's nodes see
+    too."""
     real = path.expanduser().resolve()
     return any(real.is_relative_to(folder.expanduser().resolve()) for folder in shared)
 
 
 def fill_working_dir(folder: Path, packages: Sequence[Path], files: Mapping[str, bytes]) -> None:
-    """Put into the empty `folder` what travels with a job: the source of `packages` and `files`.
-    Neither data nor caches."""
+    """Put what travels with a job into the empty `folder`: the source of `packages`, and `files`.
+    Neither data nor caches are copied."""
     for package in packages:
         shutil.copytree(package, folder / package.name, ignore=_NOT_SOURCE)
     for name, content in files.items():
@@ -104,9 +105,9 @@ def fill_working_dir(folder: Path, packages: Sequence[Path], files: Mapping[str,
 
 
 def exit_code(status: str, driver_exit_code: int | None) -> int:
-    """The exit code of a command whose job ended with `status`: its driver's own where there is one
-    (as a shell has it: 128 and the signal's number for a killed one), 130 when it was stopped, 1
-    when it never ran or was lost."""
+    """The exit code of a command whose job ended with `status`. It is the driver's own where there
+    is one (as in a shell: 128 plus the signal's number for a killed one), 130 when the job was
+    stopped, and 1 when it never ran or was lost."""
     if status == "STOPPED":
         return 130
     if status == "SUCCEEDED":
@@ -121,7 +122,8 @@ def _texts(files: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def _check_secrets(submission: Submission) -> None:
-    """Everything of a job can be read by all who may use the cluster. Raises UserError."""
+    """Raises UserError where the job holds a secret. Everybody who may use the cluster can read
+    everything of a job."""
     remedy = "give it to the nodes (their role, a mounted secret), never to a job"
     for name in [*submission.env_vars, *submission.metadata]:
         if _SECRET_NAME.fullmatch(name):

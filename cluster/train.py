@@ -1,10 +1,10 @@
-"""Data-parallel training on Ray Train: a plain loop on n workers, restarted from its last
-checkpoint when a worker is lost.
+"""Data-parallel training on Ray Train: a plain loop on n workers. When a worker is lost, the loop
+restarts from its last checkpoint.
 
-The loop gets a `TrainContext` and knows no Ray. A run is resumed by calling `train` again with the
-same name and storage folder: what was reported is found there. Reporting a checkpoint is a barrier
-over all workers and waits for the controller (up to about 2 s); progress goes another way and waits
-for nothing.
+The loop gets a `TrainContext` and knows no Ray. To resume a run, call `train` again with the same
+name and storage folder: the reported checkpoints are found there. Reporting a checkpoint is a
+barrier over all workers, and waits for the controller (up to about 2 s). Progress takes another
+way, and waits for nothing.
 """
 
 import contextlib
@@ -26,7 +26,8 @@ from cluster.resources import threads_for, worker_env
 from cluster.session import is_embedded, route_logs
 from cluster.storage import CACHE_DIR_ENV_VAR, Storage
 
-if TYPE_CHECKING:  # Train V2's, which `ray.train` gives when it runs; its annotations show V1's
+# At run time `ray.train` gives the classes of Train V2. Its annotations show those of V1.
+if TYPE_CHECKING:
     from ray.train.v2.api.config import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.v2.torch.torch_trainer import TorchTrainer
 else:
@@ -34,8 +35,8 @@ else:
     from ray.train.torch import TorchTrainer
 
 EXTENSIONS_DIR_ENV_VAR = "TORCH_EXTENSIONS_DIR"
-"""Where compiled operators are kept (`cluster.deepspeed_engine`, which loads torch and is not
-imported here)."""
+"""The folder of compiled operators. It is named here as well as in `cluster.deepspeed_engine`,
+which loads torch and so is not imported."""
 POLL_INTERVAL_S = 0.5
 """How often the driver asks for progress."""
 _MAILBOX_KEY = "_mailbox"
@@ -43,21 +44,21 @@ _MAILBOX_KEY = "_mailbox"
 
 @dataclass(frozen=True)
 class TrainContext:
-    """What a loop knows of the run it is part of."""
+    """What a loop knows of its run."""
 
     rank: int
     n_workers: int
     resume: Path | None
-    """Folder of the last checkpoint that was reported, on this machine; None at the beginning."""
+    """Folder, on this machine, of the last checkpoint that was reported. None at the beginning."""
     _mailbox: Any
 
     def progress(self, metrics: dict[str, Any]) -> None:
-        """Tell the driver's `on_report`; returns at once."""
+        """Pass `metrics` to the driver's `on_report`. Returns at once."""
         self._mailbox.put.remote(metrics)
 
     def checkpoint(self, metrics: dict[str, Any], folder: Path | None) -> None:
-        """Publish the files of `folder` (None where this rank has none) as the run's next
-        checkpoint. Every rank calls it equally often."""
+        """Publish the files of `folder` as the run's next checkpoint. `folder` is None where this
+        rank has no files. Every rank must call it equally often."""
         ray.train.report(
             metrics,
             checkpoint=None if folder is None else ray.train.Checkpoint.from_directory(str(folder)),
@@ -69,7 +70,7 @@ class TrainResult:
     """A finished run."""
 
     metrics: dict[str, Any]
-    """Of the last checkpoint."""
+    """Metrics of the last checkpoint."""
     checkpoint_name: str
     """Folder of the last checkpoint, below `storage_dir/name`."""
 
@@ -89,17 +90,17 @@ def train(
     max_failures: int = 3,
     on_report: Callable[[dict[str, Any]], None] | None = None,
 ) -> TrainResult:
-    """Run `loop(config, context)` on `n_workers` workers with a gloo (GPU: nccl) process group; Ray
-    has to be running.
+    """Run `loop(config, context)` on `n_workers` workers with a gloo (GPU: nccl) process group. Ray
+    must be running.
 
-    `loop` is importable by name and reports at least one checkpoint; `config` is picklable. Lost
-    workers are replaced up to `max_failures` times. The last two checkpoints are kept under
-    `storage_dir/name`. Raises ray.train.TrainingFailedError.
+    `loop` must be importable by name, and must report at least one checkpoint. `config` must be
+    picklable. Lost workers are replaced up to `max_failures` times. The last two checkpoints are
+    kept under `storage_dir/name`. Raises ray.train.TrainingFailedError.
     """
-    route_logs()  # ray.train was imported above
+    route_logs()  # because ray.train was imported above
     filesystem, storage_path = Storage(storage_dir).filesystem()
+    # on the driver's node, so that the mailbox is not lost with the node of a worker
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    # it shall not go with a worker's node
     mailbox = ray.remote(num_cpus=0)(_Mailbox).options(scheduling_strategy=here).remote()
     resources = {"CPU": cpus_per_worker} | ({"GPU": 1} if use_gpu else {})
     trainer = _Trainer(
@@ -116,11 +117,11 @@ def train(
             failure_config=FailureConfig(max_failures=max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             worker_runtime_env={
-                "env_vars": worker_env(threads_for(cpus_per_worker)) | _passed_on()
+                "env_vars": worker_env(threads_for(cpus_per_worker)) | _inherited_variables()
             },
         ),
     )
-    with _listening(mailbox, on_report):
+    with _forwarding_progress(mailbox, on_report):
         result = trainer.fit()
     if result.checkpoint is None:
         raise RuntimeError(f"training run {name} ended without reporting a checkpoint")
@@ -128,11 +129,12 @@ def train(
 
 
 class _Trainer(TorchTrainer):
-    """Ray Train answers Ctrl-C with sys.exit(0), and keeps that handler when the run has ended;
-    here Ctrl-C is an exception."""
+    """TorchTrainer with two changes. Ctrl-C is an exception: Ray Train would call sys.exit(0), and
+    would keep that handler after the run. In an embedded Ray the callback that `without_cleaner`
+    describes is left out."""
 
     def _register_sigint_handler(self, controller: Any) -> None:
-        """Nothing: the session ends the run as it closes."""
+        """Register nothing: the session ends the run as it closes."""
 
     def _create_default_callbacks(self) -> list[Any]:
         callbacks = super()._create_default_callbacks()
@@ -140,7 +142,7 @@ class _Trainer(TorchTrainer):
 
 
 def _run_loop(bound: dict[str, Any]) -> None:
-    """What Ray Train runs on each worker."""
+    """The function that Ray Train runs on each worker."""
     world, checkpoint = ray.train.get_context(), ray.train.get_checkpoint()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(checkpoint.as_directory())) if checkpoint else None
@@ -150,9 +152,9 @@ def _run_loop(bound: dict[str, Any]) -> None:
         bound["loop"](bound["config"], context)
 
 
-def _passed_on() -> dict[str, str]:
-    """Variables of the driver that workers need too; where Ray keeps to loopback, gloo shall as
-    well."""
+def _inherited_variables() -> dict[str, str]:
+    """Environment variables that workers take over from the driver. Where Ray uses only loopback,
+    gloo must too."""
     names = (EXTENSIONS_DIR_ENV_VAR, CACHE_DIR_ENV_VAR)
     variables = {name: os.environ[name] for name in names if name in os.environ}
     is_loopback = ray.util.get_node_ip_address().startswith("127.")
@@ -162,7 +164,7 @@ def _passed_on() -> dict[str, str]:
 
 
 class _Mailbox:
-    """Holds what workers told until the driver fetches it."""
+    """Holds the metrics that workers sent until the driver fetches them."""
 
     def __init__(self) -> None:
         self._waiting: list[dict[str, Any]] = []
@@ -176,9 +178,11 @@ class _Mailbox:
 
 
 @contextlib.contextmanager
-def _listening(mailbox: Any, on_report: Callable[[dict[str, Any]], None] | None) -> Iterator[None]:
-    """Hands on what arrives in the mailbox, from a thread of the driver, until the block ends (and
-    what is left then)."""
+def _forwarding_progress(
+    mailbox: Any, on_report: Callable[[dict[str, Any]], None] | None
+) -> Iterator[None]:
+    """Within the block a thread of the driver passes everything that arrives in the mailbox on to
+    `on_report`. At the end of the block it passes on what is left."""
     if on_report is None:
         yield
         return
@@ -189,9 +193,8 @@ def _listening(mailbox: Any, on_report: Callable[[dict[str, Any]], None] | None)
             on_report(metrics)
 
     def listen() -> None:
-        with contextlib.suppress(
-            ray.exceptions.RayError
-        ):  # Ray is going down: the block's own error says more
+        # RayError: Ray is going down, and the error of the block itself says more
+        with contextlib.suppress(ray.exceptions.RayError):
             while not stop.wait(POLL_INTERVAL_S):
                 deliver()
 

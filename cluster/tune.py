@@ -1,13 +1,14 @@
 """Ray Tune as a fan-out of keyed, idempotent pieces of work, and as a search.
 
-Invariants: a configuration that fails is reported as data and never ends the others; nothing is
-read back from Tune's own state (the pieces of work publish their results themselves), so Tune keeps
-it in a temporary folder of this machine that is removed afterwards, and hardly ever writes it.
+Invariants: The failure of a configuration is reported as data, and never ends the others. Nothing
+is read back from Tune's own state, because the pieces of work publish their results themselves. So
+Tune keeps that state in a temporary folder of this machine, which is removed afterwards, and hardly
+ever writes it.
 
-On a cluster with an autoscaler, work that waits is what makes it grow: every piece that waits is a
-pending actor, up to all of them. `ray.autoscaler.sdk.request_resources` would do it too, but a
-cluster has only one such request: two sweeps would overwrite each other's, and it outlives a driver
-that is killed, so that nodes would stay for nobody.
+Waiting work makes a cluster with an autoscaler grow. Every piece that waits is a pending actor, up
+to all of them. `ray.autoscaler.sdk.request_resources` would make it grow too. But a cluster has
+only one such request: two sweeps would overwrite each other's. The request also outlives a driver
+that is killed, so nodes would stay without work.
 """
 
 import gc
@@ -20,32 +21,29 @@ from typing import Any, Generic, TypeVar
 
 import ray.tune
 
-from cluster.attempts import attempt
 from cluster.environment import environment
 from cluster.resources import available_cpus, limit_threads, threads_for
+from cluster.retries import run_with_retries
 from cluster.session import is_embedded, route_logs
 
 Config = dict[str, Any]
 Work = TypeVar("Work", bound=Mapping[str, Any])
 """One configuration: what JSON can hold, a plain or a typed dictionary."""
 Result = TypeVar("Result", bound=Mapping[str, Any])
-"""What became of one: what JSON can hold."""
+"""The result of one configuration: what JSON can hold."""
 
 MAX_TRIALS = 1000
-"""Configurations that one run of Tune gets; more are run in waves. Tune keeps about 35 KB in this
-process for each trial that it has seen, and looks at all of them ever again; the start of a wave
-takes seconds."""
+"""Configurations that one run of Tune gets. More than these are run in waves. Tune keeps about 35
+KB in this process for each trial that it has seen, and goes through all of them again and again.
+The start of a wave takes seconds."""
 
 _NEVER_S = 10**9
-_OUTCOME, _SCORE = (
-    "outcome",
-    "score",
-)  # what a trial reports to Tune: JSON, and the metric of a search
+_OUTCOME, _SCORE = "outcome", "score"  # a trial reports to Tune: JSON, and a search's metric
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[Work, Result]):
-    """What became of one configuration: a result, or the error of its last try."""
+    """The outcome of one configuration: a result, or the error of its last try."""
 
     config: Work
     result: Result | None
@@ -61,30 +59,35 @@ def fan_out(
     max_failures: int = 3,
     on_done: Callable[[Outcome[Work, Result]], None] | None = None,
 ) -> list[Outcome[Work, Result]]:
-    """Run `run(config)` for every configuration in long-lived worker processes. Within an open
-    session.
+    """Call `run(config)` for every configuration, in long-lived worker processes. A session must be
+    open.
 
-    Args: run: A top-level function from and to what JSON can hold; idempotent, for it may be run
-    again after a fault. configs: One piece of work each, best 5 to 60 seconds long: an empty one
-    costs tens of milliseconds. name: Shown by Ray's tools. cpus: CPUs, and BLAS threads, of one
-    piece of work. max_failures: Further tries after an exception, or after the worker process or
-    its node died. UserError: none. on_done: Called in this process as each configuration ends, in
-    the order of ending.
+    Args:
+        run: A top-level function that takes and returns what JSON can hold. It must be idempotent,
+            because it may be run again after a fault.
+        configs: One piece of work each, best 5 to 60 seconds long. An empty one costs tens of
+            milliseconds.
+        name: Shown by Ray's tools.
+        cpus: CPUs, and BLAS threads, of one piece of work.
+        max_failures: How often a configuration is tried again after an exception, or after its
+            worker process or node died. It is not tried again after a UserError.
+        on_done: Called in this process as each configuration ends, in the order of ending.
 
     Returns:
         One Outcome per configuration, in the order of `configs`.
     """
     outcomes: list[Outcome[Work, Result]] = []
     for start in range(0, len(configs), MAX_TRIALS):
-        outcomes += _wave(
+        outcomes += _run_wave(
             run, configs[start : start + MAX_TRIALS], name, cpus, max_failures, on_done
         )
-        # Tune's trials are in cycles: the next wave would be built beside the last one's
+        # Tune's trials refer to each other in circles. Without this those of the last wave would
+        # stay in memory beside those of the next.
         gc.collect()
     return outcomes
 
 
-def _wave(
+def _run_wave(
     run: Callable[[Work], Result],
     configs: Sequence[Work],
     name: str,
@@ -92,7 +95,7 @@ def _wave(
     max_failures: int,
     on_done: Callable[[Outcome[Work, Result]], None] | None,
 ) -> list[Outcome[Work, Result]]:
-    trials = _Trials(lambda config: configs[config["config_idx"]], on_done)
+    trials = _OutcomeCollector(lambda config: configs[config["config_idx"]], on_done)
     _run_tune(
         {"run": run, "configs": list(configs), "max_failures": max_failures},
         trials,
@@ -122,20 +125,26 @@ def search(
     known: Sequence[tuple[Config, Mapping[str, Any]]] = (),
     on_done: Callable[[Outcome[Config, Result]], None] | None = None,
 ) -> list[Outcome[Config, Result]]:
-    """Look for the configuration with the best `result[metric]`, by Optuna's TPE. Within an open
-    session.
+    """Look for the configuration with the best `result[metric]`, by Optuna's TPE. A session must be
+    open.
 
-    With `max_concurrent=1` the proposals are a function of `seed` and of what the earlier trials
-    gave: a search that was interrupted and is given its finished trials as `known` goes on exactly
-    as it would have gone.
+    With `max_concurrent=1` a proposal is a function of `seed` and of the results of the earlier
+    trials. So a search that was interrupted goes on exactly as it would have gone, if it is given
+    its finished trials as `known`.
 
-    Args: objective: A top-level function from a configuration to its metrics (JSON types),
-    idempotent. space: name -> ("uniform" | "loguniform", low, high), ("int" | "logint", low, high),
-    both ends included, or ("choice", [values]). metric: Key of the objective's result to optimise;
-    a result without it, or with one that is not finite, is an error. mode: "min" or "max".
-    n_trials: How many trials to run now, besides the known ones. seed: Of the sampler. name, cpus,
-    max_failures, on_done: As in `fan_out`. max_concurrent: Trials at once. More is faster and less
-    informed. known: Finished trials, in the order of finishing, of this very space.
+    Args:
+        objective: A top-level, idempotent function from a configuration to its metrics (JSON
+            types).
+        space: name -> ("uniform" | "loguniform", low, high), ("int" | "logint", low, high), both
+            ends included, or ("choice", [values]).
+        metric: Key of the objective's result to optimise. A result that lacks it, or in which it is
+            not finite, is an error.
+        mode: "min" or "max".
+        n_trials: How many trials to run now, besides the known ones.
+        seed: The seed of the sampler.
+        name, cpus, max_failures, on_done: As in `fan_out`.
+        max_concurrent: Trials at once. More trials at once are faster, but each knows less.
+        known: Finished trials of the same space, in the order of finishing.
 
     Returns:
         The new trials, in the order of finishing.
@@ -143,13 +152,13 @@ def search(
     Raises:
         ValueError: The space cannot be read, or a known trial is not in it.
     """
-    from cluster.proposals import Proposals
+    from cluster.optuna_search import SeededOptunaSearch
 
     if n_trials <= 0:
         return []
     scores = [(config, result[metric]) for config, result in known]
-    proposals = Proposals(space, metric=_SCORE, mode=mode, seed=seed, known=scores)
-    trials = _Trials[Config, Result](lambda config: config, on_done)
+    searcher = SeededOptunaSearch(space, metric=_SCORE, mode=mode, seed=seed, known=scores)
+    trials = _OutcomeCollector[Config, Result](lambda config: config, on_done)
     _run_tune(
         {"run": objective, "metric": metric, "max_failures": max_failures},
         trials,
@@ -159,7 +168,7 @@ def search(
         max_pending=max_concurrent,
         param_space={},
         tune_config=ray.tune.TuneConfig(
-            search_alg=proposals,
+            search_alg=searcher,
             num_samples=n_trials,
             max_concurrent_trials=max_concurrent,
             reuse_actors=True,
@@ -169,7 +178,7 @@ def search(
 
 
 class _Trial(ray.tune.Trainable):
-    """One configuration after another in one process: Tune resets it instead of starting a new
+    """Runs one configuration after another in one process: Tune resets it instead of starting a new
     one."""
 
     def setup(
@@ -196,7 +205,7 @@ class _Trial(ray.tune.Trainable):
         config = (
             dict(self.config) if self._configs is None else self._configs[self.config["config_idx"]]
         )
-        outcome = attempt(self._scored, config, self._max_failures)
+        outcome = run_with_retries(self._scored, config, self._max_failures)
         score = json.loads(outcome).get("result", {}).get(self._metric, math.nan)
         return {"done": True, _OUTCOME: outcome, _SCORE: score}
 
@@ -210,8 +219,8 @@ class _Trial(ray.tune.Trainable):
         return result
 
 
-class _Trials(ray.tune.Callback, Generic[Work, Result]):
-    """What the trials of a run ended with, in the order of ending."""
+class _OutcomeCollector(ray.tune.Callback, Generic[Work, Result]):
+    """Collects the outcomes of a run's trials, in the order of ending."""
 
     def __init__(
         self,
@@ -222,8 +231,8 @@ class _Trials(ray.tune.Callback, Generic[Work, Result]):
         self.ended: list[tuple[Config, Outcome[Work, Result]]] = []
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune stores its callbacks for a restore that we never ask for, and `on_done` need not be
-        picklable."""
+        """Nothing. Tune stores its callbacks for a restore, which is never used, and `on_done` need
+        not be picklable."""
         return {}
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -231,7 +240,8 @@ class _Trials(ray.tune.Callback, Generic[Work, Result]):
         self._add(trial.config, outcome.get("result"), outcome.get("error"))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        error = trial.get_error()  # None where a whole node went
+        error = trial.get_error()  # None where a whole node was lost
+
         reason = (
             f"{type(error).__name__}: {str(error).splitlines()[0]}" if error else "its node is gone"
         )
@@ -246,7 +256,7 @@ class _Trials(ray.tune.Callback, Generic[Work, Result]):
 
 def _run_tune(
     work: dict[str, Any],
-    trials: _Trials[Work, Result],
+    trials: _OutcomeCollector[Work, Result],
     *,
     name: str,
     cpus: float,

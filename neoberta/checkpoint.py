@@ -19,7 +19,7 @@ from neoberta.config import ModelConfig
 from neoberta.model import NeoBERTa
 from neoberta.tokenizer import CLS_ID, MASK_ID, PAD_ID, SEP_ID, load_tokenizer, save_tokenizer
 
-INFO = "pretraining.json"
+INFO_FILE = "pretraining.json"
 _FUSED = {
     "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
@@ -52,7 +52,7 @@ def save_checkpoint(
         "n_parameters": parameters,
         **info,
     }
-    (folder / INFO).write_text(json.dumps(facts, indent=1))
+    (folder / INFO_FILE).write_text(json.dumps(facts, indent=1))
     (folder / "README.md").write_text(_card(facts))
 
 
@@ -60,7 +60,7 @@ def load_checkpoint(folder: Path) -> tuple[NeoBERTa, Tokenizer, dict[str, Any]]:
     """`(model, tokenizer, info)` of a checkpoint that `save_checkpoint` wrote. Raises
     CorruptArtefactError, UserError."""
     try:
-        info = json.loads((folder / INFO).read_text())
+        info = json.loads((folder / INFO_FILE).read_text())
         model = NeoBERTa(ModelConfig(**info["model"]), info["vocab_size"])
         from_hf(model, load_file(str(folder / "model.safetensors")))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

@@ -17,7 +17,7 @@ EVALUATION_SEED = 2**31
 
 @torch.no_grad()
 def validation_loss(
-    model: NeoBERTa, corpus: Corpus, *, max_rows: int = 256, rows_at_once: int = 32
+    model: NeoBERTa, corpus: Corpus, *, max_rows: int = 256, batch_size: int = 32
 ) -> dict[str, float]:
     """Over the first `max_rows` rows of a held-out corpus, masked at 15 % with a fixed seed: `loss`
     (mean cross-entropy of a masked token, nats), `bits_per_byte_masked` (so that vocabularies
@@ -29,15 +29,15 @@ def validation_loss(
     )
     total, was_training = 0.0, model.training
     model.eval()
-    for start in range(0, len(inputs), rows_at_once):
-        part = slice(start, start + rows_at_once)
-        where = is_target[part].ravel().nonzero()[0]
+    for start in range(0, len(inputs), batch_size):
+        part = slice(start, start + batch_size)
+        target_idx = is_target[part].ravel().nonzero()[0]
         loss = model(
             tokens=torch.from_numpy(inputs[part]),
             document=torch.from_numpy(rows.document[part]),
             position=torch.from_numpy(rows.position[part]),
-            where=torch.from_numpy(where),
-            targets=torch.from_numpy(rows.tokens[part].ravel()[where]),
+            target_idx=torch.from_numpy(target_idx),
+            targets=torch.from_numpy(rows.tokens[part].ravel()[target_idx]),
             scale=torch.tensor(1.0),
         )
         total += float(loss)

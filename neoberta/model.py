@@ -54,7 +54,7 @@ class NeoBERTa(nn.Module):
         tokens: Tensor,
         document: Tensor,
         position: Tensor,
-        where: Tensor,
+        target_idx: Tensor,
         targets: Tensor,
         scale: Tensor,
     ) -> Tensor:
@@ -65,7 +65,7 @@ class NeoBERTa(nn.Module):
         """
         with self._autocast(tokens):
             hidden = self.hidden_states(tokens, position, same_document(document))[-1]
-            logits = self.logits(hidden.flatten(0, 1)[where])
+            logits = self.logits(hidden.flatten(0, 1)[target_idx])
         return F.cross_entropy(logits.float(), targets, reduction="sum") * scale
 
     def hidden_states(self, tokens: Tensor, position: Tensor, attends: Tensor) -> list[Tensor]:

@@ -16,7 +16,7 @@ WINDOW = 8192
 bounded."""
 
 
-def cut(token_ids: Sequence[int], max_length: int) -> list[list[int]]:
+def cut_into_pieces(token_ids: Sequence[int], max_length: int) -> list[list[int]]:
     """Pieces of a document: [CLS] tokens [SEP] of at most `max_length` tokens each. An empty
     document has none."""
     body = max_length - 2
@@ -53,7 +53,7 @@ def pack(
     int32 are the lengths of the pieces of row r in order; what is behind them is padding."""
     window: list[list[int]] = []
     for document in documents:
-        window.extend(cut(document, max_length))
+        window.extend(cut_into_pieces(document, max_length))
         if len(window) >= WINDOW:
             yield _pack_window(window, max_length)
             window = []

@@ -111,13 +111,13 @@ def make_batch(
     n_targets = max(1, int(is_target.sum()))
     first, last = (config.batch_rows * r // n_workers for r in (rank, rank + 1))
     mine = slice(first, last)
-    where = is_target[mine].ravel().nonzero()[0]
+    target_idx = is_target[mine].ravel().nonzero()[0]
     return {
         "tokens": torch.from_numpy(inputs[mine]),
         "document": torch.from_numpy(rows.document[mine]),
         "position": torch.from_numpy(rows.position[mine]),
-        "where": torch.from_numpy(where),
-        "targets": torch.from_numpy(rows.tokens[mine].ravel()[where]),
+        "target_idx": torch.from_numpy(target_idx),
+        "targets": torch.from_numpy(rows.tokens[mine].ravel()[target_idx]),
         "scale": torch.tensor(n_workers / n_targets, dtype=torch.float32),
     }
 

@@ -15,20 +15,22 @@ from safetensors.torch import load_file, save_file
 
 from cluster.storage import CorruptArtefactError
 
-TENSORS, FACTS = "training.safetensors", "training.json"
+TENSORS_FILE, FACTS_FILE = "training.safetensors", "training.json"
 
 
 def save_training_state(
     folder: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]
 ) -> None:
     """Write the state into an existing folder (publishing it whole is the caller's part)."""
-    save_file({name: value.contiguous() for name, value in tensors.items()}, str(folder / TENSORS))
-    (folder / FACTS).write_text(json.dumps(facts, indent=1))
+    save_file(
+        {name: value.contiguous() for name, value in tensors.items()}, str(folder / TENSORS_FILE)
+    )
+    (folder / FACTS_FILE).write_text(json.dumps(facts, indent=1))
 
 
 def load_training_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """`(tensors, facts)`. Raises CorruptArtefactError."""
     try:
-        return load_file(str(folder / TENSORS)), json.loads((folder / FACTS).read_text())
+        return load_file(str(folder / TENSORS_FILE)), json.loads((folder / FACTS_FILE).read_text())
     except (OSError, ValueError, SafetensorError) as error:
         raise CorruptArtefactError(f"{folder}: not a training state ({error})") from error

@@ -49,7 +49,7 @@ def fan_out_batches(
     retries."""
     if not batches:
         return []
-    from cluster.resources import look_around, request
+    from cluster.resources import available_resources, worker_resources
     from cluster.tune import fan_out
 
     study.need_ray()
@@ -64,7 +64,11 @@ def fan_out_batches(
             on_done(ended)
 
     outcomes = fan_out(
-        run, batches, name=name, cpus=request(name, look_around()).cpus, on_done=count
+        run,
+        batches,
+        name=name,
+        cpus=worker_resources(name, available_resources()).cpus,
+        on_done=count,
     )
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed:

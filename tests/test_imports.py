@@ -22,7 +22,7 @@ UPWARD = {"neoberta/__init__.py": {"meta", "meta.characterize", "meta.load_answe
 """The one arrow that points up: `neoberta` is the name that people install and import."""
 WITHOUT_RAY = [
     f"cluster/{name}.py"
-    for name in ("__init__", "storage", "remote_storage", "local_files", "errors", "attempts")
+    for name in ("__init__", "storage", "remote_storage", "local_files", "errors", "retries")
 ]
 BANNED = {"pickle", "cloudpickle", "joblib", "dill", "marshal", "shelve"}
 FILES = sorted(path for package in ALLOWED for path in (ROOT / package).rglob("*.py"))

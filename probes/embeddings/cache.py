@@ -91,7 +91,7 @@ class EmbeddingCache:
             )
         return MappedVectors(segments, view, segment_idx, rows)
 
-    def view(self, texts: Sequence[str], view: View) -> np.ndarray:
+    def vectors(self, texts: Sequence[str], view: View) -> np.ndarray:
         """(n_texts, d) float32, row i the vector of texts[i]. Raises MissingVectorsError."""
         return self.mapped(text_keys(texts), view)[:]
 

@@ -185,7 +185,7 @@ def plan_shards(
     return sorted(shards, key=lambda shard: -shard["n_characters"])
 
 
-def in_own_order(shards: Sequence[AnyShard]) -> list[AnyShard]:
+def in_random_order(shards: Sequence[AnyShard]) -> list[AnyShard]:
     """The shards in an order that no other job has: two jobs that plan the same work at the same
     time seldom encode the same shard at once."""
     return random.SystemRandom().sample(shards, len(shards))
@@ -285,11 +285,11 @@ def task_matrix(task: Task, split: str, cache: EmbeddingCache, view: View) -> np
             raise UserError(
                 f"task {task.name}: has no pairs of texts, which {view} reads; choose another view"
             )
-        return cache.view(list(map(join_pair, rows.text, rows.text_pair)), view)
-    u = cache.view(rows.text, view)
+        return cache.vectors(list(map(join_pair, rows.text, rows.text_pair)), view)
+    u = cache.vectors(rows.text, view)
     if rows.text_pair is None:
         return u
-    v = cache.view(rows.text_pair, view)
+    v = cache.vectors(rows.text_pair, view)
     return np.concatenate([u, v, np.abs(u - v), u * v], axis=1)
 
 

@@ -38,7 +38,7 @@ KEY_BYTES = 16
 SUFFIX = ".safetensors"
 MAX_MAGNITUDE = 2.0**127
 """Largest component that is stored: rounded to eleven bits it is still a float32."""
-USE_IS_NOTED_AFTER_S = 3600.0
+USE_RECORDED_AFTER_S = 3600.0
 """A segment's file (or this node's copy of it) has the time of its last use as its modification
 time, to the hour."""
 
@@ -173,7 +173,7 @@ class Segment:
                 )  # damaged on this node, or where it came from: fetch it once more
                 values = self._array(self._arrays[view], self._mapped)
                 _check(values, self._arrays[view], self._place)
-            self._note_use()
+            self._record_use()
             self._sound.add(view)
         return values
 
@@ -184,12 +184,12 @@ class Segment:
         """Columns of the vectors."""
         return self._arrays[view].shape[1]
 
-    def _note_use(self) -> None:
+    def _record_use(self) -> None:
         path = self._storage.node_copy(self.name) or Path(self._storage.uri) / self.name
         with contextlib.suppress(
             OSError
         ):  # a store that may only be read, or a file that is just being removed
-            if time.time() - path.stat().st_mtime > USE_IS_NOTED_AFTER_S:
+            if time.time() - path.stat().st_mtime > USE_RECORDED_AFTER_S:
                 os.utime(path)
 
     @property

@@ -28,9 +28,9 @@ def missing_sentences(
 ) -> list[Sentence]:
     """The distinct sentences of which a word lacks a vector in one of `layers`, in the order of
     their first appearance."""
-    names = {sentence: _names(sentence) for sentence in sentences}
+    names = {sentence: _word_names(sentence) for sentence in sentences}
     missing = set(
-        cache.missing([name for words in names.values() for name in words], _views(layers))
+        cache.missing([name for words in names.values() for name in words], _word_views(layers))
     )
     return [sentence for sentence, words in names.items() if not missing.isdisjoint(words)]
 
@@ -51,7 +51,7 @@ def embed_words(
     for start in range(0, len(todo), SENTENCES_PER_SEGMENT):
         part = todo[start : start + SENTENCES_PER_SEGMENT]
         vectors = encoder.encode_words(part, layers)
-        names = [name for sentence in part for name in _names(sentence)]
+        names = [name for sentence in part for name in _word_names(sentence)]
         cache.publish(names, {View(layer, WORD): X for layer, X in vectors.items()})
         if progress is not None:
             progress(start + len(part), len(todo))
@@ -60,8 +60,8 @@ def embed_words(
 
 def word_vectors(cache: EmbeddingCache, sentences: Sequence[Sentence], layer: int) -> np.ndarray:
     """(W, d) float32, the words of all sentences in order. Raises MissingVectorsError."""
-    return cache.view(
-        [name for sentence in sentences for name in _names(sentence)], View(layer, WORD)
+    return cache.vectors(
+        [name for sentence in sentences for name in _word_names(sentence)], View(layer, WORD)
     )
 
 
@@ -70,10 +70,10 @@ def predicted_bytes(sentences: Sequence[Sentence], hidden_size: int, n_layers: i
     return segment_bytes(sum(map(len, sentences)), hidden_size, n_layers)
 
 
-def _names(sentence: Sentence) -> list[str]:
+def _word_names(sentence: Sentence) -> list[str]:
     whole = json.dumps(sentence)
     return [f"{whole}#{place}" for place in range(len(sentence))]
 
 
-def _views(layers: Sequence[int]) -> list[View]:
+def _word_views(layers: Sequence[int]) -> list[View]:
     return [View(layer, WORD) for layer in layers]

@@ -181,8 +181,8 @@ def _confidence_features(
     held_out: np.ndarray, of_eval: np.ndarray, X: np.ndarray, y: np.ndarray, X_eval: np.ndarray
 ) -> dict[str, float]:
     n_classes = held_out.shape[1]
-    known = _known_of_rows(held_out, neighbour_votes(X, y, n_classes, None))
-    ahead = _known_of_rows(of_eval, neighbour_votes(X, y, n_classes, X_eval))
+    known = _row_evidence(held_out, neighbour_votes(X, y, n_classes, None))
+    ahead = _row_evidence(of_eval, neighbour_votes(X, y, n_classes, X_eval))
     return {
         "eval_regressed_accuracy": regressed_accuracy(held_out.argmax(axis=1) == y, known, ahead),
         "eval_atc_accuracy": atc_accuracy(held_out, y, of_eval),
@@ -192,7 +192,7 @@ def _confidence_features(
     }
 
 
-def _known_of_rows(probabilities: np.ndarray, votes: np.ndarray) -> np.ndarray:
+def _row_evidence(probabilities: np.ndarray, votes: np.ndarray) -> np.ndarray:
     """(m, 5) what speaks for the predicted class of each row: the probe's confidences, the share of
     the nearest labelled rows that are of it, and how near the nearest is."""
     support = votes[np.arange(len(votes)), probabilities.argmax(axis=1)]

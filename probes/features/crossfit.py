@@ -129,7 +129,7 @@ def curve_so_far(
             continue
         probabilities, labels, sizes = [], [], []
         for _ in range(2 if fraction == 2 else 1):
-            part_of_row = _deal(y, fraction, rng)
+            part_of_row = _assign_parts(y, fraction, rng)
             for part in range(fraction):
                 inside = part_of_row == part
                 fit = fit_ridge(X[inside], y[inside], n_classes)
@@ -167,7 +167,7 @@ def fit_prefixes(
     ]
 
 
-def _deal(y: np.ndarray, n_parts: int, rng: np.random.Generator) -> np.ndarray:
+def _assign_parts(y: np.ndarray, n_parts: int, rng: np.random.Generator) -> np.ndarray:
     """(n,) part of each row: random, parts of equal size, classes spread over the parts."""
     order = np.lexsort((rng.random(len(y)), y))
     parts = np.empty(len(y), dtype=np.int64)

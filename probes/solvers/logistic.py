@@ -233,7 +233,7 @@ class _Problem:
             start = W, logits
             if before is not None and i > 1:
                 ahead = math.log(C / Cs[i - 1]) / math.log(Cs[i - 1] / Cs[i - 2])
-                start = self._better((W, logits), before, ahead, strength)
+                start = self._better_start((W, logits), before, ahead, strength)
             before = W, logits
             W, logits, objective, converged = self._solve(*start, strength)
             outcomes.append((*self._as_softmax(W), objective, converged))
@@ -253,7 +253,9 @@ class _Problem:
         W[..., -1] = torch.where(log_odds.isfinite(), log_odds, 0.0)
         return W
 
-    def _better(self, last: Point, before: Point, ahead: float, strength: torch.Tensor) -> Point:
+    def _better_start(
+        self, last: Point, before: Point, ahead: float, strength: torch.Tensor
+    ) -> Point:
         """Per problem, the better start at the next C: the last solution, or the line through the
         last two, `ahead` times their distance (in log C) further."""
         (W, logits), (W_before, logits_before) = last, before

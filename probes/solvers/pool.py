@@ -56,7 +56,7 @@ class Pool:
         self._used = np.unique(np.concatenate(wide)) if wide else np.empty(0, dtype=np.int64)
         shared = len(self._used) * (len(self._used) + len(X_test))
         apart = sum(len(rows) * (2 * len(rows) + len(X_test)) for rows in wide)
-        self.shares = 0 < shared <= apart and shared * 8 <= MAX_PRODUCTS_BYTES
+        self.shares_products = 0 < shared <= apart and shared * 8 <= MAX_PRODUCTS_BYTES
 
     @property
     def n_columns(self) -> int:
@@ -69,7 +69,7 @@ class Pool:
         weight: torch.Tensor | None = None,
     ) -> Sample:
         """The sample of `rows` (n,) with weights (n,) above 0, its basis in `dtype`."""
-        if len(rows) <= self._X.shape[1] and self.shares:
+        if len(rows) <= self._X.shape[1] and self.shares_products:
             gram, on_test = self._products
             places = torch.from_numpy(np.searchsorted(self._used, rows))
             gram = gram[places][:, places]

@@ -103,12 +103,12 @@ class BlockRunner:
         for probe in self.spec.cheap_kinds:
             for subset in subsets[: self.spec.n_seeds]:
                 yield from self._cheap_row(subset, probe)
-        n_logistic = self.spec.n_logistic_at(size)
+        n_logistic = self.spec.n_logistic_subsets(size)
         for probe in self.spec.logistic_kinds if n_logistic else ():
             yield from self._logistic_rows(subsets[:n_logistic], probe)
 
     def _n_subsets(self, size: int) -> int:
-        return max(self.spec.n_everywhere, self.spec.n_logistic_at(size))
+        return max(self.spec.n_base_subsets, self.spec.n_logistic_subsets(size))
 
     def _draw(self, labels: np.ndarray, kind: str, n: int, seed: int) -> np.ndarray:
         fingerprint = self.block["task_fingerprint"]
@@ -164,7 +164,7 @@ class BlockRunner:
                 }
                 for i, C in enumerate(path.Cs)
             ]
-            yield from self._scored(subset, probe, probabilities, fit_seconds, chosen)
+            yield from self._result_rows(subset, probe, probabilities, fit_seconds, chosen)
 
     def _cheap_row(self, subset: _Subset, probe: str) -> Iterator[dict[str, Any]]:
         """A probe without a regularisation to choose."""
@@ -190,7 +190,7 @@ class BlockRunner:
             )
         seconds = time.perf_counter() - started + subset.decompose_seconds
         chosen = {"C": None, "C_selected": True, "loo_accuracy": loo_accuracy, "converged": True}
-        return self._scored(subset, probe, probabilities.numpy()[None], seconds, [chosen])
+        return self._result_rows(subset, probe, probabilities.numpy()[None], seconds, [chosen])
 
     def _logistic_rows(self, subsets: list[_Subset], probe: str) -> Iterator[dict[str, Any]]:
         started = time.perf_counter()
@@ -235,7 +235,7 @@ class BlockRunner:
                 {"C": C, "C_selected": i == best, "converged": bool(path.converged[i, place, 0])}
                 for i, C in enumerate(path.Cs)
             ]
-            yield from self._scored(subset, probe, probabilities, fit_seconds, chosen)
+            yield from self._result_rows(subset, probe, probabilities, fit_seconds, chosen)
 
     @staticmethod
     def _best_by_folds(
@@ -253,7 +253,7 @@ class BlockRunner:
         losses = -own.clamp_min(torch.finfo(own.dtype).eps).log()
         return int((losses * held_out[:, 1:].T).sum(dim=(1, 2)).argmin())
 
-    def _scored(
+    def _result_rows(
         self,
         subset: _Subset,
         probe: str,

@@ -88,7 +88,7 @@ def n_probes_of(spec: SweepSpec, n_train: int) -> int:
     total = 0
     for size in _usable_sizes(spec, n_train):
         total += spec.n_seeds * (len(spec.ridge_kinds) * len(spec.ridge_Cs) + len(spec.cheap_kinds))
-        total += spec.n_logistic_at(size) * len(spec.logistic_kinds) * len(spec.logistic_Cs)
+        total += spec.n_logistic_subsets(size) * len(spec.logistic_kinds) * len(spec.logistic_Cs)
     return total * len(spec.subsets)
 
 
@@ -104,10 +104,10 @@ def block_seconds(block: BlockShape) -> float:
         rank, side, n_logistic = (
             min(size - 1, n_columns),
             min(size, n_columns),
-            spec.n_logistic_at(size),
+            spec.n_logistic_subsets(size),
         )
         n_ridge = spec.n_seeds * len(spec.ridge_kinds) * len(spec.ridge_Cs)
-        n_decomposed = max(spec.n_everywhere, n_logistic) + spec.n_seeds * (
+        n_decomposed = max(spec.n_base_subsets, n_logistic) + spec.n_seeds * (
             "ridge_balanced" in spec.probes
         )
         products = (

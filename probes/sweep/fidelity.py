@@ -33,7 +33,7 @@ def contenders(results: pd.DataFrame) -> set[SpaceId]:
     return found
 
 
-def of_contenders(blocks: Sequence[PlannedBlock], chosen: set[SpaceId]) -> list[PlannedBlock]:
+def contender_blocks(blocks: Sequence[PlannedBlock], chosen: set[SpaceId]) -> list[PlannedBlock]:
     """The planned blocks whose embedding space is among `chosen`."""
     return [block for block in blocks if _space(block) in chosen]
 

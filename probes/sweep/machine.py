@@ -15,7 +15,7 @@ N_ROWS, N_COLUMNS, N_CLASSES = 600, 384, 6
 SPEC = SweepSpec(sizes=(32, 128, 256), n_seeds=2, logistic_sizes=(32, 256), logistic_n_seeds=1)
 
 
-QUIET_SHARE = 0.66
+IDLE_MACHINE_SHARE = 0.66
 """What a process that has the machine to itself takes of the time when every core is busy (shared
 caches, hyper-threads)."""
 
@@ -47,4 +47,4 @@ def machine_factor() -> float:
         started = time.perf_counter()
         probe_block(X[:N_ROWS], y[:N_ROWS], X[N_ROWS:], y[N_ROWS:], block)
         seconds.append(time.perf_counter() - started)
-    return min(seconds) / QUIET_SHARE / block_seconds(block)
+    return min(seconds) / IDLE_MACHINE_SHARE / block_seconds(block)

@@ -106,11 +106,11 @@ class SweepSpec(BaseModel):
         return [kind for kind in ("centroid", "knn", "lda") if kind in self.probes]
 
     @property
-    def n_everywhere(self) -> int:
+    def n_base_subsets(self) -> int:
         """Subsets of each size that get the ridge and the cheap probes."""
         return self.n_seeds if self.ridge_kinds or self.cheap_kinds else 0
 
-    def n_logistic_at(self, size: int) -> int:
+    def n_logistic_subsets(self, size: int) -> int:
         """Subsets of `size` rows that get the logistic probes."""
         is_wanted = self.logistic_kinds and size in self.logistic_sizes
         return min(self.n_seeds, self.logistic_n_seeds) if is_wanted else 0

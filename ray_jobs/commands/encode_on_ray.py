@@ -12,7 +12,7 @@ from meta.given.vectors import TEXTS_PER_SHARD, embed_sample, encode_here
 from neoberta.extras import missing
 from neoberta.precision import UsedPrecision
 from probes.embeddings.cache import EmbeddingCache
-from probes.embeddings.encode import Shard, ShardEncoder, in_own_order, plan_shards
+from probes.embeddings.encode import Shard, ShardEncoder, in_random_order, plan_shards
 from probes.encoders.base import Encoder, View
 from probes.encoders.reference import in_full
 from probes.tasks.task import Task
@@ -78,7 +78,7 @@ def _embed_by_ray(
 ) -> None:
     """Encode planned shards with one actor a core."""
     from cluster.data import map_shards
-    from cluster.resources import look_around, n_at_once, request
+    from cluster.resources import available_resources, n_workers_that_fit, worker_resources
 
     n_done = 0
 
@@ -87,8 +87,8 @@ def _embed_by_ray(
         n_done += 1
         report(n_done, len(shards))
 
-    found = look_around()
-    asked = request("embed", found)
+    available = available_resources()
+    resources = worker_resources("embed", available)
     worker = {
         "encoder_ref": ref,
         "storage_uri": storage.uri,
@@ -98,12 +98,12 @@ def _embed_by_ray(
     }
     map_shards(
         ShardEncoder,
-        in_own_order(shards),
+        in_random_order(shards),
         worker_kwargs=worker,
-        n_actors=n_at_once(asked, found, len(shards)),
-        cpus_per_actor=asked.cpus,
-        gpus_per_actor=asked.gpus,
-        memory_bytes_per_actor=asked.memory_bytes,
+        n_actors=n_workers_that_fit(resources, available, len(shards)),
+        cpus_per_actor=resources.cpus,
+        gpus_per_actor=resources.gpus,
+        memory_bytes_per_actor=resources.memory_bytes,
         on_done=count,
     )
 

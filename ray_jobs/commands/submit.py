@@ -14,7 +14,7 @@ from pydantic import Field
 
 from cluster.authentication import check_jobs_url, find_token
 from cluster.storage import Storage, UserError
-from cluster.submission import Submission, is_seen
+from cluster.submission import Submission, is_in_shared_folder
 from neoberta.extras import need
 from probes.tasks.load import local_path
 from ray_jobs.cluster_options import ClusterOptions
@@ -152,7 +152,7 @@ def study_paths(config: StudyConfig) -> list[LocalPath]:
 
 def refuse_unseen(paths: Sequence[LocalPath], shared: Sequence[Path]) -> None:
     """Raises UserError that names every path that the cluster does not see, and what to do."""
-    unseen = [path.what for path in paths if not is_seen(path.path, shared)]
+    unseen = [path.what for path in paths if not is_in_shared_folder(path.path, shared)]
     if unseen:
         raise UserError(
             f"the cluster does not see {', '.join(unseen)}: use s3:// or gs:// for results, or a"

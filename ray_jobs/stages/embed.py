@@ -17,7 +17,7 @@ from probes.embeddings.encode import (
     Shard,
     ShardEncoder,
     embedding_inputs,
-    in_own_order,
+    in_random_order,
     plan_shards,
 )
 from probes.encoders.base import EncoderInfo, View
@@ -101,7 +101,7 @@ def embed(
 ) -> dict[str, int]:
     """Fill the cache; returns how many texts each encoder had to encode now (0: all were there)."""
     from cluster.data import map_shards
-    from cluster.resources import look_around, n_at_once, request
+    from cluster.resources import available_resources, n_workers_that_fit, worker_resources
 
     loaded = [load_saved_task(study.storage, task.fingerprint) for task in tasks]
     shards: list[StudyShard] = []
@@ -137,16 +137,16 @@ def embed(
             " of vectors"
         )
         study.need_ray()
-        found = look_around()
-        asked = request("embed", found)
+        available = available_resources()
+        resources = worker_resources("embed", available)
         map_shards(
             StudyShardEncoder,
-            in_own_order(shards),
+            in_random_order(shards),
             worker_kwargs={"storage_uri": study.storage.uri},
-            n_actors=n_at_once(asked, found, len(shards)),
-            cpus_per_actor=asked.cpus,
-            gpus_per_actor=asked.gpus,
-            memory_bytes_per_actor=asked.memory_bytes,
+            n_actors=n_workers_that_fit(resources, available, len(shards)),
+            cpus_per_actor=resources.cpus,
+            gpus_per_actor=resources.gpus,
+            memory_bytes_per_actor=resources.memory_bytes,
             on_done=count,
         )
     study.made(sum(n_texts.values()), "texts encoded")

@@ -63,7 +63,7 @@ def run_pretrain(
     """Pretrain on `texts` on the Ray that this process is in; returns the checkpoint's key
     `checkpoints/<digest>`. Nothing is done when it is there. `on_progress(steps done, steps)`.
     Raises UserError."""
-    from cluster.resources import look_around, use_gpus
+    from cluster.resources import available_resources, use_gpus
     from cluster.train import train
 
     tokenizer = read_tokenizer(storage, tokenizer_key)
@@ -88,7 +88,7 @@ def run_pretrain(
         name=name,
         storage_dir=f"{storage.uri}/ray",
         n_workers=config.n_workers,
-        use_gpu=use_gpus(config.n_workers, look_around()),
+        use_gpu=use_gpus(config.n_workers, available_resources()),
         on_report=tell,
     )
     with tempfile.TemporaryDirectory(prefix="neoberta-state-") as state:

@@ -15,7 +15,7 @@ from meta.answering.constant_answer import constant_score
 from meta.report import study_summaries
 from meta.report.page import pilot_report
 from meta.report.study_data import EncoderSummary, PilotReportData, PretrainedModel, TaskSummary
-from neoberta.checkpoint import INFO
+from neoberta.checkpoint import INFO_FILE
 from probes.sweep.sweep import load_results
 from probes.tasks.docs.registry import DOCS_TASKS
 from probes.tasks.store import load_saved_task
@@ -184,7 +184,7 @@ def encoder_summary(encoder: EncoderRow) -> EncoderSummary:
 
 
 def _pretrained(study: Study, name: str, key: str) -> PretrainedModel:
-    info = study.storage.read_json(f"{key}/{INFO}")
+    info = study.storage.read_json(f"{key}/{INFO_FILE}")
     model = info["model"]
     return PretrainedModel(
         name=name,

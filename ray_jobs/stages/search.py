@@ -58,7 +58,7 @@ def search(
 ) -> SearchResult:
     """Try `search.n_trials` candidates; those whose result is there already are told to the
     searcher instead of being run."""
-    from cluster.resources import look_around, request
+    from cluster.resources import available_resources, worker_resources
     from cluster.tune import search as tune_search
 
     config, judged_on = study.config.search, search_tasks(study, tasks)
@@ -88,7 +88,7 @@ def search(
             name="search",
             # one after the other: an interrupted search then proposes what an undisturbed one would
             max_concurrent=1,
-            cpus=request("search", look_around()).cpus,
+            cpus=worker_resources("search", available_resources()).cpus,
             known=[
                 (entry["point"], {"predicted": entry["candidate"]["predicted"]}) for entry in known
             ],

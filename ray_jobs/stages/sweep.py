@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from cluster.storage import Storage
 from probes.sweep.cost import batch_blocks, n_probes, predict_cost
-from probes.sweep.fidelity import contenders, of_contenders
+from probes.sweep.fidelity import contender_blocks, contenders
 from probes.sweep.partial import clear_leftovers
 from probes.sweep.planned_block import PlannedBlock
 from probes.sweep.sweep import is_done, load_results, plan_blocks, run_blocks
@@ -52,7 +52,7 @@ def sweep(
             found = contenders(
                 load_results(study.storage, [block["key"] for block in blocks]).to_pandas()
             )
-            more = of_contenders(
+            more = contender_blocks(
                 plan_blocks(spec, tasks, encoders, storage_uri=study.storage.uri), found
             )
             n_fitted += _fit_missing(study, report, more, watch)

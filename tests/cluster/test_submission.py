@@ -10,7 +10,14 @@ import pytest
 
 from cluster.authentication import check_jobs_url, find_token, is_jobs_url
 from cluster.storage import UserError
-from cluster.submission import Submission, check_id, exit_code, fill_working_dir, is_seen, next_id
+from cluster.submission import (
+    Submission,
+    check_id,
+    exit_code,
+    fill_working_dir,
+    is_in_shared_folder,
+    next_id,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "a" * 64
@@ -122,13 +129,17 @@ def test_what_the_cluster_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     shared, private = tmp_path / "shared", tmp_path / "private"
     shared.mkdir()
     private.mkdir()
-    assert is_seen(shared / "out", [shared]) and is_seen(shared, [shared])
-    assert not is_seen(private / "out", [shared]) and not is_seen(tmp_path / "shared2", [shared])
-    assert not is_seen(shared / ".." / "private", [shared]) and not is_seen(shared, [])
+    assert is_in_shared_folder(shared / "out", [shared]) and is_in_shared_folder(shared, [shared])
+    assert not is_in_shared_folder(private / "out", [shared]) and not is_in_shared_folder(
+        tmp_path / "shared2", [shared]
+    )
+    assert not is_in_shared_folder(shared / ".." / "private", [shared]) and not is_in_shared_folder(
+        shared, []
+    )
     (shared / "link").symlink_to(private)
-    assert not is_seen(shared / "link" / "out", [shared]), "a link that leads out of it"
+    assert not is_in_shared_folder(shared / "link" / "out", [shared]), "a link that leads out of it"
     monkeypatch.chdir(shared)
-    assert is_seen(Path("out"), [shared])
+    assert is_in_shared_folder(Path("out"), [shared])
 
 
 # --- secrets --------------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ def test_search_reports_unusable_metrics(local_ray: Path, tmp_path: Path) -> Non
 
 @pytest.mark.ray  # imports it
 def test_space_descriptions() -> None:
-    from cluster.proposals import distributions
+    from cluster.optuna_search import distributions
 
     found = distributions({"a": ("int", 1, 8), "b": ("logint", 1, 64), "c": ("uniform", 0.0, 1.0)})
     assert (found["a"].low, found["a"].high, found["b"].log, found["c"].log) == (1, 8, True, False)

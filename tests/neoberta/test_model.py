@@ -101,21 +101,21 @@ def test_loss_is_the_cross_entropy_of_all_logits(corpus):
     model = _larger(NeoBERTa(SHAPE, 320))
     rows = corpus.rows(np.arange(4))
     tokens, document, position = (torch.from_numpy(array) for array in rows)
-    where = torch.tensor([3, 17, 40, 100])
-    targets = tokens.flatten()[where]
+    target_idx = torch.tensor([3, 17, 40, 100])
+    targets = tokens.flatten()[target_idx]
     with torch.no_grad():
         loss = model(
             tokens=tokens,
             document=document,
             position=position,
-            where=where,
+            target_idx=target_idx,
             targets=targets,
             scale=torch.tensor(0.25),
         )
         logits = model.logits(
             model.hidden_states(tokens, position, same_document(document))[-1]
         ).flatten(0, 1)
-        expected = -logits.log_softmax(-1)[where, targets].mean()
+        expected = -logits.log_softmax(-1)[target_idx, targets].mean()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
     assert validation_loss(NeoBERTa(SHAPE, 320), corpus)["loss"] == pytest.approx(
         np.log(320), rel=0.02

@@ -11,7 +11,6 @@ from multiprocessing import get_context
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cluster.storage import CorruptArtefactError
 from probes.tasks.docs.extract import extract_file
@@ -81,11 +80,6 @@ def harvest(
             tables[package] = pa.Table.from_pylist(rows, schema=HARVEST_SCHEMA)
             storage.write_table(f"docs/{source.package_key(package)}.parquet", tables[package])
     return pa.concat_tables([tables[package] for package in source.versions])
-
-
-def docstrings(table: pa.Table) -> pa.Table:
-    """The harvest without its error messages."""
-    return table.filter(pc.not_equal(table["kind"], "error"))
 
 
 def _extract(file: SourceFile) -> Rows:

@@ -86,11 +86,11 @@ def test_no_gain_leaves_the_range_of_an_accuracy(accuracy: float):
 
 
 def test_the_published_numbers_are_those_that_the_benchmark_derives():
-    from benchmarks.finetuning import DATA, rule
+    from benchmarks.finetuning import DATA, measured_constants
 
     if not (DATA / "results" / "setfit_fewshot").is_dir():
         pytest.skip(f"needs the published runs in {DATA / 'results'}")
-    found = rule(with_probes=False)
+    found = measured_constants(with_probes=False)
     assert found["learning_rate"] == REFERENCE_LR
     for kind, rows in found["log_error_ratio"].items():
         for shots, values in rows.items():

@@ -46,7 +46,7 @@ def test_gathers_in_the_order_asked_over_segments(tmp_path: Path) -> None:
     publish(open_cache(tmp_path), ["a", "b", ""], A, B)
     publish(open_cache(tmp_path), ["c", "d \ud83d"], A, B)
     asked = ["d \ud83d", "a", "", "c", "a"]
-    out = open_cache(tmp_path).view(asked, B)
+    out = open_cache(tmp_path).vectors(asked, B)
     assert out.dtype == np.float32 and out.shape == (5, 5)
     np.testing.assert_allclose(out, vectors_of(asked, B), rtol=FLOAT16_RELATIVE_ERROR, atol=1e-7)
     np.testing.assert_array_equal(out[1], out[4])
@@ -62,15 +62,15 @@ def test_missing_is_distinct_in_order_and_by_view(tmp_path: Path) -> None:
     publish(open_cache(tmp_path), ["a"], B)  # another process adds the other view
     assert cache.missing(["a"], [A, B]) == []
     with pytest.raises(MissingVectorsError, match="1 of 2 texts lack layer=0,pooling=cls"):
-        cache.view(["a", "b"], A)
+        cache.vectors(["a", "b"], A)
 
 
 def test_sees_what_others_publish(tmp_path: Path) -> None:
     reader = open_cache(tmp_path)
     publish(reader, ["a"], A)
-    reader.view(["a"], A)
+    reader.vectors(["a"], A)
     publish(open_cache(tmp_path), ["b"], A)
-    assert reader.view(["b"], A).shape == (1, 5)
+    assert reader.vectors(["b"], A).shape == (1, 5)
 
 
 def test_publishing_twice_is_one_segment(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_only_what_is_missing_is_written(tmp_path: Path) -> None:
     for view in (A, B):
         expected = vectors_of(["c", "a", "b"], view)
         np.testing.assert_allclose(
-            open_cache(tmp_path).view(["c", "a", "b"], view),
+            open_cache(tmp_path).vectors(["c", "a", "b"], view),
             expected,
             rtol=FLOAT16_RELATIVE_ERROR,
             atol=1e-7,
@@ -110,7 +110,7 @@ def test_rows_are_read_when_they_are_taken(tmp_path: Path) -> None:
     for start in range(0, 20, 6):
         publish(open_cache(tmp_path), texts[start : start + 6], A)
     mapped = open_cache(tmp_path).mapped(text_keys(texts), A)
-    everything = open_cache(tmp_path).view(texts, A)
+    everything = open_cache(tmp_path).vectors(texts, A)
     assert mapped.shape == everything.shape == (20, 5) and len(mapped) == 20
     for rows in (
         slice(3, 15),
@@ -141,7 +141,7 @@ def test_segments_of_older_versions_load(tmp_path: Path) -> None:
         del array["xxh3"]
     save_file(tensors, path, metadata={"arrays": json.dumps(arrays)})
     np.testing.assert_allclose(
-        open_cache(tmp_path).view(texts, A),
+        open_cache(tmp_path).vectors(texts, A),
         vectors_of(texts, A),
         rtol=FLOAT16_RELATIVE_ERROR,
         atol=1e-7,
@@ -190,7 +190,10 @@ def test_a_corrupt_segment_is_removed_and_encoded_again(
     assert not path.exists()
     publish(cache, ["a", "b"], A)
     np.testing.assert_allclose(
-        cache.view(["b", "c"], A), vectors_of(["b", "c"], A), rtol=FLOAT16_RELATIVE_ERROR, atol=1e-7
+        cache.vectors(["b", "c"], A),
+        vectors_of(["b", "c"], A),
+        rtol=FLOAT16_RELATIVE_ERROR,
+        atol=1e-7,
     )
 
 
@@ -200,7 +203,7 @@ def test_corruption_found_while_reading_is_said_as_missing(tmp_path: Path) -> No
     data[8 + int.from_bytes(data[:8], "little")] ^= 1
     path.write_bytes(data)
     with pytest.raises(MissingVectorsError):
-        open_cache(tmp_path).view(["a"], A)
+        open_cache(tmp_path).vectors(["a"], A)
 
 
 def test_the_file_is_plain_safetensors(tmp_path: Path) -> None:
@@ -220,7 +223,7 @@ def test_float16_never_overflows_and_keeps_eleven_bits(
     cache = open_cache(tmp_path_factory.mktemp("cache"))
     x = np.array([values], dtype=np.float32)
     cache.publish(["a"], {A: x})
-    error = np.abs(cache.view(["a"], A).astype(np.float64) - x)
+    error = np.abs(cache.vectors(["a"], A).astype(np.float64) - x)
     largest = float(np.abs(x).max())
     assert (error <= FLOAT16_RELATIVE_ERROR * np.abs(x) + 1e-9 * largest + 1e-37).all()
 

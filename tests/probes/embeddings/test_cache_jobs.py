@@ -22,7 +22,7 @@ import sys, time
 from pathlib import Path
 from cluster.storage import Storage
 from probes.embeddings.cache import EmbeddingCache
-from probes.embeddings.encode import ShardEncoder, in_own_order, plan_shards
+from probes.embeddings.encode import ShardEncoder, in_random_order, plan_shards
 from probes.encoders import load_encoder
 
 texts, ref, out, barrier, first, last = sys.argv[1:]
@@ -33,7 +33,7 @@ worker = ShardEncoder(ref, out)
 while len(list(Path(barrier).iterdir())) < 2:
     time.sleep(0.002)
 items = plan_shards(EmbeddingCache(Storage(out), info.fingerprint), info, texts, info.views, 10)
-print(sum(worker(item)["n_texts"] for item in in_own_order(items)))
+print(sum(worker(item)["n_texts"] for item in in_random_order(items)))
 """
 
 
@@ -59,7 +59,7 @@ def test_two_jobs_at_once(tmp_path: Path) -> None:
     cache = EmbeddingCache(Storage(out), encoder.info.fingerprint)
     expected = encoder.encode(TEXTS, VIEWS)
     for view in VIEWS:
-        np.testing.assert_allclose(cache.view(TEXTS, view), expected[view], atol=2e-3)
+        np.testing.assert_allclose(cache.vectors(TEXTS, view), expected[view], atol=2e-3)
         stored = [load_file(path) for path in out.rglob("*.safetensors")]
         keys = np.concatenate([tensors["texts"] for tensors in stored if str(view) in tensors])
         assert len(keys) == len(np.unique(keys, axis=0)) == N_TEXTS, "each vector lies there once"

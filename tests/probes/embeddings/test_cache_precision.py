@@ -58,7 +58,7 @@ def test_float16_costs_a_probe_less_than_a_tenth_of_a_point(
         texts = [f"{seed} {row}" for row in range(len(X))]
         cache = EmbeddingCache(Storage(tmp_path), "f" * 16)
         cache.publish(texts, {VIEW: X})
-        stored = cache.view(texts, VIEW)
+        stored = cache.vectors(texts, VIEW)
         assert 0 < np.abs(stored - X).max() <= 2.0**-11 * np.abs(X).max()
         exact = accuracies(X, y)
         assert all(0.4 < value < 0.97 for value in exact.values()), (

@@ -46,25 +46,25 @@ def test_planning_fetches_keys_only_and_reading_copies_once(
     cache, vectors = cache_with(storage)
     assert cache.missing([*TEXTS, "four"], [A, B]) == ["four"]
     assert copies(storage) == []
-    np.testing.assert_allclose(cache.view(TEXTS[::-1], A), vectors[A][::-1], rtol=1e-3)
+    np.testing.assert_allclose(cache.vectors(TEXTS[::-1], A), vectors[A][::-1], rtol=1e-3)
     (copy,) = copies(storage)
     before = copy.stat()
     again = EmbeddingCache(storage, "f" * 16)  # another process of the node
     monkeypatch.setattr(Storage, "_download", lambda *_: pytest.fail("fetched twice"))
-    np.testing.assert_allclose(again.view(TEXTS, B), vectors[B], rtol=1e-3)
+    np.testing.assert_allclose(again.vectors(TEXTS, B), vectors[B], rtol=1e-3)
     assert (copy.stat().st_ino, copy.stat().st_size) == (before.st_ino, before.st_size)
     assert again.publish(TEXTS, vectors) == []
 
 
 def test_a_damaged_copy_is_fetched_again(storage: Storage) -> None:
     cache, vectors = cache_with(storage)
-    cache.view(TEXTS, A)
+    cache.vectors(TEXTS, A)
     (copy,) = copies(storage)
     data = bytearray(copy.read_bytes())
     data[-len(TEXTS) * 16 - 1] ^= 1
     copy.write_bytes(data)
     np.testing.assert_allclose(
-        EmbeddingCache(storage, "f" * 16).view(TEXTS, B), vectors[B], rtol=1e-3
+        EmbeddingCache(storage, "f" * 16).vectors(TEXTS, B), vectors[B], rtol=1e-3
     )
 
 
@@ -82,15 +82,15 @@ def test_damage_on_the_storage_itself_counts_as_missing(
         caplog.at_level(logging.WARNING),
         pytest.raises(MissingVectorsError, match="embed them first"),
     ):
-        cache.view(TEXTS, B)
+        cache.vectors(TEXTS, B)
     assert not storage.exists(file.key) and copies(storage) == []
     assert len(cache.publish(TEXTS, vectors)) == 1
-    np.testing.assert_allclose(cache.view(TEXTS, B), vectors[B], rtol=1e-3)
+    np.testing.assert_allclose(cache.vectors(TEXTS, B), vectors[B], rtol=1e-3)
 
 
 def test_pruning_takes_the_copies_along(storage: Storage) -> None:
     cache, _ = cache_with(storage)
-    cache.view(TEXTS, A)
+    cache.vectors(TEXTS, A)
     (summary,) = list_caches(storage)
     assert (summary.n_texts, summary.n_views) == (3, 2)
     now, month = datetime.now(UTC), timedelta(days=30)

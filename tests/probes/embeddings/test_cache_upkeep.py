@@ -101,7 +101,7 @@ def test_what_is_used_stays(tmp_path: Path) -> None:
     )
     for file in (read, planned, unused):
         set_age(file, timedelta(days=31))
-    EmbeddingCache(storage, "a" * 16).view(["read"], A)
+    EmbeddingCache(storage, "a" * 16).vectors(["read"], A)
     assert EmbeddingCache(storage, "a" * 16).missing(["planned"], [A]) == []
     would = prune_caches(storage, MONTH, NOW, dry_run=True)
     assert [Path(storage.uri) / file.key for file in would] == [unused] and unused.exists()

@@ -88,7 +88,7 @@ def test_a_job_from_plan_to_vectors(folder: Path, tmp_path: Path) -> None:
     assert plan_shards(cache, encoder.info, TEXTS, VIEWS, 11) == []
     expected = encoder.encode(TEXTS, VIEWS)
     for view in VIEWS:
-        np.testing.assert_allclose(cache.view(TEXTS, view), expected[view], atol=2e-3)
+        np.testing.assert_allclose(cache.vectors(TEXTS, view), expected[view], atol=2e-3)
 
     again = work(folder, tmp_path, items[:1])  # a retry of what was done
     assert again[0]["n_texts"] == 0

@@ -30,7 +30,7 @@ def pool_of(
 def test_a_sample_is_its_own_row_space(n_columns, offset, dtype):
     X, X_test, draws = pool_of(n_columns, offset)
     pool = Pool(X, X_test, draws)
-    assert pool.shares == (n_columns > 3)
+    assert pool.shares_products == (n_columns > 3)
     for rows in draws:
         sample, space = pool.sample(rows, dtype), row_space(X[rows], dtype)
         labels = torch.from_numpy(np.arange(len(rows)) % 2)
@@ -58,7 +58,7 @@ def test_a_weighted_sample_is_its_own_weighted_row_space():
     rows = np.arange(5, 30)
     weight = torch.rand(25, generator=generator) + 0.1
     pool = Pool(X, X_test, [rows, rows + 1])
-    assert pool.shares
+    assert pool.shares_products
     sample = pool.sample(rows, torch.float64, weight)
     space = row_space(X[rows], torch.float64, weight)
     np.testing.assert_allclose(sample.basis.singular, space.singular, rtol=1e-9)
@@ -80,13 +80,15 @@ def test_equal_rows_span_nothing():
 
 def test_products_are_shared_where_that_is_less_work():
     X, X_test, _ = pool_of(60)
-    assert not Pool(X, X_test, []).shares
-    assert not Pool(X, X_test, [np.arange(80)]).shares  # more rows than columns
-    assert not Pool(X, X_test, [np.arange(i, i + 2) for i in range(0, 60, 2)]).shares  # few meet
-    assert Pool(X, X_test, [np.arange(60)] * 3).shares
+    assert not Pool(X, X_test, []).shares_products
+    assert not Pool(X, X_test, [np.arange(80)]).shares_products  # more rows than columns
+    assert not Pool(
+        X, X_test, [np.arange(i, i + 2) for i in range(0, 60, 2)]
+    ).shares_products  # few meet
+    assert Pool(X, X_test, [np.arange(60)] * 3).shares_products
 
 
 def test_sharing_stops_at_its_memory(monkeypatch):
     X, X_test, draws = pool_of(300)
     monkeypatch.setattr("probes.solvers.pool.MAX_PRODUCTS_BYTES", 1000)
-    assert not Pool(X, X_test, draws).shares
+    assert not Pool(X, X_test, draws).shares_products

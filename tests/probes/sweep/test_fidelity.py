@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from probes.sweep.cost import n_probes
-from probes.sweep.fidelity import contenders, of_contenders
+from probes.sweep.fidelity import contender_blocks, contenders
 from probes.sweep.spec import SweepSpec
 
 
@@ -59,7 +59,7 @@ def test_every_task_has_contenders_of_its_own():
         for task in "tu"
         for layer in (0, 1)
     ]
-    assert of_contenders(blocks, contenders(both)) == [blocks[0], blocks[3]]
+    assert contender_blocks(blocks, contenders(both)) == [blocks[0], blocks[3]]
 
 
 def test_two_passes_fit_together_what_one_would():

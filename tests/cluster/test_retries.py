@@ -2,13 +2,13 @@
 
 import pytest
 
-from cluster.attempts import patiently, wait_s
+from cluster.retries import backoff_s, call_with_retries
 
 
 def test_waits_double_up_to_the_longest_and_are_spread() -> None:
     for i_try in range(30):
         longest = min(30.0, 0.1 * 2**i_try)
-        waits = [wait_s(i_try) for _ in range(20)]
+        waits = [backoff_s(i_try) for _ in range(20)]
         assert all(longest / 2 <= wait <= longest for wait in waits) and len(set(waits)) > 1
 
 
@@ -20,7 +20,7 @@ def test_patience_ends() -> None:
         raise OSError(f"try {len(calls)}")
 
     with pytest.raises(OSError, match="try 4"):
-        patiently(fail, (OSError,), n_tries=4, first_s=1.0, sleep=waits.append)
+        call_with_retries(fail, (OSError,), n_tries=4, first_s=1.0, sleep=waits.append)
     assert (
         len(calls) == 4
         and [round(wait) >= 1 for wait in waits[1:]] == [True, True]
@@ -37,10 +37,10 @@ def test_patience_is_for_what_it_is_told_only() -> None:
             raise answer
         return answer
 
-    assert patiently(call, (OSError,), n_tries=2, sleep=lambda _: None) == "there"
+    assert call_with_retries(call, (OSError,), n_tries=2, sleep=lambda _: None) == "there"
     answers = iter([ValueError()])
     with pytest.raises(ValueError):
-        patiently(call, (OSError,), n_tries=3, sleep=lambda _: None)
+        call_with_retries(call, (OSError,), n_tries=3, sleep=lambda _: None)
 
 
 def test_a_final_error_is_not_tried_again() -> None:
@@ -51,5 +51,7 @@ def test_a_final_error_is_not_tried_again() -> None:
         raise FileNotFoundError("nothing")
 
     with pytest.raises(FileNotFoundError):
-        patiently(call, (OSError,), final=(FileNotFoundError,), n_tries=3, sleep=lambda _: None)
+        call_with_retries(
+            call, (OSError,), permanent=(FileNotFoundError,), n_tries=3, sleep=lambda _: None
+        )
     assert len(calls) == 1

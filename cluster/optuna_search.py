@@ -1,5 +1,5 @@
-"""What a search tries next: Optuna's TPE behind Ray Tune, so that being interrupted does not change
-the search."""
+"""Optuna's TPE behind Ray Tune, as the searcher that proposes what a search tries next. An
+interruption does not change the search."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,12 +15,12 @@ from optuna.distributions import (
 from ray.tune.search.optuna import OptunaSearch
 
 N_STARTUP_TRIALS = 5
-"""Random trials before TPE takes over: Optuna's 10 would be most of a search among expensive
-trials."""
+"""Random trials before TPE takes over. Optuna's default of 10 would be most of a search whose
+trials are expensive."""
 
 
-class Proposals(OptunaSearch):
-    """The k-th proposal is a function of (seed, k) and of the trials that have finished, known ones
+class SeededOptunaSearch(OptunaSearch):
+    """The k-th proposal is a function of (seed, k) and of the finished trials, known ones
     included."""
 
     def __init__(
@@ -50,8 +50,8 @@ class Proposals(OptunaSearch):
 
 
 def distributions(space: Mapping[str, Sequence[Any]]) -> dict[str, BaseDistribution]:
-    """The plain description of a space (see `cluster.tune.search`) in Optuna's terms. Raises
-    ValueError."""
+    """The plain description of a search space (see `cluster.tune.search`) as Optuna's
+    distributions. Raises ValueError."""
     return {name: _distribution(name, *description) for name, description in space.items()}
 
 
@@ -70,8 +70,8 @@ def _distribution(name: str, kind: str, *arguments: Any) -> BaseDistribution:
 
 
 class _SeededByTrial(optuna.samplers.BaseSampler):
-    """TPE seeded anew for each trial. Optuna's own sampler draws from one stream for the whole
-    search, and a restarted search would draw its first numbers again."""
+    """TPE, seeded anew for each trial. Optuna's own sampler draws all its random numbers from one
+    stream, so a restarted search would draw the first numbers again."""
 
     def __init__(self, seed: int):
         self._seed = seed
