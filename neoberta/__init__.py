@@ -1,8 +1,9 @@
-"""NeoBERTa, the encoder: tokenizer, corpus, model, objectives, learning, export. No Ray, no probes.
+"""NeoBERTa, the encoder: tokenizer, corpus, model, training objective, learning, export. Nothing
+here uses Ray or probes.
 
-`from neoberta import characterize, load_answers`: `meta`'s, offered here because `neoberta` is the
-name that people install. They are loaded when they are asked for, and this is the only import that
-points up.
+`from neoberta import characterize, load_answers` offers two functions of `meta`, because `neoberta`
+is the name that people install. They are loaded when they are asked for. No other import points
+from a lower package to a higher one.
 """
 
 from typing import TYPE_CHECKING, Any

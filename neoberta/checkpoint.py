@@ -1,8 +1,8 @@
-"""Checkpoints in Hugging Face's format: `AutoModel` and `AutoModelForMaskedLM` load them as
+"""Checkpoints in the format of Hugging Face. `AutoModel` and `AutoModelForMaskedLM` load them as
 `eurobert`, without remote code.
 
 A folder holds config.json, model.safetensors (fp32), the tokenizer's files, pretraining.json (how
-it came about) and README.md.
+the model was trained) and README.md.
 """
 
 import json
@@ -24,24 +24,26 @@ _FUSED = {
     "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
 }
+"""Our fused weight -> the `eurobert` weights that it consists of, in order."""
 _RENAMED = {
     "attention_norm": "input_layernorm",
     "attention_out": "self_attn.o_proj",
     "mlp_norm": "post_attention_layernorm",
     "down": "mlp.down_proj",
 }
+"""Our name of a layer -> its name in `eurobert`."""
 
 
 def untrained(config: ModelConfig, tokenizer: Tokenizer, seed: int = 0) -> NeoBERTa:
-    """The control: the same shape and tokenizer at step 0."""
+    """A model of the same shape at step 0: the control of an experiment."""
     return NeoBERTa(config, tokenizer.get_vocab_size(), seed=seed)
 
 
 def save_checkpoint(
     model: NeoBERTa, tokenizer: Tokenizer, folder: Path, info: dict[str, Any]
 ) -> None:
-    """Write a checkpoint into an existing folder (publishing it whole is the caller's part). `info`
-    becomes pretraining.json and the README's facts."""
+    """Write a checkpoint into an existing folder. The caller publishes the folder as a whole.
+    `info` goes into pretraining.json and the README."""
     _hf_config(model).save_pretrained(folder)
     save_file(to_hf(model), str(folder / "model.safetensors"), metadata={"format": "pt"})
     save_tokenizer(tokenizer, folder, model.config.max_length)
@@ -69,7 +71,8 @@ def load_checkpoint(folder: Path) -> tuple[NeoBERTa, Tokenizer, dict[str, Any]]:
 
 
 def to_hf(model: NeoBERTa) -> dict[str, torch.Tensor]:
-    """Weights under `eurobert`'s names; the tied output layer is left out."""
+    """Weights under the names of `eurobert`, without the output layer, which is tied to the
+    embedding."""
     tensors = {
         "model.embed_tokens.weight": model.embed_tokens.weight,
         "model.norm.weight": model.norm.weight,
@@ -84,7 +87,8 @@ def to_hf(model: NeoBERTa) -> dict[str, torch.Tensor]:
 
 
 def from_hf(model: NeoBERTa, tensors: dict[str, torch.Tensor]) -> None:
-    """Load weights under `eurobert`'s names. Raises KeyError, RuntimeError when they do not fit."""
+    """Load weights that have the names of `eurobert`. Raises KeyError, RuntimeError when they do
+    not fit."""
     state = {
         "embed_tokens.weight": tensors["model.embed_tokens.weight"],
         "norm.weight": tensors["model.norm.weight"],

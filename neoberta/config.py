@@ -1,29 +1,29 @@
-"""What a NeoBERTa looks like and how it is pretrained. Unknown keys are errors."""
+"""The shape of a NeoBERTa, and how it is pretrained. Unknown keys are errors."""
 
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 HEAD_SIZE = 64
-"""Width of an attention head unless `n_heads` says otherwise."""
+"""Width of an attention head, unless `n_heads` is set."""
 
 
 class ModelConfig(BaseModel):
-    """The shape of an encoder; its vocabulary is the tokenizer's."""
+    """The shape of an encoder. The size of its vocabulary is that of the tokenizer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     n_layers: int = Field(4, ge=1)
-    """Transformer blocks."""
+    """Number of transformer blocks."""
     hidden_size: int = Field(256, ge=8)
     """Width of the residual stream."""
     n_heads: int | None = Field(None, ge=1)
-    """Attention heads; null: heads of 64."""
+    """Attention heads. Null: as many as fit with heads of 64."""
     intermediate_size: int | None = Field(None, ge=8)
-    """Width of the gated feed-forward layer; null: 8/3 of `hidden_size`, rounded up to a multiple
+    """Width of the gated feed-forward layer. Null: 8/3 of `hidden_size`, rounded up to a multiple
     of 64."""
     max_length: int = Field(128, ge=8, le=8192)
-    """Tokens of a row in pretraining, and the longest input."""
+    """Tokens of a row in pretraining. The model reads no longer input."""
     rope_theta: float = Field(10_000.0, gt=1)
     """Base of the rotary position frequencies."""
     norm_eps: float = Field(1e-5, gt=0)
@@ -40,17 +40,17 @@ class ModelConfig(BaseModel):
 
     @property
     def heads(self) -> int:
-        """Attention heads, resolved."""
+        """The number of attention heads, also where `n_heads` is null."""
         return self.n_heads or max(1, self.hidden_size // HEAD_SIZE)
 
     @property
     def intermediate(self) -> int:
-        """Width of the feed-forward layer, resolved."""
+        """The width of the feed-forward layer, also where `intermediate_size` is null."""
         return self.intermediate_size or -(-8 * self.hidden_size // (3 * 64)) * 64
 
     def n_parameters(self, vocab_size: int) -> dict[str, int]:
-        """Parameters of the `body` (blocks and last norm) and of the `embedding` (tied with the
-        output layer)."""
+        """The numbers of parameters: those of the `body` (blocks and last norm), and those of the
+        `embedding` (which is tied with the output layer)."""
         d = self.hidden_size
         block = 4 * d * d + 3 * d * self.intermediate + 2 * d
         return {"body": self.n_layers * block + d, "embedding": vocab_size * d}
@@ -63,41 +63,42 @@ class PretrainConfig(BaseModel):
 
     model: ModelConfig = ModelConfig()
     n_tokens: int = Field(1_000_000, ge=1)
-    """Budget: positions (padding included, a few per cent) that go through the model. Epochs follow
-    from it."""
+    """The budget: how many positions go through the model, padding (a few per cent) included. The
+    number of epochs follows from it."""
     batch_tokens: int = Field(2048, ge=8)
-    """Positions of one optimiser step over all workers; rounded down to whole rows of
+    """Positions of one optimiser step, over all workers. Rounded down to whole rows of
     `model.max_length`."""
     lr: float = Field(2e-3, gt=0)
     """Peak learning rate."""
     schedule: Literal["wsd", "cosine", "linear"] = "wsd"
-    """After warm-up: constant then 1-sqrt decay, half a cosine, or a straight line, each to
-    zero."""
+    """The learning rate after warm-up: constant, then 1-sqrt decay (`wsd`), half a cosine, or a
+    straight line. Each ends at zero."""
     warmup_fraction: float = Field(0.05, ge=0, le=1)
-    """Share of the budget in which the rate rises from zero."""
+    """Share of the budget in which the learning rate rises from zero."""
     decay_fraction: float = Field(0.3, ge=0, le=1)
-    """Share of the budget at the end in which a `wsd` schedule falls to zero."""
+    """Share of the budget, at its end, in which a `wsd` schedule falls to zero."""
     mask_rate: float = Field(0.3, gt=0, lt=1)
-    """Share of tokens to predict, at the beginning."""
+    """Share of the tokens that the model has to predict, at the beginning."""
     mask_rate_end: float | None = Field(None, gt=0, lt=1)
-    """The same at the end, reached linearly; null: constant."""
+    """The same share at the end. It is reached linearly. Null: the share is constant."""
     weight_decay: float = Field(0.01, ge=0)
-    """Decoupled; on matrices and embeddings, not on norms."""
+    """Decoupled weight decay. It applies to matrices and embeddings, not to norms."""
     betas: tuple[float, float] = (0.9, 0.98)
     """Decay of AdamW's first and second moments."""
     grad_clip: float = Field(1.0, gt=0)
     """Largest norm of the gradient."""
     seed: int = Field(0, ge=0)
-    """Of the initial weights, the order of rows and the masks."""
+    """Seed of the initial weights, the order of rows and the masks."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of matrix products (auto: bf16 where the hardware has it); weights, moments and the loss are
-    fp32."""
+    """Precision of matrix products (auto: bf16 where the hardware has it). Weights, moments and the
+    loss are fp32."""
     n_workers: int = Field(1, ge=1)
-    """Data-parallel workers. The outcome does not depend on it beyond rounding."""
+    """Data-parallel workers. Beyond rounding, the outcome does not depend on their number."""
     zero_stage: Literal[0, 1, 2] = 1
-    """DeepSpeed's ZeRO stage: what is sharded over workers (1: moments, 2: gradients too)."""
+    """DeepSpeed's ZeRO stage: what is sharded over workers (1: moments, 2: also gradients)."""
     checkpoint_every_steps: int = Field(200, ge=1)
-    """Steps between training states on storage: an interruption repeats at most these."""
+    """Steps between training states on storage. A run that was interrupted repeats at most so
+    many."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "PretrainConfig":
@@ -118,11 +119,12 @@ class PretrainConfig(BaseModel):
 
     @property
     def n_steps(self) -> int:
-        """Optimiser steps that the budget pays for, at least one."""
+        """Number of optimiser steps in the budget, at least one."""
         return max(1, round(self.n_tokens / (self.batch_rows * self.model.max_length)))
 
     def identity(self) -> dict[str, Any]:
-        """What the outcome depends on: everything except how the work is spread and saved."""
+        """Everything that the outcome depends on: the configuration without the fields that say how
+        the work is spread and saved."""
         return self.model_dump(
             mode="json", exclude={"n_workers", "zero_stage", "checkpoint_every_steps"}
         )

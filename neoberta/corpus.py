@@ -1,8 +1,9 @@
-"""A packed corpus on storage, and batches of it by row number.
+"""A packed corpus on storage, and its batches.
 
-Global order is a function of (seed, epoch) and a position in it of the step, never of the worker:
-whoever asks for step s gets the same rows. Documents in a row know their number and their
-positions, so attention can be kept inside them and masks can be drawn per document.
+The order of rows is a function of (seed, epoch), and the step says the place in that order. Neither
+depends on the worker, so every worker that asks for step s gets the same rows. Every token of a row
+comes with the number of its document and its position in it. So attention can stay inside
+documents, and masks can be drawn for each document.
 """
 
 import functools
@@ -19,9 +20,9 @@ from neoberta.packing import pack
 from neoberta.tokenizer import SPECIAL_TOKENS, encode_documents
 
 CORPUS_VERSION = 1
-"""Raised when the same texts would be packed otherwise: it is part of the key."""
+"""Part of the key. It is raised when the same texts would be packed in another way."""
 TOKENIZE_CHUNK = 2048
-"""Documents that are tokenised at once."""
+"""Documents that are tokenised in one call."""
 
 
 class Rows(NamedTuple):
@@ -30,9 +31,9 @@ class Rows(NamedTuple):
     tokens: np.ndarray
     """(B, T) int64 token ids."""
     document: np.ndarray
-    """(B, T) int64: number of the document (piece) in the corpus; -1 where there is padding."""
+    """(B, T) int64: number of the document (or piece of one) in the corpus; -1 for padding."""
     position: np.ndarray
-    """(B, T) int64: position in the document; 0 where there is padding."""
+    """(B, T) int64: position in the document; 0 for padding."""
 
 
 class Corpus:
@@ -43,19 +44,17 @@ class Corpus:
         try:
             self.info = json.loads((folder / "corpus.json").read_text())
             self._tokens = np.load(folder / "tokens.npy", mmap_mode="r")  # (R, T) uint16 or uint32
-            self._lengths = np.load(
-                folder / "lengths.npy", mmap_mode="r"
-            )  # (P,) uint16, pieces in row order
-            self._row_starts = np.load(
-                folder / "row_starts.npy", mmap_mode="r"
-            )  # (R + 1,) int64 into `lengths`
+            # (P,) uint16: lengths of the pieces in row order
+            self._lengths = np.load(folder / "lengths.npy", mmap_mode="r")
+            # (R + 1,) int64: where in `_lengths` the pieces of each row begin
+            self._row_starts = np.load(folder / "row_starts.npy", mmap_mode="r")
         except (OSError, ValueError) as error:
             raise CorruptArtefactError(f"{folder}: not a packed corpus ({error})") from error
         self.n_rows, self.max_length = self._tokens.shape
         self.vocab_size: int = self.info["vocab_size"]
 
     def rows(self, row_idx: np.ndarray) -> Rows:
-        """The rows of the given numbers (B,), in that order."""
+        """The rows with the numbers `row_idx` (B,), in that order."""
         tokens = self._tokens[row_idx].astype(np.int64)
         document = np.full(tokens.shape, -1, dtype=np.int64)
         position = np.zeros(tokens.shape, dtype=np.int64)
@@ -70,14 +69,14 @@ class Corpus:
         return Rows(tokens, document, position)
 
     def unigram_entropy(self) -> float:
-        """Entropy (nats) of the token frequencies, special tokens left out."""
+        """Entropy (nats) of the token frequencies, without special tokens."""
         counts = self._counts()
         share = counts[counts > 0] / counts.sum()
         return float(-(share * np.log(share)).sum())
 
     def unigram_loss(self, held_out: "Corpus") -> float:
-        """Mean cross-entropy (nats) of the held-out tokens under this corpus's frequencies (each
-        count plus one): what a model that ignores context reaches there."""
+        """Mean cross-entropy (nats) of the tokens of `held_out`, predicted by the token frequencies
+        of this corpus (each count plus one). A model that ignores the context reaches this loss."""
         counts, held_out_counts = self._counts() + 1, held_out._counts()
         return float(
             -(held_out_counts * np.log(counts / counts.sum())).sum()
@@ -85,7 +84,7 @@ class Corpus:
         )
 
     def _counts(self) -> np.ndarray:
-        """(V - special tokens,) float64."""
+        """(V - special tokens,) float64: how often each token occurs."""
         counts = np.bincount(np.asarray(self._tokens).ravel(), minlength=self.vocab_size)
         return counts[len(SPECIAL_TOKENS) :].astype(np.float64)
 
@@ -98,7 +97,7 @@ def row_order(n_rows: int, seed: int, epoch: int) -> np.ndarray:
 
 def batch_rows(n_rows: int, seed: int, step: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers (batch_size,) and epochs (batch_size,) of the global batch of `step` (from 0). A
-    batch runs over the end of an epoch into the next."""
+    batch may run over the end of an epoch into the next one."""
     sample = np.arange(step * batch_size, (step + 1) * batch_size)
     epochs = sample // n_rows
     rows = np.empty(batch_size, dtype=np.int64)
@@ -109,7 +108,7 @@ def batch_rows(n_rows: int, seed: int, step: int, batch_size: int) -> tuple[np.n
 
 
 def texts_digest(texts: Sequence[str]) -> str:
-    """Identity of a sequence of texts (order matters)."""
+    """Digest of a sequence of texts. Their order matters."""
     return digest(list(texts))
 
 
@@ -126,8 +125,8 @@ def build_corpus(
     storage: Storage,
     progress: Callable[[int, int], None] | None = None,
 ) -> str:
-    """Tokenise and pack `texts` under its key, which is returned; nothing is done when it is there.
-    Raises UserError when there is no text."""
+    """Tokenise and pack `texts`, publish the corpus under its key, and return the key. Nothing is
+    done when the corpus is there already. Raises UserError when there is no text."""
     key = corpus_key(texts, tokenizer, max_length)
     if storage.exists(key):
         return key

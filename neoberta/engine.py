@@ -1,5 +1,5 @@
-"""What pretraining asks of whatever multiplies and updates: one process with plain torch here,
-DeepSpeed elsewhere."""
+"""What the pretraining loop needs from an engine, which computes gradients and updates weights. The
+engine here is one process with plain torch. `cluster.deepspeed_engine` has that of DeepSpeed."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -10,6 +10,7 @@ from torch import nn
 from neoberta.config import PretrainConfig
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
+"""Running means that AdamW keeps of each parameter: of its gradient, and of the square."""
 
 
 class Engine(Protocol):
@@ -21,27 +22,27 @@ class Engine(Protocol):
     module: nn.Module
 
     def step(self, inputs: Mapping[str, torch.Tensor], lr: float) -> float:
-        """Forward, backward, gradient mean over workers, clipping, update at `lr`. Returns this
-        worker's loss."""
+        """Forward, backward, mean of the gradient over workers, clipping, update at learning rate
+        `lr`. Returns this worker's loss."""
         ...
 
     def mean(self, values: list[float]) -> list[float]:
-        """Element-wise mean over workers. Collective."""
+        """Element-wise mean over workers. Every worker must call it."""
         ...
 
     def state(self) -> dict[str, torch.Tensor]:
         """After at least one step: `parameters/NAME`, `exp_avg/NAME`, `exp_avg_sq/NAME` fp32 and
-        `step` (), independent of the number of workers; may be empty on ranks other than 0.
-        Collective."""
+        `step` (). They do not depend on the number of workers. May be empty on ranks other than 0.
+        Every worker must call it."""
         ...
 
     def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Go on from a `state()` of any engine with any number of workers."""
+        """Go on from the `state()` of any engine with any number of workers."""
         ...
 
 
 class TorchEngine:
-    """One process, no DeepSpeed."""
+    """One process with plain torch, without DeepSpeed."""
 
     rank, n_workers = 0, 1
 
@@ -91,7 +92,8 @@ class TorchEngine:
 
 
 def adamw(module: nn.Module, config: PretrainConfig) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019): matrices and embeddings are decayed, norms are not."""
+    """AdamW (Loshchilov and Hutter 2019). Matrices and embeddings have weight decay, norms have
+    none."""
     matrices = [parameter for parameter in module.parameters() if parameter.ndim > 1]
     vectors = [parameter for parameter in module.parameters() if parameter.ndim <= 1]
     groups = [

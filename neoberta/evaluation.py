@@ -1,5 +1,5 @@
-"""How well a NeoBERTa predicts held-out text: one fixed masking, so that runs with other mask rates
-compare."""
+"""How well a NeoBERTa predicts held-out text. The masks are always the same, so that runs with
+different mask rates can be compared."""
 
 import math
 
@@ -12,16 +12,16 @@ from neoberta.model import NeoBERTa
 
 EVALUATION_RATE = 0.15
 EVALUATION_SEED = 2**31
-"""Never the seed of a training run's masks."""
+"""No training run has this seed for its masks."""
 
 
 @torch.no_grad()
 def validation_loss(
     model: NeoBERTa, corpus: Corpus, *, max_rows: int = 256, batch_size: int = 32
 ) -> dict[str, float]:
-    """Over the first `max_rows` rows of a held-out corpus, masked at 15 % with a fixed seed: `loss`
-    (mean cross-entropy of a masked token, nats), `bits_per_byte_masked` (so that vocabularies
-    compare), `n_masked`."""
+    """The loss on the first `max_rows` rows of a held-out corpus, masked at 15 % with a fixed seed:
+    `loss` (mean cross-entropy of a masked token, nats), `bits_per_byte_masked` (by which models
+    with different vocabularies can be compared), `n_masked`."""
     rows = corpus.rows(np.arange(min(max_rows, corpus.n_rows)))
     epoch = np.zeros(len(rows.tokens), dtype=np.int64)
     inputs, is_target = mask_tokens(

@@ -1,10 +1,10 @@
-"""The encoder: pre-norm blocks of bidirectional attention (RoPE) and SwiGLU, RMSNorm, no biases,
-output tied to the embedding.
+"""The encoder: pre-norm blocks of bidirectional attention (RoPE) and SwiGLU, with RMSNorm and
+without biases. The output layer is tied to the embedding.
 
-The function is that of transformers' `eurobert`, so that checkpoints load there without remote
-code; here projections are fused, attention is kept inside packed documents, and logits are computed
-for the positions to predict only. Letters: B rows, T positions, D hidden size, H heads, N positions
-to predict.
+It computes the same function as `eurobert` in transformers, so that checkpoints load there without
+remote code. There are three differences in how it is computed: projections are fused, attention
+stays inside packed documents, and logits are computed only for the positions to predict. Letters: B
+rows, T positions, D hidden size, H heads, N positions to predict.
 """
 
 import math
@@ -20,11 +20,11 @@ INIT_STD = 0.02
 
 
 class NeoBERTa(nn.Module):
-    """`forward` is the pretraining loss; `hidden_states` and `logits` are the encoder and its
-    masked-token predictions."""
+    """`forward` gives the pretraining loss. `hidden_states` is the encoder, and `logits` predicts
+    masked tokens."""
 
     frequencies: Tensor
-    """(head / 2,) angles of the rotary embedding, a position."""
+    """(head / 2,) angle of the rotary embedding per position, in radians."""
 
     def __init__(
         self,
@@ -60,8 +60,9 @@ class NeoBERTa(nn.Module):
     ) -> Tensor:
         """Sum of the cross-entropies (nats) at the positions to predict, times `scale` (); fp32.
 
-        `tokens`, `document`, `position` are (B, T) int64; `where` (N,) int64 numbers positions in
-        the flattened batch; `targets` (N,) int64 are the tokens that belong there.
+        `tokens`, `document`, `position` are (B, T) int64. `target_idx` (N,) int64 holds the
+        positions to predict, as indices into the flattened batch. `targets` (N,) int64 holds the
+        original tokens there.
         """
         with self._autocast(tokens):
             hidden = self.hidden_states(tokens, position, same_document(document))[-1]
@@ -69,8 +70,9 @@ class NeoBERTa(nn.Module):
         return F.cross_entropy(logits.float(), targets, reduction="sum") * scale
 
     def hidden_states(self, tokens: Tensor, position: Tensor, attends: Tensor) -> list[Tensor]:
-        """n_layers + 1 tensors (B, T, D): the embeddings, then the residual stream behind each
-        block. `attends` (B, 1, T, T) bool says which position (third axis) sees which (fourth)."""
+        """n_layers + 1 tensors (B, T, D): the embeddings, then the residual stream after each
+        block. `attends` (B, 1, T, T) bool says which position (third axis) sees which (fourth
+        axis)."""
         hidden = self.embed_tokens(tokens)
         angles = position.unsqueeze(1).unsqueeze(-1) * self.frequencies  # (B, 1, T, head / 2)
         rotation = torch.cat([angles, angles], dim=-1)
@@ -81,7 +83,7 @@ class NeoBERTa(nn.Module):
         return states
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """(..., V) scores of every token, from the last hidden states (..., D)."""
+        """Scores of every token (..., V), from the last hidden states (..., D)."""
         return F.linear(self.norm(hidden), self.embed_tokens.weight)
 
     def _autocast(self, tokens: Tensor) -> torch.autocast:
@@ -90,8 +92,9 @@ class NeoBERTa(nn.Module):
         return torch.autocast(device_type, dtype=dtype, enabled=dtype is not None)
 
     def _initialise(self, seed: int) -> None:
-        """Normal weights; those that write to the residual stream smaller by sqrt(2 n_layers), so
-        that it starts out equally large at any depth (Radford et al. 2019)."""
+        """Draw normal weights. Those that write to the residual stream are smaller by a factor
+        sqrt(2 n_layers), so that it is equally large at the start for any depth (Radford et al.
+        2019)."""
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for name, parameter in self.named_parameters():
@@ -106,7 +109,8 @@ class NeoBERTa(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then the gated feed-forward layer, each on the normed residual stream."""
+    """Attention, then the gated feed-forward layer. Each reads the normed residual stream and adds
+    to it."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -133,13 +137,13 @@ class Block(nn.Module):
 
 
 def same_document(document: Tensor) -> Tensor:
-    """(B, 1, T, T) bool from document numbers (B, T): attention inside documents only. Padding sees
-    padding."""
+    """(B, 1, T, T) bool from document numbers (B, T): a position sees the positions of its own
+    document. Padding sees padding."""
     return (document.unsqueeze(2) == document.unsqueeze(1)).unsqueeze(1)
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al. 2021) of (B, H, T, head), halves paired as (i, i + head
-    / 2)."""
+    """Rotary position embedding (Su et al. 2021) of (B, H, T, head). Element i of a head is paired
+    with element i + head / 2."""
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat([-second, first], dim=-1) * sin

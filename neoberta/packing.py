@@ -1,8 +1,9 @@
-"""Documents packed into rows of a fixed length, none cut that fits a row, with little padding.
+"""Packing: documents are put into rows of a fixed length with little padding. No document is cut
+that fits into a row.
 
-A document longer than a row is cut into pieces; every piece is [CLS] tokens [SEP]. Pieces of a
-window of documents are put, longest first, into the fullest row that still has room (best fit),
-which fills 95 to 99 % of the positions.
+A document that is longer than a row is cut into pieces. Every piece is [CLS] tokens [SEP]. The
+longest piece comes first, and each goes into the fullest row that still has room for it (best fit).
+That fills 95 to 99 % of the positions.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,12 +13,12 @@ import numpy as np
 from neoberta.tokenizer import CLS_ID, PAD_ID, SEP_ID
 
 WINDOW = 8192
-"""Pieces that are packed together: rows hold documents from one window only, so memory stays
+"""Pieces that are packed together. A row holds documents of one window only, so that memory stays
 bounded."""
 
 
 def cut_into_pieces(token_ids: Sequence[int], max_length: int) -> list[list[int]]:
-    """Pieces of a document: [CLS] tokens [SEP] of at most `max_length` tokens each. An empty
+    """The pieces of a document: [CLS] tokens [SEP], of at most `max_length` tokens each. An empty
     document has none."""
     body = max_length - 2
     return [
@@ -27,12 +28,11 @@ def cut_into_pieces(token_ids: Sequence[int], max_length: int) -> list[list[int]
 
 
 def best_fit(lengths: Sequence[int], max_length: int) -> list[list[int]]:
-    """Which pieces share a row: lists of positions in `lengths`, each with a sum of at most
+    """Which pieces share a row. Each row is a list of indices into `lengths`, whose sum is at most
     `max_length`."""
     rows: list[list[int]] = []
-    by_room: list[list[int]] = [
-        [] for _ in range(max_length + 1)
-    ]  # rows that have exactly this much room
+    # by_room[k]: the rows that have room for exactly k more tokens
+    by_room: list[list[int]] = [[] for _ in range(max_length + 1)]
     for piece in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         length = lengths[piece]
         room = next((room for room in range(length, max_length + 1) if by_room[room]), None)
@@ -49,8 +49,8 @@ def best_fit(lengths: Sequence[int], max_length: int) -> list[list[int]]:
 def pack(
     documents: Iterable[Sequence[int]], max_length: int
 ) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
-    """Windows of packed rows: `(tokens (R, max_length) int32, lengths)`, where `lengths[r]` (P,)
-    int32 are the lengths of the pieces of row r in order; what is behind them is padding."""
+    """Windows of packed rows: `(tokens (R, max_length) int32, lengths)`. `lengths[r]` (P,) int32
+    holds the lengths of the pieces of row r, in order. Everything after them is padding."""
     window: list[list[int]] = []
     for document in documents:
         window.extend(cut_into_pieces(document, max_length))

@@ -1,5 +1,5 @@
-"""Where matrix products run in bf16: a large gain with AVX512-BF16, AMX or a GPU that has it, a
-large loss elsewhere."""
+"""Whether matrix products run in bf16. They are much faster in bf16 with AVX512-BF16, AMX or a GPU
+that has it, and much slower elsewhere."""
 
 from functools import cache
 from typing import TYPE_CHECKING, Literal
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 Precision = Literal["auto", "fp32", "bf16"]
 UsedPrecision = Literal["fp32", "bf16"]
-"""What `auto` has become on a machine."""
+"""The precision that `auto` stands for on a machine."""
 
 
 def autocast_dtype(precision: Precision, device_type: str = "cpu") -> "torch.dtype | None":
-    """The type to autocast to, None for plain fp32; `auto` is bf16 where the hardware multiplies
+    """The type to autocast to; None for plain fp32. `auto` is bf16 where the hardware multiplies
     it."""
     if precision == "fp32" or (precision == "auto" and not _has_fast_bf16(device_type)):
         return None

@@ -1,10 +1,10 @@
 """The pretraining loop: masked language modelling for a budget of tokens, on any engine, from any
 training state.
 
-Invariant: what happens at a step depends on the configuration and the step alone (rows, masks,
-rates), so a run that was interrupted ends with the very weights of one that was not, and the number
-of workers changes them by rounding only. The loss of a batch is the mean over its masked tokens,
-wherever they lie: each worker knows their number without asking the others.
+Invariant: what happens at a step (rows, masks, rates) depends only on the configuration and the
+step. So a run that was interrupted ends with exactly the weights of one that was not, and the
+number of workers changes them only by rounding. The loss of a batch is the mean over all its masked
+tokens. Each worker knows their number without asking the others.
 """
 
 import tempfile
@@ -22,30 +22,30 @@ from neoberta.schedule import lr_at, mask_rate_at
 from neoberta.training_state import load_training_state, save_training_state
 
 N_LOGGED = 100
-"""Points of the loss curve, at most about."""
+"""About how many points the loss curve has at most."""
 
 
 class Report(Protocol):
-    """Where the loop tells how far it is and leaves its training states."""
+    """Where the loop reports its progress and leaves its training states."""
 
     def progress(self, metrics: dict[str, Any]) -> None:
-        """Told by rank 0, often; must be cheap."""
+        """Called often, by rank 0 only. Must be cheap."""
         ...
 
     def checkpoint(self, metrics: dict[str, Any], folder: Path | None) -> None:
-        """Told by every rank equally often; rank 0 gives the folder of a training state, to be
-        copied before returning."""
+        """Every rank calls it equally often. Rank 0 passes the folder of a training state, which
+        must be copied before this returns. The other ranks pass None."""
         ...
 
 
 class SilentReport:
-    """Keeps nothing: for short runs inside one process."""
+    """Keeps nothing. For short runs inside one process."""
 
     def progress(self, metrics: dict[str, Any]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def checkpoint(self, metrics: dict[str, Any], folder: Path | None) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def pretrain(
@@ -55,9 +55,9 @@ def pretrain(
     report: Report,
     resume: Path | None = None,
 ) -> None:
-    """Train `engine.module` from the start, or from the training state in the folder `resume`, to
-    the end of the budget; the last checkpoint that is reported is the finished state. Raises
-    ValueError for a state of another run."""
+    """Train `engine.module` to the end of the budget: from the start, or from the training state in
+    the folder `resume`. The last checkpoint that is reported is the finished state. Raises
+    ValueError for the state of another run."""
     facts: dict[str, Any] = {
         "identity": config.identity(),
         "step": 0,
@@ -83,9 +83,8 @@ def pretrain(
         done = step + 1
         is_last = done == config.n_steps
         is_saved = done % config.checkpoint_every_steps == 0 or is_last
-        if (
-            done % log_every == 0 or is_saved
-        ):  # also before a state is saved: it then holds the whole curve
+        # also before a state is saved, so that the state holds the whole curve
+        if done % log_every == 0 or is_saved:
             loss = sum(engine.mean(losses)) / len(losses)
             losses = []
             n_tokens = done * config.batch_rows * corpus.max_length
@@ -100,8 +99,8 @@ def pretrain(
 def make_batch(
     config: PretrainConfig, corpus: Corpus, step: int, rank: int, n_workers: int
 ) -> dict[str, torch.Tensor]:
-    """The model's inputs for this worker's rows of the global batch of `step`. `scale` makes the
-    mean over workers of their losses the mean over all masked tokens."""
+    """The model's inputs for this worker's rows of the global batch of `step`. `scale` is chosen so
+    that the mean of the losses over workers is the mean over all masked tokens."""
     row_idx, epochs = batch_rows(corpus.n_rows, config.seed, step, config.batch_rows)
     rows = corpus.rows(row_idx)
     rate = mask_rate_at(config, step)

@@ -1,4 +1,4 @@
-"""Learning rate and mask rate as functions of the share of the budget that is spent."""
+"""Learning rate and mask rate, as functions of the share of the budget that has been used."""
 
 import math
 
@@ -24,6 +24,6 @@ def lr_at(config: PretrainConfig, step: int) -> float:
 
 
 def mask_rate_at(config: PretrainConfig, step: int) -> float:
-    """Share of tokens to predict at `step`."""
+    """Share of the tokens to predict at `step`."""
     end = config.mask_rate if config.mask_rate_end is None else config.mask_rate_end
     return config.mask_rate + (end - config.mask_rate) * step / config.n_steps

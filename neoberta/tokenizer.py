@@ -1,7 +1,8 @@
-"""Byte-level BPE tokenizers: trained from texts, kept as a Hugging Face fast tokenizer folder.
+"""Byte-level BPE tokenizers. They are trained from texts, and stored as the folder of a Hugging
+Face fast tokenizer.
 
-Every string of Unicode has an encoding (no unknown tokens), and the same texts in the same order
-give the same tokenizer.
+Every Unicode string has an encoding, without unknown tokens. The same texts in the same order give
+the same tokenizer.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,14 +25,14 @@ from cluster.storage import UserError
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PAD_ID, UNK_ID, CLS_ID, SEP_ID, MASK_ID = range(5)
 MIN_VOCAB_SIZE = 256 + len(SPECIAL_TOKENS)
-"""One token for each byte and the special ones."""
+"""One token for each byte, and the special tokens."""
 TOKENIZER_VERSION = 1
-"""Raised when the same texts would give another tokenizer: it is part of the key."""
+"""Part of the key. It is raised when the same texts would give another tokenizer."""
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
-    """A tokenizer of at most `vocab_size` tokens, fewer when the texts have not that many frequent
-    pairs. It puts [CLS] before and [SEP] behind a text (and [SEP] behind a second one). Raises
+    """A tokenizer of at most `vocab_size` tokens. It has fewer when the texts have fewer frequent
+    pairs. It puts [CLS] before a text and [SEP] after it (and after a second text). Raises
     UserError."""
     if vocab_size < MIN_VOCAB_SIZE:
         raise UserError(
@@ -58,8 +59,8 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None:
-    """Write `tokenizer` so that `transformers.AutoTokenizer` loads it; `max_length` tokens is its
-    model's longest input."""
+    """Write `tokenizer` so that `transformers.AutoTokenizer` loads it. `max_length` is the longest
+    input of its model, in tokens."""
     from transformers import PreTrainedTokenizerFast
 
     names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
@@ -74,7 +75,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_length: int) -> None:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer in a folder of `save_tokenizer`, without truncation or padding. Raises
+    """The tokenizer in a folder that `save_tokenizer` wrote, without truncation or padding. Raises
     UserError."""
     path = folder / "tokenizer.json"
     if not path.is_file():
@@ -94,7 +95,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def tokenizer_identity(texts_digest: str, vocab_size: int) -> dict[str, Any]:
-    """What a trained tokenizer depends on."""
+    """Everything that a trained tokenizer depends on."""
     library = tokenizers.__version__
     return {
         "version": TOKENIZER_VERSION,
@@ -105,7 +106,7 @@ def tokenizer_identity(texts_digest: str, vocab_size: int) -> dict[str, Any]:
 
 
 def encode_documents(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text without special tokens."""
+    """Token ids of each text, without special tokens."""
     return [
         encoding.ids
         for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)

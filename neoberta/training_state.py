@@ -1,7 +1,7 @@
-"""A training state on disk: `training.safetensors` (weights, AdamW's moments; fp32) and
-`training.json` (where it stands).
+"""A training state on disk: `training.safetensors` (weights and AdamW's moments; fp32) and
+`training.json` (how far the training is).
 
-Independent of the number of workers and of ZeRO's stage; no pickle.
+It does not depend on the number of workers or on ZeRO's stage. Nothing is pickled.
 """
 
 import json
@@ -21,7 +21,7 @@ TENSORS_FILE, FACTS_FILE = "training.safetensors", "training.json"
 def save_training_state(
     folder: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]
 ) -> None:
-    """Write the state into an existing folder (publishing it whole is the caller's part)."""
+    """Write the state into an existing folder. The caller publishes the folder as a whole."""
     save_file(
         {name: value.contiguous() for name, value in tensors.items()}, str(folder / TENSORS_FILE)
     )

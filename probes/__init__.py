@@ -1,1 +1,2 @@
-"""Tasks, encoders, embedding cache, subsets, solvers, features, the results table. No Ray."""
+"""Tasks, encoders, the embedding cache, subsets, solvers, features, and the table of results.
+Nothing here uses Ray."""

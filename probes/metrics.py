@@ -1,30 +1,34 @@
-"""Metrics of a classification probe from its predicted probabilities, equal to scikit-learn's to
+"""Metrics of a classification probe from its predicted probabilities. They equal scikit-learn's to
 1e-6.
 
-Own code because scikit-learn checks and re-encodes labels at every call: here thousands of probes
-share the same test labels.
+This is code of our own because scikit-learn checks and encodes the labels at every call, and here
+thousands of probes share the same test labels.
 """
 
 import numpy as np
 
 ECE_BINS = 15
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "log_loss", "brier", "ece", "auroc")
-"""What `score` gives."""
+"""The names of the metrics that `score` returns."""
 LOWER_IS_BETTER = ("log_loss", "brier", "ece")
 
 
 def score(y_true: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Metrics of `probabilities` (m, K) float, rows summing to 1, column k for class `labels[k]`,
-    on `y_true` (m,).
+    """Metrics of `probabilities` (m, K) float, whose rows sum to 1, on the labels `y_true` (m,).
+    Column k is the class `labels[k]`.
 
-    accuracy; balanced_accuracy (mean recall over the classes of `y_true`); macro_f1 (over classes
-    that occur in `y_true` or in the predictions, an undefined F1 counting 0); mcc (Matthews'
-    correlation coefficient, 0 where undefined; Gorodkin 2004); log_loss (nats; probabilities
-    clipped at the machine epsilon of their dtype, so a class the probe never saw costs about 16 a
-    row in float32); brier (squared distance from the one-hot truth; for two classes that of one
-    column, so in [0, 1]; else in [0, 2]); ece (top-label, 15 equal-width bins); auroc (macro
-    one-vs-rest over classes with rows on both sides, NaN where there is none). Raises ValueError
-    for labels that have no column, or an empty `y_true`.
+    - accuracy
+    - balanced_accuracy: mean recall over the classes of `y_true`
+    - macro_f1: over classes that occur in `y_true` or in the predictions; an undefined F1 counts 0
+    - mcc: Matthews' correlation coefficient, 0 where undefined (Gorodkin 2004)
+    - log_loss: in nats. Probabilities are clipped at the machine epsilon of their dtype, so a row
+      of a class that the probe never saw costs about 16 in float32
+    - brier: squared distance from the one-hot truth, in [0, 2]. For two classes it is that of one
+      column, in [0, 1]
+    - ece: of the top label, with 15 bins of equal width
+    - auroc: macro one-vs-rest, over classes that have rows on both sides; NaN where there is none
+
+    Raises ValueError for a label without a column, and for an empty `y_true`.
     """
     return {
         name: float(values[0])
@@ -35,8 +39,8 @@ def score(y_true: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> 
 def score_all(
     y_true: np.ndarray, probabilities: np.ndarray, labels: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """`score` of B probes on the same rows: `probabilities` (B, m, K), metrics (B,) float64. Raises
-    ValueError as it does."""
+    """`score` of B probes on the same rows: `probabilities` are (B, m, K), each metric is (B,)
+    float64. Raises ValueError as `score` does."""
     columns = _columns_of(np.asarray(y_true), np.asarray(labels))
     n_probes, n_rows, n_classes = probabilities.shape
     predicted = probabilities.argmax(axis=2)  # (B, m)
@@ -68,7 +72,7 @@ def score_all(
 
 
 def _columns_of(y_true: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(m,) int64 column of each row's label."""
+    """(m,) int64: the column of each row's label."""
     if not len(y_true):
         raise ValueError("no rows to score")
     order = np.argsort(labels)
@@ -104,8 +108,8 @@ def _log_loss(chosen: np.ndarray, epsilon: float) -> np.ndarray:
 
 
 def _expected_calibration_error(is_right: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """Mean distance of confidence and accuracy over bins (k/15, (k+1)/15], weighted by rows; (B,)
-    of (B, m)."""
+    """(B,) from (B, m): the distance between confidence and accuracy, as a mean over the bins
+    (k/15, (k+1)/15], weighted by their rows."""
     n_probes, n_rows = confidence.shape
     bins = (
         np.searchsorted(np.arange(1, ECE_BINS) / ECE_BINS, confidence, side="left")
@@ -118,20 +122,19 @@ def _expected_calibration_error(is_right: np.ndarray, confidence: np.ndarray) ->
 
 
 def _macro_auroc(columns: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """(B,) mean over classes of P(score of a member > score of another row), ties counting one
+    """(B,) mean over classes of P(the score of a member > the score of another row). Ties count one
     half."""
     n_probes, n_rows, n_classes = probabilities.shape
     n_members = np.bincount(columns, minlength=n_classes)
     defined = np.flatnonzero((n_members > 0) & (n_members < n_rows))
     if not len(defined):
         return np.full(n_probes, np.nan)
-    if n_classes == 2:  # the two one-vs-rest problems mirror each other
+    if n_classes == 2:  # the two one-vs-rest problems have the same AUROC
         defined = defined[-1:]
-    by_class = (
-        probabilities[:, :, defined].transpose(0, 2, 1).reshape(-1, n_rows)
-    )  # one row a probe and class
-    # membership is the lowest bit below the score: after one sort of integers members are where it
-    # is set, ties side by side
+    # one row for each probe and class
+    by_class = probabilities[:, :, defined].transpose(0, 2, 1).reshape(-1, n_rows)
+    # Whether a row is a member of the class is put into a bit below its score. So one sort of
+    # integers orders the scores and keeps the memberships, with ties side by side.
     is_member = np.tile(columns == defined[:, None], (n_probes, 1))
     ordered = np.sort(_order_of(by_class) << np.uint32(1) | is_member, axis=1)
     is_member, values = (ordered & np.uint32(1)).astype(bool), ordered >> np.uint32(1)
@@ -147,16 +150,16 @@ def _macro_auroc(columns: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def _mid_ranks(is_new: np.ndarray) -> np.ndarray:
-    """(R, m) ranks from 1 in rows of ascending values, of which `is_new` (R, m) says which differ
-    from the one before; equal ones share the mean of their ranks."""
+    """(R, m) ranks from 1 in rows of ascending values. `is_new` (R, m) says which values differ
+    from the one before. Equal values share the mean of their ranks."""
     starts = np.flatnonzero(is_new)
     sizes = np.diff(starts, append=is_new.size)
     return np.repeat(starts % is_new.shape[1] + (sizes + 1) / 2, sizes).reshape(is_new.shape)
 
 
 def _order_of(probabilities: np.ndarray) -> np.ndarray:
-    """uint32 in [0, 2^31) that order as the probabilities do: the bits of a float32 that is not
-    negative are an integer that grows with it; other dtypes are ranked."""
+    """uint32 in [0, 2^31) in the same order as the probabilities. The bits of a float32 that is not
+    negative, read as an integer, grow with it. Other dtypes are ranked."""
     if probabilities.dtype == np.float32:
         return (np.ascontiguousarray(probabilities) + np.float32(0)).view(np.uint32)
     return (
