@@ -1,10 +1,10 @@
-"""Vectors that were computed once: the embedding cache of one encoder.
+"""The embedding cache of one encoder: vectors that were computed once.
 
-Layout: `embeddings/<encoder fingerprint>/<segment key>.safetensors` (see
-`probes.embeddings.segment`), published atomically and never changed, and `encoder.json`, which says
-whose they are. A vector of a text and view is there once: what others have published meanwhile is
-not written again. A segment that does not match its checksums is removed, said in one line, and
-counts as missing.
+The vectors lie in `embeddings/<encoder fingerprint>/<segment key>.safetensors` (see
+`probes.embeddings.segment`). A segment is published atomically and never changed. Beside the
+segments `encoder.json` says whose vectors they are. The cache holds one vector for each text and
+view: if another job has published it meanwhile, it is not written again. A segment that does not
+match its checksums is removed, which one line in the log says, and its vectors count as missing.
 """
 
 import contextlib
@@ -35,13 +35,13 @@ _logger = logging.getLogger(__name__)
 
 
 class MissingVectorsError(LookupError):
-    """Vectors were asked for that are not (or, being corrupt, no longer) in the cache: encode them
-    and ask again."""
+    """Some of the vectors that were asked for are not in the cache, or no longer, because they were
+    corrupt. Encode them and ask again."""
 
 
 class EmbeddingCache:
-    """The vectors of one encoder. Reading sees what others have published meanwhile; writing the
-    same twice does no harm."""
+    """The vectors of one encoder. Reading finds what other processes have published meanwhile.
+    Writing the same vectors twice does no harm."""
 
     def __init__(self, storage: Storage, encoder_fingerprint: str):
         self.storage = storage
@@ -49,11 +49,12 @@ class EmbeddingCache:
         self.prefix = f"{EMBEDDINGS}/{encoder_fingerprint}"
         self._segments: dict[str, Segment] = {}
         self._indices: dict[tuple[View, ...], list[_Index]] = {}
-        """Of the segments that have the same views, the largest first: what is new is sorted in by
-        and by."""
+        """Indices of the segments that have the same views, the largest index first. New segments
+        get an index of their own. Two indices are merged when the second has at least half as many
+        texts as the first."""
 
     def describe(self, info: EncoderInfo) -> None:
-        """Write down whose vectors these are, for those who look at the cache."""
+        """Write `encoder.json`, which tells people whose vectors these are."""
         key = f"{self.prefix}/{ENCODER_FILE}"
         if not self.storage.exists(key):
             kept = {
@@ -65,7 +66,7 @@ class EmbeddingCache:
 
     def missing(self, texts: Sequence[str], views: Sequence[View]) -> list[str]:
         """The distinct texts that lack a vector in one of `views`, in the order of their first
-        appearance. On local storage those that are there are checked, and count as used."""
+        appearance. On local storage the vectors that are there are checked, and count as used."""
         distinct = list(dict.fromkeys(texts))
         if not distinct:
             return []
@@ -77,8 +78,8 @@ class EmbeddingCache:
         return [text for text, lacks in zip(distinct, is_missing, strict=True) if lacks]
 
     def mapped(self, keys: np.ndarray, view: View) -> "MappedVectors":
-        """The vectors of the texts with these keys (`text_keys`, (n, 16) uint8), in their order,
-        left in the files until rows are taken. Raises MissingVectorsError."""
+        """The vectors of the texts with these keys (`text_keys`, (n, 16) uint8), in their order.
+        They stay in the files until rows are taken. Raises MissingVectorsError."""
         segment_idx, rows, segments = self._find(keys, view)
         if (segment_idx < 0).any():
             self._refresh()
@@ -92,22 +93,22 @@ class EmbeddingCache:
         return MappedVectors(segments, view, segment_idx, rows)
 
     def vectors(self, texts: Sequence[str], view: View) -> np.ndarray:
-        """(n_texts, d) float32, row i the vector of texts[i]. Raises MissingVectorsError."""
+        """(n_texts, d) float32; row i is the vector of texts[i]. Raises MissingVectorsError."""
         return self.mapped(text_keys(texts), view)[:]
 
     def publish(self, texts: Sequence[str], vectors: Mapping[View, np.ndarray]) -> list[str]:
-        """Write the vectors, each (n_texts, d) float, of distinct `texts`, those of them that are
-        not there by now; returns the keys of the new segments: one, none where all are there,
-        several where some texts lack some views only."""
+        """Write the vectors of distinct `texts`, each (n_texts, d) float. Those that are in the
+        cache by now are left out. Returns the keys of the new segments: none where all vectors are
+        there, one as a rule, several where some texts lack only some views."""
         keys = text_keys(texts)
         published = []
         with self._publishing():
             self._refresh()
-            together: dict[bytes, list[View]] = {}
+            views_by_missing: dict[bytes, list[View]] = {}
             for view in vectors:
-                together.setdefault(self._lacking(keys, view).tobytes(), []).append(view)
-            for packed, views in together.items():
-                rows = np.flatnonzero(np.frombuffer(packed, dtype=bool))
+                views_by_missing.setdefault(self._lacking(keys, view).tobytes(), []).append(view)
+            for missing_mask, views in views_by_missing.items():
+                rows = np.flatnonzero(np.frombuffer(missing_mask, dtype=bool))
                 if not len(rows):
                     continue
                 key = segment_key(self.encoder_fingerprint, keys[rows], views)
@@ -118,9 +119,9 @@ class EmbeddingCache:
 
     @contextlib.contextmanager
     def _publishing(self) -> Iterator[None]:
-        """One process at a time: it looks what is missing and writes it. (On object storage nothing
-        can be locked: two that publish a text within the same moment both do, and one of its
-        vectors is read.)"""
+        """Within the block no other process publishes vectors of this encoder: look there for what
+        is missing and write it. On object storage nothing can be locked. If two processes publish a
+        text in the same moment, both vectors are written, and one of them is read."""
         if not self.storage.is_local:
             yield
             return
@@ -131,8 +132,8 @@ class EmbeddingCache:
             yield
 
     def _refresh(self) -> None:
-        """Take in segments that were published, and drop those that were removed, since the last
-        look."""
+        """Open the segments that were published since the last look, and drop those that were
+        removed."""
         names = {name for name in self.storage.keys(self.prefix) if name.endswith(SUFFIX)}
         for name in set(self._segments) - names:
             self._drop(name)
@@ -142,7 +143,7 @@ class EmbeddingCache:
                 segment = self._segments[name] = Segment(self.storage, name)
                 new.setdefault(segment.views, []).append(segment)
             except FileNotFoundError:
-                continue  # removed by another process since it was listed
+                continue  # another process has removed it since it was listed
             except CorruptArtefactError as error:
                 self._remove(name, error)
         for views, segments in new.items():
@@ -152,12 +153,12 @@ class EmbeddingCache:
                 indices[-2:] = [_Index(indices[-2].segments + indices[-1].segments)]
 
     def _lacking(self, keys: np.ndarray, view: View) -> np.ndarray:
-        """(n,) bool, for (n, 16) uint8 keys. Remote vectors are not fetched to be checked: whoever
-        reads them does."""
+        """(n,) bool, for keys (n, 16) uint8: whether the text lacks a vector. Remote vectors are
+        not fetched to be checked here. They are checked when they are read."""
         return (self._find if self.storage.is_local else self._look_up)(keys, view)[0] < 0
 
     def _find(self, keys: np.ndarray, view: View) -> tuple[np.ndarray, np.ndarray, list[Segment]]:
-        """As `_look_up`, in segments whose checksums hold."""
+        """The same as `_look_up`, but only from segments whose checksums match."""
         if not self._segments:
             self._refresh()
         while True:
@@ -169,8 +170,8 @@ class EmbeddingCache:
     def _look_up(
         self, keys: np.ndarray, view: View
     ) -> tuple[np.ndarray, np.ndarray, list[Segment]]:
-        """Segment numbers (n,), -1 where there is none, and rows (n,), both int64; and the
-        segments."""
+        """For each key the number of its segment (n,) int64, or -1 where there is none, and its row
+        (n,) int64. Also returns the segments."""
         segment_idx, rows = (
             np.full(len(keys), -1, dtype=np.int64),
             np.zeros(len(keys), dtype=np.int64),
@@ -187,11 +188,11 @@ class EmbeddingCache:
         return segment_idx, rows, segments
 
     def _is_sound(self, segment: Segment, view: View) -> bool:
-        """Whether the vectors of a segment can be read; one of which they cannot be is dropped."""
+        """Whether the vectors of a segment can be read. If not, the segment is dropped."""
         try:
             segment.vectors(view)
             return True
-        except FileNotFoundError:  # pruned since it was listed
+        except FileNotFoundError:  # it was pruned since it was listed
             self._drop(segment.name)
         except CorruptArtefactError as error:
             self._remove(segment.name, error)
@@ -217,8 +218,8 @@ class EmbeddingCache:
 
 
 class MappedVectors:
-    """Vectors (n, d) of some texts that lie in the cache's files: `vectors[rows]` reads the rows (a
-    slice, integers or a mask) as float32, and nothing else is copied into memory."""
+    """Vectors (n, d) of some texts that lie in the cache's files. `vectors[rows]` reads these rows
+    (a slice, integers or a mask) as float32. Nothing else is copied into memory."""
 
     def __init__(
         self, segments: Sequence[Segment], view: View, segment_idx: np.ndarray, rows: np.ndarray
@@ -231,7 +232,7 @@ class MappedVectors:
         return len(self._rows)
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        """(k, d) float32"""
+        """(k, d) float32."""
         segment_idx, inside = self._segment_idx[rows], self._rows[rows]
         out = np.empty((len(inside), self.shape[1]), dtype=np.float32)
         for at, stored, scale in self._parts(segment_idx, inside):
@@ -240,15 +241,15 @@ class MappedVectors:
         return out
 
     def stored(self) -> Iterator[np.ndarray]:
-        """The mapped float16 arrays (n_segment, d) that the vectors lie in, unscaled, one after the
-        other."""
+        """The mapped float16 arrays (n_segment, d) in which the vectors lie, unscaled, one after
+        the other."""
         for number in np.unique(self._segment_idx):
             yield self._segments[number].vectors(self._view)
 
     def _parts(
         self, segment_idx: np.ndarray, inside: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
-        """(places, float16 rows, their scale), a segment at a time."""
+        """(places in the result, float16 rows, their scale) for each segment."""
         order = np.argsort(segment_idx, kind="stable")
         bounds = np.append(np.flatnonzero(np.diff(segment_idx[order], prepend=-1)), len(order))
         for start, stop in itertools.pairwise(bounds):
@@ -258,8 +259,8 @@ class MappedVectors:
 
 
 class _Index:
-    """Text key -> (segment, row), over segments; of vectors that are there twice, one. 20 bytes a
-    text."""
+    """Text key -> (segment, row), over several segments. Of two vectors of the same text it finds
+    one. It takes 20 bytes for each text."""
 
     def __init__(self, segments: Sequence[Segment]):
         self.segments = list(segments)
@@ -272,7 +273,7 @@ class _Index:
         self._position = order.astype(np.uint32)
 
     def find(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For (n, 16) uint8 keys: segment numbers (n,) int64, -1 where there is none, and rows (n,)
+        """For keys (n, 16) uint8: segment numbers (n,) int64, -1 where there is none, and rows (n,)
         int64."""
         halves = np.ascontiguousarray(keys).view("<u8")
         at = np.searchsorted(self._first, halves[:, 0])
@@ -282,8 +283,8 @@ class _Index:
         )
         inside = np.flatnonzero(at < len(self._first))
         place = at[inside]
-        # Two texts that share the first 8 bytes are told apart by the rest; a 2^-64 chance is at
-        # worst encoded again.
+        # The second 8 bytes tell apart texts that share the first 8. With a chance of 2^-64 a text
+        # is missed here; then it is encoded again.
         hit = (self._first[place] == halves[inside, 0]) & (self._second[place] == halves[inside, 1])
         position = self._position[place[hit]].astype(np.int64)
         found = np.searchsorted(self._starts, position, side="right") - 1

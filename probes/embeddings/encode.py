@@ -1,11 +1,11 @@
-"""From tasks to cached vectors, one shard of texts at a time, and from cached vectors to the
+"""From tasks to cached vectors, one shard of texts at a time; and from cached vectors to the
 matrices that probes see.
 
-A shard is the unit of work: its texts lie in a file on storage beside the cache (so that planner
-and workers exchange only small dictionaries), its result is one cache segment. Planning again after
-an interruption gives what is still missing. Jobs that want the same texts at the same time share
-the work: each takes its shards in an order of its own, and encodes of a shard what is not there by
-then.
+A shard is the unit of work. Its texts lie in a file on storage beside the cache, so planner and
+workers exchange only small dictionaries. Its result is one cache segment. Planning again after an
+interruption returns the shards that are still missing. Jobs that need the same texts at the same
+time share the work: each takes its shards in a random order, and encodes only the texts of a shard
+that are not in the cache by then.
 """
 
 import math
@@ -26,14 +26,14 @@ from probes.encoders.reference import resolve_view
 from probes.tasks.task import Split, Task
 
 TEXTS_PER_SHARD = 1000
-"""Default size of a shard: what an interrupted job repeats at most, per worker."""
+"""Default size of a shard. After an interruption each worker repeats at most one shard."""
 
 
 class Shard(TypedDict):
     """Texts to encode, as they are planned: plain JSON."""
 
     key: str
-    """Of the segment that it becomes."""
+    """The key of the segment that the shard becomes."""
     encoder_fingerprint: str
     precision: UsedPrecision
     texts_key: str
@@ -50,16 +50,16 @@ AnyShard = TypeVar("AnyShard", bound=Shard)
 
 
 class Encoded(TypedDict):
-    """What was encoded now."""
+    """What one call has encoded."""
 
     n_texts: int
     n_tokens: int
     seconds: float
-    """Wall-clock."""
+    """Wall-clock seconds."""
 
 
 class EncodedShard(Encoded):
-    """What was encoded now of one shard."""
+    """What one call has encoded of a shard."""
 
     key: str
 
@@ -68,7 +68,8 @@ _NOTHING: Encoded = {"n_texts": 0, "n_tokens": 0, "seconds": 0.0}
 
 
 def task_texts(task: Task) -> list[str]:
-    """The distinct texts of all splits of a task, both sides of pairs, in a fixed order."""
+    """The distinct texts of all splits of a task, both texts of a pair included, in a fixed
+    order."""
     texts: dict[str, None] = {}
     for name in sorted(task.splits):
         split = task.splits[name]
@@ -79,8 +80,8 @@ def task_texts(task: Task) -> list[str]:
 
 
 def task_pairs(task: Task) -> list[str]:
-    """The distinct pairs of a pair task as `join_pair` makes them, in a fixed order; none of other
-    tasks."""
+    """The distinct pairs of a pair task, as `join_pair` makes them, in a fixed order. Other tasks
+    have none."""
     pairs: dict[str, None] = {}
     for name in sorted(task.splits):
         split = task.splits[name]
@@ -93,8 +94,8 @@ def embedding_inputs(
     tasks: Sequence[Task], views: Sequence[View]
 ) -> list[tuple[list[str], list[View]]]:
     """What an encoder has to read for `views` of `tasks`: (texts, views of single texts) and
-    (pairs, views of pairs), those of them that are not empty."""
-    alone, together = (
+    (pairs, views of pairs). An entry without texts is left out."""
+    single_views, pair_views = (
         [view for view in views if not view.is_cross],
         [view for view in views if view.is_cross],
     )
@@ -102,26 +103,26 @@ def embedding_inputs(
         (
             (
                 list(dict.fromkeys(text for task in tasks for text in task_texts(task)))
-                if alone
+                if single_views
                 else []
             ),
-            alone,
+            single_views,
         ),
         (
             (
                 list(dict.fromkeys(pair for task in tasks for pair in task_pairs(task)))
-                if together
+                if pair_views
                 else []
             ),
-            together,
+            pair_views,
         ),
     ]
     return [(texts, wanted) for texts, wanted in inputs if texts]
 
 
 def split_shards(texts: Sequence[str], texts_per_shard: int) -> list[list[str]]:
-    """`texts` in shards of at most `texts_per_shard` and of similar cost: dealt out by length.
-    Depends on the set of texts only, not on their order."""
+    """`texts` in shards of at most `texts_per_shard`. The texts are dealt out by length, so that
+    shards have similar costs. The result depends only on the set of texts, not on their order."""
     if texts_per_shard < 1:
         raise ValueError(f"texts_per_shard must be 1 or more, got {texts_per_shard}")
     ordered = sorted(set(texts), key=lambda text: (-len(text), text))
@@ -132,9 +133,9 @@ def split_shards(texts: Sequence[str], texts_per_shard: int) -> list[list[str]]:
 def missing_shards(
     texts: Sequence[str], missing: Sequence[str], texts_per_shard: int
 ) -> list[list[str]]:
-    """The `missing` ones of `texts` in shards. Shards of all `texts` that are missing whole stay as
-    they are, so that after an interruption the same texts go through the encoder together, to the
-    same bits; what is left of others is dealt out anew."""
+    """The `missing` ones of `texts` in shards. A shard of all `texts` that is missing as a whole
+    stays as it is. So after an interruption the same texts go through the encoder together, and
+    give the same bits. The missing texts of other shards are dealt out anew."""
     lacking = set(missing)
     whole, rest = [], []
     for shard in split_shards(texts, texts_per_shard):
@@ -153,21 +154,21 @@ def plan_shards(
     views: Sequence[View],
     texts_per_shard: int = TEXTS_PER_SHARD,
 ) -> list[Shard]:
-    """The work that is left to have `views` of all `texts` in `cache`, for `ShardEncoder`: the most
-    costly first; none where all is there. Writes each shard's texts beside the cache; they go when
-    the shard is done.
+    """The shards for `ShardEncoder` that are still missing for `views` of all `texts`, the most
+    expensive first. None where all vectors are in `cache`. Writes the texts of each shard beside
+    the cache; they are removed when the shard is done.
 
     Raises UserError for a view that the encoder does not offer.
     """
     views = sorted({resolve_view(info, view) for view in views})
     shards: list[Shard] = []
     cache.describe(info)
-    for own in missing_shards(texts, cache.missing(texts, views), texts_per_shard):
-        key = segment_key(info.fingerprint, text_keys(own), views)
+    for shard_texts in missing_shards(texts, cache.missing(texts, views), texts_per_shard):
+        key = segment_key(info.fingerprint, text_keys(shard_texts), views)
         texts_key = f"{cache.prefix}/texts/{key}.parquet"
         if not cache.storage.exists(texts_key):
             column = pa.array(
-                [text.encode("utf-8", "surrogatepass") for text in own], type=pa.binary()
+                [text.encode("utf-8", "surrogatepass") for text in shard_texts], type=pa.binary()
             )
             cache.storage.write_table(texts_key, pa.table({"text": column}))
         shards.append(
@@ -177,24 +178,24 @@ def plan_shards(
                 "precision": info.precision,
                 "texts_key": texts_key,
                 "views": [[view.layer, view.pooling] for view in views],
-                "n_texts": len(own),
-                "n_characters": sum(map(len, own)),
-                "n_bytes": segment_bytes(len(own), info.hidden_size, len(views)),
+                "n_texts": len(shard_texts),
+                "n_characters": sum(map(len, shard_texts)),
+                "n_bytes": segment_bytes(len(shard_texts), info.hidden_size, len(views)),
             }
         )
     return sorted(shards, key=lambda shard: -shard["n_characters"])
 
 
 def in_random_order(shards: Sequence[AnyShard]) -> list[AnyShard]:
-    """The shards in an order that no other job has: two jobs that plan the same work at the same
-    time seldom encode the same shard at once."""
+    """The shards in an order that differs between jobs. So two jobs that plan the same work at the
+    same time seldom encode the same shard at once."""
     return random.SystemRandom().sample(shards, len(shards))
 
 
 class ShardEncoder:
-    """A worker: loads its encoder once, then encodes the shards it is given and publishes each as a
-    cache segment. `precision` as planned: what this machine would choose by itself may be another
-    one."""
+    """A worker. It loads its encoder once, then encodes the shards that it is given, and publishes
+    each as a cache segment. `precision` must be the planned one, since this machine might choose
+    another."""
 
     def __init__(
         self,
@@ -217,8 +218,8 @@ class ShardEncoder:
         self._cache = EmbeddingCache(self._storage, self._encoder.info.fingerprint)
 
     def __call__(self, shard: Shard) -> EncodedShard:
-        """Encode what is not there yet of one shard of `plan_shards`. Raises UserError when this
-        worker's encoder is not the one that the work was planned for."""
+        """Encode the texts of a shard of `plan_shards` that are not in the cache yet. Raises
+        UserError when this worker's encoder is not the one that the work was planned for."""
         info = self._encoder.info
         if shard["encoder_fingerprint"] != info.fingerprint:
             raise UserError(
@@ -228,7 +229,7 @@ class ShardEncoder:
             )
         try:
             table = self._storage.read_table(shard["texts_key"])
-        except FileNotFoundError:  # whoever removed it had published the shard
+        except FileNotFoundError:  # the job that removed it has published the shard
             return {"key": shard["key"], **_NOTHING}
         texts = [value.as_py().decode("utf-8", "surrogatepass") for value in table["text"]]
         views = [View(int(layer), str(pooling)) for layer, pooling in shard["views"]]
@@ -246,11 +247,11 @@ def embed_texts(
     texts_per_shard: int = TEXTS_PER_SHARD,
     progress: Callable[[int, int], None] | None = None,
 ) -> Encoded:
-    """Have `views` of all `texts` in `cache`, encoding here what is missing; for inputs too small
-    for a cluster.
+    """Make sure that `views` of all `texts` are in `cache`: encode in this process what is missing.
+    For inputs that are too small for a cluster.
 
-    Returns the sums. `progress` gets (texts done,
-    texts to encode). Raises UserError.
+    Returns the sums over all shards. `progress` gets (texts done, texts to encode). Raises
+    UserError.
     """
     views = sorted({resolve_view(encoder.info, view) for view in views})
     shards = missing_shards(texts, cache.missing(texts, views), texts_per_shard)
@@ -271,10 +272,10 @@ def embed_texts(
 
 
 def task_matrix(task: Task, split: str, cache: EmbeddingCache, view: View) -> np.ndarray:
-    """The inputs of a probe, row i of the split at row i: (n, d) float32, or for text pairs (n,
-    4d), the vectors u and v of the two texts as (u, v, |u - v|, u * v) (Conneau et al. 2017),
-    unless the view is of pairs read together: then (n, d). Raises MissingVectorsError, UserError.
-    """
+    """The inputs of a probe: row i is row i of the split. (n, d) float32 for single texts. For text
+    pairs it is (n, 4d): the vectors u and v of the two texts as (u, v, |u - v|, u * v) (Conneau et
+    al. 2017). For a view of pairs that are read together it is (n, d). Raises MissingVectorsError,
+    UserError."""
     if split not in task.splits:
         raise UserError(
             f"task {task.name}: has no split {split}; it has {', '.join(sorted(task.splits))}"
@@ -296,7 +297,7 @@ def task_matrix(task: Task, split: str, cache: EmbeddingCache, view: View) -> np
 def _encode_missing(
     encoder: Encoder, cache: EmbeddingCache, texts: Sequence[str], views: Sequence[View]
 ) -> Encoded:
-    """Encode those of `texts` that another job has not published meanwhile."""
+    """Encode those of `texts` that no other job has published meanwhile."""
     n_tokens, start = encoder.stats.n_tokens, time.perf_counter()
     missing = cache.missing(texts, views)
     if not missing:

@@ -1,16 +1,16 @@
-"""One file of the embedding cache: vectors of some texts through one encoder, as float16 that is
+"""One file of the embedding cache: vectors of some texts from one encoder, as float16 that is
 mapped into memory.
 
-A segment is a plain safetensors file: `texts` (n, 16) uint8, the texts' keys, and one float16 array
-(n, d) per view, named like the view. The header's metadata, `arrays`, is JSON: for each array its
-scale, by which stored values are multiplied, and its checksum (XXH3, 128 bits, over scale, shape
-and bytes; older segments have SHA-256). The bytes on disk are what is mapped, so all processes of a
-node share them; of a remote segment only header and keys are read until its vectors are asked for,
-then this node keeps a copy.
+A segment is a plain safetensors file. It holds `texts` (n, 16) uint8, the texts' keys, and for each
+view one float16 array (n, d), named like the view. The header's metadata, `arrays`, is JSON. It
+has, for each array, its scale, by which stored values are multiplied, and its checksum (XXH3, 128
+bits, over scale, shape and bytes; older segments have SHA-256). The bytes on disk are mapped as
+they are, so all processes of a node share them. Of a remote segment only header and keys are read,
+until its vectors are asked for; then this node keeps a copy.
 
-float16 keeps 11 bits; a power-of-two scale per view brings the largest value near float16's, so
-nothing overflows and only what is 1e-9 of the largest value underflows. Relative error of a value:
-at most 2^-11.
+float16 keeps 11 bits. Each view has a scale, a power of two that brings the largest value near the
+end of float16's range. So nothing overflows, and only values below 1e-9 of the largest underflow.
+The relative error of a value is at most 2^-11.
 """
 
 import contextlib
@@ -34,32 +34,32 @@ from cluster.storage import CorruptArtefactError, Storage, digest
 from probes.encoders.base import View
 
 KEY_BYTES = 16
-"""Bytes of the SHA-256 of a text that name it."""
+"""A text's key is the first so many bytes of its SHA-256."""
 SUFFIX = ".safetensors"
 MAX_MAGNITUDE = 2.0**127
-"""Largest component that is stored: rounded to eleven bits it is still a float32."""
+"""Largest component that is stored. Rounded to eleven bits it is still a float32."""
 USE_RECORDED_AFTER_S = 3600.0
-"""A segment's file (or this node's copy of it) has the time of its last use as its modification
-time, to the hour."""
+"""The modification time of a segment's file (or of this node's copy) records its last use. It is
+set anew only when it is older than so many seconds."""
 
 _TEXTS = "texts"
 _MAX_EXPONENT = 15
-"""Scaled values lie below 2^15; float16 ends at 65504."""
+"""Scaled values lie below 2^15. float16 ends at 65504."""
 _MIN_EXPONENT = -120
-"""Of a scale: the division must stay within float32."""
+"""Least exponent of a scale. The division by the scale must stay within float32."""
 _FIRST_READ_BYTES = 16_384
-"""What is fetched of a remote segment to begin with: most headers are shorter."""
+"""Bytes of a remote segment that are fetched first. Most headers are shorter."""
 _DTYPES: dict[str, np.dtype] = {"F16": np.dtype("<f2"), "U8": np.dtype("u1")}
 _HEADER_BYTES_PER_ARRAY = 192
-"""Of a header, measured: an array's two JSON entries."""
+"""Bytes of the header that one array takes (two JSON entries), as measured."""
 
 
 _Read = Callable[[int, int], bytes | memoryview]
-"""(offset, bytes) -> what lies there, less where the file ends before."""
+"""(offset, number of bytes) -> the bytes there, fewer where the file ends before."""
 
 
 class _Array(NamedTuple):
-    """One array of a segment: where it is in the file, its scale and checksum."""
+    """One array of a segment: its place in the file, its scale and its checksum."""
 
     dtype: np.dtype
     shape: tuple[int, int]
@@ -84,7 +84,8 @@ def text_keys(texts: Sequence[str]) -> np.ndarray:
 
 
 def segment_key(encoder_fingerprint: str, keys: np.ndarray, views: Sequence[View]) -> str:
-    """The identity of a segment: its encoder, its texts' keys (n, 16) uint8 in order, its views."""
+    """The identity of a segment: its encoder, the keys (n, 16) uint8 of its texts in order, its
+    views."""
     texts = hashlib.sha256(np.ascontiguousarray(keys).tobytes()).hexdigest()
     return digest(
         {
@@ -96,14 +97,14 @@ def segment_key(encoder_fingerprint: str, keys: np.ndarray, views: Sequence[View
 
 
 def segment_bytes(n_texts: int, n_columns: int, n_views: int) -> int:
-    """Predicted size of a segment's file, all of whose vectors have `n_columns`."""
+    """Predicted size of a segment's file whose vectors all have `n_columns`."""
     header = 8 + _HEADER_BYTES_PER_ARRAY * (n_views + 1)
     return header + n_texts * (KEY_BYTES + _DTYPES["F16"].itemsize * n_columns * n_views)
 
 
 def write_segment(path: Path, keys: np.ndarray, vectors: Mapping[View, np.ndarray]) -> None:
     """Write keys (n, 16) uint8 and vectors, each (n, d) float, as one file. Raises ValueError for
-    vectors that are not finite, OSError where they cannot be written."""
+    vectors that are not finite, and OSError where the file cannot be written."""
     tensors: dict[str, np.ndarray] = {_TEXTS: np.ascontiguousarray(keys)}
     scales = {_TEXTS: 1.0}
     for view, values in vectors.items():
@@ -117,19 +118,20 @@ def write_segment(path: Path, keys: np.ndarray, vectors: Mapping[View, np.ndarra
         for name in tensors
     }
     try:
-        # one entry: the library writes several in any order, and equal segments shall be equal
-        # files
+        # a single entry: the library would write several in any order, and equal segments must be
+        # equal files
         save_file(tensors, path, metadata={"arrays": json.dumps(arrays)})
     except SafetensorError as error:
         raise OSError(_errno_of(error), str(error), str(path)) from error
 
 
 class Segment:
-    """A segment whose header and keys were read and checked; its vectors are mapped when they are
-    asked for, and the mapping (with its file descriptor) lasts as long as the array that is given
-    out.
+    """A segment whose header and keys have been read and checked. Its vectors are mapped when they
+    are asked for. A mapping, with its file descriptor, lives as long as the array that was
+    returned.
 
-    Raises CorruptArtefactError, FileNotFoundError."""
+    Raises CorruptArtefactError, FileNotFoundError.
+    """
 
     def __init__(self, storage: Storage, name: str):
         self.name = name
@@ -150,7 +152,7 @@ class Segment:
 
     @property
     def keys(self) -> np.ndarray:
-        """(n, 16) uint8"""
+        """(n, 16) uint8."""
         return (
             self._array(self._texts, self._mapped)
             if self._fetched_keys is None
@@ -158,8 +160,8 @@ class Segment:
         )
 
     def vectors(self, view: View) -> np.ndarray:
-        """(n, d) float16, mapped, still to be multiplied by `scale(view)`; checked, and noted as
-        used, the first time."""
+        """(n, d) float16, mapped, to be multiplied by `scale(view)`. The first call checks them and
+        records the use."""
         values = self._array(self._arrays[view], self._mapped)
         if view not in self._sound:
             try:
@@ -168,9 +170,8 @@ class Segment:
                 copy = self._storage.node_copy(self.name)
                 if copy is None:
                     raise
-                copy.unlink(
-                    missing_ok=True
-                )  # damaged on this node, or where it came from: fetch it once more
+                # the damage may be on this node only: fetch the segment once more
+                copy.unlink(missing_ok=True)
                 values = self._array(self._arrays[view], self._mapped)
                 _check(values, self._arrays[view], self._place)
             self._record_use()
@@ -181,14 +182,13 @@ class Segment:
         return self._arrays[view].scale
 
     def width(self, view: View) -> int:
-        """Columns of the vectors."""
+        """The number of columns of the vectors."""
         return self._arrays[view].shape[1]
 
     def _record_use(self) -> None:
         path = self._storage.node_copy(self.name) or Path(self._storage.uri) / self.name
-        with contextlib.suppress(
-            OSError
-        ):  # a store that may only be read, or a file that is just being removed
+        # OSError: the storage is read-only, or the file is being removed
+        with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > USE_RECORDED_AFTER_S:
                 os.utime(path)
 
@@ -215,7 +215,7 @@ class Segment:
 
 
 def verify_segment(storage: Storage, name: str) -> None:
-    """Read all of a segment as it lies on storage and check it. Raises CorruptArtefactError,
+    """Read a whole segment as it lies on storage, and check it. Raises CorruptArtefactError,
     FileNotFoundError."""
     place, data = f"{storage.uri}/{name}", memoryview(storage.read_bytes(name))
     try:
@@ -232,8 +232,8 @@ def verify_segment(storage: Storage, name: str) -> None:
 
 
 def _parse_header(read: _Read) -> tuple[dict[View, _Array], _Array]:
-    """The arrays of a segment file. Layout: https://huggingface.co/docs/safetensors (8 bytes of
-    length, JSON, data)."""
+    """The arrays of a segment file. Its layout is that of https://huggingface.co/docs/safetensors:
+    8 bytes of length, JSON, data."""
     start = bytes(read(0, _FIRST_READ_BYTES))
     n_bytes = int.from_bytes(start[:8], "little")
     if 8 + n_bytes > len(start):
@@ -279,7 +279,8 @@ def _sha256(values: np.ndarray, scale: float) -> str:
 
 
 def _power_of_two_scale(values: np.ndarray) -> float:
-    """The power of two that brings the largest magnitude into [2^14, 2^15); 1 where all is zero."""
+    """The power of two that brings the largest magnitude into [2^14, 2^15). 1 where all values are
+    zero."""
     largest = float(np.abs(values).max(initial=0.0))
     if largest == 0.0:
         return 1.0
@@ -287,8 +288,8 @@ def _power_of_two_scale(values: np.ndarray) -> float:
 
 
 def _errno_of(error: SafetensorError) -> int:
-    """What the operating system said when the library could not write; it passes it on as text
-    only."""
+    """The error number of the operating system when the library could not write. The library passes
+    it on only as text."""
     found = (
         code
         for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES)

@@ -1,9 +1,10 @@
-"""Looking after the embedding caches of a storage: what is there, whether it is whole, what nobody
-uses any more.
+"""Maintenance of the embedding caches of a storage: list what is there, verify it, and remove what
+is no longer used.
 
-A segment's last use is the modification time of its file: publishing sets it, and so does whoever
-reads its vectors or plans work that finds them there, to the hour. On object storage, where reading
-leaves no trace, it is the time of publication; what is removed too early is only encoded again.
+The modification time of a segment's file is the time of its last use, to the hour. It is set when
+the segment is published, when its vectors are read, and when a plan finds them there. On object
+storage reading leaves no trace, so there it is the time of publication. A segment that is removed
+too early is only encoded again.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ class CacheSummary:
 
     encoder_fingerprint: str
     ref: str
-    """The encoder's reference when its first vectors were published; empty in caches that did not
+    """The encoder's reference when its first vectors were published. Empty in caches that did not
     keep it."""
     n_texts: int
     n_views: int
@@ -33,8 +34,8 @@ class CacheSummary:
 
 
 def list_caches(storage: Storage) -> list[CacheSummary]:
-    """Every encoder's cache on `storage`, by reference. Damaged segments count with their bytes
-    only; nothing is changed."""
+    """Every encoder's cache on `storage`, sorted by reference. Damaged segments count only with
+    their bytes. Nothing is changed."""
     by_encoder: dict[str, list[StoredFile]] = {}
     for file in _segments(storage):
         by_encoder.setdefault(file.key.split("/")[1], []).append(file)
@@ -61,13 +62,13 @@ def list_caches(storage: Storage) -> list[CacheSummary]:
 
 
 def verify_caches(storage: Storage) -> Iterator[tuple[StoredFile, str | None]]:
-    """Every segment on `storage`, read whole, with what is wrong with it (None: nothing). Removes
-    nothing."""
+    """Every segment on `storage`, read as a whole, and what is wrong with it (None: nothing).
+    Removes nothing."""
     for file in _segments(storage):
         try:
             verify_segment(storage, file.key)
         except FileNotFoundError:
-            continue  # pruned meanwhile
+            continue  # it was pruned meanwhile
         except CorruptArtefactError as error:
             yield file, str(error)
         else:
@@ -77,9 +78,10 @@ def verify_caches(storage: Storage) -> Iterator[tuple[StoredFile, str | None]]:
 def prune_caches(
     storage: Storage, older_than: timedelta, now: datetime, *, dry_run: bool = False
 ) -> list[StoredFile]:
-    """Remove (`dry_run`: only list) the segments that were last used longer than `older_than`
-    before `now` (UTC), and as old leftovers of killed jobs: planned texts, half-written files, this
-    node's copies of remote segments. A file without a time stays. Returns what was removed."""
+    """Remove the segments that were last used longer than `older_than` before `now` (UTC).
+    Leftovers of killed jobs that are as old are removed too: planned texts, half-written files, and
+    this node's copies of remote segments. A file without a time stays. Returns what was removed.
+    With `dry_run` files are only listed."""
     found = [*storage.files(EMBEDDINGS), *_half_written(storage)]
     old = [
         file
@@ -103,12 +105,12 @@ def _segments(storage: Storage) -> list[StoredFile]:
 
 
 def _half_written(storage: Storage) -> list[StoredFile]:
-    """What killed jobs left under hidden names; on object storage nothing."""
+    """Files that killed jobs left under hidden names. Object storage has none."""
     if not storage.is_local:
         return []
     root, files = Path(storage.uri), []
     for path in (root / EMBEDDINGS).rglob(".*.tmp-*"):
-        with contextlib.suppress(FileNotFoundError):  # its writer lives, and has just renamed it
+        with contextlib.suppress(FileNotFoundError):  # its writer has just renamed it
             status = path.stat()
             modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
             files.append(StoredFile(path.relative_to(root).as_posix(), status.st_size, modified_at))

@@ -1,9 +1,9 @@
-"""Vectors of words in the embedding cache: a sentence's words go through an encoder once, whichever
-layers are asked for later.
+"""Vectors of words in the embedding cache. The words of a sentence go through an encoder once for
+any set of layers.
 
-A word's vector depends on its sentence, so what names it in the cache is the sentence and the
-word's place in it; its view is the layer with the pooling `word`. Everything else (segments,
-checksums, upkeep) is the cache's.
+A word's vector depends on its sentence. So in the cache a word is named by its sentence and its
+place in it. Its view is the layer with the pooling `word`. Everything else (segments, checksums,
+upkeep) is as for texts.
 """
 
 import json
@@ -18,7 +18,8 @@ from probes.encoders.base import View, WordEncoder
 WORD = "word"
 """The pooling of these views: the mean of a word's tokens (`WordEncoder.encode_words`)."""
 SENTENCES_PER_SEGMENT = 256
-"""Sentences that are encoded and published at once: what an interrupted job repeats at most."""
+"""Sentences that are encoded and published at once. A job that was interrupted repeats at most
+these."""
 
 Sentence = tuple[str, ...]
 
@@ -26,7 +27,7 @@ Sentence = tuple[str, ...]
 def missing_sentences(
     cache: EmbeddingCache, sentences: Sequence[Sentence], layers: Sequence[int]
 ) -> list[Sentence]:
-    """The distinct sentences of which a word lacks a vector in one of `layers`, in the order of
+    """The distinct sentences in which a word lacks a vector in one of `layers`, in the order of
     their first appearance."""
     names = {sentence: _word_names(sentence) for sentence in sentences}
     missing = set(
@@ -43,9 +44,10 @@ def embed_words(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Have the words of all `sentences` in `cache`, every layer from one forward pass; returns how
-    many sentences had to be encoded now (0: all were there). `progress` gets (sentences done,
-    sentences to encode). Raises UserError for a layer that the encoder does not have."""
+    """Make sure that the words of all `sentences` are in `cache`, all `layers` from one forward
+    pass. Returns how many sentences had to be encoded now (0: all were there). `progress` gets
+    (sentences done, sentences to encode). Raises UserError for a layer that the encoder does not
+    have."""
     todo = missing_sentences(cache, sentences, layers)
     cache.describe(encoder.info)
     for start in range(0, len(todo), SENTENCES_PER_SEGMENT):
@@ -59,14 +61,15 @@ def embed_words(
 
 
 def word_vectors(cache: EmbeddingCache, sentences: Sequence[Sentence], layer: int) -> np.ndarray:
-    """(W, d) float32, the words of all sentences in order. Raises MissingVectorsError."""
+    """(W, d) float32: the vectors of the words of all sentences, in order. Raises
+    MissingVectorsError."""
     return cache.vectors(
         [name for sentence in sentences for name in _word_names(sentence)], View(layer, WORD)
     )
 
 
 def predicted_bytes(sentences: Sequence[Sentence], hidden_size: int, n_layers: int) -> int:
-    """What the words of `sentences` will take in the cache."""
+    """Bytes that the words of `sentences` will take in the cache."""
     return segment_bytes(sum(map(len, sentences)), hidden_size, n_layers)
 
 
