@@ -95,29 +95,16 @@ def embedding_inputs(
 ) -> list[tuple[list[str], list[View]]]:
     """What an encoder has to read for `views` of `tasks`: (texts, views of single texts) and
     (pairs, views of pairs). An entry without texts is left out."""
-    single_views, pair_views = (
-        [view for view in views if not view.is_cross],
-        [view for view in views if view.is_cross],
-    )
-    inputs = [
-        (
-            (
-                list(dict.fromkeys(text for task in tasks for text in task_texts(task)))
-                if single_views
-                else []
-            ),
-            single_views,
-        ),
-        (
-            (
-                list(dict.fromkeys(pair for task in tasks for pair in task_pairs(task)))
-                if pair_views
-                else []
-            ),
-            pair_views,
-        ),
-    ]
-    return [(texts, wanted) for texts, wanted in inputs if texts]
+    single_views = [view for view in views if not view.is_cross]
+    pair_views = [view for view in views if view.is_cross]
+    inputs = []
+    if single_views:
+        texts = dict.fromkeys(text for task in tasks for text in task_texts(task))
+        inputs.append((list(texts), single_views))
+    if pair_views:
+        pairs = dict.fromkeys(pair for task in tasks for pair in task_pairs(task))
+        inputs.append((list(pairs), pair_views))
+    return [(distinct, wanted) for distinct, wanted in inputs if distinct]
 
 
 def split_shards(texts: Sequence[str], texts_per_shard: int) -> list[list[str]]:

@@ -1,1 +1,2 @@
-"""Linear probes by the thousand: what is planned, what a block runs, the table of results."""
+"""The sweep of linear probes: what is planned, how a block of probes is run, the table of
+results."""

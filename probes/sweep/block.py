@@ -1,8 +1,8 @@
-"""The probes of one block: every size, seed and regularisation on one embedding space.
+"""The probes of one block: every size, seed and regularisation in one embedding space.
 
-Nothing is chosen by test rows: ridge takes its C by leave-one-out, logistic by cross-validation
-inside the subset. One decomposition of a subset serves all its probes; subsets of one size go
-through the logistic solver together.
+No test row takes part in a choice. The C of ridge is chosen by leave-one-out, that of logistic
+regression by cross-validation inside the subset. One decomposition of a subset serves all its
+probes. Subsets of one size go through the logistic solver together.
 """
 
 import time
@@ -36,13 +36,13 @@ class _Subset:
     seed: int
     rows: np.ndarray
     labels: torch.Tensor
-    """(n,) int64"""
+    """(n,) int64."""
     sample: Sample
     decompose_seconds: float
 
 
 class BlockRunner:
-    """Arrays of a block, scaled and on torch, and what its rows have in common."""
+    """The arrays of a block, scaled and on torch, and the columns that all its rows share."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class BlockRunner:
         return [ProbeGroup(size, kind) for size in self.sizes for kind in self.spec.subsets]
 
     def rows_of(self, size: int, kind: str) -> Iterator[dict[str, Any]]:
-        """One dict a probe of a group, by seed, probe and C."""
+        """The rows of one group, a dict for each probe, by seed, probe and C."""
         subsets = [self._subset(size, kind, seed) for seed in range(self._n_subsets(size))]
         for probe in self.spec.ridge_kinds:
             yield from self._ridge_rows(subsets[: self.spec.n_seeds], probe)
@@ -155,7 +155,7 @@ class BlockRunner:
             loo_accuracy = (
                 (path.held_out_scores.argmax(dim=-1) == subset.labels).float().mean(dim=-1).tolist()
             )
-            chosen = [
+            fits = [
                 {
                     "C": C,
                     "C_selected": i == path.best,
@@ -164,10 +164,10 @@ class BlockRunner:
                 }
                 for i, C in enumerate(path.Cs)
             ]
-            yield from self._result_rows(subset, probe, probabilities, fit_seconds, chosen)
+            yield from self._result_rows(subset, probe, probabilities, fit_seconds, fits)
 
     def _cheap_row(self, subset: _Subset, probe: str) -> Iterator[dict[str, Any]]:
-        """A probe without a regularisation to choose."""
+        """The row of a probe that has no regularisation to choose."""
         started = time.perf_counter()
         basis, sample = subset.sample.basis, subset.sample
         loo_accuracy = None
@@ -189,8 +189,8 @@ class BlockRunner:
                 sample.test_scores(discriminant.reduced[None])[0]
             )
         seconds = time.perf_counter() - started + subset.decompose_seconds
-        chosen = {"C": None, "C_selected": True, "loo_accuracy": loo_accuracy, "converged": True}
-        return self._result_rows(subset, probe, probabilities.numpy()[None], seconds, [chosen])
+        fit = {"C": None, "C_selected": True, "loo_accuracy": loo_accuracy, "converged": True}
+        return self._result_rows(subset, probe, probabilities.numpy()[None], seconds, [fit])
 
     def _logistic_rows(self, subsets: list[_Subset], probe: str) -> Iterator[dict[str, Any]]:
         started = time.perf_counter()
@@ -231,11 +231,11 @@ class BlockRunner:
                 path.weights[:, place],
                 path.intercepts[:, place],
             )
-            chosen = [
+            fits = [
                 {"C": C, "C_selected": i == best, "converged": bool(path.converged[i, place, 0])}
                 for i, C in enumerate(path.Cs)
             ]
-            yield from self._result_rows(subset, probe, probabilities, fit_seconds, chosen)
+            yield from self._result_rows(subset, probe, probabilities, fit_seconds, fits)
 
     @staticmethod
     def _best_by_folds(
@@ -245,9 +245,9 @@ class BlockRunner:
         W: torch.Tensor,
         b: torch.Tensor,
     ) -> int:
-        """Index of the C with the least held-out log-loss over the folds (replicas 1, 2, ...); ties
-        to the stronger penalty. X (n, r), held_out (n, R) the weight of a row in the loss of the
-        fold that holds it out, W (c, R, r, K), b (c, R, K)."""
+        """Index of the C with the least held-out log-loss over the folds (replicas 1, 2, ...). Ties
+        go to the stronger penalty. X is (n, r), W (c, R, r, K), b (c, R, K). held_out (n, R) is the
+        weight of a row in the loss of the fold that holds it out."""
         probabilities = torch.softmax(X @ W[:, 1:] + b[:, 1:, None], dim=-1)  # (c, folds, n, K)
         own = probabilities.gather(-1, labels.expand(*probabilities.shape[:3])[..., None])[..., 0]
         losses = -own.clamp_min(torch.finfo(own.dtype).eps).log()
@@ -259,12 +259,13 @@ class BlockRunner:
         probe: str,
         probabilities: np.ndarray,
         fit_seconds: float,
-        chosen: list[dict[str, Any]],
+        fits: list[dict[str, Any]],
     ) -> Iterator[dict[str, Any]]:
-        """A row for each of `probabilities` (B, m, K), with what was `chosen` for it."""
+        """One row of the table for each of `probabilities` (B, m, K). `fits[i]` holds the columns
+        that describe the fit of row i."""
         metrics = score_all(self.y_test, probabilities, self.labels)
         n_classes_seen = len(subset.labels.unique())
-        for i, own in enumerate(chosen):
+        for i, own in enumerate(fits):
             values = {name: float(column[i]) for name, column in metrics.items()}
             yield {
                 **self.common,
@@ -282,16 +283,16 @@ class BlockRunner:
 
 
 def balanced_weights(labels: torch.Tensor) -> torch.Tensor:
-    """(n,) float32 weights with which every class of `labels` (n,) int64 counts the same, and which
-    sum to n (scikit-learn's class_weight="balanced")."""
+    """(n,) float32 weights with which every class of `labels` (n,) int64 counts the same. They sum
+    to n (scikit-learn's class_weight="balanced")."""
     counts = torch.bincount(labels).to(torch.float32)
     return (len(labels) / (counts > 0).sum() / counts)[labels]
 
 
 def fold_weights(labels: np.ndarray, n_folds: int, seed: int) -> torch.Tensor:
-    """(n, 1 + n_folds) float32: ones, then for each fold 0 for the rows it holds out and 1 for the
-    others. Folds are stratified: the rows of each class are dealt out in turn, in a random order.
-    """
+    """(n, 1 + n_folds) float32. The first column is ones. Each further one belongs to a fold: 0 for
+    the rows that it holds out, 1 for the others. Folds are stratified: the rows of each class are
+    dealt out in turn, in a random order."""
     generator = np.random.default_rng([seed, len(labels), n_folds])
     shuffled = generator.permutation(len(labels))
     fold = np.empty(len(labels), dtype=np.int64)

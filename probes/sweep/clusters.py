@@ -1,8 +1,8 @@
-"""Clusters of like texts: what a covariate-shifted subset is drawn by.
+"""Clusters of similar texts, from which a covariate-shifted subset is drawn.
 
 They depend on the texts alone, not on an encoder, so that all encoders are studied under the same
-shift: hashed TF-IDF, a few singular directions, k-means (Manning, Raghavan and Schütze 2008,
-chapters 16 and 18).
+shift. The method is hashed TF-IDF, a few singular directions, and k-means (Manning, Raghavan and
+Schütze 2008, chapters 16 and 18).
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ N_HASHES = 2**16
 
 
 def text_clusters(texts: Sequence[str]) -> np.ndarray:
-    """(n,) int64 in 0..N_CLUSTERS-1: the cluster of each text; fewer where there are fewer distinct
-    texts. The same for the same texts in the same order."""
+    """(n,) int64 in 0..N_CLUSTERS-1: the cluster of each text. There are fewer clusters where there
+    are fewer distinct texts. The same texts in the same order give the same clusters."""
     from sklearn.cluster import KMeans
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer

@@ -1,9 +1,9 @@
-"""The cost ledger of a sweep: predicted seconds and bytes, before anything is run; and batches of
-about equal cost.
+"""The costs of a sweep, predicted before anything is run: seconds and bytes. They also cut the
+sweep into batches of about equal cost.
 
-A model of floating-point operations and of overhead per probe, with constants fitted to blocks of
-many shapes and scaled to the benchmark sweep on one machine with all its cores busy;
-`probes.sweep.machine.machine_factor` measures how much slower or faster another one is.
+The model counts floating-point operations and an overhead for each probe. Its constants were fitted
+to blocks of many shapes, and scaled to the benchmark sweep on one machine with all its cores busy.
+`probes.sweep.machine.machine_factor` measures how much slower or faster another machine is.
 """
 
 from collections.abc import Sequence
@@ -12,54 +12,56 @@ from probes.sweep.planned_block import BlockBatch, BlockShape, PlannedBlock
 from probes.sweep.spec import SweepSpec
 
 PROBE_SECONDS = 7.1e-4
-"""One probe: its part of calls, its row of the table."""
+"""Seconds of one probe: its part of the calls, and its row of the table."""
 SCORE_SECONDS = 5e-8
-"""One predicted probability in the metrics, and in the softmax before them."""
+"""Seconds of one predicted probability in the metrics, and in the softmax before them."""
 EIGEN_SECONDS = 6.3e-10
-"""One of the rank³ units of an eigendecomposition."""
+"""Seconds of one of the rank³ units of an eigendecomposition."""
 PRODUCT_SECONDS = 2.6e-10
-"""One multiplication and addition in the products of samples and test rows."""
+"""Seconds of one multiplication and addition in the products of samples and test rows."""
 RIDGE_SECONDS = 1.5e-7
-"""One leave-one-out score of the ridge probe, all passes counted."""
+"""Seconds of one leave-one-out score of the ridge probe, over all passes."""
 LOGISTIC_CALL_SECONDS = 3.3e-3
-"""The calls of one round of the logistic solver, with a batch of samples."""
+"""Seconds of the calls in one round of the logistic solver, for a batch of samples."""
 LOGISTIC_SECONDS = 1.4e-9
-"""One multiplication and addition in a round of the logistic solver, its element-wise passes
-counted."""
+"""Seconds of one multiplication and addition in a round of the logistic solver, element-wise passes
+included."""
 LOGISTIC_BATCH = 2**18
 """Logits that the logistic solver takes in one batch."""
 BYTES_PER_ROW = 28
-"""One row of the result table, compressed."""
+"""Bytes of one row of the table of results, compressed."""
 BYTES_PER_BLOCK = 12_000
-"""A file's schema, statistics and checksums."""
+"""Bytes of a file's schema, statistics and checksums."""
 MAX_BATCH_SECONDS = 10.0
-"""A batch is one piece of work for a worker: long enough to drown the tens of milliseconds that
-handing it over takes."""
+"""A batch is one piece of work for a worker. It is long compared with the tens of milliseconds that
+handing it out takes."""
 SHORTEST_SHARE = 1 / 8
-"""The last batches are so much shorter than the first, that the workers end together."""
+"""Batches become shorter towards the end, down to this share of the first ones, so that all workers
+end at about the same time."""
 MAX_FULL_BATCHES = 450
-"""A sweep of more work than so many batches of `MAX_BATCH_SECONDS` gets longer ones. With the
-shorter ones at the end these are at most a thousand: one wave of `cluster.tune`, whose workers are
-not started anew in the middle."""
+"""A sweep that is more than so many batches of `MAX_BATCH_SECONDS` gets longer batches instead.
+With the shorter ones at the end there are then at most a thousand. That is one wave of
+`cluster.tune`, so no worker is started anew in the middle of a sweep."""
 WORKER_SECONDS = 60.0
-"""A worker is worth its start when so much is left for it: a sweep is cut for the workers that this
-makes, whether they are there or not, for a cluster grows with the batches that wait."""
+"""A worker is worth its start when this much work is left for it. A sweep is cut for the number of
+workers that follows from this, whether they are there or not, because a cluster grows with the
+batches that wait."""
 MIN_WORKERS, MAX_WORKERS = 8, 128
-"""Bounds of that number. What is left is cut into at least two batches a worker, so that they end
-together."""
+"""Bounds of that number. The work that is left is cut into at least two batches for each worker, so
+that they end at about the same time."""
 
 
 def predict_cost(blocks: Sequence[BlockShape]) -> tuple[float, int]:
-    """Predicted (seconds on one core of the machine of the constants, bytes on storage) of running
-    `blocks`."""
+    """Predicted (seconds, bytes on storage) of running `blocks`. The seconds are those of one core
+    of the machine to which the constants were fitted."""
     n_bytes = sum(n_probes(block) * BYTES_PER_ROW + BYTES_PER_BLOCK for block in blocks)
     return sum(block_seconds(block) for block in blocks), n_bytes
 
 
 def batch_blocks(blocks: Sequence[PlannedBlock]) -> list[BlockBatch]:
-    """Planned blocks, in their order, as batches for `run_blocks`: each of about
-    `MAX_BATCH_SECONDS` (of 1/450 of a very large sweep), and shorter towards the end. A block is
-    never cut."""
+    """Planned blocks, in their order, as batches for `run_blocks`. Each batch takes about
+    `MAX_BATCH_SECONDS` (in a very large sweep 1/450 of the whole). Towards the end batches are
+    shorter. A block is never cut."""
     seconds = [block_seconds(block) for block in blocks]
     left = sum(seconds)
     longest = max(MAX_BATCH_SECONDS, left / MAX_FULL_BATCHES)
@@ -79,12 +81,12 @@ def batch_blocks(blocks: Sequence[PlannedBlock]) -> list[BlockBatch]:
 
 
 def n_probes(block: BlockShape) -> int:
-    """Rows that a block's table will have."""
+    """The number of rows of a block's table."""
     return n_probes_of(SweepSpec.model_validate(block["spec"]), block["n_train"])
 
 
 def n_probes_of(spec: SweepSpec, n_train: int) -> int:
-    """Rows that the table of a block of `n_train` training rows will have."""
+    """The number of rows of the table of a block with `n_train` training rows."""
     total = 0
     for size in _usable_sizes(spec, n_train):
         total += spec.n_seeds * (len(spec.ridge_kinds) * len(spec.ridge_Cs) + len(spec.cheap_kinds))
@@ -93,7 +95,8 @@ def n_probes_of(spec: SweepSpec, n_train: int) -> int:
 
 
 def block_seconds(block: BlockShape) -> float:
-    """Predicted seconds of one block on one core of the machine of the constants."""
+    """Predicted seconds of one block on one core of the machine to which the constants were
+    fitted."""
     spec = SweepSpec.model_validate(block["spec"])
     n_columns, n_classes = block["n_columns"], block["n_classes"]
     n_test = min(block["n_test"], spec.max_test_rows)

@@ -1,5 +1,5 @@
-"""Two fidelities: cheap ridge probes everywhere, logistic ones only where they could change which
-embedding space is best."""
+"""Two fidelities: cheap ridge probes in every embedding space, and logistic probes only where they
+could change which space is best."""
 
 from collections.abc import Sequence
 
@@ -9,18 +9,19 @@ import pandas as pd
 from probes.sweep.planned_block import PlannedBlock, TaskSpace
 
 MARGIN = 0.01
-"""Least distance from the best, as a fraction, within which a space is a contender: ridge and
-logistic differ by about that."""
+"""A space whose accuracy is within this fraction of the best is always a contender: ridge and
+logistic probes differ by about that much."""
 N_ERRORS = 2.0
-"""Standard errors of the best accuracy within which a space is a contender."""
+"""A space is also a contender within so many standard errors of the best accuracy."""
 
 SpaceId = tuple[str, str, int, str]
 """task_fingerprint, encoder_fingerprint, layer, pooling."""
 
 
 def contenders(results: pd.DataFrame) -> set[SpaceId]:
-    """The spaces that may be the best of their task, from ridge rows of `probes.sweep.results`: by
-    mean leave-one-out accuracy at the task's largest size, which looks at no test row."""
+    """The spaces that may be the best of their task, from ridge rows of `probes.sweep.results`.
+    They are compared by their mean leave-one-out accuracy at the task's largest size, which looks
+    at no test row."""
     ridge = results[(results["probe"] == "ridge") & results["C_selected"]]
     found: set[SpaceId] = set()
     for _, rows in ridge.groupby("task_fingerprint"):

@@ -1,5 +1,5 @@
-"""How fast this machine fits probes, against the machine that the constants of `probes.sweep.cost`
-were fitted on."""
+"""How fast this machine fits probes, compared with the machine to which the constants of
+`probes.sweep.cost` were fitted."""
 
 import time
 
@@ -16,13 +16,13 @@ SPEC = SweepSpec(sizes=(32, 128, 256), n_seeds=2, logistic_sizes=(32, 256), logi
 
 
 IDLE_MACHINE_SHARE = 0.66
-"""What a process that has the machine to itself takes of the time when every core is busy (shared
-caches, hyper-threads)."""
+"""The time of a process that has the machine to itself, as a share of its time when every core is
+busy (with shared caches and hyper-threads)."""
 
 
 def machine_factor() -> float:
-    """How many times as long as `block_seconds` says a block takes here with all cores busy, from a
-    small block in this thread and with its torch threads. Takes about a second."""
+    """The time that a block takes here with all cores busy, divided by what `block_seconds`
+    predicts. A small block is run in this thread, with torch's threads. Takes about a second."""
     generator = np.random.default_rng(0)
     y = generator.integers(0, N_CLASSES, 2 * N_ROWS)
     centres = generator.standard_normal((N_CLASSES, N_COLUMNS))
@@ -43,7 +43,7 @@ def machine_factor() -> float:
         "spec": SPEC.model_dump(mode="json"),
     }
     seconds = []
-    for _ in range(4):  # the first one loads and allocates, and any may be disturbed
+    for _ in range(4):  # the first run loads and allocates; other work may slow down any of them
         started = time.perf_counter()
         probe_block(X[:N_ROWS], y[:N_ROWS], X[N_ROWS:], y[N_ROWS:], block)
         seconds.append(time.perf_counter() - started)

@@ -1,8 +1,9 @@
-"""What a block has fitted so far: a worker that is killed costs seconds of work, however long the
-block.
+"""The part of a block that has been fitted so far. When a worker is killed, only seconds of work
+are lost, however long the block is.
 
-A part is one Parquet file with whole groups of probes (all those of a size and a kind of subset),
-published by an atomic rename; the parts go when the block itself is published.
+A part is one Parquet file with whole groups of probes (all probes of one size and one kind of
+subset). It is published by an atomic rename. The parts are removed when the block itself is
+published.
 """
 
 import time
@@ -15,8 +16,7 @@ from probes.sweep.planned_block import ProbeGroup
 from probes.sweep.results import PROBE_RESULTS_SCHEMA
 
 PART_SECONDS = 4.0
-"""Fresh groups are published when this much time has gone into them: short blocks never write a
-part."""
+"""New groups are published when they took so many seconds. A short block never writes a part."""
 
 
 class PartialBlock:
@@ -28,10 +28,10 @@ class PartialBlock:
         self._fresh: list[pa.Table] = []
         self._since = time.perf_counter()
         self.n_found = 0
-        """Probes that were there when `tables` was asked."""
+        """Number of probes that `tables` found."""
 
     def tables(self) -> dict[ProbeGroup, pa.Table]:
-        """Every group that lies there whole; a part that fails its checksums, or has another
+        """Every group that lies there complete. A part that fails its checksums, or has another
         schema, is removed."""
         found: dict[ProbeGroup, pa.Table] = {}
         for key in self._storage.keys(self._prefix):
@@ -52,7 +52,7 @@ class PartialBlock:
         return found
 
     def add(self, table: pa.Table) -> None:
-        """Keep a group; published when enough have come together."""
+        """Keep a group. Publish the kept groups when they took PART_SECONDS."""
         self._fresh.append(table)
         if time.perf_counter() - self._since >= PART_SECONDS:
             first = self._fresh[0].select(["n_train", "subset"]).slice(0, 1).to_pylist()[0]
@@ -69,8 +69,8 @@ class PartialBlock:
 
 
 def clear_leftovers(storage: Storage, done: Iterable[str]) -> None:
-    """Remove the parts of blocks that are `done`: a worker may be killed between publishing its
-    block and removing them."""
+    """Remove the parts of blocks that are `done`. A worker may have been killed after it published
+    its block and before it removed them."""
     with_parts = {key.rpartition("/")[0] for key in storage.keys("parts")}
     for key in done:
         if _prefix_of(key) in with_parts:

@@ -1,6 +1,7 @@
-"""A block of probes, as it is planned, and what became of it.
+"""A block of probes as it is planned, and the result of running it.
 
-All of it is plain JSON: it travels to workers, and its keys are those that earlier versions wrote.
+All of it is plain JSON, because it travels to workers. The names of the keys are those that earlier
+versions wrote.
 """
 
 from typing import Any, NamedTuple, TypedDict
@@ -16,14 +17,14 @@ class TaskSpace(TypedDict):
     task_fingerprint: str
     task_family: str
     encoder_name: str
-    """How tables call the encoder."""
+    """The name of the encoder in tables."""
     encoder: EncoderFacts
     layer: int
     pooling: str
 
 
 class BlockShape(TypedDict):
-    """What a block costs depends on this alone."""
+    """Everything that the cost of a block depends on."""
 
     n_train: int
     n_test: int
@@ -35,14 +36,14 @@ class BlockShape(TypedDict):
 
 
 class BlockContent(TaskSpace, BlockShape):
-    """What a block's probes are fitted on, and which they are."""
+    """What a block's probes are fitted on, and which probes they are."""
 
 
 class PlannedBlock(BlockContent):
     """A block that a worker can run."""
 
     key: str
-    """Its table on the storage, `probes/<digest>.parquet`."""
+    """The key of its table on the storage, `probes/<digest>.parquet`."""
     storage: str
     """The storage's URI."""
 
@@ -54,26 +55,26 @@ class BlockBatch(TypedDict):
 
 
 class ProbeGroup(NamedTuple):
-    """The probes of a block that share their size and kind of subset."""
+    """The probes of a block that share their size and their kind of subset."""
 
     n_train: int
     subset: str
 
 
 class BlockResult(TypedDict):
-    """What running a block did."""
+    """What one run of a block did."""
 
     key: str
     n_probes: int
-    """Fitted now."""
+    """Probes that were fitted now."""
     solver_seconds: float
     wall_seconds: float
     bytes: int
-    """Written now."""
+    """Bytes that were written now."""
 
 
 class BatchResult(TypedDict):
-    """What running a batch did: the sums over its blocks."""
+    """What one run of a batch did: the sums over its blocks."""
 
     keys: list[str]
     n_probes: int

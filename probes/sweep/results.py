@@ -15,18 +15,16 @@ PROBE_RESULTS_SCHEMA = pa.schema(
         ("subset", pa.string()),  # kind of subset: uniform, stratified, ... (probes.sweep.subsets)
         ("seed", pa.int32()),
         ("probe", pa.string()),  # ridge | logistic | knn | ...
-        ("C", pa.float64()),  # inverse regularisation strength; C_selected marks the honest choice
-        (
-            "C_selected",
-            pa.bool_(),
-        ),  # chosen among the Cs of this subset without its test rows (leave-one-out or inner CV)
+        ("C", pa.float64()),  # inverse regularisation strength
+        # whether this C was chosen among those of the subset without a look at test rows (by
+        # leave-one-out, or by cross-validation inside the subset)
+        ("C_selected", pa.bool_()),
         ("n_classes", pa.int16()),  # classes of the task
         ("n_classes_seen", pa.int16()),  # classes with at least one row in the subset
         ("n_test", pa.int32()),
-        (
-            "loo_accuracy",
-            pa.float32(),
-        ),  # leave-one-out accuracy on the subset, class frequencies held; null where not computed
+        # leave-one-out accuracy on the subset, where a row that is left out does not change the
+        # class frequencies; null where not computed
+        ("loo_accuracy", pa.float32()),
         ("accuracy", pa.float32()),
         ("macro_f1", pa.float32()),
         ("log_loss", pa.float32()),
@@ -36,13 +34,12 @@ PROBE_RESULTS_SCHEMA = pa.schema(
         ("brier", pa.float32()),  # halved for two classes: [0, 1]; else [0, 2]
         ("mcc", pa.float32()),  # Matthews' correlation coefficient, [-1, 1]
         ("converged", pa.bool_()),
-        ("rank", pa.int32()),  # dimensions that the subset's rows span: 0 where all are equal
+        ("rank", pa.int32()),  # dimensions that the subset's rows span; 0 where all are equal
         ("fit_seconds", pa.float32()),
         ("run_id", pa.string()),
         ("created_at", pa.timestamp("us", tz="UTC")),
     ]
 )
-"""Rates are fractions in [0, 1]; seconds are wall-clock. A row's identity is everything up to
-`C`."""
+"""Rates are fractions in [0, 1]. Seconds are wall-clock. The columns up to `C` identify a row."""
 
 IDENTITY_COLUMNS = PROBE_RESULTS_SCHEMA.names[: PROBE_RESULTS_SCHEMA.names.index("C") + 1]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from probes.sweep.subsets import parse_kind
 
 RIDGE_CS = tuple(float(f"{10.0**power:.6g}") for power in np.arange(-5, 1.01, 0.5))
-"""Inverse penalties of the ridge probe (probes.solvers.ridge), strong to weak."""
+"""Inverse penalties of the ridge probe (`probes.solvers.ridge`), from strong to weak."""
 
 ProbeKind = Literal[
     "ridge", "logistic", "ridge_balanced", "logistic_balanced", "centroid", "knn", "lda"
@@ -21,28 +21,28 @@ class SweepSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sizes: tuple[int, ...] = Field((16, 32, 64, 128, 256, 512, 1024), min_length=1)
-    """Training rows of a probe; sizes above a task's training rows are left out."""
+    """Training rows of a probe. Sizes above the number of a task's training rows are left out."""
     n_seeds: int = Field(5, ge=1)
-    """Subsets drawn at each size."""
+    """Number of subsets drawn at each size."""
     subsets: tuple[str, ...] = Field(("stratified",), min_length=1)
-    """Kinds of subset (probes.sweep.subsets): `stratified`, `noisy:0.2`, ..."""
+    """Kinds of subset (`probes.sweep.subsets`): `stratified`, `noisy:0.2`, ..."""
     probes: tuple[ProbeKind, ...] = Field(("ridge", "logistic"), min_length=1)
-    """Kinds of probe. `*_balanced`: with rows weighted so that every class counts the same. All but
-    the logistic ones are fitted at every size and seed."""
+    """Kinds of probe. In `*_balanced` rows are weighted so that every class counts the same. All
+    kinds but the logistic ones are fitted at every size and seed."""
     ridge_Cs: tuple[float, ...] = Field(RIDGE_CS, min_length=1)
     logistic_Cs: tuple[float, ...] = Field((0.01, 0.1, 1.0, 10.0, 100.0), min_length=1)
     logistic_sizes: tuple[int, ...] = (32, 128, 512)
-    """Sizes at which the logistic probe is fitted too (the second fidelity); those outside `sizes`
-    are left out."""
+    """Sizes at which the logistic probe is fitted too (the second fidelity). Those that are not
+    among `sizes` are left out."""
     logistic_n_seeds: int = Field(2, ge=0)
-    """Subsets of each such size that get it: seeds 0, 1, ..."""
+    """How many subsets of each such size get the logistic probe: seeds 0, 1, ..."""
     logistic_where: Literal["everywhere", "contenders"] = "everywhere"
     """`contenders`: only in the embedding spaces of a task that may be its best by their ridge
-    probes (probes.sweep.fidelity); the others are fitted by ridge alone."""
+    probes (`probes.sweep.fidelity`). The other spaces get ridge probes alone."""
     logistic_folds: int = Field(3, ge=2)
-    """Folds of the cross-validation inside the subset that chooses the logistic probe's C."""
+    """Folds of the cross-validation, inside the subset, that chooses the logistic probe's C."""
     max_test_rows: int = Field(1000, ge=10)
-    """Test rows that probes are scored on: the same ones for every probe of a task."""
+    """Test rows on which probes are scored: the same rows for every probe of a task."""
 
     @field_validator("sizes", "logistic_sizes")
     @classmethod
@@ -79,8 +79,8 @@ class SweepSpec(BaseModel):
 
     @property
     def fidelities(self) -> list["SweepSpec"]:
-        """The passes over the blocks, cheap first: this spec alone, or all but its logistic probes
-        and then those alone."""
+        """The passes over the blocks, the cheap one first: this spec alone, or first all its probes
+        but the logistic ones and then the logistic ones."""
         if self.logistic_where == "everywhere" or not self.logistic_kinds:
             return [self]
         others = tuple(kind for kind in self.probes if kind not in self.logistic_kinds)
@@ -92,25 +92,25 @@ class SweepSpec(BaseModel):
 
     @property
     def ridge_kinds(self) -> list[str]:
-        """Ridge probes that are asked for."""
+        """The ridge probes among `probes`."""
         return [kind for kind in ("ridge", "ridge_balanced") if kind in self.probes]
 
     @property
     def logistic_kinds(self) -> list[str]:
-        """Logistic probes that are asked for."""
+        """The logistic probes among `probes`."""
         return [kind for kind in ("logistic", "logistic_balanced") if kind in self.probes]
 
     @property
     def cheap_kinds(self) -> list[str]:
-        """Probes that are asked for and have no regularisation to choose."""
+        """The probes among `probes` that have no regularisation to choose."""
         return [kind for kind in ("centroid", "knn", "lda") if kind in self.probes]
 
     @property
     def n_base_subsets(self) -> int:
-        """Subsets of each size that get the ridge and the cheap probes."""
+        """How many subsets of each size get the probes that are not logistic."""
         return self.n_seeds if self.ridge_kinds or self.cheap_kinds else 0
 
     def n_logistic_subsets(self, size: int) -> int:
-        """Subsets of `size` rows that get the logistic probes."""
+        """How many subsets of `size` rows get the logistic probes."""
         is_wanted = self.logistic_kinds and size in self.logistic_sizes
         return min(self.n_seeds, self.logistic_n_seeds) if is_wanted else 0

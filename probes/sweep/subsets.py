@@ -1,8 +1,8 @@
 """Which training rows a probe sees: pure functions of (task fingerprint, kind, n, seed).
 
-Invariant: subsets of one (task, kind, seed) are nested, the rows at n = 64 begin with the rows at n
-= 32, so that a learning curve is paired along its seed. This holds because every kind is a prefix
-of one order of all rows.
+Invariant: subsets of one (task, kind, seed) are nested. The rows at n = 64 begin with the rows at n
+= 32, so all points of a learning curve with the same seed are paired. This holds because every
+subset is a prefix of one order of all rows.
 """
 
 import hashlib
@@ -10,19 +10,25 @@ import hashlib
 import numpy as np
 
 KINDS = ("uniform", "stratified", "balanced", "imbalanced", "noisy", "shifted")
-"""`uniform`: rows at random. `stratified`: classes in the pool's proportions, every class present
-from n >= K on. `balanced`: as many rows of each class as its rows allow (k per class at n = k·K).
-`imbalanced:RATIO`: class frequencies falling geometrically to RATIO of the commonest's in a random
-order of the classes, as far as the rows allow. `noisy:RATE`: the stratified rows, each label
-replaced with probability RATE (`noisy_labels`). `shifted:RATIO`: clusters of like texts with
-frequencies falling geometrically to RATIO in a random order. What follows the colon may be left
-out."""
+"""The kinds of subset:
+
+- `uniform`: rows at random.
+- `stratified`: classes in the pool's proportions; every class is present from n >= K on.
+- `balanced`: as many rows of each class as its rows allow (k per class at n = k·K).
+- `imbalanced:RATIO`: class frequencies fall geometrically to RATIO of the commonest's, in a random
+  order of the classes, as far as the rows allow.
+- `noisy:RATE`: the stratified rows; each label is replaced with probability RATE (`noisy_labels`).
+- `shifted:RATIO`: as `imbalanced`, with clusters of similar texts instead of classes.
+
+The colon and what follows may be left out.
+"""
 DEFAULTS = {"imbalanced": 0.1, "noisy": 0.1, "shifted": 0.05}
-"""Values where nothing follows the colon."""
+"""The number of a kind when nothing follows its name."""
 
 
 def parse_kind(kind: str) -> tuple[str, float | None]:
-    """`imbalanced:0.02` as its name and value, None for kinds without one. Raises ValueError."""
+    """The name and the number of a kind, such as `imbalanced:0.02`. The number is None for kinds
+    without one. Raises ValueError."""
     name, colon, text = kind.partition(":")
     if name not in KINDS or (colon and name not in DEFAULTS):
         forms = ", ".join(f"{known}[:NUMBER]" if known in DEFAULTS else known for known in KINDS)
@@ -47,11 +53,10 @@ def subset_rows(
     seed: int,
     clusters: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Rows (n,) int64 of a training split with `labels` (N,) int64; rows whose label is negative
-    are never drawn. The kind `shifted` needs the rows' `clusters` (N,) int64
-    (`probes.sweep.clusters`).
+    """Rows (n,) int64 of a training split with `labels` (N,) int64. Rows with a negative label are
+    never drawn. The kind `shifted` needs the rows' `clusters` (N,) int64 (`probes.sweep.clusters`).
 
-    Raises ValueError for an unknown kind, or n below 1 or above the labelled rows there are.
+    Raises ValueError for an unknown kind, and for n below 1 or above the number of labelled rows.
     """
     name, value = parse_kind(kind)
     if name == "noisy":
@@ -78,7 +83,7 @@ def subset_labels(
     labels: np.ndarray, *, task_fingerprint: str, kind: str, n_classes: int, seed: int
 ) -> np.ndarray:
     """`labels` (N,) int64 as a subset of this kind and seed sees them: with errors for `noisy`,
-    else as they are."""
+    otherwise unchanged."""
     name, rate = parse_kind(kind)
     if name != "noisy" or rate is None:
         return labels
@@ -90,9 +95,9 @@ def subset_labels(
 def noisy_labels(
     labels: np.ndarray, *, rate: float, n_classes: int, task_fingerprint: str, seed: int
 ) -> np.ndarray:
-    """`labels` (N,) int64 with each one replaced, with probability `rate`, by another class at
-    random; pure, and nested in the rate: what is wrong at 0.1 is wrong in the same way at 0.2.
-    Raises ValueError for a rate outside [0, 1]."""
+    """`labels` (N,) int64, each replaced with probability `rate` by another class at random. The
+    result is a pure function of the arguments, and nested in the rate: a label that is wrong at 0.1
+    is wrong in the same way at 0.2. Raises ValueError for a rate outside [0, 1]."""
     if not 0 <= rate <= 1:
         raise ValueError(f"label noise is a rate in [0, 1], got {rate}")
     generator = np.random.default_rng(_entropy(task_fingerprint, "label_noise", seed))
@@ -102,7 +107,7 @@ def noisy_labels(
 
 
 def _entropy(task_fingerprint: str, kind: str, seed: int) -> int:
-    """256 bits that depend on every argument, the same on every machine."""
+    """256 bits that depend on every argument, and are the same on every machine."""
     return int.from_bytes(
         hashlib.sha256(f"{task_fingerprint}/{kind}/{seed}".encode()).digest(), "little"
     )
@@ -121,9 +126,9 @@ def _weights(
 
 
 def _due_times(classes: np.ndarray, weights: np.ndarray, *, every_class_first: bool) -> np.ndarray:
-    """(N,) when each row joins: the j-th row (j = 0, 1, ...) of a class with weight w is due at (j
-    + 1/2) / w, so that every prefix has its share of each class to within a row; if asked the first
-    row of each class comes before all second ones."""
+    """(N,) the time when each row joins the subset. The j-th row (j = 0, 1, ...) of a class with
+    weight w is due at (j + 1/2) / w. So every prefix has its share of each class to within a row.
+    With `every_class_first` the first row of each class comes before all second ones."""
     ordinal = np.empty(len(classes))
     for label in range(len(weights)):
         members = np.flatnonzero(classes == label)

@@ -1,8 +1,8 @@
-"""The sweep of linear probes: plan blocks (task x encoder x view), run one, read the results.
+"""The sweep of linear probes: plan blocks (task x encoder x view), run a block, read the results.
 
-`plan_blocks` is pure; `run_block` reads its task and embeddings from storage and publishes one
-Parquet file under the block's key, or does nothing where that file lies. `probe_block` between them
-is arrays in, table out.
+`plan_blocks` is pure. `run_block` reads its task and embeddings from storage, and publishes one
+Parquet file under the block's key; it does nothing where that file lies already. It calls
+`probe_block`, which takes arrays and returns a table.
 """
 
 import time
@@ -30,13 +30,14 @@ from probes.sweep.subsets import parse_kind
 from probes.tasks.task import Task
 
 SWEEP_VERSION = 2
-"""Part of every block's key: raised when a probe changes its meaning."""
+"""Part of every block's key. It is raised when a probe changes its meaning."""
 PAIR_FACTOR = 4
-"""Columns of a pair task's matrix over the encoder's: u, v, |u − v| and u·v."""
+"""How many times as many columns as the encoder's vectors a pair task's matrix has: u, v, |u − v|
+and u·v."""
 
 
 class PlannedTask(Protocol):
-    """What planning needs to know of a task saved on the storage."""
+    """What planning needs to know of a task on the storage."""
 
     @property
     def name(self) -> str: ...
@@ -65,7 +66,7 @@ class PlannedEncoder(Protocol):
 
     @property
     def name(self) -> str:
-        """How tables call it."""
+        """The name of the encoder in tables."""
 
     @property
     def info(self) -> EncoderInfo: ...
@@ -82,8 +83,8 @@ def plan_blocks(
     *,
     storage_uri: str,
 ) -> list[PlannedBlock]:
-    """One block for each task x encoder x view whose key is not in `done`, the dearest first (so
-    that the last to finish are short)."""
+    """One block for each task x encoder x view whose key is not in `done`. The most expensive
+    blocks come first, so that the last to finish are short."""
     blocks: list[PlannedBlock] = []
     for task in tasks:
         for encoder in encoders:
@@ -137,9 +138,9 @@ def run_blocks(batch: BlockBatch) -> BatchResult:
 
 
 def run_block(block: PlannedBlock) -> BlockResult:
-    """Fit the probes of a planned block and publish them; where they lie already, nothing is
-    fitted, and what an earlier run of the block left when it was killed is taken over
-    (probes.sweep.partial)."""
+    """Fit the probes of a planned block and publish them. Where they lie already nothing is fitted.
+    Where an earlier run of the block was killed, its parts are taken over
+    (`probes.sweep.partial`)."""
     from probes.embeddings.cache import EmbeddingCache
     from probes.embeddings.encode import task_matrix
     from probes.tasks.store import load_saved_task
@@ -187,7 +188,7 @@ def run_block(block: PlannedBlock) -> BlockResult:
 
 
 def task_clusters(task: Task, storage: Storage) -> np.ndarray:
-    """(N,) int64 clusters of the task's training texts, computed by the first block that needs
+    """(N,) int64 clusters of the task's training texts. The first block that needs them computes
     them."""
     key = f"clusters/{task.fingerprint}.parquet"
     if not is_done(storage, key):
@@ -212,11 +213,13 @@ def probe_block(
     *,
     partial: PartialBlock | None = None,
 ) -> pa.Table:
-    """The probe results of one block (probes.sweep.results schema) from X_pool (N, d), X_test (m,
-    d) float and labels int64, -1 where a row has none; `clusters` (N,) int64 for shifted subsets.
-    Pure but for `fit_seconds` and `created_at`, and for `partial`, which holds groups of probes
-    that are there already and takes the fresh ones. Raises ValueError where a split has no labelled
-    row."""
+    """The probe results of one block (schema of `probes.sweep.results`).
+
+    X_pool is (N, d), X_test (m, d) float. Labels are int64, -1 for a row without one. Shifted
+    subsets need `clusters` (N,) int64. `partial` holds groups of probes that are there already, and
+    takes the new ones. Apart from it the result is a pure function of the arguments, but for the
+    columns `fit_seconds` and `created_at`. Raises ValueError where a split has no labelled row.
+    """
     from probes.sweep.block import BlockRunner
 
     spec = SweepSpec.model_validate(block["spec"])
@@ -234,12 +237,12 @@ def probe_block(
 
 
 def is_done(storage: Storage, key: str) -> bool:
-    """Whether a Parquet file lies whole on the storage; one that fails its checksums is removed, to
-    be made again."""
+    """Whether a Parquet file lies complete on the storage. One that fails its checksums is removed,
+    so that it is made again."""
     if not storage.exists(key):
         return False
     try:
-        storage.read_table(key)  # every column: each has checksums of its own
+        storage.read_table(key)  # all columns, because each has checksums of its own
     except CorruptArtefactError:
         storage.delete(key)
         return False
@@ -247,8 +250,8 @@ def is_done(storage: Storage, key: str) -> bool:
 
 
 def load_results(storage: Storage, keys: Sequence[str] | None = None) -> pa.Table:
-    """The rows of the blocks `keys` (default: all on the storage), in the order of the keys, one
-    row per identity (the first).
+    """The rows of the blocks `keys` (default: all blocks on the storage), in the order of the keys.
+    Of rows with the same identity the first is kept.
 
     Columns that an older file lacks are null. Raises FileNotFoundError, CorruptArtefactError.
     """

@@ -1,9 +1,9 @@
-"""Probes for sequence labelling: one example per word, subsets of whole sentences, entities scored
-whole.
+"""Probes for sequence labelling. An example is a word, a subset consists of whole sentences, and
+entities are scored as a whole.
 
-A sentence is the unit that is labelled, drawn and held out: words of one sentence are too alike to
-be on both sides of a split. Entity-level scores are seqeval's (the CoNLL-2000 evaluation: an entity
-counts when its bounds and its type are right).
+Whole sentences are labelled, drawn and held out: the words of one sentence are too similar to be on
+both sides of a split. Entity-level scores are those of seqeval (the evaluation of CoNLL-2000: an
+entity counts when its bounds and its type are right).
 """
 
 import hashlib
@@ -27,11 +27,11 @@ class Words:
     """The words of a split's sentences, in order."""
 
     X: np.ndarray
-    """(W, d) float32, a vector a word."""
+    """(W, d) float32: the vector of each word."""
     tags: np.ndarray
-    """(W,) int64, indices into the tag names."""
+    """(W,) int64: indices into the tag names."""
     sentence: np.ndarray
-    """(W,) int64 ascending: which sentence a word is of."""
+    """(W,) int64, ascending: the number of the sentence that each word is in."""
 
 
 def token_probes(
@@ -44,13 +44,13 @@ def token_probes(
     task_fingerprint: str = "",
     Cs: Sequence[float] = DEFAULT_CS,
 ) -> list[dict[str, Any]]:
-    """One row a C: logistic probes of the words of `n_sentences` training sentences, scored on all
-    test words.
+    """Logistic probes of the words of `n_sentences` training sentences, scored on all test words.
+    One row for each C.
 
     A row holds C, C_selected (by the log-loss of folds of whole training sentences), converged,
-    n_train (words), n_sentences, entity_f1, entity_precision, entity_recall (None where no tag is
-    of the form B-TYPE or I-TYPE), and every metric of `probes.metrics.score` over words. Raises
-    ValueError for more sentences than there are, UserError where seqeval is missing.
+    n_train (words), n_sentences, entity_f1, entity_precision, entity_recall (None where no tag has
+    the form B-TYPE or I-TYPE), and every metric of `probes.metrics.score` over words. Raises
+    ValueError for more sentences than there are, and UserError where seqeval is missing.
     """
     chosen = subset_sentences(
         train.sentence, task_fingerprint=task_fingerprint, n=n_sentences, seed=seed
@@ -102,8 +102,9 @@ def entity_scores(
     tags: np.ndarray, predicted: np.ndarray, sentence: np.ndarray, tag_names: Sequence[str]
 ) -> dict[str, float | None]:
     """entity_f1, entity_precision and entity_recall (micro averages) of `predicted` (W,) against
-    `tags` (W,), both int64, in the sentences that `sentence` (W,) ascending says; None where the
-    tag names mark no entities. Raises UserError where seqeval is missing."""
+    `tags` (W,), both int64. `sentence` (W,) ascending says which sentence each word is in. The
+    scores are None where the tag names mark no entities. Raises UserError where seqeval is
+    missing."""
     names = ("entity_f1", "entity_precision", "entity_recall")
     if not _mark_entities(tag_names):
         return dict.fromkeys(names)
@@ -131,8 +132,8 @@ def check_seqeval(tag_names: Sequence[str]) -> None:
 def subset_sentences(
     sentence: np.ndarray, *, task_fingerprint: str, n: int, seed: int
 ) -> np.ndarray:
-    """(n,) sentences drawn at random, a pure function of its arguments, nested along a seed. Raises
-    ValueError for n below 1 or above the sentences there are."""
+    """(n,) sentences drawn at random: a pure function of its arguments, nested along a seed. Raises
+    ValueError for n below 1 or above the number of sentences."""
     known = np.unique(sentence)
     if not 1 <= n <= len(known):
         raise ValueError(f"a subset of {n} sentences of the {len(known)} there are cannot be drawn")
@@ -145,8 +146,8 @@ def _mark_entities(tag_names: Sequence[str]) -> bool:
 
 
 def _sentence_folds(sentence: np.ndarray, n_folds: int, seed: int) -> torch.Tensor:
-    """(W, 1 + n_folds) float32: ones, then for each fold 0 for the words of the sentences it holds
-    out."""
+    """(W, 1 + n_folds) float32. The first column is ones. Each further one belongs to a fold: 0 for
+    the words of the sentences that it holds out, 1 for the others."""
     known, place = np.unique(sentence, return_inverse=True)
     if len(known) < 2:
         return torch.ones(len(sentence), 2)
