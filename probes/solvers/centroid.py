@@ -1,5 +1,5 @@
-"""Nearest centroid in the row space: the class whose mean row is nearest (Euclidean). The cheapest
-probe there is."""
+"""Nearest centroid in the row space: a row gets the class whose mean row is nearest (Euclidean
+distance). It is the cheapest probe."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ from probes.solvers.temperature import best_temperatures
 
 @dataclass(frozen=True)
 class Centroids:
-    """Fitted on one sample; linear in a row's coordinates."""
+    """A probe fitted on one sample. Its scores are linear in a row's coordinates."""
 
     reduced: torch.Tensor
-    """(r, K) weights: the class means, over the rows' mean squared norm."""
+    """(r, K) weights: the class means, divided by the rows' mean squared norm."""
     intercept: torch.Tensor
-    """(K,) minus half the means' squared norms, on the same scale; -inf for a class without a
+    """(K,) minus half the squared norms of the means, on the same scale; -inf for a class without a
     row."""
     temperature: torch.Tensor
-    """() factor from scores to softmax logits, the best for the rows themselves, each left out of
-    its class's mean."""
+    """() factor from scores to softmax logits. It is the best one for the rows of the sample, where
+    each row is left out of its class's mean."""
     loo_accuracy: float
 
     def probabilities(self, scores: torch.Tensor) -> torch.Tensor:
@@ -29,8 +29,8 @@ class Centroids:
 
 
 def fit_centroids(basis: Basis, labels: torch.Tensor, n_classes: int) -> Centroids:
-    """Class means of a sample with `labels` (n,) int64. A row that is alone in its class is, left
-    out, compared with the sample's mean in place of its class's. Cost nrK."""
+    """Class means of a sample with `labels` (n,) int64. A row that is alone in its class is, when
+    it is left out, compared with the mean of the sample instead. Cost nrK."""
     coordinates = basis.coordinates
     one_hot = torch.nn.functional.one_hot(labels, n_classes).to(coordinates.dtype)
     counts = one_hot.sum(dim=0)  # (K,)
@@ -41,8 +41,8 @@ def fit_centroids(basis: Basis, labels: torch.Tensor, n_classes: int) -> Centroi
     scores = coordinates @ means.T / scale + intercept
     norms = norms / scale
     own_count = counts[labels]
-    # -|x - m|²/2 + |x|²/2 with the own class's mean taken without x: x is n/(n - 1) times as far
-    # from that
+    # -|x - m|²/2 + |x|²/2, where x is left out of the mean m of its own class. From that mean x is
+    # n/(n - 1) times as far as from the mean with x.
     own = scores.gather(1, labels[:, None])[:, 0]
     stretched = (own - 0.5 * norms) * (
         own_count / (own_count - 1).clamp_min(1)

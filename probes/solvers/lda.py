@@ -1,9 +1,10 @@
 """Linear discriminant analysis with a shrunk covariance, in the row space.
 
-In the basis of `probes.solvers.rowspace` the within-class scatter is a diagonal less a matrix of
-rank K, so the shrunk covariance is inverted through a system of K equations (Woodbury): no second
-decomposition. The shrinkage is Ledoit and Wolf's (2004) for the rows about their class means. At
-equal shrinkage it is scikit-learn's LinearDiscriminantAnalysis(solver="lsqr").
+In the basis of `probes.solvers.rowspace` the within-class scatter is a diagonal matrix minus a
+matrix of rank K. So the shrunk covariance is inverted through a system of K equations (Woodbury),
+and no second decomposition is needed. The shrinkage is that of Ledoit and Wolf (2004) for the rows
+about their class means. With the same shrinkage the result is that of scikit-learn's
+LinearDiscriminantAnalysis(solver="lsqr").
 """
 
 from dataclasses import dataclass
@@ -13,13 +14,13 @@ import torch
 from probes.solvers.rowspace import Basis
 
 MIN_SHRINKAGE = 1e-4
-"""Least share of the scaled identity: with fewer rows than columns the scatter alone has no
+"""Least share of the scaled identity. With fewer rows than columns the scatter alone has no
 inverse."""
 
 
 @dataclass(frozen=True)
 class Discriminant:
-    """Fitted on one sample; linear in a row's coordinates."""
+    """A probe fitted on one sample. Its scores are linear in a row's coordinates."""
 
     reduced: torch.Tensor
     """(r, K) weights."""
@@ -39,9 +40,9 @@ def fit_discriminant(
     n_columns: int,
     shrinkage: float | None = None,
 ) -> Discriminant:
-    """Of a sample with `labels` (n,) int64 and `n_columns` features. `shrinkage` in [MIN_SHRINKAGE,
-    1]; None: estimated. Cost nrK + rK², in float64."""
-    squares = basis.singular.double().square()  # (r,): the total scatter, diagonal
+    """The probe of a sample with `labels` (n,) int64 and `n_columns` features. `shrinkage` is in
+    [MIN_SHRINKAGE, 1]; None: it is estimated. Cost nrK + rK², in float64."""
+    squares = basis.singular.double().square()  # (r,): diagonal of the total scatter
     n_rows = len(labels)
     one_hot = torch.nn.functional.one_hot(labels, n_classes).double()
     counts = one_hot.sum(dim=0)
@@ -52,9 +53,8 @@ def fit_discriminant(
     if shrinkage is None:
         shrinkage = _ledoit_wolf(coordinates - means[labels], squares, weighted, n_columns)
     shrinkage = min(max(shrinkage, MIN_SHRINKAGE), 1.0)
-    if (
-        trace <= float(squares.sum()) * 1e-12
-    ):  # each class is one point: every direction between them is as good
+    # where each class is a single point, all directions between the classes are equally good
+    if trace <= float(squares.sum()) * 1e-12:
         spherical = max(float(squares.sum()) / (n_rows * n_columns), 1e-30)
         inverse_means = means / spherical
     else:
@@ -74,8 +74,8 @@ def fit_discriminant(
 def _ledoit_wolf(
     residuals: torch.Tensor, squares: torch.Tensor, weighted: torch.Tensor, n_columns: int
 ) -> float:
-    """Optimal share of tr(S)/d · I against S = RᵀR/n, for `residuals` R (n, r) RᵀR = diag(squares)
-    − weightedᵀ·weighted."""
+    """The optimal share of tr(S)/d · I against S = RᵀR/n. `residuals` R (n, r) have RᵀR =
+    diag(squares) − weightedᵀ·weighted."""
     n_rows = len(residuals)
     trace = float(squares.sum() - weighted.square().sum())
     between = weighted @ weighted.T

@@ -1,21 +1,24 @@
 """Multinomial logistic regression with an L2 penalty: whole regularisation paths of many samples at
 once, exactly.
 
-Minimises, for every sample s, replica r and C, the objective of scikit-learn's LogisticRegression
-divided by the weight sum:
+For every sample s, replica r and C it minimises the objective of scikit-learn's LogisticRegression
+divided by the sum of the weights:
 
     F(W, b) = Σ_i w_i · crossentropy(y_i, W·x_i + b) / Σ_i w_i + ‖W‖² / (2 C Σ_i w_i)
 
-with the intercept b unpenalised and, for two classes, one weight vector (the sigmoid form).
-Truncated Newton: conjugate gradients on the Hessian, preconditioned by its exact diagonal, which is
-most of it in the basis of `probes.solvers.rowspace` (for two classes by a Cholesky factor, once
-that pays). The path runs from strong to weak regularisation; each C starts from the extrapolation
-of the last two where that is better than the last. Samples are stacked for batched products;
-replicas (same rows, other weights: the folds of a cross-validation) are further columns of one
-product. Line searches cost no product, because logits are linear along a step.
+The intercept b is not penalised. For two classes there is one weight vector (the sigmoid form).
 
-Method: Lin, Weng and Keerthi (2008), trust region replaced by backtracking (the objective is convex
-and starts are warm).
+The method is truncated Newton. A step comes from conjugate gradients on the Hessian, which are
+preconditioned by its exact diagonal. In the basis of `probes.solvers.rowspace` the diagonal is most
+of the Hessian. For two classes a Cholesky factor takes its place as soon as that pays. The path
+runs from strong to weak regularisation. Each C starts from the last solution, or from the
+extrapolation of the last two where that is better. Samples are stacked, so that products are
+batched. Replicas have the same rows with other weights (the folds of a cross-validation); they are
+further columns of one product. Line searches need no product, because logits are linear along a
+step.
+
+Source: Lin, Weng and Keerthi (2008). Backtracking replaces their trust region, since the objective
+is convex and the starts are good.
 """
 
 import math
@@ -25,45 +28,44 @@ from dataclasses import dataclass
 import torch
 
 DEFAULT_CS = (0.01, 0.1, 1.0, 10.0, 100.0)
-"""Inverse penalties, strong to weak, on features scaled by `feature_scale`; C means scikit-learn's
-C."""
+"""Inverse penalties, from strong to weak, on features scaled by `feature_scale`. C means the same
+as scikit-learn's C."""
 MAX_NEWTON_STEPS = 60
 MAX_CG_STEPS = {torch.float32: 60, torch.float64: 400}
 GAP_TOLERANCE = {torch.float32: 3e-5, torch.float64: 1e-13}
-"""A fit ends with the Newton step whose predicted decrease, relative to the objective, is below
-this."""
+"""A fit ends with the Newton step whose predicted decrease is below this share of the objective."""
 CG_TOLERANCE = 0.3
-"""Conjugate gradients end when the preconditioned residual has shrunk to this share (less near the
-solution)."""
+"""Conjugate gradients end when the preconditioned residual has shrunk to this share (to less near
+the solution)."""
 Point = tuple[torch.Tensor, torch.Tensor]
-"""Parameters (S, R, k, p) and the logits (S, R, k, n) that follow from them."""
+"""Parameters (S, R, k, p), and the logits (S, R, k, n) that follow from them."""
 STALE_CG_STEPS = 5
-"""For two classes: conjugate gradient steps of one Newton step after which the preconditioner is
-made anew from the Hessian."""
+"""For two classes: when one Newton step takes so many conjugate gradient steps, the preconditioner
+is made anew from the Hessian."""
 MAX_GRAM_ELEMENTS = 2**24
-"""Hessians of a batch are not formed where they would be more numbers than this."""
+"""The Hessians of a batch are not formed where they would hold more numbers than this."""
 BATCH_ELEMENTS = 2**18
-"""Logits of samples that are solved in one batch: enough to drown per-call overhead, few enough to
-stay in cache."""
+"""Logits of the samples that are solved in one batch. There are enough of them to make the overhead
+of a call small, and few enough to stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
 class LogisticPath:
-    """Fitted probes of S samples, R replicas, c regularisations."""
+    """Fitted probes of S samples, R replicas and c regularisations."""
 
     Cs: tuple[float, ...]
     weights: torch.Tensor
-    """(c, S, R, r, K), in the coordinates of the rows given; for two classes −v/2 and v/2 of the
-    sigmoid's vector v."""
+    """(c, S, R, r, K), in the coordinates of the rows that were given. For two classes they are
+    −v/2 and v/2, where v is the vector of the sigmoid form."""
     intercepts: torch.Tensor
-    """(c, S, R, K); −inf for a class without weight in the sample, whose probability is then 0."""
+    """(c, S, R, K). −inf for a class without weight in the sample; its probability is then 0."""
     objectives: torch.Tensor
     """(c, S, R): F at the solution."""
     converged: torch.Tensor
     """(c, S, R) bool."""
     n_products: int
-    """Products of all rows with all columns, forward or backward, summed over batches: the cost in
-    units of the problem."""
+    """How many products of all rows with all columns were computed, forward or backward, summed
+    over batches. It is the cost in units of the problem's size."""
 
 
 def fit_logistic_path(
@@ -74,13 +76,13 @@ def fit_logistic_path(
     *,
     sample_weight: torch.Tensor | None = None,
 ) -> LogisticPath:
-    """Logistic probes of rows X (S, n, r), best given as `RowSpace.coordinates`, with `labels` (S,
-    n) int64.
+    """Logistic probes of rows X (S, n, r) with `labels` (S, n) int64. X is best given as
+    `RowSpace.coordinates`.
 
-    `sample_weight` (S, n, R) >= 0, by default ones (S, n, 1). The dtype of X decides the precision:
-    float32 ends within 1e-4 of the least objective, float64 within 1e-6 and with gradients below
-    1e-5. A sample of one class is fitted by certainty. Raises ValueError for a C that is not
-    positive.
+    `sample_weight` (S, n, R) >= 0 is (S, n, 1) ones by default. The dtype of X decides the
+    precision: float32 ends within 1e-4 of the least objective, float64 within 1e-6 and with
+    gradients below 1e-5. On a sample of one class the probe predicts that class with certainty.
+    Raises ValueError for a C that is not positive.
     """
     Cs = tuple(sorted(float(C) for C in Cs))
     if not Cs or Cs[0] <= 0:
@@ -105,17 +107,17 @@ def fit_logistic_path(
 
 
 HessianProduct = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""(V, X·V) -> H·V, all (S, R, k, p) but X·V (S, R, k, n)."""
+"""(V, X·V) -> H·V. All are (S, R, k, p), but X·V is (S, R, k, n)."""
 
 Preconditioner = Callable[[torch.Tensor], torch.Tensor]
-"""G -> approximately H⁻¹·G, (S, R, k, p)."""
+"""G -> approximately H⁻¹·G, both (S, R, k, p)."""
 
 
 class _Problem:
-    """One batch: design (S, n, p) with p = r + 1 (a column of ones for the intercept); parameters
-    (S, R, k, p), logits (S, R, k, n), where k is 1 for two classes and K otherwise. Rows come last,
-    so that products are of wide matrices and softmax runs along contiguous memory; the other way
-    round is 2 to 7 times slower for few classes."""
+    """One batch of samples. Its design matrix is (S, n, p) with p = r + 1 (a column of ones for the
+    intercept). Parameters are (S, R, k, p), logits (S, R, k, n), where k is 1 for two classes and K
+    otherwise. Rows come last, so that products are of wide matrices and softmax runs along
+    contiguous memory. The other order is 2 to 7 times slower for few classes."""
 
     def __init__(self, X: torch.Tensor, labels: torch.Tensor, n_classes: int, weight: torch.Tensor):
         self.is_binary = n_classes == 2
@@ -123,27 +125,23 @@ class _Problem:
         self.design_T = self.design.transpose(1, 2).contiguous()
         self.squared_design = self.design.square()
         self.weight_sum = weight.sum(dim=1)  # (S, R)
-        self.weight = (
-            (weight / self.weight_sum[:, None]).transpose(1, 2)[:, :, None].contiguous()
-        )  # (S, R, 1, n)
+        # (S, R, 1, n)
+        self.weight = (weight / self.weight_sum[:, None]).transpose(1, 2)[:, :, None].contiguous()
         one_hot = torch.nn.functional.one_hot(labels, n_classes).to(X.dtype)
-        self.target = one_hot.transpose(1, 2)[
-            :, None, int(self.is_binary) :
-        ].contiguous()  # (S, 1, k, n)
+        # (S, 1, k, n)
+        self.target = one_hot.transpose(1, 2)[:, None, int(self.is_binary) :].contiguous()
         self.seen = torch.einsum("snr,snk->srk", weight, one_hot) > 0  # (S, R, K)
         unseen = torch.zeros_like(self.seen, dtype=X.dtype).masked_fill(~self.seen, -torch.inf)
-        self.mask = (unseen[..., 1:] - unseen[..., :1] if self.is_binary else unseen)[
-            ..., None
-        ]  # (S, R, k, 1)
+        # (S, R, k, 1)
+        self.mask = (unseen[..., 1:] - unseen[..., :1] if self.is_binary else unseen)[..., None]
         self.penalised = X.new_ones(self.design.shape[2])  # (p,)
         self.penalised[-1] = 0
         self.can_factor = (
             self.is_binary
             and self.weight_sum.numel() * self.design.shape[2] ** 2 <= MAX_GRAM_ELEMENTS
         )
-        self.gram: torch.Tensor | None = (
-            None  # (S, R, p, p) of the last Hessian that was formed, without its penalty
-        )
+        # (S, R, p, p): the last Hessian that was formed, without its penalty
+        self.gram: torch.Tensor | None = None
         self.is_stale = False
         self.gap_tolerance = GAP_TOLERANCE[X.dtype]
         self.max_cg_steps = MAX_CG_STEPS[X.dtype]
@@ -152,12 +150,13 @@ class _Problem:
     # --- the objective ----------------------------------------------------------------------------
 
     def forward(self, W: torch.Tensor) -> torch.Tensor:
-        """Logits of parameters W."""
+        """The logits of parameters W."""
         self.n_products += 1
         return torch.bmm(W.flatten(1, 2), self.design_T).unflatten(1, W.shape[1:3])
 
     def backward(self, T: torch.Tensor, design: torch.Tensor | None = None) -> torch.Tensor:
-        """The sum over rows of T (S, R, k, n) times the row, by default of the design."""
+        """The sum over rows of T (S, R, k, n) times the row. The rows are by default those of the
+        design."""
         self.n_products += 1
         return torch.bmm(T.flatten(1, 2), self.design if design is None else design).unflatten(
             1, T.shape[1:3]
@@ -171,7 +170,7 @@ class _Problem:
         )
 
     def loss(self, logits: torch.Tensor, W: torch.Tensor, strength: torch.Tensor) -> torch.Tensor:
-        """(S, R): F for `strength` (S, R) = 1 / (C Σw)."""
+        """(S, R): F at `strength` (S, R) = 1 / (C Σw)."""
         if self.is_binary:
             total = torch.nn.functional.softplus(torch.where(self.target > 0, -logits, logits))
             total = torch.where(self.mask.isfinite(), total, 0.0)[:, :, 0]
@@ -183,7 +182,8 @@ class _Problem:
     def hessian_of(
         self, P: torch.Tensor, strength: torch.Tensor
     ) -> tuple[HessianProduct, torch.Tensor]:
-        """V -> H·V and the curvature w · p(1 − p) of each logit at probabilities P."""
+        """The function V -> H·V, and the curvature w · p(1 − p) of each logit, at probabilities
+        P."""
         weighted_P = self.weight * P
         penalty = self.penalised * strength[:, :, None, None]
         curvature = weighted_P * (1 - P)
@@ -199,11 +199,11 @@ class _Problem:
         return apply, curvature
 
     def preconditioner(self, curvature: torch.Tensor, penalty: torch.Tensor) -> Preconditioner:
-        """An approximate inverse of H at `curvature` (S, R, k, n) = w · p(1 − p): by its exact
-        diagonal; or, for two classes, once that has become too weak (rows that are still undecided
-        at weak regularisation are not orthogonal), by the Cholesky factor of an earlier H with the
-        present penalty. (One factor of the classes' mean Hessian was tried for more classes: it
-        saves less than it costs.)"""
+        """An approximate inverse of H at `curvature` (S, R, k, n) = w · p(1 − p). As a rule it
+        inverts the exact diagonal of H. For two classes the diagonal becomes too weak at weak
+        regularisation, where the rows that are still undecided are not orthogonal. Then the
+        Cholesky factor of an earlier H, with the present penalty, is used. (For more classes one
+        factor of the classes' mean Hessian was tried: it saves less than it costs.)"""
         if self.is_stale:
             self.gram = self.design_T[:, None] @ (curvature.transpose(2, 3) * self.design[:, None])
             self.is_stale = False
@@ -245,8 +245,8 @@ class _Problem:
         )
 
     def _start(self) -> torch.Tensor:
-        """The optimum under infinite regularisation: no weights, intercepts of the class
-        frequencies."""
+        """The optimum under infinite regularisation: weights of zero, and intercepts that give the
+        class frequencies."""
         W = self.design.new_zeros(*self.mask.shape[:3], self.design.shape[2])
         frequency = (self.weight * self.target).sum(dim=3)
         log_odds = torch.logit(frequency) if self.is_binary else frequency.log()
@@ -256,8 +256,9 @@ class _Problem:
     def _better_start(
         self, last: Point, before: Point, ahead: float, strength: torch.Tensor
     ) -> Point:
-        """Per problem, the better start at the next C: the last solution, or the line through the
-        last two, `ahead` times their distance (in log C) further."""
+        """For each problem the better start at the next C: the last solution, or a point further on
+        along the line through the last two. `ahead` is the distance to it, in units of their
+        distance (in log C)."""
         (W, logits), (W_before, logits_before) = last, before
         W_ahead, logits_ahead = (
             W + ahead * (W - W_before),
@@ -270,7 +271,7 @@ class _Problem:
     def _solve(
         self, W: torch.Tensor, logits: torch.Tensor, strength: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Newton's method from (W, logits): W, logits, objective, converged."""
+        """Newton's method from (W, logits). Returns W, logits, objective, converged."""
         objective = self.loss(logits, W, strength)
         active = torch.ones_like(objective, dtype=torch.bool)
         converged = torch.zeros_like(active)
@@ -309,8 +310,8 @@ class _Problem:
         gradient: torch.Tensor,
         target: torch.Tensor,
     ) -> Point:
-        """A step V with H·V close to −gradient (preconditioned squared residual at most `target`
-        (S, R)), and X·V."""
+        """A step V with H·V close to −gradient, and X·V. The squared preconditioned residual is at
+        most `target` (S, R)."""
         step = torch.zeros_like(gradient)
         logit_step = gradient.new_zeros(*gradient.shape[:3], self.design.shape[1])
         residual = -gradient
@@ -333,9 +334,8 @@ class _Problem:
             residual = torch.addcmul(residual, length, H_direction, value=-1)
             scaled = precondition(residual)
             new_size = (residual * scaled).sum(dim=(2, 3))
-            memory = torch.where(
-                is_live, new_size / size.clamp_min(1e-38), 0.0
-            )  # the others stand still
+            # 0 for the problems that are solved: they do not move any more
+            memory = torch.where(is_live, new_size / size.clamp_min(1e-38), 0.0)
             direction = torch.addcmul(scaled, memory[:, :, None, None], direction)
             size = torch.where(is_live, new_size, size)
         return step, logit_step
@@ -348,8 +348,8 @@ class _Problem:
         objective: torch.Tensor,
         strength: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(S, R) lengths (0 where no decrease was found) and objectives there: Armijo backtracking
-        from the full step."""
+        """Step lengths (S, R), 0 where no decrease was found, and the objectives there. Armijo
+        backtracking from the full step."""
         (W, logits), (W_step, logit_step) = start, step
         length = torch.ones_like(slope)
         slack = 10 * torch.finfo(objective.dtype).eps * objective

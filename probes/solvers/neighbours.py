@@ -1,7 +1,8 @@
-"""k nearest neighbours in the row space: the class most of the nearest training rows have.
+"""k nearest neighbours in the row space: a row gets the class that most of the nearest training
+rows have.
 
-Distances are Euclidean. A test row's part outside the span of the sample is equally far from all
-training rows, so coordinates in the basis rank neighbours exactly as the full space does.
+Distances are Euclidean. The part of a test row outside the span of the sample is equally far from
+all training rows. So coordinates in the basis rank neighbours exactly as the full space does.
 """
 
 from dataclasses import dataclass
@@ -15,23 +16,25 @@ N_NEIGHBOURS = 5
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Fitted on one sample."""
+    """A probe fitted on one sample."""
 
     coordinates: torch.Tensor
-    """(n, r)"""
+    """(n, r)."""
     one_hot: torch.Tensor
-    """(n, K)"""
+    """(n, K)."""
     loo_accuracy: float
-    """Share of rows that the nearest other rows classify right."""
+    """Share of rows that are classified right by the nearest other rows."""
 
     def probabilities(self, test: torch.Tensor) -> torch.Tensor:
-        """(m, K) at coordinates `test` (m, r): shares of the votes and of one more that is spread
-        over the classes seen, so that a class without a vote is unlikely, not impossible."""
+        """(m, K) at the coordinates `test` (m, r): shares of the votes. One more vote is spread
+        over the classes that the sample has, so that a class without a vote is unlikely, but not
+        impossible."""
         return _vote(-_squared_distances(test, self.coordinates), self.one_hot)
 
 
 def fit_neighbours(basis: Basis, labels: torch.Tensor, n_classes: int) -> Neighbours:
-    """Keep the sample of `labels` (n,) int64 and see how well it predicts itself. Cost n²r."""
+    """Keep the sample with its `labels` (n,) int64, and compute how well it predicts itself. Cost
+    n²r."""
     coordinates = basis.coordinates
     one_hot = torch.nn.functional.one_hot(labels, n_classes).to(coordinates.dtype)
     nearness = -_squared_distances(coordinates, coordinates)
@@ -41,7 +44,8 @@ def fit_neighbours(basis: Basis, labels: torch.Tensor, n_classes: int) -> Neighb
 
 
 def _squared_distances(rows: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-    """(m, n), less the rows' own squared norms, which rank nothing."""
+    """(m, n) squared distances, minus the squared norms of `rows`, which do not change the
+    ranking."""
     return others.square().sum(dim=1) - 2 * rows @ others.T
 
 

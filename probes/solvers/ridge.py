@@ -1,12 +1,12 @@
-"""Ridge classifier: every regularisation and exact leave-one-out predictions from one
+"""Ridge classifier: probes of every regularisation, and exact leave-one-out predictions, from one
 decomposition.
 
-For one-hot targets Y it minimises Σ_i w_i ‖y_i − x_i W − b‖² + ‖W‖²/C, the intercept b unpenalised,
-as scikit-learn's RidgeClassifier with alpha = 1/C and sample_weight = w (whose ±1 targets give the
-same classes). The weakest penalty is rarely the best: near n = d it makes the error of the probe
-peak (double descent), so grids must reach far up. Leave-one-out follows from the leverages (Golub,
-Heath and Wahba 1979); it is written with the complement α/(s² + α) of the shrinkage, which loses no
-digits where leverages are near one.
+For one-hot targets Y it minimises Σ_i w_i ‖y_i − x_i W − b‖² + ‖W‖²/C, where the intercept b is not
+penalised. This is scikit-learn's RidgeClassifier with alpha = 1/C and sample_weight = w (its ±1
+targets give the same classes). The weakest penalty is rarely the best: near n = d it makes the
+error of the probe peak (double descent), so grids must include strong penalties. Leave-one-out
+follows from the leverages (Golub, Heath and Wahba 1979). It is written with the complement α/(s² +
+α) of the shrinkage, which loses no digits where leverages are near one.
 """
 
 from collections.abc import Sequence
@@ -20,37 +20,36 @@ from probes.solvers.temperature import best_temperatures
 DEFAULT_CS = tuple(
     10.0**power for power in (-5, -4.5, -4, -3.5, -3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1)
 )
-"""Inverse penalties, strong to weak, on features scaled by `feature_scale`."""
+"""Inverse penalties, from strong to weak, on features scaled by `feature_scale`."""
 BATCH_ELEMENTS = 2**20
-"""Held-out scores of samples that are fitted in one batch."""
+"""Held-out scores of the samples that are fitted in one batch."""
 MIN_LEAVE_OUT = 1e-7
-"""Least 1 − leverage that is divided by: below it a row determines its own prediction."""
+"""Least value of 1 − leverage as a divisor. Below it a row determines its own prediction."""
 
 
 @dataclass(frozen=True)
 class RidgePath:
-    """Ridge probes of one sample for c regularisations; all tensors float, on the sample's
+    """Ridge probes of one sample for c regularisations. All tensors are float, on the sample's
     device."""
 
     Cs: tuple[float, ...]
     reduced: torch.Tensor
     """(c, r, K) weights in the row space."""
     intercept: torch.Tensor
-    """(K,) class frequencies: scores of the mean row."""
+    """(K,) class frequencies, which are the scores of the mean row."""
     loo_scores: torch.Tensor
-    """(c, n, K): row i scored by the probe fitted to all other rows."""
+    """(c, n, K): scores of row i by the probe that was fitted to all other rows."""
     held_out_scores: torch.Tensor
-    """(c, n, K): the same with the class frequencies of the whole sample as intercept. Leaving a
-    row out makes its own class rarer: where features say little and classes are balanced, plain
-    leave-one-out is then wrong about nearly every row."""
+    """(c, n, K): the same, but with the class frequencies of the whole sample as intercept. Without
+    a row its own class is rarer. So where features say little and classes are balanced, plain
+    leave-one-out is wrong about nearly every row."""
     temperatures: torch.Tensor
-    """(c,) factors t >= 0 with which softmax(t · scores) has the least log-loss over
+    """(c,) factors t >= 0 for which softmax(t · scores) has the least log-loss over
     `held_out_scores`."""
     seen: torch.Tensor
-    """(K,) bool: classes of the sample; the others get probability 0."""
+    """(K,) bool: the classes that the sample has. The others get probability 0."""
     best: int
-    """Index of the C with the least squared error of `held_out_scores`; ties go to the stronger
-    penalty."""
+    """Index of the C that is chosen by `held_out_scores` (see `_choose`)."""
 
     def probabilities(self, scores: torch.Tensor) -> torch.Tensor:
         """(c, m, K) probabilities of `scores` (c, m, K), calibrated on the held-out scores."""
@@ -61,9 +60,9 @@ class RidgePath:
 def fit_ridge_path(
     space: Basis, labels: torch.Tensor, n_classes: int, Cs: Sequence[float] = DEFAULT_CS
 ) -> RidgePath:
-    """Ridge probes of a sample with `labels` (n,) int64 in 0..n_classes-1 for every C, its rows
-    weighted as `space` has them. Cost n·r·K per C. With weights C and temperature are chosen by
-    weighted held-out errors.
+    """Ridge probes for every C, of a sample with `labels` (n,) int64 in 0..n_classes-1. The rows
+    have the weights of `space`; then C and temperature are chosen by weighted held-out errors. Cost
+    n·r·K per C.
 
     Raises ValueError for an empty grid or a C that is not positive.
     """
@@ -73,8 +72,8 @@ def fit_ridge_path(
 def fit_ridge_paths(
     spaces: Sequence[Basis], labels: torch.Tensor, n_classes: int, Cs: Sequence[float] = DEFAULT_CS
 ) -> list[RidgePath]:
-    """`fit_ridge_path` of S samples of n rows each, `labels` (S, n), in shared products: for small
-    samples the calls cost more than the arithmetic. Raises ValueError as it does."""
+    """`fit_ridge_path` of S samples of n rows each, with `labels` (S, n), in shared products. For
+    small samples calls cost more than arithmetic. Raises ValueError as `fit_ridge_path` does."""
     Cs = tuple(sorted(float(C) for C in Cs))
     if not Cs or Cs[0] <= 0:
         raise ValueError(f"regularisations must be positive and at least one, got {Cs}")
@@ -94,8 +93,8 @@ def _fit_batch(
 ) -> list[RidgePath]:
     ranks = [len(space.singular) for space in spaces]
     n_rows, rank = labels.shape[1], max(ranks)
-    # directions that a sample lacks are columns of zeros with singular value 0: nothing is
-    # projected on them
+    # A sample with fewer directions gets columns of zeros with singular value 0: nothing is
+    # projected on them.
     left = torch.stack(
         [
             torch.nn.functional.pad(space.left, (0, rank - own))
@@ -117,7 +116,7 @@ def _fit_batch(
     intercept = (share[:, None] @ target)[:, 0]  # (S, K)
     centred = target - intercept[:, None]
     projected = left.transpose(1, 2) @ (root * centred)  # (S, r, K)
-    # a row space of n - 1 dimensions holds every centred target: nothing is left over
+    # a row space of n - 1 dimensions holds every centred target, so nothing is left over
     has_rest = torch.tensor([own < n_rows - 1 for own in ranks], device=left.device)
     leftover = (root * centred - left @ projected) * has_rest[:, None, None]
     left_squares = left.square().transpose(1, 2)  # (S, r, n)
@@ -127,20 +126,17 @@ def _fit_batch(
     squares = singular.square()[:, None]  # (S, 1, r)
     complement = alphas[:, None] / (squares + alphas[:, None])  # (S, c, r): 1 - shrinkage
     shrunk_away = complement.transpose(1, 2)[..., None] * projected[:, :, None]  # (S, r, c, K)
-    residual = (
-        (left @ shrunk_away.flatten(2)).unflatten(2, (len(Cs), n_classes)).transpose(1, 2)
-    )  # one product for all C
+    # one product for all C
+    residual = (left @ shrunk_away.flatten(2)).unflatten(2, (len(Cs), n_classes)).transpose(1, 2)
     residual = ((leftover / root)[:, None] + residual / root[:, None]).contiguous()  # (S, c, n, K)
-    leave_out = (free[:, None] + complement @ left_squares).clamp_min(MIN_LEAVE_OUT)[
-        ..., None
-    ]  # (S, c, n, 1): 1 - leverage
+    # (S, c, n, 1): 1 - leverage
+    leave_out = (free[:, None] + complement @ left_squares).clamp_min(MIN_LEAVE_OUT)[..., None]
     leverage = ((1 - complement) @ left_squares)[..., None]  # without the intercept's share
-    lost = (share / (1 - share).clamp_min(MIN_LEAVE_OUT))[
-        :, None, :, None
-    ]  # how far frequencies move when a row is left out
-    # Two forms of one formula. Where features say little this one keeps the digits (in the other,
-    # classes that should tie are ordered by round-off, which knows the row's own label); where
-    # leverages are large the other one does.
+    # how far the class frequencies move when a row is left out
+    lost = (share / (1 - share).clamp_min(MIN_LEAVE_OUT))[:, None, :, None]
+    # The formula has two forms. This one is exact where features say little: there the other one
+    # orders classes that should tie by round-off, which depends on the row's own label. The other
+    # one is exact where leverages are large.
     centred = centred[:, None]
     held_out_scores = (
         (centred - residual).addcmul_(centred, leverage * (1 + lost), value=-1).div_(leave_out)
@@ -174,11 +170,11 @@ def _fit_batch(
 def _choose(
     held_out_scores: torch.Tensor, target: torch.Tensor, labels: torch.Tensor, share: torch.Tensor
 ) -> list[int]:
-    """Per sample, index of the C with the least held-out squared error among those whose held-out
-    accuracy is within half a standard error of the best; ties go to the stronger penalty.
+    """For each sample the index of the C with the least held-out squared error, among those whose
+    held-out accuracy is within half a standard error of the best. Ties go to the stronger penalty.
 
-    Squared error alone over-regularises where classes are many (77 classes, n = 128: 4 points of
-    test accuracy lost), accuracy alone is noise where rows are few.
+    Squared error alone chooses too strong penalties where there are many classes (77 classes, n =
+    128: 4 points of test accuracy lost). Accuracy alone is noise where there are few rows.
     """
     hits = (held_out_scores.argmax(dim=-1) == labels[:, None]).to(share)  # (S, c, n)
     accuracy = (hits @ share[..., None])[..., 0]  # (S, c)

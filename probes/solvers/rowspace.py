@@ -1,10 +1,10 @@
-"""The row space of a sample: an exact, smaller problem that every linear probe of the sample
-shares.
+"""The row space of a sample: a smaller problem with exactly the same solution, shared by all linear
+probes of the sample.
 
 The optimum of an L2-penalised linear probe with an unpenalised intercept lies in the span of the
 centred rows. In an orthonormal basis of that span the problem has r = min(n - 1, d) columns instead
-of d, the same penalty, and orthogonal columns, so that a diagonal preconditions it well. One
-eigendecomposition (float64, of the smaller Gram matrix) gives the basis.
+of d, the same penalty, and orthogonal columns, so that a diagonal matrix is a good preconditioner.
+One eigendecomposition (float64, of the smaller Gram matrix) gives the basis.
 """
 
 from dataclasses import dataclass
@@ -17,55 +17,59 @@ RELATIVE_TOLERANCE = 1e-12
 data."""
 
 MIN_SPREAD = 1e-3
-"""Least over greatest singular value from which many rows are taken to the basis in the precision
-that was asked for: it loses that many digits of the smallest directions."""
+"""Least ratio of the smallest to the largest singular value at which many rows are taken to the
+basis in the precision that was asked for. Below it float64 is used, because the small directions
+would lose as many digits as the ratio has."""
 
 
 @dataclass(frozen=True)
 class Basis:
     """What the solvers need of a sample: its centred rows in an orthonormal basis of their span.
-    Tensors of one dtype."""
+    All tensors have one dtype."""
 
     left: torch.Tensor
-    """(n, r), orthonormal columns, each orthogonal to the constant."""
+    """(n, r): orthonormal columns, each orthogonal to the constant."""
     singular: torch.Tensor
-    """(r,) descending, positive; r = 0 where all rows are equal."""
+    """(r,): positive, descending. r = 0 where all rows are equal."""
     weight: torch.Tensor | None = None
-    """(n,) of the rows, above 0; None: all 1. With weights w, `left` and `singular` are those of
-    the rows times sqrt(w), after subtracting their weighted mean, and `left` is orthogonal to
-    sqrt(w) instead of the constant."""
+    """(n,): weights of the rows, above 0. None: all are 1. With weights w, `left` and `singular`
+    are those of the rows after their weighted mean has been subtracted and they have been
+    multiplied by sqrt(w). `left` is then orthogonal to sqrt(w) instead of the constant."""
 
     @property
     def coordinates(self) -> torch.Tensor:
-        """(n, r): the centred rows (with weights: times their square roots) in the basis."""
+        """(n, r): the centred rows in the basis (with weights: multiplied by their square
+        roots)."""
         return self.left * self.singular
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowSpace(Basis):
-    """Centred X (n, d) = left · diag(singular) · directionsᵀ, thin; with weights √w · centred X."""
+    """Centred X (n, d) = left · diag(singular) · directionsᵀ, thin. With weights it is √w · centred
+    X."""
 
     directions: torch.Tensor
-    """(d, r), orthonormal columns."""
+    """(d, r): orthonormal columns."""
     centre: torch.Tensor
-    """(d,) mean row, weighted."""
+    """(d,): the mean row, weighted."""
 
     def weights(self, reduced: torch.Tensor) -> torch.Tensor:
-        """(..., r, K) weights in the basis as (..., d, K) weights of features less `centre`."""
+        """Weights (..., r, K) in the basis as weights (..., d, K) of the features minus
+        `centre`."""
         return self.directions @ reduced
 
     def scores(self, X: torch.Tensor, reduced: torch.Tensor) -> torch.Tensor:
-        """(c, m, K): rows X (m, d) under c weights `reduced` (c, r, K), by the cheapest order of
-        multiplication."""
+        """(c, m, K): scores of rows X (m, d) with c weights `reduced` (c, r, K), multiplied in the
+        cheapest order."""
         return path_scores(X, self.directions, self.centre @ self.directions, reduced)
 
 
 def path_scores(
     rows: torch.Tensor, to_basis: torch.Tensor, offset: torch.Tensor, reduced: torch.Tensor
 ) -> torch.Tensor:
-    """(c, m, K), in the dtype of `reduced`: coordinates rows (m, q) @ to_basis (q, r) less offset
-    (r,), under c weights `reduced` (c, r, K); multiplied in the cheapest order, never forming the
-    coordinates where that is dearer."""
+    """(c, m, K), in the dtype of `reduced`: scores with c weights `reduced` (c, r, K) of the
+    coordinates rows (m, q) @ to_basis (q, r) - offset (r,). The products are computed in the
+    cheapest order. The coordinates are not formed where another order is cheaper."""
     n_paths, rank, n_classes = reduced.shape
     n_rows, n_between = rows.shape
     flat = reduced.permute(1, 0, 2).reshape(rank, n_paths * n_classes)
@@ -76,7 +80,7 @@ def path_scores(
     ):
         product = rows @ (to_basis @ flat.to(to_basis)) - offset @ flat.to(to_basis)
     else:
-        # the coordinates have the weights' own precision: the wide product needs no higher one
+        # the coordinates get the precision of the weights: the wide product needs no more
         product = (rows @ to_basis - offset).to(reduced.dtype) @ flat
     return product.to(reduced.dtype).reshape(-1, n_paths, n_classes).permute(1, 0, 2)
 
@@ -84,7 +88,7 @@ def path_scores(
 def row_space(
     X: torch.Tensor, dtype: torch.dtype = torch.float32, weight: torch.Tensor | None = None
 ) -> RowSpace:
-    """The row space of X (n, d) with row weights (n,), computed in float64, returned in `dtype`.
+    """The row space of X (n, d) with row weights (n,), computed in float64 and returned in `dtype`.
     Cost nd·min(n, d) + about 9·min(n, d)³. Raises ValueError for a weight that is not above 0:
     leave such rows out."""
     rows = X.to(torch.float64)
@@ -118,8 +122,8 @@ def row_space(
 
 
 def weight_shares(weight: torch.Tensor) -> torch.Tensor:
-    """(n,) float64 row weights over their sum. Raises ValueError for one that is not finite and
-    above 0."""
+    """(n,) float64: row weights divided by their sum. Raises ValueError for a weight that is not
+    finite and above 0."""
     weight = weight.to(torch.float64)
     if not bool((weight > 0).all()) or not bool(weight.isfinite().all()):
         raise ValueError("row weights must be finite and above 0; leave rows of weight 0 out")
@@ -130,8 +134,9 @@ def basis_of_gram(
     gram: torch.Tensor, *, floor: float, n_rows: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(eigenvectors (k, r), square roots of the eigenvalues (r,) descending) of `gram` (k, k)
-    float64, without what is round-off: eigenvalues below `floor` or below RELATIVE_TOLERANCE of the
-    largest, and those beyond the rank that `n_rows` centred rows can have."""
+    float64. Eigenvalues that are round-off are left out: those below `floor`, those below
+    RELATIVE_TOLERANCE of the largest, and those beyond the rank that `n_rows` centred rows can
+    have."""
     squares, vectors = torch.linalg.eigh(gram)
     squares, vectors = squares.flip(0), vectors.flip(1)
     floor = max(float(squares[0]) * RELATIVE_TOLERANCE, floor)
@@ -140,8 +145,8 @@ def basis_of_gram(
 
 
 def feature_scale(X: np.ndarray) -> float:
-    """The scalar that gives the rows of X (n, d) a mean norm of sqrt(d). Probes scale by it, so
-    that a regularisation means the same for every encoder, and default tolerances are not met by
-    gradients that are merely small. 1 where X is zero."""
+    """The scalar that gives the rows of X (n, d) a mean norm of sqrt(d). Probes scale their
+    features by it. Then a regularisation means the same for every encoder, and a solver does not
+    stop early because all gradients are small. 1 where X is zero."""
     mean_norm = float(np.linalg.norm(np.asarray(X, dtype=np.float64), axis=1).mean())
     return float(np.sqrt(X.shape[1]) / mean_norm) if mean_norm > 0 else 1.0

@@ -1,36 +1,38 @@
-"""Temperature scaling: the factor that turns scores into the best calibrated softmax logits (Guo et
-al. 2017)."""
+"""Temperature scaling: the factor that makes the softmax of scores best calibrated (Guo et al.
+2017)."""
 
 import torch
 
 MAX_TEMPERATURE = 200.0
-"""Largest factor from scores (ridge: near 0 and 1) to softmax logits."""
+"""Largest factor from scores to softmax logits. (Scores of ridge are near 0 and 1.)"""
 MAX_STEPS = 8
 MAX_SCORES = 2**16
-"""Scores of a sample that are looked at: of more, those of the first rows (samples are in random
-order)."""
+"""Scores of a sample that are used. Where there are more, those of the first rows are (samples are
+in random order)."""
 TOLERANCE = 1e-3
-"""Relative change of a factor below which it has converged: Newton's next step would change its
-square."""
+"""A factor has converged when its relative change is below this. The next Newton step would change
+it by about the square of that."""
 
 
 def best_temperatures(
     scores: torch.Tensor, labels: torch.Tensor, seen: torch.Tensor, share: torch.Tensor
 ) -> torch.Tensor:
-    """(S, c) minimisers over t in [0, MAX_TEMPERATURE] of the mean of −log softmax(t ·
-    scores)[label], for scores (S, c, n, K), labels (S, n), classes that are `seen` (S, K), and row
-    weights `share` (S, n) that sum to 1: convex in t, so Newton steps inside a bracket that each
-    gradient's sign narrows."""
-    n_used = max(
-        MAX_SCORES // scores.shape[3], 1
-    )  # one number is estimated: more rows would not change it visibly
+    """(S, c): the t in [0, MAX_TEMPERATURE] that minimises the mean of −log softmax(t ·
+    scores)[label].
+
+    scores are (S, c, n, K), labels (S, n). `seen` (S, K) says which classes the sample has. Row
+    weights `share` (S, n) sum to 1. The objective is convex in t, so Newton steps are taken inside
+    a bracket, which the sign of each gradient narrows.
+    """
+    # only one number is estimated, so more rows would hardly change it
+    n_used = max(MAX_SCORES // scores.shape[3], 1)
     if n_used < labels.shape[1]:
         scores, labels, share = scores[:, :, :n_used], labels[:, :n_used], share[:, :n_used]
         share = share / share.sum(dim=1, keepdim=True)
     is_unseen = ~seen[:, None, :, None]
-    scores = (
-        scores.transpose(2, 3).masked_fill(is_unseen, 0.0).contiguous()
-    )  # a softmax along few contiguous classes is slow
+    # classes before rows: a softmax along few contiguous classes is slow
+    scores = scores.transpose(2, 3).masked_fill(is_unseen, 0.0).contiguous()
+
     mask = (
         torch.zeros_like(scores[:, :1, :, :1]).masked_fill(is_unseen, -torch.inf)
         if bool(is_unseen.any())
