@@ -1,7 +1,7 @@
-"""The feature battery: everything that is known of one (sample, evaluation sample, embedding space)
-before more is labelled.
+"""The feature battery: all features of one (sample, evaluation sample, embedding space) that can be
+computed before more rows are labelled.
 
-Shared pieces are computed once: one decomposition of the centred sample (ridge, LogME, H-score,
+Shared pieces are computed once: one decomposition of the centred sample (for ridge, LogME, H-score,
 TransRate, NLEEP, effective rank), one matrix of its squared distances (silhouette, TwoNN), one
 decomposition and one matrix of distances of the two samples together (MMD, domain classifier, both
 divergences), and the probes of nested prefixes (MDL, disagreement).
@@ -34,20 +34,22 @@ from probes.features.shift import domain_auc, frechet_distance, mmd2, sliced_was
 from probes.features.transfer import nleep, transrate
 
 FRECHET_RANK = 64
+"""Directions in which the covariances of the Fréchet distance are compared."""
 MAX_SHIFT_ROWS = 160
-"""Rows of either sample that the distances between them are computed from: their cost is quadratic
-in it."""
+"""Rows of each sample from which the distances between the samples are computed. Their cost grows
+with the square of it."""
 MAX_EVAL_ROWS = 2048
-"""Evaluation rows used: a seeded sample of them where there are more. Their mean confidence should
-be less noisy than the leave-one-out accuracy that it corrects."""
+"""Evaluation rows that are used. Where there are more, a seeded sample of them is drawn. The mean
+confidence of so many rows is less noisy than the leave-one-out accuracy that it corrects."""
 PARTS = (2, 4, 8)
-"""Parts of the sample, as n / part, whose probes are set beside each other on the evaluation
-rows."""
+"""Probes of n / part labelled rows, for each of these parts, are compared with each other on the
+evaluation rows."""
 MAX_PAIR_ROWS = 1024
-"""Labelled rows that silhouette and TwoNN look at: a seeded sample of them where there are more."""
+"""Labelled rows that silhouette and TwoNN use. Where there are more, a seeded sample of them is
+drawn."""
 
 ROUND_OFF = 1e-12
-"""Smaller than this beside rows of length 1, there is nothing."""
+"""Where rows have length 1, anything smaller than this is round-off."""
 
 
 def embedding_features(
@@ -59,15 +61,16 @@ def embedding_features(
     seed: int,
     fit: RidgeFit | None = None,
 ) -> dict[str, float]:
-    """Scores of labelled rows X (n, d) with y (n,) int64 in 0..n_classes-1, beside unlabelled rows
-    X_eval (m, d).
+    """Features of labelled rows X (n, d) with y (n,) int64 in 0..n_classes-1, beside unlabelled
+    rows X_eval (m, d).
 
-    Names without a prefix are of the labelled sample; `shift_` between the two; `eval_` estimates
-    for the evaluation rows from confidences. `fit` is `fit_ridge(X, y, n_classes)` where the caller
-    has it. NaN where a score is undefined: fewer than 2 rows; agreements and churns of halves below
-    8 rows, of quarters below 16, of eighths below 32; no rows that differ for dimensions. Finite,
-    without overflow, for values between 1e-15 and 1e15 in float32, 1e-100 and 1e60 in float64.
-    Raises ValueError for fewer than 4 rows, one class, or no evaluation row.
+    Names without a prefix describe the labelled sample. `shift_` compares the two samples. `eval_`
+    are estimates for the evaluation rows from confidences. `fit` is `fit_ridge(X, y, n_classes)`
+    where the caller has it. A feature that is undefined is NaN: with fewer than 2 rows; agreements
+    and churns of halves below 8 rows, of quarters below 16, of eighths below 32; dimensions where
+    no rows differ. Other values are finite, without overflow, for components between 1e-15 and 1e15
+    in float32, 1e-100 and 1e60 in float64. Raises ValueError for fewer than 4 rows, one class, or
+    no evaluation row.
     """
     check_sample(X, y)
     if len(X_eval) == 0:
@@ -101,7 +104,7 @@ def check_sample(X: np.ndarray, y: np.ndarray) -> None:
 
 
 def sample_rows(X: np.ndarray, n_rows: int, seed: int) -> np.ndarray:
-    """At most `n_rows` rows of X, drawn without replacement, in their order."""
+    """At most `n_rows` rows of X, drawn without replacement, in their original order."""
     if len(X) <= n_rows:
         return X
     return X[np.sort(np.random.default_rng(seed).choice(len(X), n_rows, replace=False))]
@@ -138,9 +141,9 @@ def _pair_features(X: np.ndarray, y: np.ndarray, seed: int) -> dict[str, float]:
 
 def _head_features(X: np.ndarray, held_out: np.ndarray) -> dict[str, float]:
     row_norm = float(np.mean(np.linalg.norm(X, axis=1))) or 1.0
-    diagonal = (
-        task2vec_diagonal(centred_rows(X), held_out) / row_norm**2
-    )  # its trace: a mean column
+    # the trace of this is the mean over columns when rows are scaled to a norm of √d
+
+    diagonal = task2vec_diagonal(centred_rows(X), held_out) / row_norm**2
     trace = float(diagonal.sum())
     n_columns = effective_rank(diagonal) if trace > ROUND_OFF else 1.0
     return {
@@ -156,7 +159,7 @@ def _shift_features(X: np.ndarray, X_eval: np.ndarray, seed: int) -> dict[str, f
         / 2
     )
     if variance <= ROUND_OFF**2 * float(np.sum(np.square(X[0], dtype=np.float64))):
-        variance = 1.0  # two single points: there is no unit
+        variance = 1.0  # each sample is a single point, so there is no unit
     of_train, of_eval = X / np.sqrt(variance), X_eval / np.sqrt(variance)
     both = centred_rows(np.concatenate([of_train, of_eval]))
     gram = both @ both.T
@@ -193,8 +196,9 @@ def _confidence_features(
 
 
 def _row_evidence(probabilities: np.ndarray, votes: np.ndarray) -> np.ndarray:
-    """(m, 5) what speaks for the predicted class of each row: the probe's confidences, the share of
-    the nearest labelled rows that are of it, and how near the nearest is."""
+    """(m, 5) what supports the predicted class of each row: the probe's confidences (3 columns),
+    the share of the nearest labelled rows that have this class, and the similarity of the nearest
+    one."""
     support = votes[np.arange(len(votes)), probabilities.argmax(axis=1)]
     return np.column_stack([row_confidences(probabilities), support, votes[:, -1]])
 
@@ -207,10 +211,13 @@ def _prefix_features(
     eval_scores: np.ndarray,
     seed: int,
 ) -> dict[str, float]:
-    """What probes of nested parts say: code length, agreement of probes of disjoint parts of n/2,
-    n/4 and n/8 rows, and the share of evaluation rows that doubling the sample still moved to
-    another class. With thousands of unlabelled rows these growths are far less noisy than that of
-    the held-out accuracy."""
+    """Features from probes of nested parts of the sample: the code length, and on the evaluation
+    rows agreement and churn.
+
+    Agreement is that of probes of disjoint parts of n/2, n/4 and n/8 rows. Churn is the share of
+    evaluation rows that doubling the sample moved to another class. On thousands of unlabelled rows
+    the growth of these is far less noisy than that of the held-out accuracy.
+    """
     order = nested_order(y, seed=seed)
     prefixes = fit_prefixes(X, y, n_classes, order)
     features = {"mdl_bits_per_row": online_code_length(prefixes, X, y, n_classes, order)}
@@ -235,5 +242,6 @@ def _prefix_features(
 
 
 def _log(value: float) -> float:
-    """Natural logarithm of a value with a wide range, between those of 1e-6 and 1e6; NaN of NaN."""
+    """Natural logarithm of a value with a wide range, clipped to those of 1e-6 and 1e6. NaN of
+    NaN."""
     return float(np.log(np.clip(value, 1e-6, 1e6)))

@@ -1,9 +1,10 @@
-"""Accuracy on unlabelled rows from confidences alone, and the profile of those confidences.
+"""Accuracy on unlabelled rows, estimated from confidences alone, and a profile of those
+confidences.
 
-`held_out` (n, K) are cross-fitted probabilities of the training rows (no row predicted by a probe
-that saw it) with labels y (n,); `of_eval` (m, K) are the probe's probabilities of the evaluation
-rows. With few labels the threshold's own noise is about sqrt(a(1 − a)/n): these are features to be
-weighed, not answers.
+`held_out` (n, K) are cross-fitted probabilities of the training rows (no row is predicted by a
+probe that saw it) with labels y (n,). `of_eval` (m, K) are the probe's probabilities of the
+evaluation rows. With few labels the threshold has a noise of about sqrt(a(1 − a)/n). So these are
+features for a model to weigh, not answers.
 """
 
 import numpy as np
@@ -13,10 +14,10 @@ MAX_NEWTON_STEPS = 20
 
 
 def atc_accuracy(held_out: np.ndarray, y: np.ndarray, of_eval: np.ndarray) -> float:
-    """Average thresholded confidence: the threshold t leaves as many held-out rows below it as are
-    wrong; the estimate is the share of evaluation rows at or above t. Confidence is the largest
-    probability. Range [0, 1]. Cost (n+m)K and a sort. Source: Garg et al., ICLR 2022 (arXiv
-    2201.04234)."""
+    """Average thresholded confidence. The threshold t is chosen so that as many held-out rows lie
+    below it as are wrong. The estimate is the share of evaluation rows at or above t. Confidence is
+    the largest probability. Range [0, 1]. Cost (n+m)K and a sort. Source: Garg et al., ICLR 2022
+    (arXiv 2201.04234)."""
     confidence = np.sort(held_out.max(axis=1))
     n_wrong = int(np.sum(held_out.argmax(axis=1) != y))
     if n_wrong == len(confidence):
@@ -25,8 +26,9 @@ def atc_accuracy(held_out: np.ndarray, y: np.ndarray, of_eval: np.ndarray) -> fl
 
 
 def doc_accuracy(held_out: np.ndarray, y: np.ndarray, of_eval: np.ndarray) -> float:
-    """Difference of confidences: held-out accuracy less the fall of the mean confidence, clipped to
-    [0, 1]. Cost (n+m)K. Source: Guillory et al., ICCV 2021."""
+    """Difference of confidences: the held-out accuracy minus the fall of the mean confidence from
+    held-out to evaluation rows, clipped to [0, 1]. Cost (n+m)K. Source: Guillory et al., ICCV
+    2021."""
     accuracy = float(np.mean(held_out.argmax(axis=1) == y))
     fall = float(held_out.max(axis=1).mean() - of_eval.max(axis=1).mean())
     return float(np.clip(accuracy - fall, 0.0, 1.0))
@@ -35,11 +37,13 @@ def doc_accuracy(held_out: np.ndarray, y: np.ndarray, of_eval: np.ndarray) -> fl
 def regressed_accuracy(hits: np.ndarray, known: np.ndarray, of_eval: np.ndarray) -> float:
     """Mean predicted accuracy of the evaluation rows, by a logistic regression of the held-out hits
     (n,) bool on what is known of a row without its label: `known` (n, F) of the training rows, held
-    out, and `of_eval` (m, F). Coefficients have a standard normal prior on standardised columns,
-    the intercept none, so that on rows like the training rows the estimate is their hit rate: the
-    regression estimator of survey sampling (Cochran 1977, chapter 7), which takes from the hit rate
-    the noise that confidences explain. Range [0, 1]; the hit rate itself where it is 0 or 1. Cost
-    (n+m)F²."""
+    out, and `of_eval` (m, F).
+
+    Coefficients have a standard normal prior on standardised columns. The intercept has none, so on
+    rows like the training rows the estimate is their hit rate. This is the regression estimator of
+    survey sampling (Cochran 1977, chapter 7): it takes from the hit rate the noise that confidences
+    explain. Range [0, 1]. It is the hit rate itself where that is 0 or 1. Cost (n+m)F².
+    """
     rate = float(np.mean(hits))
     if rate in (0.0, 1.0):
         return rate
@@ -67,17 +71,20 @@ def regressed_accuracy(hits: np.ndarray, known: np.ndarray, of_eval: np.ndarray)
 
 
 def gde_accuracy(of_eval: np.ndarray, of_eval_other: np.ndarray) -> float:
-    """Generalisation disagreement, less 1: the share of evaluation rows on which probes of disjoint
-    halves of the sample agree, from scores (m, K). It is the accuracy of a probe of half the rows
-    if such probes are calibrated as an ensemble; linear probes are not (they share the mistakes
-    that no line avoids, and agree more than they are right), least of all under a shift (Kirsch and
-    Gal, 2022). Range [0, 1]. Cost mK. Source: Jiang et al., ICLR 2022 (arXiv 2106.13799)."""
+    """One minus the generalisation disagreement: the share of evaluation rows on which probes of
+    disjoint halves of the sample agree, from scores (m, K).
+
+    It is the accuracy of a probe of half the rows if such probes are calibrated as an ensemble.
+    Linear probes are not: they share the mistakes that no linear boundary avoids, and agree more
+    than they are right, most of all under a shift (Kirsch and Gal, 2022). Range [0, 1]. Cost mK.
+    Source: Jiang et al., ICLR 2022 (arXiv 2106.13799).
+    """
     return float(np.mean(of_eval.argmax(axis=1) == of_eval_other.argmax(axis=1)))
 
 
 def row_confidences(probabilities: np.ndarray) -> np.ndarray:
-    """(m, 3) largest probability, its logit against the rest, margin to the second; of
-    probabilities (m, K)."""
+    """(m, 3) from probabilities (m, K): the largest probability, its logit against the rest, its
+    margin over the second."""
     top = np.sort(probabilities, axis=1)[:, ::-1]
     first = np.clip(top[:, 0], 1e-4, 1 - 1e-4)
     second = top[:, 1] if probabilities.shape[1] > 1 else np.zeros(len(top))
@@ -85,9 +92,9 @@ def row_confidences(probabilities: np.ndarray) -> np.ndarray:
 
 
 def confidence_profile(probabilities: np.ndarray) -> dict[str, float]:
-    """Mean confidence, mean margin between the two likeliest classes, mean entropy as a share of
-    log K, and the nuclear norm ‖P‖_* / sqrt(m·min(m, K)), of (m, K) probabilities; each in [0, 1].
-    Cost mK². Source: Deng et al., ICML 2023."""
+    """Mean confidence, mean margin between the two most likely classes, mean entropy as a share of
+    log K, and the nuclear norm ‖P‖_* / sqrt(m·min(m, K)), of probabilities (m, K). Each is in [0,
+    1]. Cost mK². Source: Deng et al., ICML 2023."""
     n_rows, n_classes = probabilities.shape
     top = np.sort(probabilities, axis=1)[:, ::-1]
     entropy = -np.sum(probabilities * np.log(np.maximum(probabilities, 1e-12)), axis=1)

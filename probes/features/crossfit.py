@@ -1,11 +1,11 @@
-"""The ridge probe of a sample seen from inside: every training row predicted by a probe that has
+"""The ridge probe of a sample, cross-fitted: every training row is predicted by a probe that has
 not seen it.
 
-What the metamodel starts from: leave-one-out predictions at the present n, and held-out predictions
-of probes trained on halves, quarters and eighths of the sample (the learning curve seen so far).
-Regularisation is chosen by leave-one-out error at every size, as the sweep's ridge probe does; the
-grid reaches far up, because near n = d a weakly regularised ridge is worse than one trained on
-less.
+The metamodel starts from two results: leave-one-out predictions at the present n, and held-out
+predictions of probes trained on halves, quarters and eighths of the sample (the learning curve seen
+so far). At every size the regularisation is chosen by leave-one-out error, as the sweep's ridge
+probe does. The grid includes strong penalties, because near n = d a weakly regularised ridge is
+worse than one trained on fewer rows.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ TEMPERATURES = tuple(2.0**power for power in np.arange(0.0, 7.01, 0.5))
 """Factors from ridge scores (near 0 and 1) to softmax logits."""
 
 MIN_PART_ROWS = 4
-"""Parts of a sample with fewer rows are not fitted."""
+"""Parts of a sample with fewer rows than this get no probe."""
 
 
 @dataclass(frozen=True)
@@ -28,36 +28,38 @@ class RidgeFit:
     """A ridge probe on one-hot targets with its leave-one-out predictions."""
 
     loo_scores: np.ndarray
-    """(n, K) float64: row i by the probe fitted to the others, with the class frequencies of the
-    whole sample as intercept. Leaving a row out makes its own class rarer: where features say
-    little and classes are balanced, plain leave-one-out is then wrong about nearly every row."""
+    """(n, K) float64: row i by the probe that was fitted to the others, with the class frequencies
+    of the whole sample as intercept. Without a row its own class is rarer. So where features say
+    little and classes are balanced, plain leave-one-out is wrong about nearly every row."""
     weights: np.ndarray
-    """(d, K), for features less `centre`, unscaled."""
+    """(d, K), for features minus `centre`, unscaled."""
     intercept: np.ndarray
-    """(K,)"""
+    """(K,)."""
     centre: np.ndarray
-    """(d,)"""
+    """(d,)."""
     penalty: float
     decomposition: Decomposition
-    """of the centred sample"""
+    """Decomposition of the centred sample."""
     temperature: float
-    """softmax(temperature · scores) has the least leave-one-out log-loss of `TEMPERATURES`."""
+    """The one of `TEMPERATURES` for which softmax(temperature · scores) has the least leave-one-out
+    log-loss."""
 
     def scores(self, X: np.ndarray) -> np.ndarray:
         """(m, K) scores of rows X (m, d)."""
         return (X - self.centre) @ self.weights + self.intercept
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """(m, K) probabilities of scores."""
+        """(m, K) probabilities of `scores` (m, K)."""
         return softmax(self.temperature * scores)
 
 
 def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int) -> RidgeFit:
-    """Ridge of one-hot labels on X (n, d), intercept unpenalised, the penalty chosen as the sweep's
-    ridge probe does.
+    """Ridge of one-hot labels on X (n, d). The intercept is not penalised. The penalty is chosen as
+    the sweep's ridge probe does.
 
-    Cost nd·min(n, d), then n·rank·K per penalty. Rows left out are exact: the residual over 1 −
-    leverage, leverage of the intercept included; then the class frequencies are put back.
+    Cost nd·min(n, d), then n·rank·K per penalty. Leave-one-out is exact: it divides the residual by
+    1 − leverage, where the leverage of the intercept is included. Then the class frequencies of the
+    whole sample are put back.
     """
     n_rows, n_columns = X.shape
     centre = X.mean(axis=0, dtype=np.float64)
@@ -72,13 +74,13 @@ def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int) -> RidgeFit:
     projected = parts.left.T @ target  # (r, K)
     left_squares = parts.left**2
     tried = []
-    for penalty in reversed(PENALTIES):  # strong first: ties go to the stronger
+    for penalty in reversed(PENALTIES):  # from strong to weak, so that ties go to the stronger one
         shrunk = squares / (squares + penalty)
         by_features = left_squares @ shrunk  # leverages without the intercept's 1/n
         left_out_share = np.maximum(1 - 1 / n_rows - by_features, 1e-6)[:, None]
-        # residual / (1 - leverage), written about the class frequencies: where features say nothing
-        # all classes tie exactly, instead of being ordered by round-off, which knows the row's own
-        # label
+        # residual / (1 - leverage), written relative to the class frequencies. So where features
+        # say nothing all classes tie exactly. Otherwise round-off would order them, and it depends
+        # on the row's own label.
         fitted = (
             parts.left @ (shrunk[:, None] * projected)
             - target * (by_features * n_rows / (n_rows - 1))[:, None]
@@ -90,7 +92,7 @@ def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int) -> RidgeFit:
     least = best_accuracy - 0.5 * np.sqrt(best_accuracy * (1 - best_accuracy) / n_rows)
     _, _, penalty, left_out = min((fit for fit in tried if fit[1] >= least), key=lambda fit: fit[0])
     loo_scores = left_out + intercept
-    # Xᵀ of the dual weights: dividing coefficients by small singular values would cost digits
+    # Xᵀ times the dual weights. To divide coefficients by small singular values would lose digits.
     dual = parts.left @ (projected / (squares + penalty)[:, None])
     weights = centred.T @ dual * (n_columns / mean_square)
     return RidgeFit(
@@ -100,14 +102,14 @@ def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int) -> RidgeFit:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Held-out predictions of probes trained on `n_rows` rows, stacked over the parts of the
-    sample."""
+    """Held-out predictions of probes that were trained on `n_rows` rows each, stacked over the
+    parts of the sample."""
 
     n_rows: float
     probabilities: np.ndarray
-    """(rows predicted, K)"""
+    """(rows predicted, K)."""
     labels: np.ndarray
-    """(rows predicted,)"""
+    """(rows predicted,)."""
 
 
 def curve_so_far(
@@ -118,10 +120,9 @@ def curve_so_far(
     seed: int,
     fractions: tuple[int, ...] = (8, 4, 2),
 ) -> list[CurvePoint]:
-    """The learning curve inside the sample: for each fraction the rows are dealt into that many
-    parts, a probe is trained on each part and predicts all other rows (for halves two dealings).
-    Parts of fewer than 4 rows are left out of the curve.
-    """
+    """The learning curve inside the sample. For each fraction the rows are dealt into that many
+    parts. A probe is trained on each part, and predicts all other rows. For halves this is done
+    twice. Parts of fewer than 4 rows are left out of the curve."""
     rng = np.random.default_rng(seed)
     points = []
     for fraction in fractions:
@@ -143,7 +144,8 @@ def curve_so_far(
 
 
 def nested_order(y: np.ndarray, *, seed: int) -> np.ndarray:
-    """(n,) an order of the rows in which every prefix holds the classes in about their shares."""
+    """(n,) an order of the rows. Every prefix of it has about the class frequencies of the whole
+    sample."""
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(len(y))
     by_class = shuffled[np.argsort(y[shuffled], kind="stable")]
@@ -156,9 +158,9 @@ def nested_order(y: np.ndarray, *, seed: int) -> np.ndarray:
 def fit_prefixes(
     X: np.ndarray, y: np.ndarray, n_classes: int, order: np.ndarray
 ) -> list[tuple[int, RidgeFit]]:
-    """(rows trained on, probe) of the first half, quarter, eighth, ... of the rows X (n, d) in
-    `order` (n,), by growing size; parts of fewer than 4 rows are left out. Cost about that of one
-    probe of n/2 rows and a half."""
+    """(rows trained on, probe) for the first half, quarter, eighth, ... of the rows X (n, d) in
+    `order` (n,), by growing size. Parts of fewer than 4 rows are left out. The cost is about one
+    and a half times that of a probe of n/2 rows."""
     sizes = [len(y) >> halvings for halvings in range(1, len(y).bit_length())]
     return [
         (size, fit_ridge(X[order[:size]], y[order[:size]], n_classes))
@@ -168,7 +170,8 @@ def fit_prefixes(
 
 
 def _assign_parts(y: np.ndarray, n_parts: int, rng: np.random.Generator) -> np.ndarray:
-    """(n,) part of each row: random, parts of equal size, classes spread over the parts."""
+    """(n,) the part of each row. Parts are random and have equal sizes, and the classes are spread
+    over them."""
     order = np.lexsort((rng.random(len(y)), y))
     parts = np.empty(len(y), dtype=np.int64)
     parts[order] = (np.arange(len(y)) + rng.integers(n_parts)) % n_parts

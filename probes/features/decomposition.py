@@ -1,9 +1,9 @@
-"""One eigendecomposition of a sample, shared by every score that needs its spectrum.
+"""One eigendecomposition of a sample, shared by every feature that needs its spectrum.
 
-The economy of the feature battery: LogME, the shrunk H-score, TransRate, the effective rank and
-ridge leave-one-out all live in the row space of X, so each of them is a few products of size (n,
-rank) once the left half of X = U diag(s) Vᵀ is known. The right half is never formed: what is
-needed of it is a product with Xᵀ.
+LogME, the shrunk H-score, TransRate, the effective rank and ridge leave-one-out all lie in the row
+space of X. So each of them is a few products of size (n, rank) once the left half of X = U diag(s)
+Vᵀ is known. The right half is never formed, because only products with it are needed, and these are
+products with Xᵀ.
 """
 
 from dataclasses import dataclass
@@ -17,32 +17,32 @@ data."""
 
 @dataclass(frozen=True)
 class Decomposition:
-    """X = left · diag(singular) · rightᵀ, thin: left (n, r), singular (r,) descending and positive;
-    float64."""
+    """X = left · diag(singular) · rightᵀ, thin. left is (n, r), singular (r,) positive and
+    descending; float64."""
 
     left: np.ndarray
     singular: np.ndarray
 
     @property
     def scores(self) -> np.ndarray:
-        """(n, r): the rows of X in its own axes, by falling variance."""
+        """(n, r): the rows of X in its principal axes, by falling variance."""
         return self.left * self.singular
 
 
 def centred_rows(X: np.ndarray) -> np.ndarray:
-    """(n, d) float64: X less its column means, exactly 0 in a constant column, whose mean is off by
-    round-off: scores that know no scale would take that for data. Cost nd."""
+    """(n, d) float64: X minus its column means. A constant column becomes exactly 0: its mean has
+    round-off, which features that do not depend on scale would take for data. Cost nd."""
     rows = X - X.mean(axis=0, dtype=np.float64)
     rows[:, X.max(axis=0) == X.min(axis=0)] = 0.0
     return rows
 
 
 def decompose(X: np.ndarray, *, gram: np.ndarray | None = None) -> Decomposition:
-    """Thin SVD of X (n, d), its left half, by the eigenvectors of its smaller Gram matrix: cost
-    nd·min(n, d).
+    """The left half of the thin SVD of X (n, d), by the eigenvectors of its smaller Gram matrix.
+    Cost nd·min(n, d).
 
-    Accurate to about 1e-8 of the largest singular value, which is ample for scores that regularise;
-    an all-zero X has r = 0. `gram` is X Xᵀ, where the caller has it.
+    It is accurate to about 1e-8 of the largest singular value, which is enough for scores that
+    regularise. An all-zero X has r = 0. `gram` is X Xᵀ, where the caller has it.
     """
     X = np.asarray(X, dtype=np.float64)
     wide = X.shape[0] <= X.shape[1]

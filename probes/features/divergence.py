@@ -1,8 +1,8 @@
 """Kullback-Leibler divergence of the evaluation sample Z (m, d) from the training sample X (n, d),
 in nats.
 
-By two Gaussians, and by nearest neighbours. Both are KL(Z‖X): large where evaluation rows lie and
-training rows do not, which is what hurts.
+It is estimated by two Gaussians, and by nearest neighbours. Both estimate KL(Z‖X), which is large
+where there are evaluation rows but no training rows. That is the shift that hurts.
 """
 
 import numpy as np
@@ -11,21 +11,21 @@ from probes.features.decomposition import Decomposition, centred_rows, decompose
 from probes.features.shrinkage import ledoit_wolf
 
 ROWS_PER_DIRECTION = 10
-"""Rows of the smaller sample for each direction that covariances are estimated in."""
+"""Covariances are estimated in one direction for each so many rows of the smaller sample."""
 LEAST_VARIANCE = 1e-9
-"""Floor of either variance in any direction, as a share of the mean variance: a sample may be a
-single point."""
+"""Floor of either variance in any direction, as a share of the mean variance. It is needed where a
+sample is a single point."""
 N_NEIGHBOURS = 5
 
 
 def gaussian_kl(
     X: np.ndarray, Z: np.ndarray, *, decomposition: Decomposition | None = None
 ) -> float:
-    """KL(N_Z‖N_X) = ½[tr Σ_X⁻¹Σ_Z + Δᵀ Σ_X⁻¹Δ − q + ln|Σ_X|/|Σ_Z|] with covariances shrunk after
-    Ledoit and Wolf, in the q leading directions of the pooled sample: a tenth of the smaller
-    sample's rows, at least 1.
+    """KL(N_Z‖N_X) = ½[tr Σ_X⁻¹Σ_Z + Δᵀ Σ_X⁻¹Δ − q + ln|Σ_X|/|Σ_Z|]. The covariances are shrunk
+    after Ledoit and Wolf, in the q leading directions of the pooled sample. q is a tenth of the
+    rows of the smaller sample, at least 1.
 
-    Range [0, inf), NaN for fewer than 2 rows; without a shift about q²/2n rather than 0. Cost
+    Range [0, inf), NaN for fewer than 2 rows. Without a shift it is about q²/2n rather than 0. Cost
     (n+m)d·min(n+m, d). `decomposition` is that of the centred rows of X above those of Z, where the
     caller has it.
     """
@@ -60,16 +60,19 @@ def _covariance(rows: np.ndarray) -> np.ndarray:
 def knn_kl(
     within: np.ndarray, across: np.ndarray, dimension: float, *, k: int = N_NEIGHBOURS
 ) -> float:
-    """KL(Z‖X) from the distances to the k-th neighbours: (d/m) Σ ln(ν_i/ρ_i) + ln(n/(m − 1)), ρ_i
-    from row i of Z to its k-th neighbour in Z, ν_i to its k-th in X, d the (intrinsic) `dimension`.
-    Where Z spreads wider than X it sees too little of the divergence, however many rows there are
-    (no row of Z far from X has a near neighbour in Z either); the Gaussians see it.
+    """KL(Z‖X) from the distances to the k-th neighbours: (d/m) Σ ln(ν_i/ρ_i) + ln(n/(m − 1)). ρ_i
+    is the distance from row i of Z to its k-th neighbour in Z, ν_i that to its k-th neighbour in X,
+    d the (intrinsic) `dimension`.
 
-    `within` (m, m) squared distances of the rows of Z, `across` (m, n) from rows of Z to rows of X.
-    Range: unbounded (an estimate of something >= 0, but as often negative as not without a shift);
-    NaN for fewer than 2 rows of Z, none of X, or a NaN dimension. Distances have a floor of 1e-6 of
-    the root mean square one, for rows that are repeated. Cost m(n+m). Source: Wang, Kulkarni,
-    Verdú, IEEE Transactions on Information Theory 2009.
+    Where Z spreads wider than X the estimate is too small, however many rows there are: a row of Z
+    far from X has no near neighbour in Z either. The estimate by Gaussians does not have this
+    fault.
+
+    `within` (m, m) are squared distances between rows of Z, `across` (m, n) those from rows of Z to
+    rows of X. Range: unbounded. (It estimates something >= 0, but without a shift it is negative as
+    often as not.) NaN for fewer than 2 rows of Z, none of X, or a NaN dimension. Distances have a
+    floor of 1e-6 of the root mean square one, for rows that are repeated. Cost m(n+m). Source:
+    Wang, Kulkarni, Verdú, IEEE Transactions on Information Theory 2009.
     """
     n_eval, n_rows = across.shape
     k = min(k, n_eval - 1, n_rows)

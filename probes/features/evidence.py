@@ -7,23 +7,23 @@ import numpy as np
 from probes.features.decomposition import RELATIVE_TOLERANCE, Decomposition, centred_rows, decompose
 
 N_EVIDENCE_ITERATIONS = 11
-"""Fixed-point iterations of LogME; the published implementation stops after as many."""
+"""Fixed-point iterations of LogME. The published implementation stops after as many."""
 _LEAST_PRECISION = 1e-12
-"""Floor of α and β: γ is 0 where X is all zeros (α then cancels from the evidence) and n where X
+"""Floor of α and β. γ is 0 where X is all zeros (α then cancels from the evidence), and n where X
 leaves no residual."""
 
 
 def logme(
     X: np.ndarray, y: np.ndarray, n_classes: int, *, decomposition: Decomposition | None = None
 ) -> float:
-    """Log maximum evidence of a Bayesian linear model of each one-hot label, per row, mean over the
-    classes present.
+    """Log maximum evidence of a Bayesian linear model of each one-hot label, per row: the mean over
+    the classes that occur.
 
-    X (n, d), y (n,) int64, labels outside 0..n_classes-1 left out. Range: unbounded, higher is
-    better, NaN without a label. Features as given (neither centred nor scaled). Cost nd·min(n, d)
-    for the decomposition, then n·rank·classes. `decomposition` is that of the *centred* X, where
-    the caller has it. Source: You et al., ICML 2021 (arXiv 2102.11005), with the fixed point α =
-    γ/‖m‖², β = (n − γ)/‖y − Xm‖², γ = Σ s²/(s² + α/β).
+    X (n, d), y (n,) int64; labels outside 0..n_classes-1 are left out. Range: unbounded, higher is
+    better, NaN without a label. Features are used as given (neither centred nor scaled). Cost
+    nd·min(n, d) for the decomposition, then n·rank·classes. `decomposition` is that of the
+    *centred* X, where the caller has it. Source: You et al., ICML 2021 (arXiv 2102.11005), with the
+    fixed point α = γ/‖m‖², β = (n − γ)/‖y − Xm‖², γ = Σ s²/(s² + α/β).
     """
     centre, centred = X.mean(axis=0, dtype=np.float64), centred_rows(X)
     labels = np.unique(y[(y >= 0) & (y < n_classes)])
@@ -60,24 +60,24 @@ class _Bordered:
     """XXᵀ of a sample that is not centred, in the basis of the centred sample's left vectors and
     the constant vector.
 
-    There it is diagonal but for its last row and column, [[diag(s²), s·along], [(s·along)ᵀ,
-    ‖along‖² + beyond]], so that everything LogME asks of XXᵀ + ρI is a sum over s: no second
-    decomposition. Written so that all terms of a sum are positive and none is the square of a
-    square.
+    In this basis XXᵀ is diagonal except for its last row and column: [[diag(s²), s·along],
+    [(s·along)ᵀ, ‖along‖² + beyond]]. So everything that LogME needs of XXᵀ + ρI is a sum over s,
+    and no second decomposition is needed. The formulas are written so that all terms of a sum are
+    positive and none is the square of a square.
     """
 
     singular: np.ndarray
-    """s (r,) of the centred sample"""
+    """s (r,) of the centred sample."""
     along: np.ndarray
-    """(r,) √n times the centre, in the centred sample's right vectors"""
+    """(r,) √n times the centre, in the centred sample's right vectors."""
     beyond: float
-    """n times the squared length of what is left of the centre"""
+    """n times the squared length of the part of the centre outside these vectors."""
     targets: np.ndarray
-    """(c, r)"""
+    """(c, r) the one-hot targets in the centred sample's left vectors."""
     last_target: np.ndarray
-    """(c,)"""
+    """(c,) the one-hot targets along the constant vector."""
     outside: np.ndarray
-    """(c,) squared length of the part of each target that no linear model reaches"""
+    """(c,) squared length of the part of each target that no linear model reaches."""
 
     @classmethod
     def of(
@@ -98,8 +98,8 @@ class _Bordered:
         return cls(singular, np.sqrt(n_rows) * along, beyond, projected, last, outside)
 
     def at(self, ridge: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """For each target's `ridge` ρ (c,): γ, ‖m‖², ‖y − Xm‖² and log|XXᵀ + ρI| in the basis, (c,)
-        each."""
+        """γ, ‖m‖², ‖y − Xm‖² and log|XXᵀ + ρI| in the basis, (c,) each, for each target's `ridge` ρ
+        (c,)."""
         squares, border = self.singular**2, self.singular * self.along
         shifted = squares + ridge[:, None]  # (c, r)
         lost = ridge[:, None] / shifted  # share of each direction that the prior takes

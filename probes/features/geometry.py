@@ -1,23 +1,23 @@
-"""The geometry of a sample as its pairs of rows tell it; Euclidean scores share one matrix of
+"""The geometry of a sample, from its pairs of rows. The Euclidean features share one matrix of
 squared distances."""
 
 import numpy as np
 
 SAME_ROW = 1e-12
-"""Squared distances below this share of the rows' own squared lengths are round-off: the rows count
-as the same."""
+"""Squared distances below this share of the rows' own squared lengths are round-off. The rows then
+count as the same."""
 TWO_NN_SHARE_KEPT = 0.9
-"""Of the ratios of TwoNN, in rising order; the largest come from outliers and are dropped, as
-published."""
+"""Share of the ratios of TwoNN that are used, from the smallest on. The largest come from outliers,
+and are dropped as in the publication."""
 LEAST_ROWS = 4
-"""Distinct rows below which TwoNN has no answer."""
+"""With fewer distinct rows than this TwoNN is undefined."""
 
 
 def squared_distances(gram: np.ndarray) -> np.ndarray:
-    """(n, n) squared Euclidean distances of rows with the products `gram` (n, n) float64; exactly 0
-    between equal rows.
+    """(n, n) squared Euclidean distances of rows whose inner products are `gram` (n, n) float64.
+    They are exactly 0 between equal rows.
 
-    The rows should be centred: a common offset costs digits. Cost n².
+    The rows should be centred, because a common offset costs digits. Cost n².
     """
     norms = np.diagonal(gram)
     lengths = norms[:, None] + norms
@@ -27,11 +27,10 @@ def squared_distances(gram: np.ndarray) -> np.ndarray:
 
 
 def knn_loo_accuracy(X: np.ndarray, y: np.ndarray, *, k: int = 5) -> float:
-    """Leave-one-out accuracy of the majority of the k nearest rows by cosine, the row itself left
-    out.
+    """Leave-one-out accuracy of the majority class of the k nearest other rows by cosine.
 
     X (n, d), y (n,) int64. Range [0, 1], NaN for one row. Cost n²d. Ties go to the class whose
-    neighbours are nearer (votes weighted by 1 + 1e-3·similarity). Source: Cover and Hart, 1967.
+    neighbours are nearer (votes have weights 1 + 1e-3·similarity). Source: Cover and Hart, 1967.
     """
     if len(X) < 2:
         return float("nan")
@@ -43,9 +42,10 @@ def knn_loo_accuracy(X: np.ndarray, y: np.ndarray, *, k: int = 5) -> float:
 def neighbour_votes(
     X: np.ndarray, y: np.ndarray, n_classes: int, rows: np.ndarray | None, *, k: int = 5
 ) -> np.ndarray:
-    """(m, n_classes + 1): shares of the k nearest labelled rows X (n, d) by cosine about their mean
-    that are of each class, and the similarity of the nearest; of `rows` (m, d), or of every
-    labelled row among the others where `rows` is None. n >= 2. Cost mnd."""
+    """(m, n_classes + 1): for each row the shares of the classes among the k nearest labelled rows
+    X (n, d), by cosine about their mean, and the similarity of the nearest one. The rows are `rows`
+    (m, d); where that is None they are the labelled rows, each among the others. n >= 2. Cost
+    mnd."""
     centre = X.mean(axis=0, dtype=np.float64)
     similarity, nearest = _nearest(
         unit_rows(X - centre), None if rows is None else unit_rows(rows - centre), k
@@ -57,8 +57,9 @@ def neighbour_votes(
 def _nearest(
     labelled: np.ndarray, rows: np.ndarray | None, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """((m, n) products of `rows` (m, d) with the `labelled` (n, d), (m, min(k, n)) the nearest in
-    no order); of every labelled row with the others, itself at -inf, where `rows` is None."""
+    """(products (m, n) of `rows` (m, d) with the `labelled` (n, d), indices (m, min(k, n)) of the
+    nearest in no order). Where `rows` is None, every labelled row is compared with the others, and
+    its product with itself is -inf."""
     similarity = (labelled if rows is None else rows) @ labelled.T
     if rows is None:
         np.fill_diagonal(similarity, -np.inf)
@@ -67,24 +68,26 @@ def _nearest(
 
 
 def _votes(classes: np.ndarray, weights: np.ndarray | float, n_classes: int) -> np.ndarray:
-    """(m, n_classes) sums of the `weights` of each row's neighbours, by their `classes` (m, k)."""
+    """(m, n_classes): the sum of the `weights` of each row's neighbours by class. `classes` (m, k)
+    are those of the neighbours."""
     votes = np.zeros((len(classes), n_classes))
     np.add.at(votes, (np.arange(len(votes))[:, None], classes), weights)
     return votes
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """`rows` (m, d) at length 1; those of length 0 as they are."""
+    """`rows` (m, d) scaled to length 1. Rows of length 0 stay as they are."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(norms > 0, norms, 1)
 
 
 def silhouette(squared: np.ndarray, y: np.ndarray) -> float:
-    """Mean over the rows of (b − a)/max(a, b): a the mean distance to the other rows of the class,
-    b the least mean distance to another class; 0 for the only row of a class and where a = b = 0.
+    """Mean over the rows of (b − a)/max(a, b). a is the mean distance to the other rows of the
+    class, b the least mean distance to another class. The term is 0 for the only row of a class,
+    and where a = b = 0.
 
-    `squared` (n, n) squared distances, y (n,) int64. Range [-1, 1], higher is better, NaN for one
-    class. Cost n²·classes. Source: Rousseeuw, 1987.
+    `squared` (n, n) are squared distances, y is (n,) int64. Range [-1, 1], higher is better, NaN
+    for one class. Cost n²·classes. Source: Rousseeuw, 1987.
     """
     labels, index, counts = np.unique(y, return_inverse=True, return_counts=True)
     if len(labels) < 2:
@@ -105,13 +108,14 @@ def silhouette(squared: np.ndarray, y: np.ndarray) -> float:
 
 
 def twonn_dimension(squared: np.ndarray) -> float:
-    """Intrinsic dimension from the ratio μ of each row's second to its first neighbour's distance:
-    the slope through the origin of −ln(1 − F(μ)) on ln μ over the smallest 90 % of the ratios.
+    """Intrinsic dimension from the ratio μ of the distances to each row's second and first
+    neighbour. It is the slope, through the origin, of −ln(1 − F(μ)) on ln μ over the smallest 90 %
+    of the ratios.
 
-    `squared` (n, n) squared distances; a repeated row counts once. Range (0, inf]: inf where all
-    ratios are 1 (every row as far from every other), NaN for fewer than 4 distinct rows. Biased low
-    in many dimensions, as every estimator from distances is. Cost n². Source: Facco et al.,
-    Scientific Reports 2017.
+    `squared` (n, n) are squared distances. A repeated row counts once. Range (0, inf]: inf where
+    all ratios are 1 (all distances are equal), NaN for fewer than 4 distinct rows. Biased low in
+    many dimensions, as every estimator from distances is. Cost n². Source: Facco et al., Scientific
+    Reports 2017.
     """
     if np.count_nonzero(squared) < squared.size - len(squared):
         first_copy = ~np.tril(squared == 0, -1).any(axis=1)

@@ -1,17 +1,18 @@
-"""A mixture of Gaussians with diagonal covariances: what a space's own clusters are, without
-labels."""
+"""A mixture of Gaussians with diagonal covariances: it finds clusters of a space without labels."""
 
 import numpy as np
 
 N_EM_STEPS = 10
 VARIANCE_FLOOR = 1e-2
-"""Added to every variance: with five rows a component, a variance estimated as 0 is the rule."""
+"""Added to every variance. With five rows for a component many variances would be estimated as
+0."""
 
 
 def seeded_clusters(X: np.ndarray, n_clusters: int, *, seed: int) -> np.ndarray:
-    """(n,) which of `n_clusters` rows of X (n, q) is nearest, each of them drawn with probability
-    proportional to its squared distance from those drawn before. Fewer clusters where X has fewer
-    distinct rows. Cost nq·clusters. Source: Arthur and Vassilvitskii, 2007."""
+    """(n,) which of `n_clusters` centres is nearest to each row of X (n, q). The centres are rows.
+    Each is drawn with a probability proportional to its squared distance from those drawn before
+    (k-means++). There are fewer clusters where X has fewer distinct rows. Cost nq·clusters. Source:
+    Arthur and Vassilvitskii, 2007."""
     rng = np.random.default_rng(seed)
     norms = np.einsum("ij,ij->i", X, X)
     cluster, nearest = np.zeros(len(X), dtype=np.int64), np.full(len(X), np.inf)
@@ -34,14 +35,13 @@ def mixture_posteriors(
     X: np.ndarray, cluster: np.ndarray, *, n_steps: int = N_EM_STEPS
 ) -> np.ndarray:
     """(n, M) probabilities of the components given each row of X (n, q), after `n_steps` of
-    expectation maximisation that start with one component for each value of `cluster` (n,). X
-    should have variances near 1. Cost nqM a step. Source: Dempster et al., 1977."""
+    expectation maximisation. At the start there is one component for each value of `cluster` (n,).
+    X should have variances near 1. Cost nqM a step. Source: Dempster et al., 1977."""
     posteriors = np.equal.outer(cluster, np.unique(cluster)).astype(np.float64)
     squares = X**2
     for _ in range(n_steps + 1):
-        mass = (
-            posteriors.sum(axis=0) + 10 * np.finfo(np.float64).eps
-        )  # (M,); a component can be deserted
+        # (M,), above 0 also for a component that has lost all its rows
+        mass = posteriors.sum(axis=0) + 10 * np.finfo(np.float64).eps
         means = posteriors.T @ X / mass[:, None]
         precisions = 1 / (
             np.maximum(posteriors.T @ squares / mass[:, None] - means**2, 0.0) + VARIANCE_FLOOR

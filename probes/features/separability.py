@@ -1,8 +1,8 @@
 """How well the classes of a labelled sample separate in an embedding space: scores that need no
 trained probe.
 
-X is (n, d), any float type; y is (n,) int64 with values in 0..n_classes-1; classes without a row
-are left out of every sum. Costs are given for one (n, d); values are unitless and are comparable
+X is (n, d), any float type. y is (n,) int64 with values in 0..n_classes-1. Classes without a row
+are left out of every sum. Costs are given for one (n, d). Values are unitless, and can be compared
 only between spaces on the same sample.
 """
 
@@ -15,10 +15,10 @@ from probes.features.shrinkage import ledoit_wolf
 def h_score(
     X: np.ndarray, y: np.ndarray, n_classes: int, *, decomposition: Decomposition | None = None
 ) -> float:
-    """Shrunk H-score (1 − ρ)·tr(Σ_ρ⁻¹ Σ_B) with Ledoit-Wolf ρ: between-class variance in the metric
-    of the whole.
+    """Shrunk H-score (1 − ρ)·tr(Σ_ρ⁻¹ Σ_B) with Ledoit-Wolf ρ: the variance between classes in the
+    metric of the whole sample's covariance.
 
-    Range: [0, classes − 1] up to shrinkage, higher is better. Cost nd·min(n, d): in the eigenbasis
+    Range: [0, classes − 1] up to shrinkage, higher is better. Cost nd·min(n, d). In the eigenbasis
     of the centred sample Σ_ρ is diagonal, so nothing is inverted. `decomposition` is that of the
     *centred* X. Source: Ibrahim et al., 2022 (arXiv 2110.06893).
     """
@@ -36,8 +36,8 @@ def h_score(
 
 
 def fisher_ratio(X: np.ndarray, y: np.ndarray, n_classes: int) -> float:
-    """tr Σ_B / tr Σ_W: between-class over within-class variance. Range [0, inf], higher is better.
-    Cost nd.
+    """tr Σ_B / tr Σ_W: the variance between classes over that within classes. Range [0, inf],
+    higher is better. Cost nd.
 
     Source: Fukunaga, 1990.
     """
@@ -51,8 +51,8 @@ def fisher_ratio(X: np.ndarray, y: np.ndarray, n_classes: int) -> float:
 def nc1(X: np.ndarray, y: np.ndarray, n_classes: int) -> float:
     """Within-class variability collapse tr(Σ_W Σ_B⁺)/c. Range [0, inf), lower is better. Cost ndc.
 
-    Through the c x c Gram matrix of the weighted class means: Σ_B = M Mᵀ gives tr(Σ_W Σ_B⁺) = tr(G⁺
-    MᵀΣ_W M G⁺), G = MᵀM. Source: Papyan, Han, Donoho, PNAS 2020.
+    It is computed through the c x c Gram matrix of the weighted class means: Σ_B = M Mᵀ gives
+    tr(Σ_W Σ_B⁺) = tr(G⁺ MᵀΣ_W M G⁺), G = MᵀM. Source: Papyan, Han, Donoho, PNAS 2020.
     """
     X = np.asarray(X, dtype=np.float64)
     counts, means = _class_means(X, y, n_classes)
@@ -65,8 +65,8 @@ def nc1(X: np.ndarray, y: np.ndarray, n_classes: int) -> float:
 
 
 def effective_rank(singular: np.ndarray) -> float:
-    """exp(entropy of s/Σs) of the singular values s (r,): how many directions carry the sample.
-    Range [1, r], 0 for none.
+    """exp(entropy of s/Σs) of the singular values s (r,): how many directions the sample really
+    uses. Range [1, r], 0 for none.
 
     Cost r. Source: Roy and Vetterli, EUSIPCO 2007.
     """

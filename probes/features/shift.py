@@ -1,8 +1,8 @@
 """How far an unlabelled evaluation sample Z (m, d) lies from the training sample X (n, d) in an
 embedding space.
 
-Distances are in the units of X (squared units where the name says so); the battery scales both
-samples to unit total variance first. All are deterministic given their arguments.
+Distances are in the units of X (in squared units where the name says so). The battery scales both
+samples to unit total variance first. All functions are deterministic given their arguments.
 """
 
 import numpy as np
@@ -15,12 +15,12 @@ BANDWIDTH_FACTORS = (0.25, 1.0, 4.0)
 
 
 def mmd2(X: np.ndarray, Z: np.ndarray, *, squared: np.ndarray | None = None) -> float:
-    """Unbiased squared maximum mean discrepancy, mean over RBF kernels at 1/4, 1 and 4 times the
-    median squared distance.
+    """Unbiased squared maximum mean discrepancy: the mean over RBF kernels at 1/4, 1 and 4 times
+    the median squared distance.
 
-    Range: about [-1/n, 2]; 0 in expectation without a shift. Cost (n+m)²d, or (n+m)² with the
-    `squared` distances (n+m, n+m) of the rows of X above those of Z given. Source: Gretton et al.,
-    JMLR 2012.
+    Range: about [-1/n, 2], with expectation 0 without a shift. Cost (n+m)²d, or (n+m)² where
+    `squared` is given: the squared distances (n+m, n+m) of the rows of X above those of Z. Source:
+    Gretton et al., JMLR 2012.
     """
     n_rows, n_eval = len(X), len(Z)
     if min(n_rows, n_eval) < 2:
@@ -28,13 +28,12 @@ def mmd2(X: np.ndarray, Z: np.ndarray, *, squared: np.ndarray | None = None) -> 
     if squared is None:
         both = centred_rows(np.concatenate([X, Z]))
         squared = squared_distances(both @ both.T)
-    distances = squared.astype(np.float32)  # digits enough for a kernel, at half the cost
+    distances = squared.astype(np.float32)  # precise enough for a kernel, at half the cost
     median = float(np.median(distances[:n_rows, n_rows:]))
     if median <= 0:
         return 0.0
-    kernel = np.exp(
-        -distances / (BANDWIDTH_FACTORS[-1] * median)
-    )  # the widest; the others are its powers
+    # the widest kernel; the others are powers of it
+    kernel = np.exp(-distances / (BANDWIDTH_FACTORS[-1] * median))
     values = []
     for factor in reversed(BANDWIDTH_FACTORS):
         if factor != BANDWIDTH_FACTORS[-1]:
@@ -50,13 +49,13 @@ def mmd2(X: np.ndarray, Z: np.ndarray, *, squared: np.ndarray | None = None) -> 
 
 
 def frechet_distance(X: np.ndarray, Z: np.ndarray, *, rank: int | None = None) -> float:
-    """Squared Fréchet distance ‖Δμ‖² + tr(Σ1 + Σ2 − 2(Σ1Σ2)^½) of the two samples as Gaussians.
-    Range [0, inf).
+    """Squared Fréchet distance ‖Δμ‖² + tr(Σ1 + Σ2 − 2(Σ1Σ2)^½) between the Gaussians of the two
+    samples. Range [0, inf).
 
-    The cross term is the nuclear norm of A Bᵀ for the centred samples over √(n−1), √(m−1). With
-    `rank` both covariances are first projected on the `rank` leading directions of the pooled
-    sample (the mean term stays whole): cost nd·rank instead of nd·min(n, d). Source: Dowson and
-    Landau, 1982.
+    The cross term is the nuclear norm of A Bᵀ, for the centred samples divided by √(n−1), √(m−1).
+    With `rank` both covariances are first projected on the `rank` leading directions of the pooled
+    sample, and the mean term stays whole. The cost is then nd·rank instead of nd·min(n, d). Source:
+    Dowson and Landau, 1982.
     """
     if min(len(X), len(Z)) < 2:
         return float("nan")
@@ -69,7 +68,7 @@ def frechet_distance(X: np.ndarray, Z: np.ndarray, *, rank: int | None = None) -
     if min(A.shape[0], B.shape[0]) < A.shape[1]:
         cross = np.linalg.svd(A @ B.T, compute_uv=False).sum()
     else:
-        # triangular factors: the same cross product up to rotations, no larger than (d, d)
+        # triangular factors give the same cross product up to rotations, and only (d, d) of it
         cross = np.linalg.svd(_triangle(A) @ _triangle(B).T, compute_uv=False).sum()
     return float(max(mean_gap @ mean_gap + np.sum(A**2) + np.sum(B**2) - 2 * cross, 0.0))
 
@@ -81,8 +80,8 @@ def _triangle(rows: np.ndarray) -> np.ndarray:
 
 
 def _leading_directions(A: np.ndarray, B: np.ndarray, rank: int) -> np.ndarray:
-    """Orthonormal (d, rank) close to the leading directions of the stacked samples: randomised
-    range finder, fixed seed."""
+    """Orthonormal (d, rank), close to the leading directions of the stacked samples. A randomised
+    range finder with a fixed seed."""
     both = np.concatenate([A, B])
     start = np.random.default_rng(0).standard_normal((both.shape[1], rank))
     for _ in range(2):
@@ -93,14 +92,14 @@ def _leading_directions(A: np.ndarray, B: np.ndarray, rank: int) -> np.ndarray:
 def domain_auc(
     X: np.ndarray, Z: np.ndarray, *, decomposition: Decomposition | None = None
 ) -> tuple[float, float]:
-    """(AUC, proxy A-distance) of a linear classifier that tells Z from X: leave-one-out scores of a
-    ridge regression on ±1 targets of equal total weight, its regularisation chosen by leave-one-out
-    error among powers of ten.
+    """(AUC, proxy A-distance) of a linear classifier that tells Z from X. Its scores are
+    leave-one-out scores of a ridge regression on ±1 targets, centred. Its regularisation is chosen
+    by leave-one-out error among powers of ten.
 
-    AUC in [0, 1], 0.5 without a shift (a little below for few rows: a row left out pulls the other
-    way); proxy A-distance 2(1 − 2ε) of the balanced error ε, in [0, 2]. Cost (n+m)d·min(n+m, d).
-    `decomposition` is that of the centred rows of X above those of Z, where the caller has it.
-    Source: Ben-David et al., 2007.
+    AUC is in [0, 1], and 0.5 without a shift (a little below for few rows, because a row that is
+    left out pulls the other way). The proxy A-distance 2(1 − 2ε) of the balanced error ε is in [0,
+    2]. Cost (n+m)d·min(n+m, d). `decomposition` is that of the centred rows of X above those of Z,
+    where the caller has it. Source: Ben-David et al., 2007.
     """
     n_rows, n_eval = len(X), len(Z)
     if min(n_rows, n_eval) < 2:
@@ -135,10 +134,9 @@ def domain_auc(
 def sliced_wasserstein(
     X: np.ndarray, Z: np.ndarray, *, n_projections: int = 64, seed: int = 0
 ) -> float:
-    """Sliced 2-Wasserstein distance over random unit directions, from 128 matched quantiles a
-    direction. Range [0, inf), in units of X over √d. Cost (n+m)·n_projections·d. Source: Rabin et
-    al., 2011.
-    """
+    """Sliced 2-Wasserstein distance over random unit directions, from 128 matched quantiles in
+    each. Range [0, inf), in units of X over √d. Cost (n+m)·n_projections·d. Source: Rabin et al.,
+    2011."""
     directions = np.random.default_rng(seed).standard_normal((X.shape[1], n_projections))
     directions /= np.linalg.norm(directions, axis=0)
     levels = (np.arange(128) + 0.5) / 128

@@ -18,7 +18,7 @@ further columns of one product. Line searches need no product, because logits ar
 step.
 
 Source: Lin, Weng and Keerthi (2008). Backtracking replaces their trust region, since the objective
-is convex and the starts are good.
+is convex and the starts are warm.
 """
 
 import math
