@@ -23,11 +23,12 @@ from probes.encoders.base import View
 from probes.encoders.load import load_encoder
 
 N_COLUMNS = 384
+"""Columns of a vector, as those of all-MiniLM-L6-v2."""
 VIEW = View(6, "mean")
 ENCODER = "hf:all-MiniLM-L6-v2"
 FINGERPRINT = "0123456789abcdef"
 TAKEN_ROWS = 2048
-"""What a probe takes of a million rows."""
+"""Rows that a probe takes of the million."""
 
 
 def made_up_texts(n_texts: int) -> list[str]:
@@ -38,7 +39,7 @@ def made_up_texts(n_texts: int) -> list[str]:
 
 
 def fill_cache(storage: Storage, texts: Sequence[str]) -> float:
-    """Publish made-up vectors in segments of the default size; returns seconds."""
+    """Publish made-up vectors in segments of the default size. Returns the seconds that it took."""
     generator = np.random.default_rng(0)
     vectors = generator.standard_normal((TEXTS_PER_SHARD, N_COLUMNS), dtype=np.float32)
     cache = EmbeddingCache(storage, FINGERPRINT)
@@ -49,10 +50,10 @@ def fill_cache(storage: Storage, texts: Sequence[str]) -> float:
 
 
 def read_seconds(storage: Storage, keys: np.ndarray) -> dict[str, float]:
-    """Seconds from a storage to the mapped vectors of `keys`, every checksum verified (so that
-    every byte is read), and from there to the rows of a probe and to a float32 matrix of all.
-    `map_cpu` is the processor's share of the first: on a busy machine the rest was spent waiting.
-    """
+    """Seconds of three steps: from a storage to the mapped vectors of `keys`, from there to the
+    rows of a probe, and to a float32 matrix of all rows. The first step verifies every checksum, so
+    it reads every byte. `map_cpu` is the processor's share of it: on a busy machine the rest is
+    waiting."""
     started, cpu_started = time.perf_counter(), time.process_time()
     mapped = EmbeddingCache(storage, FINGERPRINT).mapped(keys, VIEW)
     mapped_at, cpu_mapped_at = time.perf_counter(), time.process_time()
@@ -70,21 +71,21 @@ def read_seconds(storage: Storage, keys: np.ndarray) -> dict[str, float]:
 
 
 def run_reader(uri: str, keys_path: str, pipe: Connection) -> None:
-    """A reader: maps every vector, touches all of them, reports how it stands when asked, until the
-    pipe closes."""
+    """The process of one reader. It maps every vector and reads all of them. Then it reports its
+    memory each time it is asked, until the pipe closes."""
     before = private_bytes()
     mapped = EmbeddingCache(Storage(uri), FINGERPRINT).mapped(np.load(keys_path), VIEW)
     arrays = list(mapped.stored())
-    total = sum(
-        float(array[:, 0].sum(dtype=np.float64)) for array in arrays
-    )  # every page has a first column
+    # the first column touches every page of memory
+    total = sum(float(array[:, 0].sum(dtype=np.float64)) for array in arrays)
     pipe.send(total)
     while pipe.recv():
         pipe.send({"shared": pss_bytes(".safetensors"), "private": private_bytes() - before})
 
 
 def pss_bytes(suffix: str) -> int:
-    """This process's proportional share of the memory of mapped files whose names end so."""
+    """This process's proportional share of the memory of mapped files whose names end with
+    `suffix`."""
     total, counts = 0, False
     for line in Path("/proc/self/smaps").read_text().splitlines():
         first = line.split(None, 1)[0]
@@ -96,14 +97,14 @@ def pss_bytes(suffix: str) -> int:
 
 
 def private_bytes() -> int:
-    """Memory of this process that no other one shares."""
+    """Memory of this process that no other process shares."""
     lines = [line.split() for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]]
     return 1024 * sum(int(parts[1]) for parts in lines if parts[0].startswith("Private_"))
 
 
 def memory_of_readers(storage: Storage, keys: np.ndarray, n_readers: int) -> dict[str, float]:
-    """Bytes of the mapped vectors (sum of PSS) that one reader and `n_readers` at once cost the
-    node, and what each has to itself."""
+    """Bytes of the mapped vectors (sum of PSS) that one reader costs the node, and that `n_readers`
+    at once cost it; and the bytes that each reader has for itself."""
     context = multiprocessing.get_context("spawn")
     with tempfile.NamedTemporaryFile(suffix=".npy") as file:
         np.save(file, keys)
@@ -133,7 +134,8 @@ def memory_of_readers(storage: Storage, keys: np.ndarray, n_readers: int) -> dic
 
 
 def second_run(storage: Storage, n_texts: int) -> tuple[int, int]:
-    """Texts that a first and a second run of the same job send through the encoder."""
+    """The numbers of texts that a first run and a second run of the same job send through the
+    encoder."""
     encoder = load_encoder(ENCODER)
     texts = made_up_texts(n_texts)
     for _ in range(2):

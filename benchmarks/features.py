@@ -1,5 +1,5 @@
-"""What the whole feature battery of an embedding space costs: `embedding_features` on made-up
-samples with the spectrum of a sentence encoder, best of several runs."""
+"""The cost of the whole feature battery of an embedding space: `embedding_features` on made-up
+samples with the spectrum of a sentence encoder, the best of several runs."""
 
 import argparse
 import json
@@ -12,14 +12,14 @@ from rich.table import Table
 from probes.features import embedding_features
 
 SHAPES = ((64, 256, 384, 20), (256, 512, 384, 20), (1000, 1000, 384, 20), (1000, 1000, 768, 20))
-"""(labelled rows, evaluation rows, columns, classes); the last one is the bar's."""
+"""(labelled rows, evaluation rows, columns, classes). The bar is set for the last one."""
 
 
 def samples(
     n_rows: int, n_eval: int, n_columns: int, n_classes: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """X (n, d), y (n,), X_eval (m, d), float32: overlapping classes, singular values falling like
-    1/sqrt(j)."""
+    """X (n, d), y (n,), X_eval (m, d), float32. The classes overlap, and the singular values fall
+    like 1/sqrt(j)."""
     generator = np.random.default_rng(0)
     spectrum = np.arange(1, n_columns + 1) ** -0.5
     y = generator.permutation(np.arange(n_rows + n_eval) % n_classes)
@@ -32,7 +32,7 @@ def samples(
 
 
 def seconds(shape: tuple[int, int, int, int], n_runs: int) -> float:
-    """The fastest of `n_runs` calls, after one that warms up."""
+    """Seconds of the fastest of `n_runs` calls, after one call to warm up."""
     X, y, X_eval = samples(*shape)
     runs = []
     for _ in range(n_runs + 1):

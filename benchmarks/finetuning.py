@@ -1,12 +1,12 @@
-"""Where the fine-tuning rules of question 6 come from (`meta.answering.q6_hyperparameters`):
+"""The source of the constants for fine-tuning in question 6 (`meta.answering.q6_hyperparameters`):
 published runs, and probes of ours beside them.
 
-Learning rate and steps: SciBERT's runs (Beltagy, Lo and Cohan 2019), four learning rates x 2 to 5
-epochs, in points of test macro-F1 below the best cell of the same task. Gain over a probe: SetFit's
-runs (Tunstall et al. 2022), where a probe, contrastive and ordinary fine-tuning saw the same
-samples of 8 and 64 rows a class; and, for hundreds of rows a class, BERT-base in SciBERT's runs
-beside our ridge probe on MiniLM, trained and tested on the same rows. Prints tables; the last line
-is JSON.
+Learning rate and steps come from SciBERT's runs (Beltagy, Lo and Cohan 2019): four learning rates x
+2 to 5 epochs, in points of test macro-F1 below the best cell of the same task. The gain over a
+probe comes from SetFit's runs (Tunstall et al. 2022), in which a probe, contrastive and ordinary
+fine-tuning saw the same samples of 8 and 64 rows a class. For hundreds of rows a class it comes
+from BERT-base in SciBERT's runs beside our ridge probe on MiniLM, trained and tested on the same
+rows. Prints tables; the last line is JSON.
 """
 
 import argparse
@@ -26,7 +26,7 @@ TASKS = {
     "text_classification/sci-cite": "scicite",
     "text_classification/mag": None,
 }
-"""SciBERT's name of a task -> the data set here."""
+"""SciBERT's name of a task -> the data set here. None: the data set is not here."""
 TRAIN_ROWS = {
     "acl_arc": 1688,
     "sciie_relation": 3219,
@@ -34,11 +34,12 @@ TRAIN_ROWS = {
     "scicite": 7320,
     None: 84000,
 }
-"""Training rows; MAG's as its paper gives them."""
+"""Number of training rows of a data set. That of MAG is from its paper."""
 BATCH_SIZE = 32
 CLOSE_POINTS = 1.0
-"""Steps are enough when no more would bring this many points."""
+"""Steps are enough when further ones gain at most so many points."""
 ACCURACY_SETS = ("SentEval-CR", "ag_news", "emotion", "enron_spam", "sst5")
+"""The data sets of SetFit that are scored by accuracy."""
 PROBE_ARCHIVE = "paraphrase-mpnet-base-v2-linear-probe"
 CONTRASTIVE_ARCHIVE = "paraphrase-mpnet-base-v2-epochs_20"
 ORDINARY_ARCHIVES = ("distilbert-base-uncased", "roberta-large")
@@ -53,8 +54,8 @@ def scibert_runs(metric: str) -> pd.DataFrame:
 
 
 def shortfalls(runs: pd.DataFrame) -> pd.DataFrame:
-    """Per task, learning rate and epochs: mean points below the task's best cell, its steps, and
-    the standard deviation between runs of one model."""
+    """For each task, learning rate and number of epochs: the mean points below the task's best
+    cell, the optimiser steps, and the standard deviation between runs of one model."""
     cells = (
         runs.groupby(["task", "learning_rate", "epochs", "model"])["value"]
         .agg(["mean", "std"])
@@ -68,8 +69,8 @@ def shortfalls(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def steps_needed(table: pd.DataFrame, learning_rate: float) -> dict[str, float]:
-    """Per task the fewest optimiser steps at `learning_rate` within CLOSE_POINTS of the best at
-    that rate; the least that was tried, 2 epochs, may be more than that."""
+    """For each task the fewest optimiser steps at `learning_rate` that come within CLOSE_POINTS of
+    the best at that rate. No fewer than 2 epochs were tried, so fewer steps may be enough."""
     own = table[np.isclose(table["learning_rate"], learning_rate)]
     close = own[
         own["shortfall"] <= own.groupby("task")["shortfall"].transform("min") + CLOSE_POINTS
@@ -123,15 +124,15 @@ def mean_and_sd(values: dict[str, float]) -> tuple[float, float, int]:
 
 
 def seed_noise() -> float:
-    """Standard deviation in points of MNLI accuracy over 100 fine-tuning seeds of BERT (McCoy, Min
-    and Linzen 2020)."""
+    """Standard deviation, in points of MNLI accuracy, over 100 fine-tuning seeds of BERT (McCoy,
+    Min and Linzen 2020)."""
     runs = pd.read_csv(DATA / "results" / "berts_of_a_feather" / "accuracies_by_run.csv")
     seeds = runs[runs["Run"].astype(str).str.fullmatch(r"Run \d+")]
     return 100 * float(pd.to_numeric(seeds["MNLI dev acc."]).std(ddof=1))
 
 
 def measured_constants(*, with_probes: bool) -> dict:
-    """Every constant that `meta.answering.q6_hyperparameters` has from these runs. Raises
+    """Every constant of `meta.answering.q6_hyperparameters` that comes from these runs. Raises
     FileNotFoundError."""
     table = shortfalls(scibert_runs("average_F1"))
     longest = (

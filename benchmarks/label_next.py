@@ -1,13 +1,13 @@
-"""Labels saved by labelling the rows that question 3 proposes, beside random rows and other
-strategies.
+"""Labels that are saved by labelling the rows which question 3 proposes, compared with random rows
+and other strategies.
 
-Twenty public tasks, MiniLM embeddings: from 32 random rows (one a class at least) labels are bought
-in rounds, each 1.4 times the last total, up to 512. After every round the ridge probe (its
-regularisation by leave-one-out) is scored on 700 rows that no strategy sees; 1,300 others may be
-labelled. Saving at n: 1 - (labels that the strategy needs for random's accuracy at n) / n, averaged
-over n from 90 upwards; a strategy that does not get there within 512 counts as needing 717. Curves
-are means over seeds; all strategies start from the same rows. Prints a table; the last line is one
-JSON object.
+Twenty public tasks, MiniLM embeddings. A run begins with 32 random rows (at least one a class).
+Labels are bought in rounds, each 1.4 times the last total, up to 512. After every round the ridge
+probe (its regularisation chosen by leave-one-out) is scored on 700 rows that no strategy sees;
+1,300 others may be labelled. The saving at n is 1 - (labels that the strategy needs for random's
+accuracy at n) / n, averaged over n from 90 upwards. A strategy that does not get there within 512
+counts as needing 717. Curves are means over seeds, and all strategies start from the same rows.
+Prints a table; the last line is one JSON object.
 """
 
 import argparse
@@ -49,14 +49,18 @@ TASKS = (
     *("stackoverflow_titles", "trec_fine", "banking77", "atis"),
 )
 N_ROWS, N_TEST, N_START, N_END, STEP = 2000, 700, 32, 512, 1.4
+"""Rows of a task, rows to test on, labels at the start and at the end, and the factor between
+rounds."""
 FIRST_COMPARED = 90
+"""Numbers of labels below this are not compared."""
 ENOUGH_SAVING = 0.2
+"""The table counts the tasks that save at least this share of the labels."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """What a strategy sees: labelled rows X (n, d) with y, the unlabelled ones, the probe's word on
-    them, how many to buy."""
+    """What a strategy sees in a round: labelled rows X (n, d) with y, the unlabelled rows, the
+    probe's probabilities for them, and how many rows to buy."""
 
     X: np.ndarray
     y: np.ndarray
@@ -68,7 +72,7 @@ class Round:
 
     @property
     def margin(self) -> np.ndarray:
-        """(m,) lead of the likeliest class."""
+        """(m,) the probability of the most likely class minus that of the second."""
         ordered = np.sort(self.probabilities, axis=1)
         return ordered[:, -1] - ordered[:, -2]
 
@@ -78,21 +82,22 @@ def random_rows(seen: Round) -> np.ndarray:
 
 
 def random_again(seen: Round) -> np.ndarray:
-    """Other random rows: what it saves, and how far it falls behind, is noise."""
+    """Other random rows. What they save, and how far they fall behind, is noise."""
     return np.random.default_rng([len(seen.y), int(seen.rng.integers(2**31))]).permutation(
         len(seen.unlabelled)
     )[: seen.n_rows]
 
 
 def uncertain_spread(seen: Round) -> np.ndarray:
-    """Weighted k-means over the uncertain rows alone, ten a pick (Zhdanov 2019, arXiv
+    """Weighted k-means over the uncertain rows alone, ten for each row to pick (Zhdanov 2019, arXiv
     1901.05954)."""
     unit = seen.unlabelled / np.linalg.norm(seen.unlabelled, axis=1, keepdims=True)
     return spread_over_rows(unit, 1 - seen.margin, seen.n_rows, 10 * seen.n_rows, seed=0)[0]
 
 
 def uncertain_nearest(seen: Round) -> np.ndarray:
-    """The same, each cell's row nearest to its centre however uncertain."""
+    """As `uncertain_spread`, but in each cell the row nearest to the centre is taken, however
+    uncertain it is."""
     from sklearn.cluster import KMeans
 
     unit = seen.unlabelled / np.linalg.norm(seen.unlabelled, axis=1, keepdims=True)
@@ -108,6 +113,7 @@ def uncertain_nearest(seen: Round) -> np.ndarray:
 
 
 def question_3_rows(seen: Round) -> np.ndarray:
+    """The rows that question 3 proposes."""
     names = [str(label) for label in range(seen.n_classes)]
     picks = label_next(
         seen.X, seen.y, seen.unlabelled, seen.probabilities, names, n_rows=seen.n_rows
@@ -116,11 +122,13 @@ def question_3_rows(seen: Round) -> np.ndarray:
 
 
 def smallest_margin(seen: Round) -> np.ndarray:
+    """The rows of which the probe is least certain."""
     return np.argsort(seen.margin, kind="stable")[: seen.n_rows]
 
 
 def balanced_entropy(seen: Round) -> np.ndarray:
-    """Entropy, more for rows that may be of classes with few labels."""
+    """The rows with the largest entropy. It counts more for rows that may be of classes with few
+    labels."""
     p = seen.probabilities
     scarcity = 1 / (np.bincount(seen.y, minlength=seen.n_classes) + 1)
     entropy = -(p * np.log(p + 1e-12)).sum(axis=1)
@@ -130,7 +138,7 @@ def balanced_entropy(seen: Round) -> np.ndarray:
 
 
 def badge(seen: Round) -> np.ndarray:
-    """Gradients of the last layer under the predicted label, by k-means++ (Ash et al. 2020, arXiv
+    """k-means++ on gradients of the last layer under the predicted label (Ash et al. 2020, arXiv
     1906.03671)."""
     residual = -seen.probabilities.copy()
     residual[np.arange(len(residual)), seen.probabilities.argmax(axis=1)] += 1
@@ -152,8 +160,8 @@ def badge(seen: Round) -> np.ndarray:
 
 
 def variance(seen: Round) -> np.ndarray:
-    """Greedily the uncertain rows that leave the ridge probe least variance over the uncertain
-    rows."""
+    """The uncertain rows after which the ridge probe has least variance over the uncertain rows,
+    chosen greedily."""
     scale = np.sqrt(seen.X.shape[1]) / np.linalg.norm(seen.X, axis=1).mean()
     centre = seen.X.mean(axis=0)
     X, rest = (seen.X - centre) * scale, (seen.unlabelled - centre) * scale
@@ -180,7 +188,7 @@ def variance(seen: Round) -> np.ndarray:
 
 
 def typical_then_margin(seen: Round) -> np.ndarray:
-    """TypiClust below four labelled rows a class, the smallest margin from there."""
+    """TypiClust below four labelled rows a class, from there on the smallest margin."""
     from sklearn.cluster import KMeans
 
     if len(seen.y) >= 4 * seen.n_classes:
@@ -210,7 +218,7 @@ STRATEGIES: dict[str, Callable[[Round], np.ndarray]] = {
 
 
 def sizes(n_classes: int) -> np.ndarray:
-    """Labels bought after every round."""
+    """The number of labels after every round."""
     totals = [max(N_START, n_classes)]
     while totals[-1] < N_END:
         totals.append(min(int(np.ceil(totals[-1] * STEP)), N_END))
@@ -241,9 +249,8 @@ def learning_curve(
                 rng,
             )
             chosen = rest[choose(seen)]
-            missing = (
-                totals[number + 1] - total - len(chosen)
-            )  # where copies leave fewer distinct rows
+            # a strategy returns too few rows where there are copies among them
+            missing = totals[number + 1] - total - len(chosen)
             labelled = np.concatenate(
                 [labelled, chosen, rng.permutation(np.setdiff1d(rest, chosen))[:missing]]
             )
@@ -251,8 +258,8 @@ def learning_curve(
 
 
 def labels_needed(totals: np.ndarray, curve: np.ndarray, accuracy: float) -> float:
-    """Labels at which the running best of `curve` reaches `accuracy`, linear in their logarithm;
-    one more round if never."""
+    """The number of labels at which the running best of `curve` reaches `accuracy`, interpolated
+    linearly in the logarithm. If it never does, one round more than the last."""
     best = np.maximum.accumulate(curve)
     right = int(np.searchsorted(best, accuracy - 1e-12))
     if right == 0:
@@ -264,8 +271,8 @@ def labels_needed(totals: np.ndarray, curve: np.ndarray, accuracy: float) -> flo
 
 
 def compare(totals: np.ndarray, curve: np.ndarray, at_random: np.ndarray) -> tuple[float, float]:
-    """(mean saving of labels, points by which it falls most below random at the same number of
-    labels)."""
+    """(mean saving of labels, most points by which the curve falls below random at the same number
+    of labels)."""
     compared = np.flatnonzero(totals >= FIRST_COMPARED)
     saving = [1 - labels_needed(totals, curve, at_random[i]) / totals[i] for i in compared]
     return float(np.mean(saving)), float(100 * np.max(at_random - curve))

@@ -1,12 +1,12 @@
-"""Forecasting published learning curves, LCDB 1.1, with datasets held out: curve features only, no
-embeddings.
+"""Forecasts of published learning curves, LCDB 1.1, with datasets held out. There are features of
+curves only, no embeddings.
 
-A row is (dataset, learner, n, horizon): the mean test errors at every size up to n are seen, n in
-64 .. 1024, the one at 4n or 16n is foretold. Rows whose curve lacks a point are left out, and so is
-the learner that always answers the commonest class. Everything fitted is fitted on other datasets.
-Three inputs are told apart: the curve alone with its learner's name; also the learner's training
-error and the commonest class's share at n; also the other learners' curves on the same dataset up
-to n.
+A row is (dataset, learner, n, horizon). The mean test errors at every size up to n are seen, with n
+in 64 .. 1024, and the error at 4n or 16n is forecast. Rows whose curve lacks a point are left out,
+and so is the learner that always answers the commonest class. Everything that is fitted is fitted
+on other datasets. Three sets of inputs are compared: the curve alone with its learner's name; also
+the learner's training error, and the commonest class's share at n; also the other learners' curves
+on the same dataset up to n.
 """
 
 import argparse
@@ -33,17 +33,20 @@ CONSTANT_LEARNER = "DummyClassifier"
 SIZES = (64, 128, 256, 512, 1024)
 RATIOS = (4, 16)
 ROW = ["dataset", "learner", "n", "ratio"]
+"""The columns that identify a row."""
 BASELINES = ("last value", "pow2", "pow3", "pow4", "pow3, last two octaves", "averaged laws")
 INPUTS = {
     "one curve": "one_curve",
     "+ training error, class balance": "with_training_error",
     "+ other learners' curves up to n": "with_peers",
 }
+"""A set of inputs, as it is printed -> its name in JSON keys."""
 LEVELS = (0.5, 0.8, 0.9)
 
 
 def read_curves(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Mean test and training errors: rows (dataset, learner), a column for each training size."""
+    """Mean test and training errors. Rows are (dataset, learner), and there is a column for each
+    training size."""
     curves = pd.read_parquet(folder / "curves.parquet").rename(columns={"openml_id": "dataset"})
     of = {
         name: curves.pivot(index=["dataset", "learner"], columns="anchor", values=name)
@@ -53,7 +56,7 @@ def read_curves(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def protocol_rows(test: pd.DataFrame, train: pd.DataFrame) -> pd.DataFrame:
-    """Every row with `curve_features`, the baselines and `truth`, `training_error`,
+    """Every row with its `curve_features`, the baselines, and `truth`, `training_error`,
     `commonest_error`."""
     always = test.xs(CONSTANT_LEARNER, level="learner")
     learners = test.drop(index=CONSTANT_LEARNER, level="learner")
@@ -81,8 +84,8 @@ def protocol_rows(test: pd.DataFrame, train: pd.DataFrame) -> pd.DataFrame:
 
 
 def _baselines(sizes: np.ndarray, losses: np.ndarray) -> dict[str, np.ndarray]:
-    """(R * H,) each; the laws of `meta.metamodel.power_laws.power_law`, with the same shapes,
-    through the faster fit."""
+    """(R * H,) each: the laws of `meta.metamodel.power_laws.power_law`, with the same shapes,
+    computed by the faster fit."""
     even, power = np.ones(len(sizes)), [("power", c, 0.0) for c in EXPONENTS]
     shifted = [("power", c, offset * sizes[0] / sizes[-1]) for offset in OFFSETS for c in EXPONENTS]
     fit = partial(fit_law, sizes, losses, ratios=np.array(RATIOS))
@@ -99,7 +102,7 @@ def _baselines(sizes: np.ndarray, losses: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def tree_inputs(rows: pd.DataFrame, inputs: str) -> pd.DataFrame:
-    """(R, features) of one of `INPUTS`: each holds the former."""
+    """(R, features) of one of `INPUTS`. Each set of inputs contains the one before."""
     known = rows.drop(columns=[*ROW, *BASELINES, "truth", "training_error", "commonest_error"])
     parts = [tree_columns(known), pd.get_dummies(rows["learner"], dtype=np.float32)]
     if inputs != "one curve":
@@ -119,8 +122,8 @@ def tree_inputs(rows: pd.DataFrame, inputs: str) -> pd.DataFrame:
 
 
 def _other_learners(rows: pd.DataFrame) -> pd.DataFrame:
-    """What all learners' curves on the dataset show at the same n: the best, the middle, who stands
-    where."""
+    """Columns from all learners' curves on the dataset at the same n: the best, the middle, and the
+    place of each learner."""
     same = rows.groupby(["dataset", "n", "ratio"])
     found = pd.DataFrame(
         {"rank": same["now"].rank(pct=True), "drop_middle": same["drop_4"].transform("median")}
@@ -146,8 +149,8 @@ def held_out_quantiles(
     settings: ForecastSettings,
     n_workers: int,
 ) -> np.ndarray:
-    """(R, 5) quantiles of every row's error, by forecasters that have seen no row of its value of
-    the column `by`."""
+    """(R, 5) quantiles of every row's error. A row's forecaster has seen no row with the same value
+    in the column `by`."""
     columns = tree_inputs(rows, inputs).astype(np.float32)
     names = np.random.default_rng(settings.seed).permutation(rows[by].unique())
     folds = [rows[by].isin(names[fold::n_folds]).to_numpy() for fold in range(n_folds)]
@@ -170,8 +173,8 @@ def _fold(
 
 
 def error_table(rows: pd.DataFrame, forecasts: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Mean absolute errors in points: over all rows, at 4x, at 16x, over logistic regression's, and
-    with datasets equal."""
+    """Mean absolute errors in points: over all rows, at 4x, at 16x, of logistic regression, and
+    with datasets counting equally."""
     found = {}
     for name, forecast in forecasts.items():
         error = (100 * (forecast - rows["truth"])).abs()
@@ -187,8 +190,8 @@ def error_table(rows: pd.DataFrame, forecasts: dict[str, np.ndarray]) -> pd.Data
 
 
 def coverage_table(rows: pd.DataFrame, quantiles: np.ndarray) -> pd.DataFrame:
-    """Per nominal level: coverage with datasets equal and over rows, share of datasets with at
-    least 80 % of it, mean width."""
+    """For each nominal level: the coverage with datasets counting equally and over rows, the share
+    of datasets with at least 80 % coverage, the mean width."""
     found = {}
     for level in LEVELS:
         low, high = interval(quantiles, level)

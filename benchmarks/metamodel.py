@@ -1,14 +1,16 @@
-"""Forecasts, intervals and choices of the metamodel on public tasks, whole task families left out.
+"""Forecasts, intervals and choices of the metamodel on public tasks, with whole task families left
+out.
 
-    python -m benchmarks.metamodel --study FOLDER [--metric accuracy] [--workers 2] [--tune] [--ship
-    meta/shipped]
+    python -m benchmarks.metamodel --study FOLDER [--metric accuracy] [--workers 2] [--tune]
+        [--ship meta/shipped]
 
-`--study` is the folder of `python -m benchmarks.metamodel_study`; what is missing there is made
-first. Everything that learns is fitted inside the fold; with `--tune` the hyperparameters are
-chosen there, too (`meta.metamodel.tuning`, by Ray Tune). One observation is one drawn sample; the
-truth is the mean of 10 draws on the task's test rows. Means weigh tasks equally; intervals of the
-errors are a bootstrap over task families. `--ship` fits the metric's metamodel of all tasks and
-puts it, with these tables and the observations of all metrics, in a folder.
+`--study` is the folder of `python -m benchmarks.metamodel_study`. What is missing there is made
+first. Everything that learns is fitted inside the fold. With `--tune` the hyperparameters are
+chosen inside the fold too (`meta.metamodel.tuning`, by Ray Tune). One observation is one drawn
+sample. The truth is the mean of 10 draws on the task's test rows. In means all tasks have equal
+weights. Intervals of the errors come from a bootstrap over task families. `--ship` fits the
+metric's metamodel on all tasks. It writes this model, these tables and the observations of all
+metrics to a folder.
 """
 
 import argparse
@@ -51,15 +53,18 @@ from probes.sweep.sweep import load_results
 
 FACTORS = (1, 2, 4, 8, 16)
 SUBSETS = ("stratified", "shifted:0.05")
-"""Kinds of sample that are learnt from. With imbalanced and mislabelled ones beside them, which no
-feature tells from others, all 90 % intervals grow from 10 to 15 points and more
+"""Kinds of sample from which the metamodel learns. With imbalanced and mislabelled ones beside
+them, which no feature tells from the others, all 90 % intervals grow from 10 to 15 points and more
 (docs/benchmarks.md)."""
 LARGE_SIZES, SMALL_SIZES = (256, 512, 1024), (64, 128)
+"""Sample sizes that the tables show together."""
 SHIFT_BASELINES = ("loo", "eval_atc_accuracy", "eval_doc_accuracy", "eval_gde_accuracy")
+"""Features that are themselves estimates of the accuracy: the baselines on shifted samples."""
 REFERENCE_VIEW = {"encoder": MINILM, "layer": 6, "pooling": "mean"}
 LEAST_TRAIN_ROWS, MOST_CLASSES = 1024, 80
-"""The first measurement on these sets took this view, and single-text tasks of so many rows and
-classes; it set the bars."""
+"""The first measurement on these data sets took REFERENCE_VIEW, and the tasks of single texts with
+at least so many rows and at most so many classes. It set the bars. Observations of these tasks are
+marked `anchored`."""
 REFERENCE_TITLE, EVERYTHING_TITLE = "anchor tasks, MiniLM's last layer", "all tasks and views"
 N_BOOTSTRAP = 1000
 
@@ -67,8 +72,8 @@ N_BOOTSTRAP = 1000
 def observations(
     storage: Storage, index: Mapping[str, Any], metric: Metric = Metric.ACCURACY
 ) -> pd.DataFrame:
-    """Observations of the sweeps `forecast`, `official` and `shifted` with their truth, the sweep's
-    name in `sweep`."""
+    """Observations of the sweeps `forecast`, `official` and `shifted` with their truth. The column
+    `sweep` has the sweep's name."""
     names = task_names(index)
     frames = []
     for sweep in ("forecast", "official", "shifted"):
@@ -93,11 +98,10 @@ def observations(
 def tune_per_fold(
     frame: pd.DataFrame, storage: Storage, metric: str, console: Console
 ) -> dict[tuple[str, ...], FitSettings]:
-    """The best settings for every fold, `()` being the fit on all tasks, each chosen without the
-    fold's families."""
-    rows = pd.util.hash_pandas_object(
-        frame, index=False
-    ).tolist()  # another study's losses must not be taken for this one's
+    """The best settings for every fold, chosen without the families of the fold. `()` stands for
+    the fit on all tasks."""
+    # part of the key, so that the losses of another study are not taken for those of this one
+    rows = pd.util.hash_pandas_object(frame, index=False).tolist()
     key = f"tuning/{digest([metric, rows])}.parquet"
     storage.write_table(
         key, pa.Table.from_pandas(frame.drop(columns=["sweep", "anchored"]), preserve_index=False)
@@ -122,7 +126,7 @@ def tune_per_fold(
 
 
 def non_default_settings(settings: Mapping[str, Any]) -> str:
-    """What of a candidate's settings is not the default."""
+    """The settings of a candidate that differ from the defaults."""
     default = dataclasses.asdict(FitSettings())
     return (
         ", ".join(f"{name}={value}" for name, value in settings.items() if value != default[name])
@@ -137,8 +141,8 @@ def held_out_forecasts(
     metric: Metric = Metric.ACCURACY,
     settings: Settings = None,
 ) -> pd.DataFrame:
-    """`meta.metamodel.held_out.held_out_predictions` of all observations, folds in `n_workers`
-    processes."""
+    """`meta.metamodel.held_out.held_out_predictions` of all observations, with the folds in
+    `n_workers` processes."""
     known = frame.groupby(["task_fingerprint", "subset"])[["sweep", "anchored"]].first()
     with ProcessPoolExecutor(n_workers) as pool:
         found = held_out_predictions(
@@ -152,12 +156,13 @@ def held_out_forecasts(
 
 
 def errors(rows: pd.DataFrame, forecasters: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """Mean absolute error in points per forecaster and horizon."""
+    """Mean absolute error in points for each forecaster and horizon."""
     return pd.DataFrame(mae_points(rows, forecasters)).to_dict("index")
 
 
 def bootstrap(rows: pd.DataFrame, seed: int = 0) -> tuple[float, float]:
-    """90 % interval of the mean absolute error of `q50` in points, task families drawn again."""
+    """90 % interval of the mean absolute error of `q50` in points, when task families are drawn
+    again."""
     error = 100 * (rows["q50"] - rows["truth"]).abs()
     of_task = pd.DataFrame(
         {"error": error, "task": rows["task"], "family": rows["task_family"]}
@@ -170,16 +175,16 @@ def bootstrap(rows: pd.DataFrame, seed: int = 0) -> tuple[float, float]:
 
 
 def intervals(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Coverage and width in points of the 90 % intervals per horizon and, last, of all with the
-    share of tasks covered."""
+    """Coverage and width in points of the 90 % intervals for each horizon and, last, for all
+    together, with the share of tasks covered."""
     by_horizon = coverage(rows)["90"]
     whole = by_horizon.pop("all") | {"tasks_covered_80": tasks_covered(rows)}
     return by_horizon | {"all": whole}
 
 
 def not_reachable_is_right(rows: pd.DataFrame) -> dict[str, float]:
-    """How often "not reachable within 16x" is right: said where even the 95 % quantile at 16x stays
-    below the target, over targets of 1 to 20 points above the leave-one-out accuracy."""
+    """How often "not reachable within 16x" is right. It is said where even the 95 % quantile at 16x
+    stays below the target. The targets are 1 to 20 points above the leave-one-out accuracy."""
     far = rows[rows["factor"] == 16]
     said = right = 0
     for points in (1, 2, 3, 5, 8, 12, 20):
@@ -191,14 +196,14 @@ def not_reachable_is_right(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def reference_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the view and of the tasks that the first measurement took."""
+    """Rows of the view and of the tasks of the first measurement."""
     here = np.logical_and.reduce([rows[name] == value for name, value in REFERENCE_VIEW.items()])
     return rows[here & rows["anchored"]]
 
 
 def tables(measured: pd.DataFrame, everything: pd.DataFrame) -> dict[str, Any]:
-    """All tables of the forecasts; `measured` has a truth in every row, `everything` also horizons
-    beyond the sweep's."""
+    """All tables of the forecasts. In `measured` every row has a truth. `everything` also has
+    horizons beyond the sweep's."""
     forecasters = {"metamodel": "q50", **{name: name for name in FORECASTS}}
     found: dict[str, Any] = {}
     for label, of_view in (
@@ -240,7 +245,7 @@ def tables(measured: pd.DataFrame, everything: pd.DataFrame) -> dict[str, Any]:
 
 
 def json_keys(found: Mapping[str, Any], label: str) -> dict[str, float]:
-    """The figures of one choice of views by their names."""
+    """The figures of one table title, by their names in JSON."""
     large, small = found[f"{label}; forecast; n >= 256"], found[f"{label}; forecast; n = 64, 128"]
     official = found[f"{label}; official; n >= 256"]["errors"]["metamodel"]
     by_horizon = large["coverage"]
@@ -281,8 +286,9 @@ def ship(
     settings: FitSettings | None,
     folder: Path,
 ) -> None:
-    """Put the observations of all metrics in `folder`, and the metamodel that is fitted on them;
-    that of accuracy has the prior of question 4, from the sweep of all spaces."""
+    """Write to `folder` the observations of all metrics, and the metamodel that is fitted on them.
+    The metamodel of accuracy has the prior of question 4, which comes from the sweep of all
+    spaces."""
     frames = {
         name: observations(storage, index, name).drop(columns=["sweep", "anchored"])
         for name in Metric
@@ -296,9 +302,8 @@ def ship(
         choice = load_results(storage, index["choice"]["probes"]).to_pandas()
         model = model.with_view_prior(fit_view_prior(space_truths(choice, task_names(index))))
     tables = evaluation_tables(everything[everything["sweep"] == "forecast"], metric=metric)
-    with (
-        tempfile.TemporaryDirectory() as scratch
-    ):  # what is published on the study's storage is never replaced
+    # not on the study's storage, where a published artefact is never replaced
+    with tempfile.TemporaryDirectory() as scratch:
         key = model.with_evaluation(tables).save(Storage(scratch), metric)
         shutil.copytree(Path(scratch) / key, folder / metric, dirs_exist_ok=True)
 

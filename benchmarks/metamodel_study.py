@@ -1,12 +1,13 @@
-"""The study that the metamodel is fitted and judged on: public tasks, eight encoders, hundreds of
-thousands of probes.
+"""The study on which the metamodel is fitted and evaluated: public tasks, eight encoders, hundreds
+of thousands of probes.
 
     python -m benchmarks.metamodel_study --out FOLDER [--data FOLDER] [--tasks sst2,banking77]
 
 Four sweeps share one embedding cache: `forecast` (training sizes up to 4,096, some views, test rows
 of the same pool), `official` (fewer views, the official test splits), `shifted` (samples that are
-covariate-shifted, imbalanced or mislabelled), and `choice` (every view at two sizes). Samples are
-described for all but `choice`. Everything is keyed by content: run again, it does what is missing.
+covariate-shifted, imbalanced or mislabelled), and `choice` (every view at two sizes). Observations
+are made for all sweeps but `choice`. Everything is keyed by content, so a second run does only what
+is missing.
 """
 
 import argparse
@@ -60,12 +61,12 @@ FAMILIES = {
     "nli": "rte breaking_nli indonlu_wrete",
     "news": "ag_news_test bbc_news r8",
 }
-"""Tasks that share texts or labels; every other task is a family of its own."""
+"""Tasks that share texts or labels. Every other task is a family of its own."""
 DOCS_TASKS = ("library", "kind", "returns", "deprecated", "parameter_type", "error")
 MAX_ROWS_BY_LENGTH = ((20, 4096, 1500, 800), (45, 2048, 1000, 600), (10_000, 512, 400, 200))
-"""(mean words up to, rows of train, rows of test of the pool, of the official test split): long
-texts are dear to encode. Few test rows are noise in the truth itself: 600 of them at 80 % accuracy
-1.3 points of mean absolute error."""
+"""(mean words up to, rows of train, rows of test of the pool, rows of test of the official split).
+Long texts are expensive to encode, so tasks with long texts have fewer rows. Few test rows make the
+truth itself noisy: 600 of them, at 80 % accuracy, add 1.3 points of mean absolute error."""
 RIDGE_CS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 SIZES = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 OBSERVED_SIZES = (64, 128, 256, 512, 1024)
@@ -91,8 +92,9 @@ OBSERVED_VIEWS = {
     "lsa:256": ((0, "mean"),),
     "static": ((0, "mean"),),
 }
+"""The views of each encoder that are forecast in the sweep `forecast`."""
 FEWER_VIEWS = {MINILM: ((6, "mean"),)}
-"""Views that are forecast; of `official` and `shifted` those in `FEWER_VIEWS`."""
+"""The same for the sweeps `official` and `shifted`."""
 
 
 def task_references(data: Path, names: Sequence[str] | None) -> tuple[list[str], list[str]]:
@@ -125,7 +127,7 @@ def task_references(data: Path, names: Sequence[str] | None) -> tuple[list[str],
 
 
 def short_name(task: str) -> str:
-    """What a task of the study is called in tables: its folder's name, or docs/NAME."""
+    """The name of a task of the study in tables: the name of its folder, or docs/NAME."""
     return task if task.startswith("docs/") else Path(task.partition("#")[0]).name
 
 
@@ -137,8 +139,8 @@ def task_names(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def study_config(tasks: Sequence[str], vectors: Path) -> StudyConfig:
-    """The study of `tasks` with all eight encoders; `vectors` are static word vectors in GloVe's
-    text format."""
+    """The study of `tasks` with all eight encoders. `vectors` are static word vectors in the text
+    format of GloVe."""
 
     def neoberta(n_layers: int, n_tokens: int) -> PretrainConfig:
         model = ModelConfig(n_layers=n_layers, hidden_size=128, max_length=128)
@@ -171,7 +173,7 @@ def study_config(tasks: Sequence[str], vectors: Path) -> StudyConfig:
 def with_views(
     encoders: Sequence[EncoderRow], wanted: dict[str, tuple[tuple[int, str], ...]]
 ) -> list[EncoderRow]:
-    """The encoders with the wanted views only."""
+    """The encoders with only the wanted views."""
     found = []
     for encoder in encoders:
         name = "static" if encoder.name.startswith("static:") else encoder.name
@@ -182,8 +184,8 @@ def with_views(
 
 
 def run(data: Path, out: str, names: Sequence[str] | None) -> dict[str, object]:
-    """Make everything that is missing; returns what `benchmarks.metamodel` reads: tasks, keys of
-    probes and observations."""
+    """Make everything that is missing. Returns what `benchmarks.metamodel` reads: tasks, and the
+    keys of probes and observations."""
     vectors = _static_vectors(data, Path(out))
     pool, official = task_references(data, names)
     docs = [] if names else [f"docs/{name}" for name in DOCS_TASKS]
@@ -230,9 +232,8 @@ def run(data: Path, out: str, names: Sequence[str] | None) -> dict[str, object]:
                     )
             index[name] = {"probes": probes, "observations": observations}
             index["tasks"] = [task.model_dump() for task in tasks]
-            study.storage.write_json(
-                INDEX_FILE, index
-            )  # after each sweep: what is there can be looked at
+            # after each sweep, so that the finished ones can be read meanwhile
+            study.storage.write_json(INDEX_FILE, index)
     return index
 
 

@@ -1,11 +1,11 @@
-"""Choosing encoders on published results (MTEB, few-shot logistic regression on frozen embeddings),
-tasks held out.
+"""The choice of encoders by published results (MTEB, few-shot logistic regression on frozen
+embeddings), with tasks held out.
 
-A two-way model of encoders and tasks (`meta.priors.fit_encoders`) is fitted on other task families;
-on a held-out task encoders are then chosen by it alone (nothing tried), or by it and a few encoders
-that were tried there (`meta.priors.encoders`). Beside it: chance, the largest encoder, the mean
-accuracy over the encoder's other tasks, and the best of the tried ones. `--write` makes the table
-that ships, from all tasks.
+A two-way model of encoders and tasks (`meta.priors.fit_encoders`) is fitted on other task families.
+On a held-out task it chooses encoders alone (nothing was tried), or with a few encoders that were
+tried there (`meta.priors.encoders`). It is compared with chance, the largest encoder, the encoder's
+mean accuracy over other tasks, and the best of the tried ones. `--write` makes the table that
+ships, from all tasks.
 """
 
 import argparse
@@ -35,10 +35,12 @@ ENGLISH_TASKS = re.compile(
 OTHER_MODALITIES = re.compile(
     r"Video|HMDB|UCF|Diving48|Breakfast|SomethingSomething|RAVDESS|AVEDataset|AVMeme|MusicAVQA|WorldSense|Food101|OxfordFlowers"
 )
+"""Names of tasks that are not about texts."""
 NOT_ACCURACY = re.compile(
     r"Multi-?label|HateSpeechML|CEDR|BrazilianToxic|SensitiveTopics|Emit|HUME", re.IGNORECASE
 )
-"""Several labels a row (accuracy is then of whole sets), or a part of another task."""
+"""Names of tasks with several labels a row (their accuracy is that of whole sets), or that are a
+part of another task."""
 SERIES = (
     "CUAD",
     "ContractNLI",
@@ -52,8 +54,8 @@ SERIES = (
     "SynPer",
     "Dutch",
 )
-"""Near-identical tasks by their first letters: averaged, else a benchmark of forty clauses would be
-forty votes."""
+"""Series of nearly identical tasks, by the first letters of their names. A series is averaged.
+Otherwise a benchmark of forty clauses would count as forty tasks."""
 FAMILIES = (
     "Amazon",
     "MTOP",
@@ -68,15 +70,18 @@ FAMILIES = (
     "NLPTwitter",
     "Scand",
 )
+"""Families of tasks, by the first letters of their names."""
 MIN_ENCODERS = 15
-"""A task with fewer says little about choosing."""
+"""A task with fewer encoders says little about a choice among them."""
 MIN_TASKS = 3
 N_KINDS = 9
 N_TRIED = (1, 3, 5, 10)
 N_ROWS = 200
-"""Labelled rows of the user who tries encoders: their held-out accuracy has that sample's noise."""
+"""Labelled rows of the user who tries encoders. The held-out accuracies have the noise of such a
+sample."""
 COMMON_NOISE_SHARE = 0.5
-"""Share of the sampling variance that encoders tried on the same rows have in common."""
+"""Share of the sampling variance that encoders have in common when they are tried on the same
+rows."""
 LAYERS = {
     6: (
         "all-MiniLM-L6-v2 multi-qa-MiniLM-L6-cos-v1 paraphrase-MiniLM-L6-v2"
@@ -99,8 +104,8 @@ LAYERS = {
     32: "e5-mistral-7b-instruct SFR-Embedding-Mistral",
     36: "Qwen3-Embedding-4B Qwen3-Embedding-8B",
 }
-"""Depths by the last part of the name, from the encoders' own configurations; the published
-metadata has none."""
+"""Number of layers -> encoders, by the last part of their names. It is from the encoders' own
+configurations, since the published metadata lacks it."""
 
 
 def read_cells(folder: Path) -> pd.DataFrame:
@@ -129,7 +134,8 @@ def read_cells(folder: Path) -> pd.DataFrame:
 
 
 def read_encoders(folder: Path) -> pd.DataFrame:
-    """Index encoder: `meta.priors.encoders.FACT_COLUMNS`, NaN where nobody says."""
+    """Facts about the encoders: index encoder, columns `meta.priors.encoders.FACT_COLUMNS`, NaN
+    where a fact is unknown."""
     models = pd.read_csv(folder / "models.csv").drop_duplicates("model")
     numbers = ["n_parameters", "embed_dim", "max_tokens"]
     models[numbers] = models[numbers].replace([np.inf, 0.0], np.nan)
@@ -150,13 +156,13 @@ def _series(task: str) -> str:
 
 
 def family_of(task: str) -> str:
-    """What is held out together: tasks drawn from one source."""
+    """The family of a task. Tasks of one source are held out together."""
     return next((name for name in FAMILIES if task.startswith(name)), task)
 
 
 def as_prior(fit: TwoWayFit, encoders: pd.DataFrame) -> EncoderPrior:
-    """The fit in the form that `meta.priors.encoders` answers from: tasks by their sensitivity in
-    `N_KINDS` equal parts."""
+    """The fit in the form from which `meta.priors.encoders` answers. Tasks are cut into `N_KINDS`
+    equal parts by their sensitivity."""
     tasks = fit.tasks.sort_values("sensitivity")
     kind = np.arange(len(tasks)) * N_KINDS // len(tasks)
     sensitivities = tasks["sensitivity"].groupby(kind).mean().to_numpy()
@@ -176,8 +182,8 @@ def held_out_choices(
     cells: pd.DataFrame, encoders: pd.DataFrame, *, n_folds: int, n_draws: int, seed: int = 0
 ) -> pd.DataFrame:
     """One row for each (held-out task, rule, draw): `regret` of the chosen encoder and
-    `correlation` of the ranking, among the encoders measured there whose level is known from at
-    least `MIN_TASKS` other tasks."""
+    `correlation` of the ranking. The encoders are those that were measured on the task and on at
+    least `MIN_TASKS` other tasks, from which their level is known."""
     rng = np.random.default_rng(seed)
     families = cells["task"].map(family_of)
     names = rng.permutation(families.unique())
@@ -214,8 +220,8 @@ def held_out_choices(
 
 
 def _choice(truth: pd.Series, score: pd.Series) -> dict[str, float]:
-    """Regret of the encoder with the highest score, ties shared, and Spearman's correlation over
-    the encoders."""
+    """Regret of the encoder with the highest score (the mean of those that share it), and
+    Spearman's correlation over the encoders."""
     best = score == score.max()
     constant = score.nunique() < 2
     return {
@@ -227,7 +233,7 @@ def _choice(truth: pd.Series, score: pd.Series) -> dict[str, float]:
 def _choices_after_trials(
     prior: EncoderPrior, truth: pd.Series, rng: np.random.Generator
 ) -> list[dict]:
-    """Encoders drawn at random are tried on a sample of `N_ROWS`; rows for each number of them."""
+    """Rows for each number of tried encoders. Random encoders are tried on a sample of `N_ROWS`."""
     order = rng.permutation(len(truth))
     sd = np.sqrt(np.maximum(truth * (1 - truth), 0.01) / N_ROWS)
     shared = rng.standard_normal() * np.sqrt(COMMON_NOISE_SHARE)
@@ -252,8 +258,8 @@ def _choices_after_trials(
         likely = posterior.loc[tried, "mean"].idxmax()
         probability = posterior["p_beats_best_tried"].to_numpy()[untried]
         low, high = (posterior["mean"] + norm.ppf(tail) * posterior["sd"] for tail in (0.05, 0.95))
-        # the shared noise of the sample moves every encoder alike: intervals are of the accuracy on
-        # those rows
+        # The common noise of the sample moves all encoders alike. The intervals are those of the
+        # accuracy on the rows of the sample.
         of_sample = truth + sd * shared
         inside = ((of_sample >= low) & (of_sample <= high)).to_numpy()[untried]
         rows.append(
@@ -272,8 +278,8 @@ def _choices_after_trials(
 
 
 def summary(choices: pd.DataFrame) -> pd.DataFrame:
-    """Per rule, tasks counting equally: regret in points (mean and 90th percentile over tasks),
-    correlation, calibration."""
+    """For each rule, with tasks counting equally: regret in points (mean, and 90th percentile over
+    tasks), correlation, calibration."""
     of_task = choices.groupby(["rule", "task"]).mean(numeric_only=True)
     table = of_task.groupby("rule").mean()
     table["regret"] *= 100
@@ -284,7 +290,7 @@ def summary(choices: pd.DataFrame) -> pd.DataFrame:
 
 
 def shipped_table(cells: pd.DataFrame, encoders: pd.DataFrame) -> dict:
-    """The JSON that ships: encoders with their levels on English and on other tasks."""
+    """The JSON that ships: the encoders, with their levels on English tasks and on others."""
     levels, languages = {}, {}
     for language in LANGUAGES:
         inside = cells[cells["language"] == language]

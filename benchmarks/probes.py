@@ -1,22 +1,22 @@
-"""Linear probes against scikit-learn: the same samples, regularisations and cores, in turn in one
+"""Linear probes beside scikit-learn's: the same samples, regularisations and cores, in turn in one
 run.
 
     python -m benchmarks.probes [--n 32,128,512,2048] [--classes 2,6,20,77] [--seeds 10]
-    [--peer-seeds 2]
+        [--peer-seeds 2]
 
-Each cell fits `seeds` samples x 8 regularisations. Ours: `row_space` and `fit_logistic_path`, the
-samples dealt out to one process per core with one thread. The peer: scikit-learn's
-LogisticRegression (lbfgs) on the same float32 rows, one fit a task of joblib on all cores with one
-BLAS thread each, at the loosest tolerance with which every objective of the first sample is within
-1e-4 (relative) of ours or below; float64 where float32 does not get there. The peer fits
-`peer-seeds` samples, and its time is scaled to all. Loading and starting are not timed.
+Each cell fits `seeds` samples x 8 regularisations. Ours: `row_space` and `fit_logistic_path`, with
+the samples dealt out to one process per core, each with one thread. The peer: scikit-learn's
+LogisticRegression (lbfgs) on the same float32 rows. Each fit is a task of joblib, on all cores with
+one BLAS thread each. Its tolerance is the loosest with which every objective of the first sample is
+at most 1e-4 (relative) above ours. It gets float64 where it does not reach that in float32. The
+peer fits `peer-seeds` samples, and its time is scaled to all. Loading and starting are not timed.
 
-Ridge likewise: `row_space` and `fit_ridge_paths` give every C's probe, its leave-one-out scores and
-the choice by them. The peer is the cheapest way to the same: one RidgeClassifierCV over all C for
-the leave-one-out, and a RidgeClassifier for each C. `fits only` is against those RidgeClassifiers
-alone, which have no leave-one-out; `one by one` against a RidgeClassifierCV for each C;
-`ridge_over_logistic` (JSON) against the peer's LogisticRegression, which is what a first look by
-ridge replaces.
+Ridge: `row_space` and `fit_ridge_paths` give every C's probe, its leave-one-out scores and the
+choice by them. The peer is the cheapest way to the same: one RidgeClassifierCV over all C for the
+leave-one-out, and a RidgeClassifier for each C. `fits only` is against those RidgeClassifiers
+alone, which have no leave-one-out. `one by one` is against a RidgeClassifierCV for each C.
+`ridge_over_logistic` (JSON) is against the peer's LogisticRegression, which a first look by ridge
+replaces.
 """
 
 import argparse
@@ -29,10 +29,9 @@ from typing import Any
 import numpy as np
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# set before the first product of numpy and torch, here and in the worker processes
 for _name in THREAD_VARIABLES:
-    os.environ[_name] = (
-        "1"  # before numpy's and torch's first product, here and in the worker processes
-    )
+    os.environ[_name] = "1"
 
 CS = tuple(float(C) for C in np.logspace(-2, 2, 8))
 TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
@@ -45,7 +44,7 @@ ROW = (
     "{ridge_seconds:>8.3f} {ridge_peer_seconds:>8.2f} {ridge_speedup:>6.1f} "
     "{ridge_fits_only:>9.1f} {ridge_one_by_one:>10.1f}"
 )
-"""A cell of the table, as it is printed."""
+"""A row of the table, as it is printed."""
 
 
 def main() -> None:
@@ -119,9 +118,8 @@ def _cell(
             parallel, [delayed(fit_peer_ridge_loo)(sample, CS) for sample in samples[:n_peer]]
         )[0]
     )
-    if (
-        n_peer < n_cores
-    ):  # one task keeps one core busy: on all of them it would take its share of that
+    # one task keeps only one core busy: with one task for each core they would take this share
+    if n_peer < n_cores:
         loo_seconds *= n_peer / n_cores
     each_seconds = (
         scale
@@ -217,7 +215,7 @@ def fit_peer_ridge_loo(sample: Sample, Cs: Sequence[float]) -> None:
 
 
 def objective(sample: Sample, coef: np.ndarray, intercept: np.ndarray, C: float) -> float:
-    """scikit-learn's objective over n, of its own solution, in float64."""
+    """The objective of scikit-learn divided by n, at its own solution, in float64."""
     X, y = sample[0].astype(np.float64), sample[1]
     logits = X @ coef.T + intercept
     classes = np.unique(y)
@@ -259,8 +257,8 @@ def _timed(parallel: Any, tasks: Sequence[Any]) -> tuple[float, list[Any]]:
 
 
 def _sgemm_flops(parallel: Any, n_cores: int) -> float:
-    """Floating-point operations a second of all cores together, each in its own float32 products of
-    1024 x 384 x 512."""
+    """Floating-point operations a second of all cores together. Each core computes its own float32
+    products of 1024 x 384 x 512."""
     from joblib import delayed
 
     parallel(delayed(_sgemm_seconds)() for _ in range(n_cores))

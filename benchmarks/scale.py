@@ -1,20 +1,23 @@
 """What handing out work costs as a cluster grows: sleeping probes on local clusters of 1, 2, 4
-nodes, and the driver's memory.
+nodes, and the memory of the driver.
 
-    python -m benchmarks.scale [--slots-per-node 16] [--piece-seconds 5] [--no-scaling |
-    --no-memory]
+    python -m benchmarks.scale [--slots-per-node 16] [--piece-seconds 5]
+        [--no-scaling | --no-memory]
 
 A piece of work sleeps as long as its probes would compute, so that two cores can stand for 64
-slots: what is measured is what Tune and Ray add. The nodes are started by the autoscaler.
+slots. What is measured is the time that Tune and Ray add. The autoscaler starts the nodes.
+
 `efficiency` is the share of the slots' time that is slept, from the moment when every slot has its
-worker process to the last result: the handing over of pieces and the tail count, the start of 64
-Python processes on this machine's few cores, which a real cluster's nodes do each for themselves,
-does not. It is given as `seconds_until_full`, and `efficiency_whole` is that of the whole run. The
-peer is a cluster whose hand-overs cost nothing. `driver_mb`: what this process has allocated
-(anonymous resident memory) at most, while 1,000 and 10,000 pieces that do nothing are handed out,
-each in a process of its own. Not its unique set (USS): pages of libraries that its workers have
-mapped, too, count there as shared as long as there are workers, so that it jumps by 50 MB whenever
-they end.
+worker process to the last result. The handing over of pieces counts, and so does the end, when some
+slots have no more work. The start of 64 Python processes on this machine's few cores does not
+count, because on a real cluster each node starts its own. It is given as `seconds_until_full`, and
+`efficiency_whole` is the efficiency of the whole run. The comparison is a cluster that hands over
+work at no cost.
+
+`driver_mb` is the most memory that this process allocates (anonymous resident memory) while 1,000
+and 10,000 pieces that do nothing are handed out, each run in a process of its own. It is not the
+unique set (USS): pages of libraries that the workers map too are not in it while there are workers,
+so it jumps by 50 MB whenever they end.
 """
 
 import argparse
@@ -34,12 +37,12 @@ from cluster.local import local_cluster
 from cluster.session import session
 
 PROBES_PER_SECOND = 1000
-"""What a core fits (benchmarks.sweep)."""
+"""Probes that a core fits in a second (benchmarks.sweep)."""
 N_NODES = (1, 2, 4)
 N_TRIALS = (1_000, 10_000)
 PIECES_PER_SLOT = 15
-"""A sweep is cut into no more batches than fit one wave of Tune (probes.sweep.cost); so are 64
-slots' pieces."""
+"""A sweep is cut into no more batches than one wave of Tune takes (`probes.sweep.cost`). With so
+many pieces for each, 64 slots stay below that too."""
 
 
 def main() -> None:
@@ -82,7 +85,7 @@ def main() -> None:
 
 
 def sleep(config: dict[str, Any]) -> dict[str, Any]:
-    """A piece of work."""
+    """A piece of work that sleeps."""
     start = time.time()
     time.sleep(config["seconds"])
     return {"start": start, "end": time.time(), "worker": os.getpid()}
@@ -95,7 +98,7 @@ def do_nothing(_: dict[str, Any]) -> dict[str, Any]:
 
 def run_nodes(n_nodes: int, slots_per_node: int, piece_seconds: float) -> dict[str, Any]:
     """One sweep of sleeping probes, from no node to its last result. Its driver is a process of its
-    own: that Ray keeps to loopback is decided when it is imported."""
+    own, because Ray decides when it is imported whether it keeps to loopback."""
     with local_cluster(max_nodes=n_nodes, cpus_per_node=slots_per_node) as cluster:
         driver = [
             "--drive",
@@ -126,16 +129,15 @@ def run_driver(address: str, n_slots: int, piece_seconds: float) -> dict[str, An
 
 
 def efficiency(results: list[dict[str, Any]], n_slots: int, started: float) -> dict[str, float]:
-    """Shares of the slots' time in which a piece slept, since all workers were there and since
+    """Shares of the slots' time in which a piece slept: since all workers were there, and since
     `started` (unix seconds)."""
     first_piece: dict[int, float] = {}
     for result in results:
         first_piece[result["worker"]] = min(
             result["start"], first_piece.get(result["worker"], result["start"])
         )
-    beginnings = sorted(first_piece.values())[
-        :n_slots
-    ]  # a slot that never got a worker counts as idle
+    # a slot that never got a worker counts as idle
+    beginnings = sorted(first_piece.values())[:n_slots]
     full, end = beginnings[-1], max(result["end"] for result in results)
 
     def share(since: float) -> float:
@@ -151,7 +153,7 @@ def efficiency(results: list[dict[str, Any]], n_slots: int, started: float) -> d
 
 
 def in_a_process(*arguments: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """A part of this benchmark in a fresh process."""
+    """Run a part of this benchmark in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.scale", *arguments]
     variables = os.environ | (environment or {})
     output = subprocess.run(
@@ -167,8 +169,8 @@ def allocated_mb() -> float:
 
 
 def driver_memory(n_trials: int) -> dict[str, Any]:
-    """Memory (MB) of this process before and, at most, while it hands out pieces that do nothing to
-    an embedded Ray."""
+    """Memory (MB) of this process before it hands out pieces that do nothing to an embedded Ray,
+    and the most while it does."""
     from cluster.tune import fan_out
 
     largest, n_done, by_thousand = 0.0, 0, []

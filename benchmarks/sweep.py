@@ -2,13 +2,13 @@
 
     python -m benchmarks.sweep [--tasks 20] [--seeds 10] [--growth] [--out FOLDER]
 
-Tasks are samples (700 rows to train on, 300 to test) of public sets, their spaces seven layers of
-all-MiniLM-L6-v2 and LSA; synthetic sets and LSA of three widths where the data is absent. Embedding
-comes before the clock starts, and is kept between runs. Timed: the sweep itself, from its plan to
-its last file, in an embedded Ray that is already there, with one worker a core; then the same sweep
-again. `ray_overhead` is 1 - solver seconds / (wall x cores); memory is that of this process and of
-all processes of its Ray, what they share counted once, sampled each two seconds. `--growth` adds
-10k, 30k and 100k probes on one and on two workers.
+Tasks are samples (700 rows to train on, 300 to test) of public sets. Their spaces are seven layers
+of all-MiniLM-L6-v2 and LSA. Where the data is absent, there are synthetic sets and LSA of several
+widths. Embedding comes before the clock starts, and is kept between runs. Timed are the sweep
+itself, from its plan to its last file, in an embedded Ray that is already there, with one worker a
+core; and then the same sweep again. `ray_overhead` is 1 - solver seconds / (wall x cores). Memory
+is that of this process and of all processes of its Ray, sampled every two seconds; what they share
+is counted once. `--growth` adds 10k, 30k and 100k probes on one and on two workers.
 """
 
 import argparse
@@ -68,8 +68,8 @@ def main() -> None:
 
 
 def run_once(config: StudyConfig, out: Path, n_workers: int, share: float = 1.0) -> dict[str, Any]:
-    """The sweep of `config` over its first share of tasks, from nothing, and again; within a
-    session of `n_workers`."""
+    """The sweep of `config` over the first `share` of its tasks, from nothing, and then again. A
+    session with `n_workers` must be open."""
     for folder in ("probes", "parts", "costs", "status", "tensorboard"):
         shutil.rmtree(out / folder, ignore_errors=True)
     n_tasks = max(1, round(share * len(config.tasks)))
@@ -107,7 +107,7 @@ def run_once(config: StudyConfig, out: Path, n_workers: int, share: float = 1.0)
 
 
 def study_config(tasks: list[str], encoders: list[dict[str, Any]], n_seeds: int) -> StudyConfig:
-    """A study of which only tasks, encoders and sweep are used."""
+    """A study of which only the tasks, encoders and sweep are used."""
     value = {
         "name": "benchmark",
         "tasks": tasks,
@@ -125,15 +125,14 @@ def study_config(tasks: list[str], encoders: list[dict[str, Any]], n_seeds: int)
 
 
 def task_files(n_tasks: int) -> tuple[list[str], list[dict[str, Any]]]:
-    """(task folders, encoders of a study): samples of public sets, or synthetic ones where they are
-    absent."""
+    """(task folders, encoders of a study): samples of public sets, or synthetic ones where the sets
+    are absent."""
     found = [
         _sample(folder, CACHE / "tasks" / folder.name)
         for folder in (sorted(DATA.glob("*")) if DATA.is_dir() else [])
     ]
-    shortest = sorted(filter(None, found))[
-        :n_tasks
-    ]  # long texts take long to encode, and probes do not see it
+    # long texts take long to encode, and make no difference to the probes
+    shortest = sorted(filter(None, found))[:n_tasks]
     if len(shortest) == n_tasks:
         return [folder for _, folder in shortest], [
             {"ref": "hf:all-MiniLM-L6-v2", "poolings": ["mean"]},
@@ -148,7 +147,7 @@ def task_files(n_tasks: int) -> tuple[list[str], list[dict[str, Any]]]:
 
 def _sample(folder: Path, to: Path) -> tuple[float, str] | None:
     """(mean length of its texts, folder) of a task with N_TRAIN and N_TEST rows of the one in
-    `folder`; None where that is a pair task, too small, or of too many classes."""
+    `folder`. None where that is a pair task, is too small, or has too many classes."""
     try:
         train, test = (pd.read_parquet(folder / f"{split}.parquet") for split in ("train", "test"))
     except FileNotFoundError:
@@ -181,8 +180,8 @@ def _synthetic_task(seed: int, to: Path) -> Path:
 
 @contextmanager
 def memory_sampled() -> Iterator[dict[str, float]]:
-    """Resident MB of this process and its descendants while the block runs, what processes share
-    counted once: the greatest sum, and the largest process."""
+    """Resident MB of this process and its descendants while the block runs, where memory that
+    processes share is counted once: the largest sum, and the largest process."""
     import psutil
 
     peak = {"total": 0.0, "largest": 0.0}

@@ -1,15 +1,15 @@
-"""Choosing an embedding space from a small sample: regret of the prior of spaces, leave-one-out, a
-static list, LogME, H-score.
+"""The choice of an embedding space from a small sample: regret of the prior of spaces,
+leave-one-out, a static list, LogME, H-score.
 
     python -m benchmarks.view_choice --study FOLDER [--workers 2]
 
-All spaces (layers and poolings) of the study's encoders on its tasks of single texts; `--study` is
-the folder of `benchmarks.metamodel_study`. A choice is made from one stratified sample of n rows;
-its regret is the accuracy of the best space less that of the chosen one, both the mean of ten
-probes of n rows on the task's test rows. Samples whose rows have each a class of their own are left
-out, as `characterize` refuses them. The prior and the static list are learnt on other task
-families. What nobody has stands beside the rules: the choice by the labels of all test rows, of the
-very probe of the sample. The last line is one JSON object.
+The spaces are all layers and poolings of the study's encoders, on its tasks of single texts.
+`--study` is the folder of `benchmarks.metamodel_study`. A choice is made from one stratified sample
+of n rows. Its regret is the accuracy of the best space minus that of the chosen one. Both are the
+mean of ten probes of n rows on the task's test rows. Samples in which every row has a class of its
+own are left out, because `characterize` refuses them. The prior and the static list are learnt on
+other task families. One rule uses what no user has: it chooses by the labels of all test rows, with
+the very probe of the sample. The last line is one JSON object.
 """
 
 import argparse
@@ -58,14 +58,14 @@ def sample_scores(
     storage_uri: str, spaces: list[tuple[str, int, str]], fingerprint: str
 ) -> list[dict[str, Any]]:
     """What can be known of each of `spaces` (encoder fingerprint, layer, pooling) from each sample
-    of the task: its leave-one-out hits, LogME and H-score; and its probe's accuracy on the test
-    rows."""
+    of the task: its leave-one-out hits, LogME and H-score. Beside it the accuracy of its probe on
+    the test rows."""
     storage = Storage(storage_uri)
     task = load_saved_task(storage, fingerprint)
     labels, test_labels = task.splits["train"].labels, task.splits["test"].labels
-    caches = {
-        encoder: EmbeddingCache(storage, encoder) for encoder, _, _ in spaces
-    }  # each reads all its segments' headers
+    # one cache for each encoder, because opening a cache reads the headers of all its segments
+    caches = {encoder: EmbeddingCache(storage, encoder) for encoder, _, _ in spaces}
+
     found = []
     for encoder, layer, pooling in spaces:
         X, X_test = (
@@ -114,7 +114,8 @@ def sample_scores(
 def rule_scores(
     sample: pd.DataFrame, prior: ViewPrior, static: pd.Series, n_train: int
 ) -> dict[str, np.ndarray]:
-    """Rule -> score (V,) of each space of one sample."""
+    """Rule -> score (V,) of each space of one sample. The rule chooses the space with the highest
+    score."""
     hits = np.stack(
         [np.unpackbits(np.frombuffer(row, np.uint8))[:n_train] for row in sample["hits"]]
     ).astype(np.float64)
@@ -138,7 +139,7 @@ def rule_scores(
 
 
 def regrets(known: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
-    """One row per (task, n, seed, rule): regret in points."""
+    """One row for each (task, n, seed, rule): the regret in points."""
     place = ["task_fingerprint", "encoder_fingerprint", "layer", "pooling", "n_train"]
     table = known.merge(measured, on=place)
     found = []
