@@ -69,7 +69,7 @@ def matmul_rate(dtype: torch.dtype | None) -> float:
 
 
 def model_flops(lengths: Sequence[int], encoder: TransformerEncoder) -> float:
-    """FLOP of the matrix products for texts with so many tokens each, without any padding."""
+    """FLOP of the matrix products for texts of these lengths (in tokens), without any padding."""
     n_layers, width = encoder.info.n_layers, encoder.info.hidden_size
     per_token = 2 * n_layers * 12 * width * width
     return float(sum(n * per_token + 4 * n * n * width * n_layers for n in lengths))

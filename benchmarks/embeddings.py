@@ -15,7 +15,7 @@ from probes.tasks.load import load_task
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "classification"
 TASK_OF_CLASSES = {2: "sst2", 6: "trec_coarse", 20: "stackoverflow_titles", 77: "banking77"}
-"""Number of classes -> a public task that has so many."""
+"""Number of classes -> a public task with that number."""
 CACHE = Path(tempfile.gettempdir()) / "neoberta-benchmarks"
 N_COLUMNS = 384
 VIEW = View(6, "mean")

@@ -37,7 +37,7 @@ TRAIN_ROWS = {
 """Number of training rows of a data set. That of MAG is from its paper."""
 BATCH_SIZE = 32
 CLOSE_POINTS = 1.0
-"""Steps are enough when further ones gain at most so many points."""
+"""Steps are enough when further ones gain at most this many points."""
 ACCURACY_SETS = ("SentEval-CR", "ag_news", "emotion", "enron_spam", "sst5")
 """The data sets of SetFit that are scored by accuracy."""
 PROBE_ARCHIVE = "paraphrase-mpnet-base-v2-linear-probe"

@@ -122,7 +122,7 @@ def question_3_rows(seen: Round) -> np.ndarray:
 
 
 def smallest_margin(seen: Round) -> np.ndarray:
-    """The rows of which the probe is least certain."""
+    """The rows about which the probe is least certain."""
     return np.argsort(seen.margin, kind="stable")[: seen.n_rows]
 
 

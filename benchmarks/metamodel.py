@@ -62,9 +62,9 @@ SHIFT_BASELINES = ("loo", "eval_atc_accuracy", "eval_doc_accuracy", "eval_gde_ac
 """Features that are themselves estimates of the accuracy: the baselines on shifted samples."""
 REFERENCE_VIEW = {"encoder": MINILM, "layer": 6, "pooling": "mean"}
 LEAST_TRAIN_ROWS, MOST_CLASSES = 1024, 80
-"""The first measurement on these data sets took REFERENCE_VIEW, and the tasks of single texts with
-at least so many rows and at most so many classes. It set the bars. Observations of these tasks are
-marked `anchored`."""
+"""The first measurement on these data sets, which set the bars, took REFERENCE_VIEW and a part of
+the tasks: those of single texts with at least LEAST_TRAIN_ROWS rows and at most MOST_CLASSES
+classes. Observations of these tasks are marked `anchored`."""
 REFERENCE_TITLE, EVERYTHING_TITLE = "anchor tasks, MiniLM's last layer", "all tasks and views"
 N_BOOTSTRAP = 1000
 

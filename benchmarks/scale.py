@@ -41,8 +41,8 @@ PROBES_PER_SECOND = 1000
 N_NODES = (1, 2, 4)
 N_TRIALS = (1_000, 10_000)
 PIECES_PER_SLOT = 15
-"""A sweep is cut into no more batches than one wave of Tune takes (`probes.sweep.cost`). With so
-many pieces for each, 64 slots stay below that too."""
+"""A sweep is cut into no more batches than one wave of Tune takes (`probes.sweep.cost`). With this
+many pieces for each slot, 64 slots stay below that too."""
 
 
 def main() -> None:

@@ -1,5 +1,5 @@
-"""How much of this machine or of the cluster is there, and how much of it a worker takes. Loads no
-ray.
+"""CPUs, GPUs and memory of this machine or of the cluster, and how much of them a worker takes.
+Loads no ray.
 
 `STAGE_NEEDS` says, for every stage, what one of its workers needs. `worker_resources` fits that to
 the nodes that are there: it is less where they are smaller, and a share of a GPU where they have

@@ -97,8 +97,8 @@ class PretrainConfig(BaseModel):
     zero_stage: Literal[0, 1, 2] = 1
     """DeepSpeed's ZeRO stage: what is sharded over workers (1: moments, 2: also gradients)."""
     checkpoint_every_steps: int = Field(200, ge=1)
-    """Steps between training states on storage. A run that was interrupted repeats at most so
-    many."""
+    """Steps between training states on storage. A run that was interrupted repeats at most this
+    many steps."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "PretrainConfig":

@@ -34,13 +34,13 @@ from cluster.storage import CorruptArtefactError, Storage, digest
 from probes.encoders.base import View
 
 KEY_BYTES = 16
-"""A text's key is the first so many bytes of its SHA-256."""
+"""Length of a text's key: the first bytes of the text's SHA-256."""
 SUFFIX = ".safetensors"
 MAX_MAGNITUDE = 2.0**127
 """Largest component that is stored. Rounded to eleven bits it is still a float32."""
 USE_RECORDED_AFTER_S = 3600.0
 """The modification time of a segment's file (or of this node's copy) records its last use. It is
-set anew only when it is older than so many seconds."""
+set anew only when it is older than this many seconds."""
 
 _TEXTS = "texts"
 _MAX_EXPONENT = 15

@@ -40,7 +40,7 @@ MAX_SHIFT_ROWS = 160
 with the square of it."""
 MAX_EVAL_ROWS = 2048
 """Evaluation rows that are used. Where there are more, a seeded sample of them is drawn. The mean
-confidence of so many rows is less noisy than the leave-one-out accuracy that it corrects."""
+confidence of this many rows is less noisy than the leave-one-out accuracy that it corrects."""
 PARTS = (2, 4, 8)
 """Probes of n / part labelled rows, for each of these parts, are compared with each other on the
 evaluation rows."""

@@ -11,7 +11,7 @@ from probes.features.decomposition import Decomposition, centred_rows, decompose
 from probes.features.shrinkage import ledoit_wolf
 
 ROWS_PER_DIRECTION = 10
-"""Covariances are estimated in one direction for each so many rows of the smaller sample."""
+"""Rows of the smaller sample for each direction in which covariances are estimated."""
 LEAST_VARIANCE = 1e-9
 """Floor of either variance in any direction, as a share of the mean variance. It is needed where a
 sample is a single point."""

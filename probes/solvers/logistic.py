@@ -40,8 +40,8 @@ the solution)."""
 Point = tuple[torch.Tensor, torch.Tensor]
 """Parameters (S, R, k, p), and the logits (S, R, k, n) that follow from them."""
 STALE_CG_STEPS = 5
-"""For two classes: when one Newton step takes so many conjugate gradient steps, the preconditioner
-is made anew from the Hessian."""
+"""For two classes: when one Newton step takes this many conjugate gradient steps, the
+preconditioner is made anew from the Hessian."""
 MAX_GRAM_ELEMENTS = 2**24
 """The Hessians of a batch are not formed where they would hold more numbers than this."""
 BATCH_ELEMENTS = 2**18

@@ -39,7 +39,7 @@ SHORTEST_SHARE = 1 / 8
 """Batches become shorter towards the end, down to this share of the first ones, so that all workers
 end at about the same time."""
 MAX_FULL_BATCHES = 450
-"""A sweep that is more than so many batches of `MAX_BATCH_SECONDS` gets longer batches instead.
+"""A sweep that is more than this many batches of `MAX_BATCH_SECONDS` gets longer batches instead.
 With the shorter ones at the end there are then at most a thousand. That is one wave of
 `cluster.tune`, so no worker is started anew in the middle of a sweep."""
 WORKER_SECONDS = 60.0

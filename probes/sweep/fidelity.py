@@ -12,7 +12,7 @@ MARGIN = 0.01
 """A space whose accuracy is within this fraction of the best is always a contender: ridge and
 logistic probes differ by about that much."""
 N_ERRORS = 2.0
-"""A space is also a contender within so many standard errors of the best accuracy."""
+"""A space is also a contender if its accuracy is within this many standard errors of the best."""
 
 SpaceId = tuple[str, str, int, str]
 """task_fingerprint, encoder_fingerprint, layer, pooling."""

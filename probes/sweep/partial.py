@@ -16,7 +16,8 @@ from probes.sweep.planned_block import ProbeGroup
 from probes.sweep.results import PROBE_RESULTS_SCHEMA
 
 PART_SECONDS = 4.0
-"""New groups are published when they took so many seconds. A short block never writes a part."""
+"""New groups are published when fitting them took this many seconds. A short block never writes a
+part."""
 
 
 class PartialBlock:
