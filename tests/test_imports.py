@@ -103,6 +103,7 @@ def test_the_domain_loads_no_ray() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60)
 
 
+@pytest.mark.slow
 def test_no_module_of_the_domain_loads_ray() -> None:
     """Also not by way of a library that would import it."""
     names = [path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in FILES]

@@ -100,6 +100,7 @@ def test_exit_codes(status, driver, expected) -> None:
 # --- what travels ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_source_travels_and_runs_and_nothing_else_does(tmp_path: Path) -> None:
     packages = [ROOT / name for name in ("neoberta", "probes", "meta", "cluster", "ray_jobs")]
     fill_working_dir(tmp_path, packages, {"study.yaml": b"name: x"})

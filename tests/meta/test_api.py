@@ -142,6 +142,7 @@ def test_bad_tables_are_one_line(train, evaluation, message: str):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_importing_is_light_and_answering_loads_no_ray():
     code = (
         "import sys, meta\nheavy = {'ray', 'torch', 'xgboost', 'pandas', 'sklearn'} &"

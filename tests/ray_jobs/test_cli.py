@@ -44,6 +44,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(neoberta, arguments, message, tmp
     check_one_line(neoberta(*arguments), message, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "message"), [MISTAKES[0], MISTAKES[-2]])
 def test_a_process_adds_nothing_to_that_line(arguments, message, tmp_path):
     """One that stops at its arguments, and one that has loaded the study."""
@@ -58,8 +59,8 @@ def check_one_line(result: subprocess.CompletedProcess[str], message: str, folde
     assert list(folder.iterdir()) == []
 
 
-def test_the_plan_of_the_full_preset_is_printed_and_nothing_is_run(tmp_path):
-    result = run("pilot", "--preset", "full", "--dry-run", cwd=tmp_path)
+def test_the_plan_of_the_full_preset_is_printed_and_nothing_is_run(neoberta, tmp_path):
+    result = neoberta("pilot", "--preset", "full", "--dry-run")
     assert result.returncode == 0, result.stderr
     assert "answerdotai/ModernBERT-base" in result.stdout
     assert "glue/mnli" in result.stdout

@@ -5,6 +5,7 @@ from synthetic_observations import observations
 
 from cluster.storage import UserError
 from meta.metamodel import shipped_observations as module
+from meta.metamodel.fitting import FitSettings
 from meta.metamodel.held_out import held_out_predictions
 from meta.metamodel.sample_features import FEATURES_VERSION
 from meta.metamodel.shipped_observations import (
@@ -85,13 +86,14 @@ def test_a_task_in_both_counts_once_and_is_of_the_family_that_ships(frame):
 def test_what_is_learnt_beside_helps_and_what_is_left_out_is_left_out_there_too(frame):
     beside = observations(n_tasks=8, seed=3)
     beside["task_fingerprint"] = "b" + beside["task_fingerprint"]
-    alone = held_out_predictions(frame)
-    helped = held_out_predictions(frame, extra_observations=beside)
+    quick = FitSettings(n_rounds=20)
+    alone = held_out_predictions(frame, settings=quick)
+    helped = held_out_predictions(frame, extra_observations=beside, settings=quick)
     assert len(helped) == len(alone) and set(helped["task_fingerprint"]) == set(
         frame["task_fingerprint"]
     )
     spoilt = beside.assign(truth=np.where(beside["task_family"] == "family0", 0.0, beside["truth"]))
-    other = held_out_predictions(frame, extra_observations=spoilt)
+    other = held_out_predictions(frame, extra_observations=spoilt, settings=quick)
     of_family0 = helped["task_family"] == "family0"
     assert np.array_equal(helped.loc[of_family0, "q50"], other.loc[of_family0, "q50"]), (
         "family0 was left out there, too"

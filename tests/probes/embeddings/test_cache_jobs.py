@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from embed_runs import N_WORDS, write_inputs
 from safetensors.numpy import load_file
 
@@ -37,6 +38,7 @@ print(sum(worker(item)["n_texts"] for item in in_random_order(items)))
 """
 
 
+@pytest.mark.slow
 def test_two_jobs_at_once(tmp_path: Path) -> None:
     """Their texts overlap: 0 to 300 and 100 to 400."""
     write_inputs(tmp_path)
