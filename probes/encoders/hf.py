@@ -13,6 +13,8 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
 from cluster.storage import UserError, digest
 from neoberta.precision import Precision
+from probes.encoders.errors import loading
+from probes.encoders.folder_parts import too_many_tokens
 from probes.encoders.model_folder import (
     ENCODING_VERSION,
     check_model_folder,
@@ -38,28 +40,37 @@ def load_hf(
     folder = find_model_folder(name, ref, with_code=trust_remote_code)
     check_model_folder(folder, ref, trust_remote_code=trust_remote_code)
     head = read_sentence_head(folder, ref)
-    with _quiet(), _one_line_errors(ref):
-        model, loading = AutoModel.from_pretrained(
+    with _quiet(), loading(ref):
+        model, found = AutoModel.from_pretrained(
             folder,
             dtype=torch.float32,
             trust_remote_code=trust_remote_code,
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, with their names
         )
         tokenizer = _load_tokenizer(folder, trust_remote_code)
+    if found["mismatched_keys"]:
+        name, there, asked = min(found["mismatched_keys"])
+        raise UserError(
+            f"encoder {ref}: {folder}: config.json and the weights disagree on the sizes of"
+            f" {len(found['mismatched_keys'])} tensors ({name}: {tuple(there)} in the weights,"
+            f" {tuple(asked)} by config.json); copy all files of the model from one place again"
+        )
     # A pooler is on top of the hidden states, and many published checkpoints come without theirs.
-    missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)
+    missing = sorted(key for key in found["missing_keys"] if "pooler" not in key)
     if missing:
         raise UserError(
             f"encoder {ref}: {folder} lacks {len(missing)} of the model's tensors ({missing[0]},"
             " ...)"
         )
     model = _encoder_side(model)
+    _check_tokenizer(model, tokenizer, folder, ref)
     n_tokens = _max_length(model, tokenizer, folder, max_length)
     identity = folder_identity(folder, weight_files(folder, ref), with_code=trust_remote_code)
     identity |= head.identity if head is not None else {}
-    with _one_line_errors(ref):
+    with loading(ref):
         return TransformerEncoder(
             model,
             tokenizer,
@@ -75,16 +86,17 @@ def load_untrained(
     for a `seed`: what an encoder knows without training. Raises UserError."""
     folder = find_model_folder(name, ref)
     check_model_folder(folder, ref, needs_weights=False)
-    with _quiet(), _one_line_errors(ref), torch.random.fork_rng(devices=[]):
+    with _quiet(), loading(ref), torch.random.fork_rng(devices=[]):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         config.dtype = torch.float32
         torch.manual_seed(seed)
         model = AutoModel.from_config(config, trust_remote_code=False)
         tokenizer = _load_tokenizer(folder)
     model = _encoder_side(model)
+    _check_tokenizer(model, tokenizer, folder, ref)
     n_tokens = _max_length(model, tokenizer, folder, max_length)
     identity = {**folder_identity(folder, []), "weights": _weights_digest(model)}
-    with _one_line_errors(ref):
+    with loading(ref):
         return TransformerEncoder(
             model, tokenizer, _identity(ref, "random", identity, n_tokens, precision)
         )
@@ -106,6 +118,17 @@ def _load_tokenizer(folder: Path, trust_remote_code: bool = False) -> Any:
     return AutoTokenizer.from_pretrained(
         folder, trust_remote_code=trust_remote_code, local_files_only=True
     )
+
+
+def _check_tokenizer(model: Any, tokenizer: Any, folder: Path, ref: str) -> None:
+    """Raises UserError for a tokenizer whose numbers only loading it tells (SentencePiece and its
+    like), and that is larger than the embedding matrix."""
+    n_rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
+    if n_rows is None or (folder / "tokenizer.json").exists():
+        return
+    n_tokens = max(tokenizer.get_vocab().values(), default=-1) + 1
+    if n_tokens > n_rows:
+        raise UserError(too_many_tokens(ref, str(folder), n_tokens, n_rows))
 
 
 def _encoder_side(model: Any) -> PreTrainedModel:
@@ -145,18 +168,6 @@ def _weights_digest(model: torch.nn.Module) -> str:
         sha.update(name.encode())
         sha.update(tensor.detach().contiguous().numpy().tobytes())
     return sha.hexdigest()
-
-
-@contextlib.contextmanager
-def _one_line_errors(ref: str) -> Iterator[None]:
-    """What transformers says of files that do not fit together, in one line."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:  # whatever a library or a checkpoint's own code trips over
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"encoder {ref}: cannot be loaded ({first[:200]})") from error
 
 
 @contextlib.contextmanager

