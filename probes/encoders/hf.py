@@ -24,6 +24,7 @@ from probes.encoders.model_folder import (
     weight_files,
 )
 from probes.encoders.sentence_head import read_sentence_head
+from probes.encoders.sentence_modules import transformer_folder
 from probes.encoders.transformer import Identity, TransformerEncoder, precision_here
 
 
@@ -37,9 +38,9 @@ def load_hf(
     trust_remote_code: bool = False,
 ) -> TransformerEncoder:
     """The encoder in a model folder or on the hub. Raises UserError."""
-    folder = find_model_folder(name, ref, with_code=trust_remote_code)
-    check_model_folder(folder, ref, trust_remote_code=trust_remote_code)
-    head = read_sentence_head(folder, ref)
+    whole = find_model_folder(name, ref, with_code=trust_remote_code)
+    check_model_folder(whole, ref, trust_remote_code=trust_remote_code)
+    head, folder = read_sentence_head(whole, ref), transformer_folder(whole, ref)
     with _quiet(), loading(ref):
         model, found = AutoModel.from_pretrained(
             folder,
@@ -86,6 +87,7 @@ def load_untrained(
     for a `seed`: what an encoder knows without training. Raises UserError."""
     folder = find_model_folder(name, ref)
     check_model_folder(folder, ref, needs_weights=False)
+    folder = transformer_folder(folder, ref)
     with _quiet(), loading(ref), torch.random.fork_rng(devices=[]):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         config.dtype = torch.float32

@@ -117,12 +117,14 @@ def reference_fingerprint(ref: str, *, trust_remote_code: bool = False) -> str |
         head_files,
         weight_files,
     )
+    from probes.encoders.sentence_modules import transformer_folder
 
     trusted = trust_remote_code and family == "hf"
-    folder = find_model_folder(name, ref, with_code=trusted)
+    whole = find_model_folder(name, ref, with_code=trusted)
+    folder = transformer_folder(whole, ref)
     weights = [] if family == "random" else weight_files(folder, ref)
     files = folder_identity(folder, weights, with_code=trusted)
-    files |= {str(path.relative_to(folder)): file_digest(path) for path in head_files(folder)}
+    files |= {str(path.relative_to(whole)): file_digest(path) for path in head_files(whole, ref)}
     return digest(
         {"version": ENCODING_VERSION, "ref": ref, "files": files, "max_length": DEFAULT_MAX_LENGTH}
     )

@@ -3,6 +3,7 @@ if given, one view."""
 
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -70,12 +71,27 @@ def family_of(base: str) -> tuple[str, str]:
             f"encoder {base}: what follows {family}: is missing, for example {_EXAMPLES[family]}"
         )
     near = difflib.get_close_matches(family, FAMILIES, n=1) if colon else []
-    hint = (
-        f"did you mean {near[0]}:{name}?"
-        if near
-        else f"a reference starts with {', '.join(f'{f}:' for f in FAMILIES)}"
-    )
-    raise UserError(f"encoder {base}: unknown family; {hint}")
+    meant = f"{near[0]}:{name}" if near else _without_family(base)
+    hint = f"did you mean {meant}?" if meant else "no such file or folder, and no hub id"
+    starts = "" if near else f" (a reference starts with {', '.join(f'{f}:' for f in FAMILIES)})"
+    raise UserError(f"encoder {base}: unknown family; {hint}{starts}")
+
+
+def _without_family(base: str) -> str | None:
+    """What a reference without its family is likely to mean: what lies there, or a hub id."""
+    path = Path(os.path.expanduser(base))
+    if path.is_dir():
+        return f"{'lsa' if (path / 'lsa.safetensors').exists() else 'hf'}:{base}"
+    if path.is_file():
+        return f"static:{base}"
+    lsa = re.fullmatch(r"(?i)lsa[-_ ]?(\d+)", base)
+    if lsa:
+        return f"lsa:{lsa[1]}"
+    page = re.match(r"https?://(?:www\.)?huggingface\.co/([\w.-]+/[\w.-]+)", base)
+    if page:
+        return f"hf:{page[1]}"
+    is_hub_id = re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w.-]+)?", base) and base[0] not in "./"
+    return f"hf:{base}" if is_hub_id else None
 
 
 def in_full(ref: str) -> str:

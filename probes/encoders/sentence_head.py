@@ -6,7 +6,6 @@ head that has parts we do not know is left alone (the folder then has no `senten
 half applied.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,17 @@ from safetensors.torch import load_file
 
 from cluster.storage import UserError, file_digest
 from probes.encoders.pooling import pool, text_mask
+from probes.encoders.sentence_modules import (
+    DENSE,
+    LISTING,
+    NORMALIZE,
+    POOLING,
+    TRANSFORMER,
+    Module,
+    list_modules,
+    read_json,
+    transformer_folder,
+)
 
 _POOLING_KEYS = {
     "pooling_mode_cls_token": "cls",
@@ -87,36 +97,30 @@ class SentenceHead:
 def read_sentence_head(folder: Path, ref: str) -> SentenceHead | None:
     """The head of a sentence-transformers folder; None for other folders and for heads with parts
     that are not known here. Raises UserError for damaged files."""
-    listing = folder / "modules.json"
-    if not listing.exists():
-        return None
-    modules = _read_json(listing, ref)
-    if not isinstance(modules, list) or _asks_for_more(folder, ref):
+    modules = list_modules(folder, ref)
+    transformer = transformer_folder(folder, ref)
+    if not modules or _asks_for_more(folder, transformer, ref):
         return None
     pooling: str | None = None
     steps: list[Dense | str] = []
-    identity = {"modules.json": file_digest(listing)}
+    identity = {LISTING: file_digest(folder / LISTING)}
     for module in modules:
-        kind = str(module.get("type", "")).rpartition(".")[2]
-        part = folder / str(module.get("path", ""))
-        settings_path = part / "config.json"
-        if kind == "Transformer" and part == folder:
+        settings_path = module.folder / "config.json"
+        if module.kind == TRANSFORMER and module.folder == transformer:
             continue
-        if kind == "Pooling" and pooling is None and not steps:
-            settings = _read_json(settings_path, ref)
-            pooling = _pooling_of(settings)
-            identity[f"{module['path']}/config.json"] = file_digest(settings_path)
-        elif kind == "Dense" and pooling is not None:
-            settings = _read_json(settings_path, ref)
-            dense = _read_dense(part, settings, ref)
+        if module.kind == POOLING and pooling is None and not steps:
+            pooling = _pooling_of(module.settings(ref))
+            identity[f"{module.path}/config.json"] = file_digest(settings_path)
+        elif module.kind == DENSE and pooling is not None:
+            dense = _read_dense(module, ref)
             if dense is None:
                 return None
             steps.append(dense)
-            identity[f"{module['path']}/config.json"] = file_digest(settings_path)
-            identity[f"{module['path']}/model.safetensors"] = file_digest(
-                part / "model.safetensors"
+            identity[f"{module.path}/config.json"] = file_digest(settings_path)
+            identity[f"{module.path}/model.safetensors"] = file_digest(
+                module.folder / "model.safetensors"
             )
-        elif kind == "Normalize":
+        elif module.kind == NORMALIZE:
             steps.append("normalize")
         else:
             return None
@@ -134,16 +138,16 @@ def _pooling_of(settings: dict[str, Any]) -> str | None:
     return _POOLING_KEYS.get(asked[0]) if len(asked) == 1 else None
 
 
-def _read_dense(folder: Path, settings: dict[str, Any], ref: str) -> Dense | None:
-    activation = settings.get("activation_function", "torch.nn.modules.activation.Tanh")
+def _read_dense(module: Module, ref: str) -> Dense | None:
+    activation = module.settings(ref).get("activation_function", "torch.nn.modules.activation.Tanh")
     if activation not in _ACTIVATIONS:
         return None
-    weights = folder / "model.safetensors"
+    weights = module.folder / "model.safetensors"
     if not weights.exists():
         raise UserError(
-            f"encoder {ref}: {folder} has no model.safetensors (pickled weights can execute code"
-            " and are refused); load the folder with sentence-transformers where you trust it and"
-            " save it again"
+            f"encoder {ref}: {module.folder} has no model.safetensors (pickled weights can execute"
+            " code and are refused); load the folder with sentence-transformers where you trust it"
+            " and save it again"
         )
     try:
         tensors = load_file(weights)
@@ -158,24 +162,14 @@ def _read_dense(folder: Path, settings: dict[str, Any], ref: str) -> Dense | Non
         ) from error
 
 
-def _asks_for_more(folder: Path, ref: str) -> bool:
+def _asks_for_more(folder: Path, transformer: Path, ref: str) -> bool:
     """Whether its authors put something around the text (lower case, a prompt) that the other views
     do not see."""
     lowered, prompted = (
-        folder / "sentence_bert_config.json",
+        transformer / "sentence_bert_config.json",
         folder / "config_sentence_transformers.json",
     )
     return bool(
-        (lowered.exists() and _read_json(lowered, ref).get("do_lower_case"))
-        or (prompted.exists() and _read_json(prompted, ref).get("default_prompt_name"))
+        (lowered.exists() and read_json(lowered, ref).get("do_lower_case"))
+        or (prompted.exists() and read_json(prompted, ref).get("default_prompt_name"))
     )
-
-
-def _read_json(path: Path, ref: str) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"encoder {ref}: {path} is missing or damaged ({type(error).__name__}); download it"
-            " again"
-        ) from error

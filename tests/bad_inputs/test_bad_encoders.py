@@ -13,9 +13,10 @@ import torch
 from safetensors.numpy import load_file, save_file
 from tiny_models import save_tiny_model
 
-from cluster.storage import UserError
+from cluster.storage import Storage, UserError
 from probes.encoders import View, load_encoder
 from probes.encoders.load import check_encoder
+from probes.encoders.lsa import fit_lsa, save_lsa
 from ray_jobs.plan import check_references
 from ray_jobs.study import load_preset
 
@@ -42,7 +43,11 @@ def model_folder(folder: Path, config: object, *names: str) -> Path:
 @pytest.mark.parametrize(
     ("ref", "remedy"),
     [
-        ("bert-base-uncased", "starts with hf:, neoberta:"),
+        ("bert-base-uncased", "did you mean hf:bert-base-uncased.*starts with hf:, neoberta:"),
+        ("someone/model@v2", "did you mean hf:someone/model@v2"),
+        ("LSA-64", "did you mean lsa:64"),
+        ("https://huggingface.co/someone/model/tree/main", "did you mean hf:someone/model?"),
+        ("/nowhere/at/all", "no such file or folder, and no hub id"),
         ("hff:bert-base-uncased", "did you mean hf:bert-base-uncased?"),
         ("hf:", "for example hf:all-MiniLM-L6-v2"),
         ("lsa", "for example lsa:256"),
@@ -197,13 +202,63 @@ def test_lsa_needs_words_that_occur_twice() -> None:
     assert "the dimension must be 1 or more" in complaint("lsa:0", fit_texts=["one", "two"])
 
 
+# --- folders that are no models, or hold one ------------------------------------------------------
+
+
+def test_a_reference_without_family_that_lies_here(tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path / "model")
+    assert f"did you mean hf:{folder}?" in complaint(str(folder))
+    (tmp_path / "vectors.txt").write_text("word 1 2\n")
+    assert f"did you mean static:{tmp_path}/vectors.txt?" in complaint(f"{tmp_path}/vectors.txt")
+    lsa = save_lsa(fit_lsa(["one two three", "two three one", "three one"], 2), Storage(tmp_path))
+    assert f"did you mean lsa:{tmp_path / lsa}?" in complaint(str(tmp_path / lsa))
+
+
+@pytest.mark.parametrize("settings", [{"peft_type": "IA3", "base_model_name_or_path": "x/y"}, {}])
+def test_an_adapter_is_no_model(tmp_path: Path, settings: dict) -> None:
+    folder = tmp_path / "adapter"
+    change(folder / "adapter_config.json", **settings)
+    line = complaint(f"hf:{folder}")
+    assert f"holds an adapter ({settings.get('peft_type', 'PEFT')})" in line
+    assert f"AutoModel.from_pretrained('{settings.get('base_model_name_or_path', 'BASE')}')" in line
+    change(folder / "config.json", model_type="bert")  # as some trainers leave it
+    assert "merge it first" in complaint(f"hf:{folder}")
+
+
+def test_a_folder_of_models_names_the_last_one(tmp_path: Path) -> None:
+    for step in (500, 1000):
+        save_tiny_model(tmp_path / "run" / f"checkpoint-{step}")
+    line = complaint(f"hf:{tmp_path / 'run'}")
+    assert f"did you mean hf:{tmp_path}/run/checkpoint-1000? (the last of 2 models in it)" in line
+    (tmp_path / "run" / "checkpoint-1000" / "model.safetensors").unlink()
+    assert "run/checkpoint-500?" in complaint(f"hf:{tmp_path / 'run'}")
+    snapshot = tmp_path / "models--someone--tiny" / "snapshots" / "0a1b"
+    save_tiny_model(snapshot)
+    assert f"did you mean hf:{snapshot}?" in complaint(f"hf:{tmp_path}/models--someone--tiny")
+
+
+def test_a_part_of_a_model_names_the_model(tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path / "model")
+    change(folder / "1_Pooling" / "config.json", pooling_mode_mean_tokens=True)
+    line = complaint(f"hf:{folder / '1_Pooling'}")
+    assert f"names no model_type; did you mean hf:{folder}?" in line
+
+
+def test_weights_in_a_format_that_is_not_read(tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model_quantized.onnx").write_bytes(b"x")
+    assert "has its weights as ONNX only" in complaint(f"hf:{folder}")
+
+
 # --- folders whose parts do not fit together ------------------------------------------------------
 
 
 def change(path: Path, **values: object) -> None:
     """Other values in a JSON file."""
     known = json.loads(path.read_text()) if path.exists() else {}
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**known, **values}))
 
 

@@ -16,6 +16,8 @@ from transformers import AutoModel, AutoTokenizer, RobertaConfig
 from cluster.storage import UserError
 from probes.encoders import Encoder, View, load_encoder
 from probes.encoders.base import join_pair
+from probes.encoders.load import check_encoder, reference_fingerprint
+from probes.encoders.model_folder import _sentence_parts
 from probes.encoders.sentence_head import read_sentence_head
 
 SENTENCE = View(N_LAYERS, "sentence")
@@ -191,6 +193,46 @@ def test_the_sentence_view_is_what_the_library_gives(
     found = encoder.encode(texts, [SENTENCE])[SENTENCE]
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def old_layout(folder: Path) -> Path:
+    """The same model as sentence-transformers before version 2 laid it out."""
+    inner = folder / "0_Transformer"
+    inner.mkdir()
+    for path in [path for path in folder.iterdir() if path.is_file()]:
+        if path.name not in ("modules.json", "config_sentence_transformers.json"):
+            path.rename(inner / path.name)
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[0]["path"] = "0_Transformer"
+    (folder / "modules.json").write_text(json.dumps(modules))
+    return folder
+
+
+def test_a_transformer_in_a_subfolder_is_the_same_model(tmp_path: Path) -> None:
+    new = sentence_folder(tmp_path / "new", {"pooling_mode_mean_tokens": True})
+    old = old_layout(Path(shutil.copytree(new, tmp_path / "old")))
+    check_encoder(f"hf:{old}")
+    found, expected = (load_encoder(f"hf:{folder}", precision="fp32") for folder in (old, new))
+    assert found.info.max_length == 32  # of sentence_bert_config.json, beside the transformer
+    assert found.info.views == expected.info.views
+    np.testing.assert_array_equal(
+        found.encode(TEXTS, [SENTENCE])[SENTENCE], expected.encode(TEXTS, [SENTENCE])[SENTENCE]
+    )
+    assert load_encoder(f"random:{old}").info.fingerprint == (
+        load_encoder(f"random:{new}").info.fingerprint
+    )
+    before = reference_fingerprint(f"hf:{old}")
+    (old / "0_Transformer" / "sentence_bert_config.json").write_text('{"max_seq_length": 16}')
+    assert reference_fingerprint(f"hf:{old}") != before
+
+
+def test_the_parts_of_the_old_layout_are_downloaded(tmp_path: Path) -> None:
+    folder = old_layout(sentence_folder(tmp_path / "new", {"pooling_mode_mean_tokens": True}))
+    patterns = _sentence_parts(folder)
+    assert {"0_Transformer/*.safetensors", "0_Transformer/*.txt", "1_Pooling/config.json"} <= set(
+        patterns
+    )
+    assert _sentence_parts(tmp_path) == []
 
 
 @needs_minilm()
