@@ -23,6 +23,7 @@ from probes.encoders.model_folder import (
     folder_identity,
     weight_files,
 )
+from probes.encoders.prompts import choose_prompt, read_prompts
 from probes.encoders.sentence_head import read_sentence_head
 from probes.encoders.sentence_modules import transformer_folder
 from probes.encoders.transformer import Identity, TransformerEncoder, precision_here
@@ -35,12 +36,16 @@ def load_hf(
     family: str,
     precision: Precision,
     max_length: int,
+    prompt: str | None = None,
     trust_remote_code: bool = False,
 ) -> TransformerEncoder:
-    """The encoder in a model folder or on the hub. Raises UserError."""
+    """The encoder in a model folder or on the hub; `prompt` is the name or the text of what is put
+    before every text (None: what the folder says). Raises UserError."""
     whole = find_model_folder(name, ref, with_code=trust_remote_code)
     check_model_folder(whole, ref, trust_remote_code=trust_remote_code)
-    head, folder = read_sentence_head(whole, ref), transformer_folder(whole, ref)
+    folder = transformer_folder(whole, ref)
+    prompt, prompt_notes = choose_prompt(read_prompts(whole, ref), prompt, ref)
+    head, head_notes = read_sentence_head(whole, ref, prompt=prompt)
     with _quiet(), loading(ref):
         model, found = AutoModel.from_pretrained(
             folder,
@@ -75,7 +80,11 @@ def load_hf(
         return TransformerEncoder(
             model,
             tokenizer,
-            _identity(ref, family, identity, n_tokens, precision),
+            _identity(
+                *(ref, family, identity, n_tokens, precision),
+                prompt=prompt,
+                notes=(*prompt_notes, *head_notes),
+            ),
             sentence_head=head,
         )
 
@@ -105,15 +114,23 @@ def load_untrained(
 
 
 def _identity(
-    ref: str, family: str, files: dict[str, str], n_tokens: int, precision: Precision
+    ref: str,
+    family: str,
+    files: dict[str, str],
+    n_tokens: int,
+    precision: Precision,
+    *,
+    prompt: str = "",
+    notes: tuple[str, ...] = (),
 ) -> Identity:
-    """bf16 moves vectors by 1e-2: the two kinds never share a cache."""
+    """bf16 moves vectors by 1e-2: the two kinds never share a cache. Nor do two prompts."""
     used = precision_here(precision)
     rounding = {} if used == "fp32" else {"precision": used}
+    prompted = {"prompt": prompt} if prompt else {}
     fingerprint = digest(
-        {"version": ENCODING_VERSION, "files": files, "max_length": n_tokens, **rounding}
+        {"version": ENCODING_VERSION, "files": files, "max_length": n_tokens, **rounding} | prompted
     )
-    return Identity(ref, family, fingerprint, n_tokens, used)
+    return Identity(ref, family, fingerprint, n_tokens, used, prompt, notes)
 
 
 def _load_tokenizer(folder: Path, trust_remote_code: bool = False) -> Any:

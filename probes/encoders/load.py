@@ -8,7 +8,7 @@ from pathlib import Path
 from cluster.storage import UserError, digest, file_digest
 from neoberta.precision import Precision
 from probes.encoders.base import Encoder, EncoderInfo
-from probes.encoders.reference import family_of, parse_ref, resolve_view
+from probes.encoders.reference import family_of, parse_ref, resolve_view, split_prompt
 
 DEFAULT_MAX_LENGTH = 512
 """Tokens of a text that are read, of encoders that could take more: cost grows with length,
@@ -28,7 +28,8 @@ def load_encoder(
 
     `hf:<folder or hub id>[@revision]`, `neoberta:<checkpoint folder>`, `random:<folder or hub id>`
     (same architecture, untrained), `lsa:<fitted folder>` or `lsa:<dim>` (fitted here on
-    `fit_texts`), `static:<vectors file>`; a suffix `#layer=6,pooling=mean` leaves that one view.
+    `fit_texts`), `static:<vectors file>`; a suffix `#layer=6,pooling=mean` leaves that one view,
+    and `#prompt=query` (behind the view, if there is one) puts a prompt before every text.
     `n_threads` sets torch's threads for the whole process. `precision` `auto` is bf16 where the
     hardware multiplies it. `trust_remote_code` lets an `hf:` model run the Python code it brings.
     Raises UserError with one line.
@@ -69,6 +70,7 @@ def load_encoder(
                 family=family,
                 precision=precision,
                 max_length=max_length,
+                prompt=split_prompt(ref)[1],
                 trust_remote_code=trusted,
             )
     if view is not None:
@@ -97,10 +99,12 @@ def check_encoder(ref: str, *, trust_remote_code: bool = False) -> None:
             )
     else:
         from probes.encoders.model_folder import check_model_folder, find_model_folder
+        from probes.encoders.prompts import choose_prompt, read_prompts
 
         trusted = trust_remote_code and family == "hf"
         folder = find_model_folder(name, ref, with_code=trusted)
         check_model_folder(folder, ref, needs_weights=family != "random", trust_remote_code=trusted)
+        choose_prompt(read_prompts(folder, ref), split_prompt(ref)[1], ref)
 
 
 def reference_fingerprint(ref: str, *, trust_remote_code: bool = False) -> str | None:

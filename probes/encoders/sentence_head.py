@@ -17,6 +17,8 @@ from safetensors.torch import load_file
 
 from cluster.storage import UserError, file_digest
 from probes.encoders.pooling import pool, text_mask
+from probes.encoders.prompts import SETTINGS as PROMPT_SETTINGS
+from probes.encoders.reference import SENTENCE
 from probes.encoders.sentence_modules import (
     DENSE,
     LISTING,
@@ -29,6 +31,15 @@ from probes.encoders.sentence_modules import (
     transformer_folder,
 )
 
+_INPUTS = "sentence_bert_config.json"
+_KNOWN_SETTINGS = frozenset(
+    {
+        *("max_seq_length", "do_lower_case", "prompts", "default_prompt_name"),
+        *("__version__", "similarity_fn_name", "model_type"),
+        *("transformer_task", "modality_config", "module_output_name", "unpad_inputs"),
+    }
+)
+"""Settings that are done, and those that do not change the vector of a text."""
 _POOLING_KEYS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
@@ -94,27 +105,53 @@ class SentenceHead:
         return pool(hidden, lengths, self.pooling)
 
 
-def read_sentence_head(folder: Path, ref: str) -> SentenceHead | None:
-    """The head of a sentence-transformers folder; None for other folders and for heads with parts
-    that are not known here. Raises UserError for damaged files."""
+def read_sentence_head(
+    folder: Path, ref: str, *, prompt: str = ""
+) -> tuple[SentenceHead | None, tuple[str, ...]]:
+    """The head of a sentence-transformers folder whose texts have `prompt` before them; None for
+    other folders and for heads with parts that are not known here. And what must be said: what the
+    folder declares that is not done. Raises UserError for damaged files."""
+    head, notes = None, []
+    try:
+        head = _read_head(folder, ref, prompt)
+    except _NotKnownHere as why:
+        notes.append(f"its authors' own vector (pooling={SENTENCE}) is left out: {why}")
+    not_done = [f"{name} = {value!r}" for name, value in _settings_not_known(folder, ref)]
+    if not_done:
+        notes.append(f"declared in its folder and not done here: {', '.join(not_done)}")
+    said = (f"{ref}: {'; '.join(notes)}",) if notes else ()
+    return head, said
+
+
+class _NotKnownHere(Exception):
+    """Why a head is left alone."""
+
+
+def _read_head(folder: Path, ref: str, prompt: str) -> SentenceHead | None:
+    """None where the folder has none. Raises _NotKnownHere."""
     modules = list_modules(folder, ref)
     transformer = transformer_folder(folder, ref)
-    if not modules or _asks_for_more(folder, transformer, ref):
-        return None
     pooling: str | None = None
     steps: list[Dense | str] = []
-    identity = {LISTING: file_digest(folder / LISTING)}
+    identity: dict[str, str] = {}
     for module in modules:
         settings_path = module.folder / "config.json"
         if module.kind == TRANSFORMER and module.folder == transformer:
             continue
         if module.kind == POOLING and pooling is None and not steps:
-            pooling = _pooling_of(module.settings(ref))
+            settings = module.settings(ref)
+            pooling = _pooling_of(settings)
+            if pooling is None:
+                raise _NotKnownHere(
+                    "it pools in several ways at once, or in one that is not known here"
+                )
+            if prompt and settings.get("include_prompt") is False:
+                raise _NotKnownHere("it leaves the tokens of the prompt out of its pooling")
             identity[f"{module.path}/config.json"] = file_digest(settings_path)
         elif module.kind == DENSE and pooling is not None:
             dense = _read_dense(module, ref)
             if dense is None:
-                return None
+                raise _NotKnownHere(f"the activation of {module.path} is not known here")
             steps.append(dense)
             identity[f"{module.path}/config.json"] = file_digest(settings_path)
             identity[f"{module.path}/model.safetensors"] = file_digest(
@@ -123,8 +160,13 @@ def read_sentence_head(folder: Path, ref: str) -> SentenceHead | None:
         elif module.kind == NORMALIZE:
             steps.append("normalize")
         else:
-            return None
-    return None if pooling is None else SentenceHead(pooling, tuple(steps), identity)
+            raise _NotKnownHere(f"its part {module.kind} is not known here")
+    if pooling is None:
+        return None
+    if _lowers_case(transformer, ref):
+        raise _NotKnownHere("it is for texts in lower case, and texts are read as they are")
+    identity[LISTING] = file_digest(folder / LISTING)
+    return SentenceHead(pooling, tuple(steps), identity)
 
 
 def _pooling_of(settings: dict[str, Any]) -> str | None:
@@ -162,14 +204,22 @@ def _read_dense(module: Module, ref: str) -> Dense | None:
         ) from error
 
 
-def _asks_for_more(folder: Path, transformer: Path, ref: str) -> bool:
-    """Whether its authors put something around the text (lower case, a prompt) that the other views
-    do not see."""
-    lowered, prompted = (
-        transformer / "sentence_bert_config.json",
-        folder / "config_sentence_transformers.json",
-    )
-    return bool(
-        (lowered.exists() and read_json(lowered, ref).get("do_lower_case"))
-        or (prompted.exists() and read_json(prompted, ref).get("default_prompt_name"))
-    )
+def _lowers_case(transformer: Path, ref: str) -> bool:
+    """Whether its authors lower the case of texts, which the other views do not see."""
+    return bool(_settings(transformer / _INPUTS, ref).get("do_lower_case"))
+
+
+def _settings_not_known(folder: Path, ref: str) -> list[tuple[str, Any]]:
+    """What a folder sets beside what is read here or makes no difference to vectors."""
+    if not list_modules(folder, ref):
+        return []
+    found = {
+        **_settings(transformer_folder(folder, ref) / _INPUTS, ref),
+        **_settings(folder / PROMPT_SETTINGS, ref),
+    }
+    return [(name, value) for name, value in found.items() if value and name not in _KNOWN_SETTINGS]
+
+
+def _settings(path: Path, ref: str) -> dict[str, Any]:
+    value = read_json(path, ref) if path.exists() else {}
+    return value if isinstance(value, dict) else {}

@@ -42,6 +42,9 @@ class Identity:
     fingerprint: str
     max_length: int
     precision: UsedPrecision
+    prompt: str = ""
+    """What is put before every text; words for sequence labelling are read without it."""
+    notes: tuple[str, ...] = ()
 
 
 class TransformerEncoder:
@@ -65,6 +68,7 @@ class TransformerEncoder:
         )
         self._cls = "last" if self._tokenizer.cls_is_last() else "cls"
         self._head = sentence_head
+        self._prompt = identity.prompt
         self.stats = EncodingStats()
         self._counting = threading.Lock()
         probe, is_causal = self._look_inside(identity.ref)
@@ -92,8 +96,10 @@ class TransformerEncoder:
                 View(layer, pooling)
                 for layer in range(n_layers + 1)
                 for pooling in (("last", "mean", "max") if is_causal else ("cls", "mean", "max"))
-            ),
+            )
+            + ((View(n_layers, SENTENCE),) if self._head is not None else ()),
             precision=identity.precision,
+            notes=identity.notes,
         )
 
     def encode(self, texts: Sequence[str], views: Sequence[View]) -> dict[View, np.ndarray]:
@@ -165,9 +171,10 @@ class TransformerEncoder:
         starts = range(0, len(texts), TEXTS_PER_CHUNK)
         chunks = (texts[start : start + TEXTS_PER_CHUNK] for start in starts)
         with encoding(self.info.ref):
-            return sum(
-                self._tokenizer.texts(chunk, are_pairs=are_pairs).n_truncated for chunk in chunks
-            )
+            return sum(self._tokenize(chunk, are_pairs).n_truncated for chunk in chunks)
+
+    def _tokenize(self, texts: Sequence[str], are_pairs: bool) -> TokenizedTexts:
+        return self._tokenizer.texts([self._prompt + text for text in texts], are_pairs=are_pairs)
 
     def _words(
         self, tokenized: TokenizedWords, batch: np.ndarray, layers: Sequence[int]
@@ -233,7 +240,7 @@ class TransformerEncoder:
         ]
 
         def tokenize(rows: np.ndarray) -> TokenizedTexts:
-            return self._tokenizer.texts([texts[row] for row in rows], are_pairs=are_pairs)
+            return self._tokenize([texts[row] for row in rows], are_pairs)
 
         with ThreadPoolExecutor(1) as background:
             ahead = None

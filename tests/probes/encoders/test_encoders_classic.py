@@ -9,11 +9,11 @@ from encoder_conformance import TEXTS, EncoderConformance
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.storage import Storage
+from cluster.storage import Storage, UserError
 from probes.encoders import Encoder, View, load_encoder, parse_ref
 from probes.encoders.batching import length_sorted_batches
 from probes.encoders.lsa import fit_lsa, save_lsa
-from probes.encoders.reference import in_full
+from probes.encoders.reference import in_full, split_prompt, with_prompt
 
 CORPUS = [
     f"Return the {noun} of the {thing}."
@@ -87,6 +87,19 @@ def test_parse_ref() -> None:
     assert parse_ref("hf:a#layer=6,pooling=max") == ("hf:a", View(6, "max"))
     assert parse_ref("neoberta:x#pooling=cls") == ("neoberta:x", View(-1, "cls"))
     assert parse_ref("lsa:256#layer=last") == ("lsa:256", View(-1, "mean"))
+    assert parse_ref("hf:a#layer=2,prompt=x: a,b") == ("hf:a", View(2, "mean"))
+    assert parse_ref("hf:a#prompt=query") == ("hf:a", None)
+    with pytest.raises(UserError, match="takes no prompt; hf: and neoberta: encoders do"):
+        parse_ref("lsa:256#prompt=query")
+
+
+def test_the_prompt_of_a_reference() -> None:
+    assert split_prompt("hf:a#layer=2, prompt=x=1, y# ") == ("hf:a#layer=2", "x=1, y# ")
+    assert split_prompt("hf:a#pooling=mean") == ("hf:a#pooling=mean", None)
+    assert with_prompt("hf:a", "query: ") == "hf:a#prompt=query: "
+    assert with_prompt("hf:a#layer=2", "q") == "hf:a#layer=2,prompt=q"
+    assert with_prompt("hf:a#prompt=", "q") == "hf:a#prompt="
+    assert with_prompt("lsa:256", "q") == "lsa:256"
 
 
 @given(st.lists(st.integers(1, 300), max_size=60), st.integers(1, 600))
