@@ -80,14 +80,20 @@ def load_encoder(
     return encoder
 
 
-def check_encoder(ref: str, *, trust_remote_code: bool = False) -> None:
+def check_encoder(
+    ref: str, *, fit_texts: Sequence[str] | None = None, trust_remote_code: bool = False
+) -> None:
     """Raises UserError for what can be known of `ref` without loading its weights: how it is spelt,
-    whether there is such a folder or file (a hub model is downloaded), and whether its files can be
-    loaded."""
+    whether there is such a folder or file (a hub model is downloaded), whether its files can be
+    loaded, and whether it can be fitted on `fit_texts`, if it is to be."""
     family, name = family_of(parse_ref(ref)[0])
     if family == "lsa" and name.isdecimal():
         if int(name) < 1:
             raise UserError(f"encoder {ref}: the dimension must be 1 or more, for example lsa:256")
+        if fit_texts is not None:
+            from probes.encoders.lsa import check_fit
+
+            check_fit(fit_texts, int(name))
     elif family == "lsa":
         from probes.encoders.lsa import load_lsa
 
