@@ -55,7 +55,7 @@ def choose_prompt(prompts: Prompts, asked: str | None, ref: str) -> tuple[str, t
 
 
 def _by_default(prompts: Prompts, ref: str) -> tuple[str, tuple[str, ...]]:
-    if prompts.default in prompts.named:
+    if prompts.default is not None and prompts.default in prompts.named:
         text = prompts.named[prompts.default]
         return _put(ref, text, f"its default prompt {prompts.default}; #prompt= puts none")
     if not prompts.named:
