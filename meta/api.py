@@ -34,6 +34,7 @@ def characterize(
     cache: str | Path | None = None,
     n_label_next: int = 20,
     seed: int = 0,
+    prompt: str | None = None,
     trust_remote_code: bool = False,
 ) -> Answers:
     """The six answers for labelled rows `train` and, if there are any, unlabelled rows
@@ -45,7 +46,9 @@ def characterize(
     is the metric that you need: a fraction, or nats for log-loss. With `eval_labels`, the labels of
     evaluation rows correct the forecast; without it nobody reads them. `metamodel` is a folder that
     `neoberta fit` wrote (default: the metamodel that ships). `cache` is a folder or URI that keeps
-    the vectors, so that a second call encodes nothing (default: a temporary folder).
+    the vectors, so that a second call encodes nothing (default: a temporary folder). `prompt` is
+    the name of a prompt of the models, or a text; it is put before every text (default: what each
+    model's folder says).
 
     Rates are fractions in [0, 1]; sizes count labelled rows. The same arguments and `seed` give the
     same answers, except for measured times. Raises UserError, one line, for any mistake in the
@@ -60,6 +63,7 @@ def characterize(
         target=target,
         eval_labels=eval_labels,
         metamodel=None if metamodel is None else str(metamodel),
+        prompt=prompt,
         trust_remote_code=trust_remote_code,
     )
     task = as_task(request.prepared)
@@ -96,5 +100,6 @@ def answer(
         seed=seed,
         progress=progress,
     )
-    answers.warnings[:0] = request.notes
+    of_encoders = [note for encoder in embedded for note in encoder.info.notes]
+    answers.warnings[:0] = [*request.notes, *of_encoders]
     return answers

@@ -215,6 +215,13 @@ def characterize(
     metamodel: Annotated[
         str | None, typer.Option(help="Folder of a metamodel; default: the one that ships.")
     ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            help="Put before every text: a prompt that the model names, or a text. Default: as the"
+            " model's folder says."
+        ),
+    ] = None,
     trust_remote_code: TrustRemoteCode = False,
     *,
     cluster: ClusterOptions,
@@ -223,6 +230,8 @@ def characterize(
     if cluster.submits:
         from ray_jobs.commands.submit import submit_characterize
 
+        if prompt == "":  # an empty option does not travel
+            raise UserError("--prompt: is empty; write #prompt= behind the reference instead")
         files = {"train": train, "eval_path": eval_path}
         code = submit_characterize(
             cluster, out=out, files=files, encoders=encoder or (), metamodel=metamodel
@@ -243,6 +252,7 @@ def characterize(
         eval_labels=eval_labels,
         metamodel=metamodel,
         address=cluster.address,
+        prompt=prompt,
         trust_remote_code=trust_remote_code,
     )
 

@@ -2,6 +2,7 @@
 nothing is run."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -45,7 +46,8 @@ def check_references(config: StudyConfig) -> None:
         check_task(task)
     for encoder in config.encoders:
         family, _, name = encoder.ref.partition(":")
-        is_from_hub = family in ("hf", "random") and not name.startswith((".", "/", "~"))
+        is_here = name.startswith((".", "/", "~")) or Path(name.partition("#")[0]).is_dir()
+        is_from_hub = family in ("hf", "random") and not is_here
         if not (name in config.neobertas or is_from_hub):
             check_encoder(encoder.ref, trust_remote_code=encoder.trust_remote_code)
 

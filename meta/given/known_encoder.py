@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from cluster.storage import CorruptArtefactError, Storage, digest
 from probes.encoders.base import EncoderInfo
 
-VERSION = 1
+VERSION = 2
 """Part of the key. It is raised when a stored field changes its meaning."""
 
 

@@ -60,7 +60,7 @@ class EmbeddingCache:
             kept = {
                 name: value
                 for name, value in dataclasses.asdict(info).items()
-                if name not in ("views", "standard_views")
+                if name not in ("views", "standard_views", "notes")
             }
             self.storage.write_json(key, kept)
 

@@ -34,7 +34,7 @@ class View(NamedTuple):
 
 
 class EncoderFacts(TypedDict):
-    """An `EncoderInfo` without its views, as planned work carries it."""
+    """An `EncoderInfo` without its views and notes, as planned work carries it."""
 
     ref: str
     fingerprint: str
@@ -68,6 +68,9 @@ class EncoderInfo:
     """The views that are looked at where the user names none; empty: all."""
     precision: UsedPrecision = "fp32"
     """`fp32`, or what the matrix products are rounded to, `bf16`: then part of the fingerprint."""
+    notes: tuple[str, ...] = ()
+    """What its users should know: a prompt that is put before the texts or is not, and what its
+    folder declares that is not done here."""
 
     @property
     def facts(self) -> EncoderFacts:

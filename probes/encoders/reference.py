@@ -1,8 +1,9 @@
 """Encoder references as text: `hf:all-MiniLM-L6-v2#layer=6,pooling=mean` is a family, a name and,
-if given, one view."""
+if given, one view; `prompt=...` may close it."""
 
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from cluster.storage import UserError
 from probes.encoders.base import CROSS, EncoderInfo, View
 
 FAMILIES = ("hf", "neoberta", "lsa", "random", "static")
+PROMPTED = ("hf", "neoberta")
+"""Families whose texts may have a prompt before them."""
 POOLINGS = ("cls", "mean", "max", "last")
 """What can be done with the tokens of one layer; see `View` and `probes.encoders.pooling`."""
 SENTENCE = "sentence"
@@ -26,16 +29,39 @@ POOLING_FORMS = (
 )
 
 
+def split_prompt(ref: str) -> tuple[str, str | None]:
+    """The reference without `prompt=...`, which comes last behind the `#` and may hold anything,
+    and what is asked for there (None where nothing is)."""
+    base, _, suffix = ref.partition("#")
+    found = re.search(r"(?:^|,)\s*prompt=", suffix)
+    if found is None:
+        return ref, None
+    view = suffix[: found.start()]
+    return f"{base}#{view}" if view else base, suffix[found.end() :]
+
+
+def with_prompt(ref: str, prompt: str) -> str:
+    """`ref` with this prompt, where it can have one and has none of its own."""
+    if split_prompt(ref)[1] is not None or ref.partition(":")[0] not in PROMPTED:
+        return ref
+    return f"{ref}{',' if '#' in ref else '#'}prompt={prompt}"
+
+
 def parse_ref(ref: str) -> tuple[str, View | None]:
-    """The reference without its view, and the view that `#layer=6,pooling=mean` fixes (None where
-    there is none).
+    """The reference without its view and prompt, and the view that `#layer=6,pooling=mean` fixes
+    (None where there is none).
 
     `layer=last` gives `LAST_LAYER`, as do the averages `layer=all`, `layer=last4` and
     `layer=first+last`; a part that is left out defaults to the last layer and to mean pooling.
     Raises UserError.
     """
-    base, mark, suffix = ref.partition("#")
-    family_of(base)
+    without, prompt = split_prompt(ref)
+    base, mark, suffix = without.partition("#")
+    family, _ = family_of(base)
+    if prompt is not None and family not in PROMPTED:
+        raise UserError(
+            f"encoder {ref}: takes no prompt; {' and '.join(f'{f}:' for f in PROMPTED)} encoders do"
+        )
     if not mark:
         return base, None
     layer, pooling, combination = LAST_LAYER, "mean", ""
@@ -50,7 +76,8 @@ def parse_ref(ref: str) -> tuple[str, View | None]:
         else:
             raise UserError(
                 f"encoder {ref}: cannot read '{part}' in the view; write #layer=6,pooling=mean"
-                f" (layer: a number, last, {', '.join(_COMBINATION)}; pooling: {POOLING_FORMS})"
+                f" (layer: a number, last, {', '.join(_COMBINATION)}; pooling: {POOLING_FORMS};"
+                " prompt=... comes last)"
             )
     return base, View(layer, pooling + combination)
 
@@ -70,12 +97,27 @@ def family_of(base: str) -> tuple[str, str]:
             f"encoder {base}: what follows {family}: is missing, for example {_EXAMPLES[family]}"
         )
     near = difflib.get_close_matches(family, FAMILIES, n=1) if colon else []
-    hint = (
-        f"did you mean {near[0]}:{name}?"
-        if near
-        else f"a reference starts with {', '.join(f'{f}:' for f in FAMILIES)}"
-    )
-    raise UserError(f"encoder {base}: unknown family; {hint}")
+    meant = f"{near[0]}:{name}" if near else _without_family(base)
+    hint = f"did you mean {meant}?" if meant else "no such file or folder, and no hub id"
+    starts = "" if near else f" (a reference starts with {', '.join(f'{f}:' for f in FAMILIES)})"
+    raise UserError(f"encoder {base}: unknown family; {hint}{starts}")
+
+
+def _without_family(base: str) -> str | None:
+    """What a reference without its family is likely to mean: what lies there, or a hub id."""
+    path = Path(os.path.expanduser(base))
+    if path.is_dir():
+        return f"{'lsa' if (path / 'lsa.safetensors').exists() else 'hf'}:{base}"
+    if path.is_file():
+        return f"static:{base}"
+    lsa = re.fullmatch(r"(?i)lsa[-_ ]?(\d+)", base)
+    if lsa:
+        return f"lsa:{lsa[1]}"
+    page = re.match(r"https?://(?:www\.)?huggingface\.co/([\w.-]+/[\w.-]+)", base)
+    if page:
+        return f"hf:{page[1]}"
+    is_hub_id = re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w.-]+)?", base) and base[0] not in "./"
+    return f"hf:{base}" if is_hub_id else None
 
 
 def in_full(ref: str) -> str:

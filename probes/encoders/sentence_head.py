@@ -6,7 +6,6 @@ head that has parts we do not know is left alone (the folder then has no `senten
 half applied.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,29 @@ from safetensors.torch import load_file
 
 from cluster.storage import UserError, file_digest
 from probes.encoders.pooling import pool, text_mask
+from probes.encoders.prompts import SETTINGS as PROMPT_SETTINGS
+from probes.encoders.reference import SENTENCE
+from probes.encoders.sentence_modules import (
+    DENSE,
+    LISTING,
+    NORMALIZE,
+    POOLING,
+    TRANSFORMER,
+    Module,
+    list_modules,
+    read_json,
+    transformer_folder,
+)
 
+_INPUTS = "sentence_bert_config.json"
+_KNOWN_SETTINGS = frozenset(
+    {
+        *("max_seq_length", "do_lower_case", "prompts", "default_prompt_name"),
+        *("__version__", "similarity_fn_name", "model_type"),
+        *("transformer_task", "modality_config", "module_output_name", "unpad_inputs"),
+    }
+)
+"""Settings that are done, and those that do not change the vector of a text."""
 _POOLING_KEYS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
@@ -84,43 +105,68 @@ class SentenceHead:
         return pool(hidden, lengths, self.pooling)
 
 
-def read_sentence_head(folder: Path, ref: str) -> SentenceHead | None:
-    """The head of a sentence-transformers folder; None for other folders and for heads with parts
-    that are not known here. Raises UserError for damaged files."""
-    listing = folder / "modules.json"
-    if not listing.exists():
-        return None
-    modules = _read_json(listing, ref)
-    if not isinstance(modules, list) or _asks_for_more(folder, ref):
-        return None
+def read_sentence_head(
+    folder: Path, ref: str, *, prompt: str = ""
+) -> tuple[SentenceHead | None, tuple[str, ...]]:
+    """The head of a sentence-transformers folder whose texts have `prompt` before them; None for
+    other folders and for heads with parts that are not known here. And what must be said: what the
+    folder declares that is not done. Raises UserError for damaged files."""
+    head, notes = None, []
+    try:
+        head = _read_head(folder, ref, prompt)
+    except _NotKnownHere as why:
+        notes.append(f"its authors' own vector (pooling={SENTENCE}) is left out: {why}")
+    not_done = [f"{name} = {value!r}" for name, value in _settings_not_known(folder, ref)]
+    if not_done:
+        notes.append(f"declared in its folder and not done here: {', '.join(not_done)}")
+    said = (f"{ref}: {'; '.join(notes)}",) if notes else ()
+    return head, said
+
+
+class _NotKnownHere(Exception):
+    """Why a head is left alone."""
+
+
+def _read_head(folder: Path, ref: str, prompt: str) -> SentenceHead | None:
+    """None where the folder has none. Raises _NotKnownHere."""
+    modules = list_modules(folder, ref)
+    transformer = transformer_folder(folder, ref)
     pooling: str | None = None
     steps: list[Dense | str] = []
-    identity = {"modules.json": file_digest(listing)}
+    identity: dict[str, str] = {}
     for module in modules:
-        kind = str(module.get("type", "")).rpartition(".")[2]
-        part = folder / str(module.get("path", ""))
-        settings_path = part / "config.json"
-        if kind == "Transformer" and part == folder:
+        settings_path = module.folder / "config.json"
+        if module.kind == TRANSFORMER and module.folder == transformer:
             continue
-        if kind == "Pooling" and pooling is None and not steps:
-            settings = _read_json(settings_path, ref)
+        if module.kind == POOLING and pooling is None and not steps:
+            settings = module.settings(ref)
             pooling = _pooling_of(settings)
-            identity[f"{module['path']}/config.json"] = file_digest(settings_path)
-        elif kind == "Dense" and pooling is not None:
-            settings = _read_json(settings_path, ref)
-            dense = _read_dense(part, settings, ref)
+            if pooling is None:
+                raise _NotKnownHere(
+                    "it pools in several ways at once, or in one that is not known here"
+                )
+            if prompt and settings.get("include_prompt") is False:
+                raise _NotKnownHere("it leaves the tokens of the prompt out of its pooling")
+            identity[f"{module.path}/config.json"] = file_digest(settings_path)
+        elif module.kind == DENSE and pooling is not None:
+            dense = _read_dense(module, ref)
             if dense is None:
-                return None
+                raise _NotKnownHere(f"the activation of {module.path} is not known here")
             steps.append(dense)
-            identity[f"{module['path']}/config.json"] = file_digest(settings_path)
-            identity[f"{module['path']}/model.safetensors"] = file_digest(
-                part / "model.safetensors"
+            identity[f"{module.path}/config.json"] = file_digest(settings_path)
+            identity[f"{module.path}/model.safetensors"] = file_digest(
+                module.folder / "model.safetensors"
             )
-        elif kind == "Normalize":
+        elif module.kind == NORMALIZE:
             steps.append("normalize")
         else:
-            return None
-    return None if pooling is None else SentenceHead(pooling, tuple(steps), identity)
+            raise _NotKnownHere(f"its part {module.kind} is not known here")
+    if pooling is None:
+        return None
+    if _lowers_case(transformer, ref):
+        raise _NotKnownHere("it is for texts in lower case, and texts are read as they are")
+    identity[LISTING] = file_digest(folder / LISTING)
+    return SentenceHead(pooling, tuple(steps), identity)
 
 
 def _pooling_of(settings: dict[str, Any]) -> str | None:
@@ -134,16 +180,16 @@ def _pooling_of(settings: dict[str, Any]) -> str | None:
     return _POOLING_KEYS.get(asked[0]) if len(asked) == 1 else None
 
 
-def _read_dense(folder: Path, settings: dict[str, Any], ref: str) -> Dense | None:
-    activation = settings.get("activation_function", "torch.nn.modules.activation.Tanh")
+def _read_dense(module: Module, ref: str) -> Dense | None:
+    activation = module.settings(ref).get("activation_function", "torch.nn.modules.activation.Tanh")
     if activation not in _ACTIVATIONS:
         return None
-    weights = folder / "model.safetensors"
+    weights = module.folder / "model.safetensors"
     if not weights.exists():
         raise UserError(
-            f"encoder {ref}: {folder} has no model.safetensors (pickled weights can execute code"
-            " and are refused); load the folder with sentence-transformers where you trust it and"
-            " save it again"
+            f"encoder {ref}: {module.folder} has no model.safetensors (pickled weights can execute"
+            " code and are refused); load the folder with sentence-transformers where you trust it"
+            " and save it again"
         )
     try:
         tensors = load_file(weights)
@@ -158,24 +204,22 @@ def _read_dense(folder: Path, settings: dict[str, Any], ref: str) -> Dense | Non
         ) from error
 
 
-def _asks_for_more(folder: Path, ref: str) -> bool:
-    """Whether its authors put something around the text (lower case, a prompt) that the other views
-    do not see."""
-    lowered, prompted = (
-        folder / "sentence_bert_config.json",
-        folder / "config_sentence_transformers.json",
-    )
-    return bool(
-        (lowered.exists() and _read_json(lowered, ref).get("do_lower_case"))
-        or (prompted.exists() and _read_json(prompted, ref).get("default_prompt_name"))
-    )
+def _lowers_case(transformer: Path, ref: str) -> bool:
+    """Whether its authors lower the case of texts, which the other views do not see."""
+    return bool(_settings(transformer / _INPUTS, ref).get("do_lower_case"))
 
 
-def _read_json(path: Path, ref: str) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"encoder {ref}: {path} is missing or damaged ({type(error).__name__}); download it"
-            " again"
-        ) from error
+def _settings_not_known(folder: Path, ref: str) -> list[tuple[str, Any]]:
+    """What a folder sets beside what is read here or makes no difference to vectors."""
+    if not list_modules(folder, ref):
+        return []
+    found = {
+        **_settings(transformer_folder(folder, ref) / _INPUTS, ref),
+        **_settings(folder / PROMPT_SETTINGS, ref),
+    }
+    return [(name, value) for name, value in found.items() if value and name not in _KNOWN_SETTINGS]
+
+
+def _settings(path: Path, ref: str) -> dict[str, Any]:
+    value = read_json(path, ref) if path.exists() else {}
+    return value if isinstance(value, dict) else {}

@@ -20,6 +20,7 @@ from cluster.storage import UserError
 from neoberta.precision import Precision, UsedPrecision, autocast_dtype
 from probes.encoders.base import CROSS, EncoderInfo, EncodingStats, View
 from probes.encoders.batching import BATCH_TOKENS, call_tokens, length_sorted_batches
+from probes.encoders.errors import encoding
 from probes.encoders.pooling import COMBINATIONS, TOKEN_POOLINGS, layers_of, pool, text_mask
 from probes.encoders.reference import SENTENCE, resolve_view
 from probes.encoders.sentence_head import SentenceHead
@@ -41,6 +42,9 @@ class Identity:
     fingerprint: str
     max_length: int
     precision: UsedPrecision
+    prompt: str = ""
+    """What is put before every text; words for sequence labelling are read without it."""
+    notes: tuple[str, ...] = ()
 
 
 class TransformerEncoder:
@@ -64,9 +68,13 @@ class TransformerEncoder:
         )
         self._cls = "last" if self._tokenizer.cls_is_last() else "cls"
         self._head = sentence_head
+        self._prompt = identity.prompt
         self.stats = EncodingStats()
         self._counting = threading.Lock()
         probe, is_causal = self._look_inside(identity.ref)
+        if self._head is not None:  # its parts may be for another width
+            n_inputs, n_tokens, _ = probe[-1].shape
+            self._head(probe[-1], torch.full((n_inputs,), n_tokens, device=self.device))
         n_layers = len(probe) - 1
         n_embeddings = _input_embeddings(self._model).weight.numel()
         n_parameters = sum(parameter.numel() for parameter in self._model.parameters())
@@ -88,13 +96,15 @@ class TransformerEncoder:
                 View(layer, pooling)
                 for layer in range(n_layers + 1)
                 for pooling in (("last", "mean", "max") if is_causal else ("cls", "mean", "max"))
-            ),
+            )
+            + ((View(n_layers, SENTENCE),) if self._head is not None else ()),
             precision=identity.precision,
+            notes=identity.notes,
         )
 
     def encode(self, texts: Sequence[str], views: Sequence[View]) -> dict[View, np.ndarray]:
-        """See `Encoder.encode`. Raises UserError for a view that it does not offer or weights that
-        give NaN."""
+        """See `Encoder.encode`. Raises UserError for a view that it does not offer, weights that
+        give NaN, and whatever goes wrong on the way."""
         resolved = {view: resolve_view(self.info, view) for view in views}
         are_pairs = {view.is_cross for view in views} == {True}
         if not are_pairs and any(view.is_cross for view in views):
@@ -104,7 +114,7 @@ class TransformerEncoder:
             )
         wanted = sorted(set(resolved.values()))
         out: dict[View, np.ndarray] = {}
-        with self._workers() as each:
+        with encoding(self.info.ref), self._workers() as each:
             for rows, tokenized in self._chunks(texts, are_pairs):
                 batches = list(self._batches(tokenized))
                 pooled = list(
@@ -142,12 +152,13 @@ class TransformerEncoder:
                     f"encoder {self.info.ref}: has layers 0 to {self.info.n_layers}, not {layer}"
                 )
         n_words = sum(map(len, sentences))
-        out = {
-            layer: np.zeros((n_words, self.info.hidden_size), dtype=np.float32) for layer in layers
-        }
-        tokenized = self._tokenizer.words(sentences)
-        self._count(tokenized, len(sentences))
-        with self._workers() as each:
+        with encoding(self.info.ref), self._workers() as each:
+            out = {
+                layer: np.zeros((n_words, self.info.hidden_size), dtype=np.float32)
+                for layer in layers
+            }
+            tokenized = self._tokenizer.words(sentences)
+            self._count(tokenized, len(sentences))
             for words, of_layer in each(
                 lambda batch: self._words(tokenized, batch, layers), list(self._batches(tokenized))
             ):
@@ -159,9 +170,11 @@ class TransformerEncoder:
         """See `Encoder.count_truncated`."""
         starts = range(0, len(texts), TEXTS_PER_CHUNK)
         chunks = (texts[start : start + TEXTS_PER_CHUNK] for start in starts)
-        return sum(
-            self._tokenizer.texts(chunk, are_pairs=are_pairs).n_truncated for chunk in chunks
-        )
+        with encoding(self.info.ref):
+            return sum(self._tokenize(chunk, are_pairs).n_truncated for chunk in chunks)
+
+    def _tokenize(self, texts: Sequence[str], are_pairs: bool) -> TokenizedTexts:
+        return self._tokenizer.texts([self._prompt + text for text in texts], are_pairs=are_pairs)
 
     def _words(
         self, tokenized: TokenizedWords, batch: np.ndarray, layers: Sequence[int]
@@ -227,7 +240,7 @@ class TransformerEncoder:
         ]
 
         def tokenize(rows: np.ndarray) -> TokenizedTexts:
-            return self._tokenizer.texts([texts[row] for row in rows], are_pairs=are_pairs)
+            return self._tokenize([texts[row] for row in rows], are_pairs)
 
         with ThreadPoolExecutor(1) as background:
             ahead = None

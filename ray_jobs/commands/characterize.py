@@ -31,6 +31,7 @@ def run_characterize(
     eval_labels: bool = False,
     metamodel: str | None = None,
     address: str | None = None,
+    prompt: str | None = None,
     trust_remote_code: bool = False,
 ) -> Answers:
     """Read the user's rows, embed them (vectors are kept under `out`: a second run encodes
@@ -47,6 +48,7 @@ def run_characterize(
         target=target,
         eval_labels=eval_labels,
         metamodel=metamodel,
+        prompt=prompt,
         trust_remote_code=trust_remote_code,
     )
     storage = Storage(out)

@@ -43,6 +43,7 @@ ENCODER_FORMS = (
         "...#layer=6,pooling=mean",
         f"one view: layer 0..L, last, all, last4, first+last; pooling {POOLING_FORMS}",
     ),
+    ("...#prompt=query", "put a prompt of the model's, or a text, before every text"),
 )
 
 
@@ -65,6 +66,7 @@ def show_encoders(refs: list[str], *, trust_remote_code: bool = False) -> None:
 
     rows: list[tuple[str, ...]] = []
     mistakes: list[UserError] = []
+    notes: list[str] = []
     for ref in refs:
         family, _, name = ref.partition(":")
         try:
@@ -78,6 +80,7 @@ def show_encoders(refs: list[str], *, trust_remote_code: bool = False) -> None:
         except UserError as error:  # the others are shown all the same
             mistakes.append(error)
             continue
+        notes += info.notes
         size = f"{info.n_parameters / 1e6:.1f} M"
         rows.append(
             (
@@ -96,6 +99,8 @@ def show_encoders(refs: list[str], *, trust_remote_code: bool = False) -> None:
             ("reference", "family", "layers", "width", "parameters", "max tokens", "fingerprint"),
             rows,
         )
+    for note in notes:
+        print(f"note: {note}")
     if mistakes:
         more = f" (and {len(mistakes) - 1} more wrong)" if len(mistakes) > 1 else ""
         raise UserError(f"{mistakes[0]}{more}")

@@ -83,6 +83,8 @@ def make_encoders(
         ref = _resolve(study, config.ref, checkpoints)
         trusted = config.trust_remote_code
         info = _describe(ref, trust_remote_code=trusted)
+        for note in info.notes:
+            study.progress.say(f"note: {note}")
         views = _wanted_views(config, info)
         info = replace(info, ref=config.name)
         rows.append(

@@ -3,16 +3,22 @@
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 from tiny_models import save_tiny_model
 
-from cluster.storage import UserError
-from probes.encoders import load_encoder
+from cluster.storage import Storage, UserError
+from probes.encoders import View, load_encoder
+from probes.encoders.load import check_encoder
+from probes.encoders.lsa import fit_lsa, save_lsa
+from ray_jobs.plan import check_references
+from ray_jobs.study import load_preset
 
 BERT = {"model_type": "bert", "hidden_size": 32}
 
@@ -37,7 +43,11 @@ def model_folder(folder: Path, config: object, *names: str) -> Path:
 @pytest.mark.parametrize(
     ("ref", "remedy"),
     [
-        ("bert-base-uncased", "starts with hf:, neoberta:"),
+        ("bert-base-uncased", "did you mean hf:bert-base-uncased.*starts with hf:, neoberta:"),
+        ("someone/model@v2", "did you mean hf:someone/model@v2"),
+        ("LSA-64", "did you mean lsa:64"),
+        ("https://huggingface.co/someone/model/tree/main", "did you mean hf:someone/model?"),
+        ("/nowhere/at/all", "no such file or folder, and no hub id"),
         ("hff:bert-base-uncased", "did you mean hf:bert-base-uncased?"),
         ("hf:", "for example hf:all-MiniLM-L6-v2"),
         ("lsa", "for example lsa:256"),
@@ -190,3 +200,217 @@ def test_vector_files(tmp_path: Path, content: bytes, remedy: str) -> None:
 def test_lsa_needs_words_that_occur_twice() -> None:
     assert "no word occurs in two of them" in complaint("lsa:8", fit_texts=["one", "two"])
     assert "the dimension must be 1 or more" in complaint("lsa:0", fit_texts=["one", "two"])
+
+
+# --- folders that are no models, or hold one ------------------------------------------------------
+
+
+def test_a_reference_without_family_that_lies_here(tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path / "model")
+    assert f"did you mean hf:{folder}?" in complaint(str(folder))
+    (tmp_path / "vectors.txt").write_text("word 1 2\n")
+    assert f"did you mean static:{tmp_path}/vectors.txt?" in complaint(f"{tmp_path}/vectors.txt")
+    lsa = save_lsa(fit_lsa(["one two three", "two three one", "three one"], 2), Storage(tmp_path))
+    assert f"did you mean lsa:{tmp_path / lsa}?" in complaint(str(tmp_path / lsa))
+
+
+@pytest.mark.parametrize("settings", [{"peft_type": "IA3", "base_model_name_or_path": "x/y"}, {}])
+def test_an_adapter_is_no_model(tmp_path: Path, settings: dict) -> None:
+    folder = tmp_path / "adapter"
+    change(folder / "adapter_config.json", **settings)
+    line = complaint(f"hf:{folder}")
+    assert f"holds an adapter ({settings.get('peft_type', 'PEFT')})" in line
+    assert f"AutoModel.from_pretrained('{settings.get('base_model_name_or_path', 'BASE')}')" in line
+    change(folder / "config.json", model_type="bert")  # as some trainers leave it
+    assert "merge it first" in complaint(f"hf:{folder}")
+
+
+def test_a_folder_of_models_names_the_last_one(tmp_path: Path) -> None:
+    for step in (500, 1000):
+        save_tiny_model(tmp_path / "run" / f"checkpoint-{step}")
+    line = complaint(f"hf:{tmp_path / 'run'}")
+    assert f"did you mean hf:{tmp_path}/run/checkpoint-1000? (the last of 2 models in it)" in line
+    (tmp_path / "run" / "checkpoint-1000" / "model.safetensors").unlink()
+    assert "run/checkpoint-500?" in complaint(f"hf:{tmp_path / 'run'}")
+    snapshot = tmp_path / "models--someone--tiny" / "snapshots" / "0a1b"
+    save_tiny_model(snapshot)
+    assert f"did you mean hf:{snapshot}?" in complaint(f"hf:{tmp_path}/models--someone--tiny")
+
+
+def test_a_part_of_a_model_names_the_model(tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path / "model")
+    change(folder / "1_Pooling" / "config.json", pooling_mode_mean_tokens=True)
+    line = complaint(f"hf:{folder / '1_Pooling'}")
+    assert f"names no model_type; did you mean hf:{folder}?" in line
+
+
+def test_weights_in_a_format_that_is_not_read(tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model_quantized.onnx").write_bytes(b"x")
+    assert "has its weights as ONNX only" in complaint(f"hf:{folder}")
+
+
+# --- folders whose parts do not fit together ------------------------------------------------------
+
+
+def change(path: Path, **values: object) -> None:
+    """Other values in a JSON file."""
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**known, **values}))
+
+
+def add_tokens(folder: Path) -> None:
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    token = {**tokenizer["added_tokens"][0], "id": 305, "content": "epilogue", "special": False}
+    change(folder / "tokenizer.json", added_tokens=[*tokenizer["added_tokens"], token])
+
+
+def add_words(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"word{n}" for n in range(400))]
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+
+
+def close_with_unknown_token(folder: Path) -> None:
+    processor = json.loads((folder / "tokenizer.json").read_text())["post_processor"]
+    processor["special_tokens"]["[SEP]"]["ids"] = [5000]
+    change(folder / "tokenizer.json", post_processor=processor)
+
+
+def pool(folder: Path, **values: object) -> None:
+    parts = ("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense")
+    modules = [
+        {"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in parts
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    settings = {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True}
+    change(folder / "1_Pooling" / "config.json", **settings)
+    dense = {"in_features": 32, "out_features": 8, **values}
+    change(folder / "2_Dense" / "config.json", **dense)
+    save_file(
+        {"linear.weight": np.zeros((8, 32), np.float32)}, folder / "2_Dense" / "model.safetensors"
+    )
+
+
+def pool_other_width(folder: Path) -> None:
+    pool(folder)
+    change(folder / "1_Pooling" / "config.json", word_embedding_dimension=768)
+
+
+def pool_two_ways(folder: Path) -> None:
+    pool(folder)
+    change(folder / "1_Pooling" / "config.json", pooling_mode_cls_token=True)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "remedy"),
+    [
+        (add_tokens, "has 306 tokens and the model's embeddings 303 rows.*resize_token_embeddings"),
+        (add_words, "has 405 tokens and the model's embeddings 303 rows"),
+        (close_with_unknown_token, r"the special token \[SEP\] has the number 5000"),
+        (
+            lambda folder: change(folder / "tokenizer_config.json", pad_token="<pad>"),
+            "the special token <pad> has the number 303",
+        ),
+        (
+            lambda folder: change(folder / "config.json", pad_token_id=999),
+            "pad_token_id of config.json has the number 999",
+        ),
+        (
+            lambda folder: change(folder / "config.json", hidden_size=64),
+            r"config\.json has hidden_size 64, and the weights have 32 \(embeddings\.",
+        ),
+        (
+            lambda folder: change(folder / "config.json", vocab_size=500),
+            "vocab_size 500, and the embeddings in the weights have 303 rows",
+        ),
+        (
+            lambda folder: change(folder / "config.json", max_position_embeddings=512),
+            "has 512 positions, and the weights have 48",
+        ),
+        (
+            lambda folder: change(folder / "sentence_bert_config.json", max_seq_length=512),
+            r"asks for texts of 512 tokens \(max_seq_length\).*48 positions; write 48 or less",
+        ),
+        (pool_other_width, "1_Pooling/config.json is for vectors of 768 numbers.* have 32"),
+        (pool_two_ways, "2_Dense/config.json takes vectors of 32 numbers, and is given 64"),
+        (
+            lambda folder: pool(folder, in_features=16),
+            "2_Dense/config.json takes vectors of 16 numbers, and is given 32",
+        ),
+        (
+            lambda folder: pool(folder, out_features=16),
+            "2_Dense: config.json says 32 to 16 numbers, and the weights are 8 x 32",
+        ),
+    ],
+)
+def test_parts_that_do_not_fit_are_found_before_anything_is_loaded(
+    tmp_path: Path, spoil: Callable[[Path], None], remedy: str
+) -> None:
+    folder = save_tiny_model(tmp_path / "model")
+    check_encoder(f"hf:{folder}")
+    spoil(folder)
+    with pytest.raises(UserError, match=remedy) as refused:
+        check_encoder(f"hf:{folder}")
+    assert str(refused.value) == complaint(f"hf:{folder}")
+
+
+def test_sizes_inside_the_layers_are_found_when_the_model_is_loaded(tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path / "model")
+    change(folder / "config.json", intermediate_size=128)
+    line = complaint(f"hf:{folder}")
+    assert "disagree on the sizes of 6 tensors (encoder.layer.0.intermediate.dense.bias: " in line
+    assert "(64,) in the weights, (128,) by config.json)" in line
+
+
+def test_a_slow_tokenizer_that_is_too_large_is_found_when_it_is_loaded(tmp_path: Path) -> None:
+    """BERTweet's vocabulary begins behind four tokens that its file does not list."""
+    folder = save_tiny_model(tmp_path / "model", "roberta")
+    (folder / "tokenizer.json").unlink()
+    change(folder / "config.json", tokenizer_class="BertweetTokenizer")
+    (folder / "tokenizer_config.json").unlink()
+    (folder / "vocab.txt").write_text("".join(f"w{n}</w> 1\n" for n in range(300)))
+    (folder / "bpe.codes").write_text("#version: 0.2\nt h 10\n")
+    check_encoder(f"hf:{folder}")
+    assert "has 305 tokens and the model's embeddings 303 rows" in complaint(f"hf:{folder}")
+
+
+def test_the_dry_run_looks_at_folders_without_a_dot_before_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_tokens(save_tiny_model(tmp_path / "model"))
+    monkeypatch.chdir(tmp_path)
+    config = load_preset("smoke", ["encoders=[{ref: 'hf:model'}]"])
+    with pytest.raises(UserError, match="has 306 tokens"):
+        check_references(config)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (IndexError("index out of range in self"), "IndexError: index out of range in self"),
+        (RuntimeError("mat1 and mat2 shapes\n(1x2 and 3x4)"), "RuntimeError: mat1 and mat2 shapes"),
+        (MemoryError(), "memory ran out while texts were encoded"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 GB"), "memory ran out"),
+        (torch.OutOfMemoryError("CUDA out of memory."), "memory ran out"),
+    ],
+)
+def test_whatever_is_raised_while_texts_are_encoded_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    encoder = load_encoder(f"hf:{save_tiny_model(tmp_path / 'model')}")
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(encoder._model, "forward", fail)  # type: ignore[attr-defined]
+    for encode in (
+        lambda: encoder.encode(["text"], [View(1, "mean")]),
+        lambda: encoder.encode_words([["text"]], [1]),  # type: ignore[attr-defined]
+    ):
+        with pytest.raises(UserError) as refused:
+            encode()
+        assert words in str(refused.value) and "\n" not in str(refused.value)

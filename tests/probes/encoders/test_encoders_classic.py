@@ -1,6 +1,9 @@
 """References, batches, LSA and static word vectors."""
 
+import hashlib
 import itertools
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +12,12 @@ from encoder_conformance import TEXTS, EncoderConformance
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.storage import Storage
+from cluster.storage import Storage, UserError
 from probes.encoders import Encoder, View, load_encoder, parse_ref
 from probes.encoders.batching import length_sorted_batches
-from probes.encoders.lsa import fit_lsa, save_lsa
-from probes.encoders.reference import in_full
+from probes.encoders.lsa import check_fit, fit_lsa, save_lsa
+from probes.encoders.reference import in_full, split_prompt, with_prompt
+from probes.encoders.unspaced import are_unspaced
 
 CORPUS = [
     f"Return the {noun} of the {thing}."
@@ -78,6 +82,70 @@ def test_lsa_round_trip(tmp_path: Path) -> None:
     assert fit_lsa(CORPUS[:-1], 4).info.fingerprint != encoder.info.fingerprint
 
 
+UNSPACED = {
+    "Japanese": [
+        "今日は雨が降った",
+        "昨日は雨が降らなかった",
+        "明日は晴れるだろう",
+        "今日も晴れた",
+    ],
+    "Chinese": ["今天下雨了", "昨天没有下雨", "明天会放晴", "今天也晴朗"],
+    "Thai": ["วันนี้ฝนตก", "เมื่อวานฝนไม่ตก", "พรุ่งนี้ฟ้าใส", "วันนี้ฟ้าใส"],
+    "Khmer": ["ថ្ងៃនេះភ្លៀង", "ម្សិលមិញមិនភ្លៀង", "ថ្ងៃស្អែកមេឃស្រឡះ", "ថ្ងៃនេះមេឃស្រឡះ"],
+    "Lao": ["ມື້ນີ້ຝົນຕົກ", "ມື້ວານຝົນບໍ່ຕົກ", "ມື້ອື່ນຟ້າໃສ", "ມື້ນີ້ຟ້າໃສ"],
+}
+
+
+@pytest.mark.parametrize("language", UNSPACED)
+def test_lsa_cuts_characters_where_words_are_not_spaced(language: str, tmp_path: Path) -> None:
+    texts = [f"{text}, OK fine {number % 2}" for number, text in enumerate(UNSPACED[language])]
+    encoder = fit_lsa(texts, 3)
+    assert encoder.cuts_unspaced and {"ok", "fine", "ok fine"} < set(encoder.words)
+    view = View(0, "mean")
+    alone = encoder.encode(UNSPACED[language], [view])[view]
+    assert (np.abs(alone).max(axis=1) > 0.1).all()
+    assert np.linalg.matrix_rank(alone, tol=1e-3) > 1
+    storage = Storage(tmp_path)
+    loaded = load_encoder(f"lsa:{tmp_path / save_lsa(encoder, storage)}")
+    assert loaded.info.fingerprint == encoder.info.fingerprint
+    np.testing.assert_array_equal(
+        loaded.encode(texts, [view])[view], encoder.encode(texts, [view])[view]
+    )
+
+
+def test_texts_with_spaces_are_cut_at_spaces_alone() -> None:
+    """Characters of other scripts among them, and single texts in such a script, change nothing."""
+    spaced = [
+        *CORPUS,
+        "Der Größe nach",
+        "في البيت",
+        "한국어 문장 입니다",
+        "የአማርኛ ጽሑፍ",
+        "Tiếng Việt 漢字",
+    ]
+    assert not are_unspaced(spaced)
+    assert not are_unspaced([*spaced, UNSPACED["Japanese"][0]])
+    assert are_unspaced([*spaced, *UNSPACED["Japanese"]])
+    words = fit_lsa([*spaced, UNSPACED["Japanese"][0]] * 2, 4).words
+    assert UNSPACED["Japanese"][0] in words and "漢字" in words and "漢" not in words
+    plain = fit_lsa(CORPUS, 4)
+    sha = hashlib.sha256(json.dumps(plain.words).encode())
+    sha.update(plain.idf.tobytes() + plain.components.tobytes())
+    assert plain.info.fingerprint == sha.hexdigest()[:16]  # nothing was added to it
+
+
+@given(st.lists(st.text("ab 漢字あいกข🙂", max_size=12), max_size=6))
+def test_whether_lsa_can_be_fitted_is_known_beforehand(texts: list[str]) -> None:
+    def outcome(fit: Callable[[list[str], int], object]) -> str:
+        try:
+            fit(texts, 4)
+        except UserError as error:
+            return str(error)
+        return "fitted"
+
+    assert outcome(check_fit) == outcome(fit_lsa)
+
+
 def test_few_texts_give_fewer_dimensions() -> None:
     assert fit_lsa(CORPUS, 500).info.hidden_size == len(CORPUS) - 1
 
@@ -87,6 +155,19 @@ def test_parse_ref() -> None:
     assert parse_ref("hf:a#layer=6,pooling=max") == ("hf:a", View(6, "max"))
     assert parse_ref("neoberta:x#pooling=cls") == ("neoberta:x", View(-1, "cls"))
     assert parse_ref("lsa:256#layer=last") == ("lsa:256", View(-1, "mean"))
+    assert parse_ref("hf:a#layer=2,prompt=x: a,b") == ("hf:a", View(2, "mean"))
+    assert parse_ref("hf:a#prompt=query") == ("hf:a", None)
+    with pytest.raises(UserError, match="takes no prompt; hf: and neoberta: encoders do"):
+        parse_ref("lsa:256#prompt=query")
+
+
+def test_the_prompt_of_a_reference() -> None:
+    assert split_prompt("hf:a#layer=2, prompt=x=1, y# ") == ("hf:a#layer=2", "x=1, y# ")
+    assert split_prompt("hf:a#pooling=mean") == ("hf:a#pooling=mean", None)
+    assert with_prompt("hf:a", "query: ") == "hf:a#prompt=query: "
+    assert with_prompt("hf:a#layer=2", "q") == "hf:a#layer=2,prompt=q"
+    assert with_prompt("hf:a#prompt=", "q") == "hf:a#prompt="
+    assert with_prompt("lsa:256", "q") == "lsa:256"
 
 
 @given(st.lists(st.integers(1, 300), max_size=60), st.integers(1, 600))

@@ -16,6 +16,9 @@ from transformers import AutoModel, AutoTokenizer, RobertaConfig
 from cluster.storage import UserError
 from probes.encoders import Encoder, View, load_encoder
 from probes.encoders.base import join_pair
+from probes.encoders.load import check_encoder, reference_fingerprint
+from probes.encoders.model_folder import _sentence_parts
+from probes.encoders.prompts import SETTINGS
 from probes.encoders.sentence_head import read_sentence_head
 
 SENTENCE = View(N_LAYERS, "sentence")
@@ -193,6 +196,46 @@ def test_the_sentence_view_is_what_the_library_gives(
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def old_layout(folder: Path) -> Path:
+    """The same model as sentence-transformers before version 2 laid it out."""
+    inner = folder / "0_Transformer"
+    inner.mkdir()
+    for path in [path for path in folder.iterdir() if path.is_file()]:
+        if path.name not in ("modules.json", "config_sentence_transformers.json"):
+            path.rename(inner / path.name)
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[0]["path"] = "0_Transformer"
+    (folder / "modules.json").write_text(json.dumps(modules))
+    return folder
+
+
+def test_a_transformer_in_a_subfolder_is_the_same_model(tmp_path: Path) -> None:
+    new = sentence_folder(tmp_path / "new", {"pooling_mode_mean_tokens": True})
+    old = old_layout(Path(shutil.copytree(new, tmp_path / "old")))
+    check_encoder(f"hf:{old}")
+    found, expected = (load_encoder(f"hf:{folder}", precision="fp32") for folder in (old, new))
+    assert found.info.max_length == 32  # of sentence_bert_config.json, beside the transformer
+    assert found.info.views == expected.info.views
+    np.testing.assert_array_equal(
+        found.encode(TEXTS, [SENTENCE])[SENTENCE], expected.encode(TEXTS, [SENTENCE])[SENTENCE]
+    )
+    assert load_encoder(f"random:{old}").info.fingerprint == (
+        load_encoder(f"random:{new}").info.fingerprint
+    )
+    before = reference_fingerprint(f"hf:{old}")
+    (old / "0_Transformer" / "sentence_bert_config.json").write_text('{"max_seq_length": 16}')
+    assert reference_fingerprint(f"hf:{old}") != before
+
+
+def test_the_parts_of_the_old_layout_are_downloaded(tmp_path: Path) -> None:
+    folder = old_layout(sentence_folder(tmp_path / "new", {"pooling_mode_mean_tokens": True}))
+    patterns = _sentence_parts(folder)
+    assert {"0_Transformer/*.safetensors", "0_Transformer/*.txt", "1_Pooling/config.json"} <= set(
+        patterns
+    )
+    assert _sentence_parts(tmp_path) == []
+
+
 @needs_minilm()
 def test_the_sentence_view_of_minilm_is_its_normalised_mean() -> None:
     encoder = load_encoder("hf:all-MiniLM-L6-v2")
@@ -213,28 +256,130 @@ def test_the_head_is_part_of_the_identity(tmp_path: Path) -> None:
     assert SENTENCE not in load_encoder(f"hf:{plain}").info.views
 
 
+def write(folder: Path, name: str, content: object) -> Path:
+    (folder / name).write_text(json.dumps(content))
+    return folder
+
+
+MEAN = {"pooling_mode_mean_tokens": True}
+PROMPTS = {"query": "Query: find, then fit: ", "passage": "passage: ", "empty": ""}
+
+
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("name", "content", "why"),
     [
         (
             "modules.json",
             [{"idx": 0, "path": "", "type": "sentence_transformers.models.WordWeights"}],
+            "its part WordWeights is not known here",
         ),
         (
             "1_Pooling/config.json",
             {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True},
+            "it pools in several ways at once",
         ),
-        ("sentence_bert_config.json", {"max_seq_length": 32, "do_lower_case": True}),
-        ("config_sentence_transformers.json", {"default_prompt_name": "query"}),
+        (
+            "sentence_bert_config.json",
+            {"max_seq_length": 32, "do_lower_case": True},
+            "it is for texts in lower case",
+        ),
     ],
 )
 def test_a_head_that_is_not_wholly_known_is_left_alone(
-    tmp_path: Path, name: str, content: object
+    tmp_path: Path, name: str, content: object, why: str
 ) -> None:
-    folder = sentence_folder(tmp_path / "model", {"pooling_mode_mean_tokens": True})
-    (folder / name).write_text(json.dumps(content))
-    assert read_sentence_head(folder, "hf:model") is None
-    assert SENTENCE not in load_encoder(f"hf:{folder}").info.views
+    folder = write(sentence_folder(tmp_path / "model", MEAN), name, content)
+    assert read_sentence_head(folder, "hf:model")[0] is None
+    info = load_encoder(f"hf:{folder}").info
+    assert SENTENCE not in info.views
+    assert [why in note for note in info.notes] == [True]
+
+
+def test_what_is_declared_and_not_done_is_one_note(tmp_path: Path) -> None:
+    folder = sentence_folder(tmp_path / "model", MEAN)
+    before = load_encoder(f"hf:{folder}").info
+    assert before.notes == ()
+    write(folder, SETTINGS, {"truncate_dim": 16, "prompts": {}, "similarity_fn_name": "dot"})
+    after = load_encoder(f"hf:{folder}").info
+    assert after.notes == (
+        f"hf:{folder}: declared in its folder and not done here: truncate_dim = 16",
+    )
+    assert after.fingerprint == before.fingerprint
+
+
+def test_the_authors_own_vector_is_looked_at_by_default(tmp_path: Path) -> None:
+    folder = sentence_folder(tmp_path / "model", MEAN)
+    views = load_encoder(f"hf:{folder}").info.standard_views
+    assert views[-1] == SENTENCE and len(views) == 3 * (N_LAYERS + 1) + 1
+    (folder / "modules.json").unlink()
+    assert SENTENCE not in load_encoder(f"hf:{folder}").info.standard_views
+
+
+def vectors_of(encoder: Encoder, texts: list[str]) -> np.ndarray:
+    return encoder.encode(texts, [SENTENCE])[SENTENCE]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "default", "put"),
+    [
+        ("", None, ""),
+        ("", "passage", PROMPTS["passage"]),
+        ("#prompt=", "passage", ""),
+        ("#prompt=query", "passage", PROMPTS["query"]),
+        ("#layer=last,pooling=sentence,prompt=query", None, PROMPTS["query"]),
+        ("#prompt=Fit, the model: ", None, "Fit, the model: "),
+    ],
+)
+def test_a_prompt_is_put_before_every_text(
+    tmp_path: Path, suffix: str, default: str | None, put: str
+) -> None:
+    folder = sentence_folder(tmp_path / "model", MEAN)
+    plain = load_encoder(f"hf:{folder}", precision="fp32")
+    write(folder, SETTINGS, {"prompts": PROMPTS, "default_prompt_name": default})
+    encoder = load_encoder(f"hf:{folder}{suffix}", precision="fp32")
+    texts = ["Fit the model.", "", "the index of the value"]
+    np.testing.assert_allclose(
+        vectors_of(encoder, texts), vectors_of(plain, [put + text for text in texts]), atol=1e-5
+    )
+    assert (encoder.info.fingerprint == plain.info.fingerprint) == (not put)
+    long = ["model " * 40]
+    assert encoder.count_truncated(long) == plain.count_truncated([put + text for text in long])
+    if put:
+        assert [f"{put!r} is put before every text" in note for note in encoder.info.notes] == [
+            True
+        ]
+
+
+def test_prompts_that_are_not_used_are_named(tmp_path: Path) -> None:
+    folder = sentence_folder(tmp_path / "model", MEAN)
+    write(folder, SETTINGS, {"prompts": PROMPTS, "default_prompt_name": None})
+    (note,) = load_encoder(f"hf:{folder}").info.notes
+    assert "query ('Query: find, then fit: '), passage ('passage: ')" in note
+    assert "--prompt query" in note and "empty" not in note
+    for check in (check_encoder, load_encoder):
+        with pytest.raises(UserError, match="has no prompt 'pasage'; did you mean passage"):
+            check(f"hf:{folder}#prompt=pasage")
+
+
+def test_a_prompt_that_is_not_pooled(tmp_path: Path) -> None:
+    """As Instructor has it."""
+    folder = sentence_folder(tmp_path / "model", {**MEAN, "include_prompt": False})
+    assert SENTENCE in load_encoder(f"hf:{folder}").info.views
+    info = load_encoder(f"hf:{folder}#prompt=query: ").info
+    assert SENTENCE not in info.views
+    assert "it leaves the tokens of the prompt out of its pooling" in info.notes[1]
+
+
+def test_the_prompt_of_a_library_of_its_own(tmp_path: Path) -> None:
+    library = pytest.importorskip(
+        "sentence_transformers", reason="sentence-transformers is not installed"
+    )
+    folder = sentence_folder(tmp_path / "model", MEAN)
+    write(folder, SETTINGS, {"prompts": PROMPTS, "default_prompt_name": "query"})
+    texts = ["Fit the model.", "the index of the value"]
+    expected = library.SentenceTransformer(str(folder), device="cpu").encode(texts)
+    found = vectors_of(load_encoder(f"hf:{folder}", precision="fp32"), texts)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_a_damaged_head(tmp_path: Path) -> None:

@@ -1,0 +1,85 @@
+"""What is said of a folder that is no model folder: what it is instead, and which folder would do.
+Every folder that is named here was looked at first."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+ADAPTER = "adapter_config.json"
+_NOT_READ = {"*.onnx": "ONNX", "*.gguf": "GGUF", "*.msgpack": "Flax", "*.tflite": "TFLite"}
+"""Formats of weights that are not read here, by the files they lie in."""
+_DEPTH = 2
+"""Folders below the given one that are looked into: the hub's cache has `snapshots/REVISION`."""
+
+
+def no_config(folder: Path, ref: str, why: str = "has no config.json") -> str:
+    """Why a folder without `config.json` of a model is none, and what to do."""
+    if (folder / ADAPTER).is_file():
+        return _adapter(folder)
+    family = ref.partition(":")[0]
+    inside = [path for path in _folders(folder, _DEPTH) if _is_model(path)]
+    if inside:
+        newest = max(inside, key=_order)
+        more = f" (the last of {len(inside)} models in it)" if len(inside) > 1 else ""
+        return f"{folder} {why}; did you mean {family}:{newest}?{more}"
+    parent = folder.resolve().parent
+    if _is_model(parent):
+        return f"{folder} {why}; did you mean {family}:{parent}?"
+    return f"{folder} {why}; it is not a transformers model folder"
+
+
+def no_weights(folder: Path) -> str:
+    """Why a folder with neither safetensors nor pickled weights cannot be loaded."""
+    if (folder / ADAPTER).is_file():
+        return _adapter(folder)
+    for pattern, name in _NOT_READ.items():
+        if next(folder.rglob(pattern), None) is not None:
+            return (
+                f"{folder} has its weights as {name} only, which is not read; give the folder of"
+                " the model that it was made from (model.safetensors)"
+            )
+    return f"{folder} has no weights (model.safetensors)"
+
+
+def _adapter(folder: Path) -> str:
+    settings = _json(folder / ADAPTER)
+    kind = settings.get("peft_type") or "PEFT"
+    base = settings.get("base_model_name_or_path") or "BASE"
+    return (
+        f"{folder} holds an adapter ({kind}) of {base}, not a model; merge it first:"
+        f" PeftModel.from_pretrained(AutoModel.from_pretrained({str(base)!r}),"
+        f" {str(folder)!r}).merge_and_unload().save_pretrained(NEW), save the tokenizer in NEW too,"
+        " and give NEW"
+    )
+
+
+def _folders(folder: Path, depth: int) -> list[Path]:
+    try:
+        here = sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError:
+        return []
+    return [*here, *(path for one in here for path in _folders(one, depth - 1) if depth > 1)]
+
+
+def _is_model(folder: Path) -> bool:
+    """Whether there is a model of transformers: one of sentence-transformers' further parts has a
+    `config.json` too, without a `model_type`."""
+    return bool(_json(folder / "config.json").get("model_type")) and (
+        (folder / "model.safetensors").exists()
+        or (folder / "model.safetensors.index.json").exists()
+    )
+
+
+def _order(folder: Path) -> tuple[int, str]:
+    """`checkpoint-1000` comes after `checkpoint-500`."""
+    number = folder.name.rpartition("-")[2]
+    return (int(number) if number.isdecimal() else -1, str(folder))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """Empty where there is no such object."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,72 @@
+"""What a sentence-transformers folder wants to be put before every text: its prompts by name, and
+which of them is meant."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.storage import UserError
+from probes.encoders.sentence_modules import read_json
+
+SETTINGS = "config_sentence_transformers.json"
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The prompts that a folder has, by name; those that are empty are left out."""
+
+    named: Mapping[str, str]
+    default: str | None
+    """The name of the one that its authors put before every text unless told otherwise."""
+
+
+def read_prompts(folder: Path, ref: str) -> Prompts:
+    """None of other folders. Raises UserError for a damaged file."""
+    path = folder / SETTINGS
+    settings = read_json(path, ref) if path.exists() else {}
+    if not isinstance(settings, dict):
+        raise UserError(f"encoder {ref}: {path} is damaged (no object); download it again")
+    prompts, default = settings.get("prompts"), settings.get("default_prompt_name")
+    named = prompts if isinstance(prompts, dict) else {}
+    return Prompts(
+        {str(name): text for name, text in named.items() if isinstance(text, str) and text},
+        default if isinstance(default, str) and default else None,
+    )
+
+
+def choose_prompt(prompts: Prompts, asked: str | None, ref: str) -> tuple[str, tuple[str, ...]]:
+    """What is put before every text (empty: nothing), and what must be said of it. `asked` is the
+    name of a prompt or the text of one; None leaves it to the folder. Raises UserError for what is
+    most likely a misspelt name."""
+    if asked is None:
+        return _by_default(prompts, ref)
+    if not asked:
+        return "", ()
+    if asked in prompts.named:
+        return _put(ref, prompts.named[asked], f"its prompt {asked}")
+    near = difflib.get_close_matches(asked, prompts.named, n=1, cutoff=0.75)
+    if near and asked.isidentifier():
+        raise UserError(
+            f"encoder {ref}: has no prompt '{asked}'; did you mean {near[0]}? (a text of your own"
+            " is taken as it is: end it with a space)"
+        )
+    return _put(ref, asked, "the prompt that was asked for")
+
+
+def _by_default(prompts: Prompts, ref: str) -> tuple[str, tuple[str, ...]]:
+    if prompts.default is not None and prompts.default in prompts.named:
+        text = prompts.named[prompts.default]
+        return _put(ref, text, f"its default prompt {prompts.default}; #prompt= puts none")
+    if not prompts.named:
+        return "", ()
+    known = ", ".join(f"{name} ({text!r})" for name, text in prompts.named.items())
+    first = next(iter(prompts.named))
+    return "", (
+        f"{ref}: nothing is put before the texts, and the model has the prompts {known}: set one"
+        f" with --prompt {first}, or #prompt={first} at the end of the reference",
+    )
+
+
+def _put(ref: str, text: str, why: str) -> tuple[str, tuple[str, ...]]:
+    return text, (f"{ref}: {text!r} is put before every text ({why})",)
