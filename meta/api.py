@@ -44,7 +44,7 @@ def characterize(
     .parquet). `evaluation` may also be a list of texts. `encoders` are references (`hf:ID`,
     `neoberta:FOLDER`, `lsa:256`, ...; default: `meta.answering.request.default_encoders`). `target`
     is the metric that you need: a fraction, or nats for log-loss. With `eval_labels`, the labels of
-    evaluation rows correct the forecast; without it nobody reads them. `metamodel` is a folder that
+    evaluation rows correct the forecast; without it they are not read. `metamodel` is a folder that
     `neoberta fit` wrote (default: the metamodel that ships). `cache` is a folder or URI that keeps
     the vectors, so that a second call encodes nothing (default: a temporary folder). `prompt` is
     the name of a prompt of the models, or a text; it is put before every text (default: what each

@@ -199,6 +199,7 @@ def strategy(n_train: int, n_classes: int) -> str:
 
 
 def _why_uncovered(regions: Regions, cell: int) -> str:
+    """The sentence for a row in an uncovered region `cell`."""
     n_train = int(regions.train_counts.sum())
     return (
         f"{_share(regions, cell)}, where {int(regions.train_counts[cell])} of {n_train} labelled"
@@ -207,10 +208,12 @@ def _why_uncovered(regions: Regions, cell: int) -> str:
 
 
 def _why_typical(regions: Regions, cell: int) -> str:
+    """The sentence for a typical row of the region `cell`."""
     return f"{_share(regions, cell)}; the probe has seen too little to say more"
 
 
 def _share(regions: Regions, cell: int) -> str:
+    """The share of the evaluation rows that lie in the region `cell`, in words."""
     return (
         f"typical of {regions.eval_counts[cell] / int(regions.eval_counts.sum()):.0%} of the"
         " evaluation rows"
@@ -220,6 +223,7 @@ def _share(regions: Regions, cell: int) -> str:
 def _why_uncertain(
     probabilities: np.ndarray, first: int, second: int, label_names: Sequence[str]
 ) -> str:
+    """The sentence for a row whose most probable classes are `first` and `second`."""
     one, other = (f"'{label_names[i]}' ({probabilities[i]:.0%})" for i in (first, second))
     return f"the probe hesitates between {one} and {other}"
 
@@ -227,6 +231,7 @@ def _why_uncertain(
 def _why_rare(
     label: int, probabilities: np.ndarray, y: np.ndarray, label_names: Sequence[str]
 ) -> str:
+    """The sentence for a row that may be of the rare class `label`."""
     count = int(np.sum(y == label))
     return (
         f"may be '{label_names[label]}' ({probabilities[label]:.0%}), which has {count} of {len(y)}"
@@ -251,4 +256,5 @@ def _rarity(y: np.ndarray, n_classes: int) -> np.ndarray:
 
 
 def _unit(X: np.ndarray) -> np.ndarray:
+    """The rows of X (n, d), scaled to unit length, as float32."""
     return unit_rows(X).astype(np.float32)

@@ -125,4 +125,5 @@ def widen(curve: np.ndarray, factor: float, metric: Metric) -> np.ndarray:
 
 
 def _short(text: str, n_chars: int = 40) -> str:
+    """`text`, cut to `n_chars` characters."""
     return text if len(text) <= n_chars else text[: n_chars - 1] + "…"

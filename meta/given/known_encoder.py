@@ -50,4 +50,5 @@ def write_known_encoder(storage: Storage, encoder: str, sample: str, known: Know
 
 
 def _key(encoder: str, sample: str) -> str:
+    """The key of the facts on the storage."""
     return f"samples/{digest([VERSION, encoder, sample, platform.node()])}.json"

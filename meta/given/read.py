@@ -163,6 +163,7 @@ def _known_labels(
 
 
 def _is_empty(cell: Any) -> bool:
+    """Whether a cell holds None, NaN or only white space."""
     return (
         cell is None
         or (isinstance(cell, float) and np.isnan(cell))

@@ -85,6 +85,7 @@ class EvalSample:
 
 
 def _keys(texts: tuple[str, ...], pair: tuple[str, ...] | None) -> list[tuple[str, str]]:
+    """The normalised texts and second texts of each row."""
     seconds = pair if pair is not None else ("",) * len(texts)
     return [
         (normalised(text), normalised(second)) for text, second in zip(texts, seconds, strict=True)

@@ -246,6 +246,7 @@ def _linear_rows(data: FitInputs) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]
 def _fit_linear_stage(
     data: FitInputs, error: np.ndarray, names: np.ndarray, settings: FitSettings
 ) -> LinearStage:
+    """A linear stage fitted to the errors `error` (R,) of the anchor."""
     return LinearStage.fit(
         *_linear_rows(data), error, names, penalty_tasks=settings.stack_penalty_tasks
     )

@@ -120,7 +120,7 @@ def noise_terms(
     The terms, in order:
 
     1. the sampling noise of n rows
-    2. the growth from n to the horizon, which nobody has seen
+    2. the growth from n to the horizon, of which the sample shows nothing
     3. a constant
     4. few rows in each class
     5. for a rate, how far the power laws disagree. For log-loss, how few nats the n rows have lost
@@ -176,9 +176,9 @@ def tree_inputs(
         "n_classes",
     }
     inputs = frame[[name for name in frame.columns if name not in left_out]].astype(np.float32)
-    chance = frame["majority_share"].to_numpy(dtype=np.float64)
-    skill = (frame["ridge_loo_accuracy"].to_numpy(dtype=np.float64) - chance) / np.maximum(
-        1 - chance, 0.02
+    majority = frame["majority_share"].to_numpy(dtype=np.float64)
+    skill = (frame["ridge_loo_accuracy"].to_numpy(dtype=np.float64) - majority) / np.maximum(
+        1 - majority, 0.02
     )
     extra = {
         "skill": skill,
@@ -208,8 +208,8 @@ def linear_inputs(frame: pd.DataFrame, known: pd.DataFrame, metric: Metric) -> p
     }
     found |= {f"{name}_gap": frame[name].to_numpy() - now for name in ACCURACY_ESTIMATES}
     found |= {name: frame[name].to_numpy() for name in LINEAR_FEATURES}
-    chance = frame["majority_share"].to_numpy(dtype=np.float64)
-    found |= {"error": 1 - now, "error_squared": (1 - now) ** 2, "above_chance": now - chance}
+    majority = frame["majority_share"].to_numpy(dtype=np.float64)
+    found |= {"error": 1 - now, "error_squared": (1 - now) ** 2, "above_chance": now - majority}
     found |= {"error_by_class_rows": (1 - now) * per_class, "error_by_classes": (1 - now) * classes}
     found |= {"error_by_penalty": (1 - now) * frame["ridge_log10_penalty"].to_numpy()}
     # leave-one-out never finds the only row of its class

@@ -21,6 +21,7 @@ import pandas as pd
 import xgboost
 
 from cluster.storage import CorruptArtefactError, Storage, UserError
+from meta.metamodel.card import RANGE_FEATURES, check_stored, make_card
 from meta.metamodel.conformal import stretch
 from meta.metamodel.fitting import (
     FitInputs,
@@ -31,17 +32,16 @@ from meta.metamodel.fitting import (
     standardised_quantiles,
     training_arrays,
 )
-from meta.metamodel.inputs import N_NOISE_TERMS, log2_ratio
-from meta.metamodel.linear_stage import OCTAVE_KNOTS, LinearStage
+from meta.metamodel.inputs import log2_ratio
+from meta.metamodel.linear_stage import LinearStage
 from meta.metamodel.quantile_curves import bounded, monotone
 from meta.metamodel.sample_features import FEATURES_VERSION
 from meta.metamodel.trust import (
-    KNOTS_SHAPE,
     interpolate_factors,
     interpolate_octaves,
     local_factors,
 )
-from meta.metric import QUANTILES, Metric
+from meta.metric import Metric
 from meta.priors.spaces import ViewPrior
 
 SCHEMA = 4
@@ -50,12 +50,6 @@ TREES_FILE, CARD_FILE, VIEW_PRIOR_FILE = "trees.ubj", "card.json", "view_prior.j
 WIDER_PER_OCTAVE_OUTSIDE = 0.25
 """Outside the range of the training samples, each octave makes the intervals wider by this share.
 The octaves are of n, classes, dimensions of the space, and horizon."""
-RANGE_FEATURES = {
-    "n_train": "labelled rows",
-    "n_classes": "classes",
-    "log2_n_columns": "dimensions of the space",
-}
-"""The features whose range in the training samples is stored, and what they count."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +112,8 @@ class Metamodel:
             tuple(map(tuple, spread.tolist())),
             tuple(trust.tolist()),
             factors,
-            _card(frame, names, metric, guaranteed) | {"settings": dataclasses.asdict(settings)},
+            make_card(frame, names, metric, guaranteed)
+            | {"settings": dataclasses.asdict(settings)},
         )
 
     def predict(self, features: pd.DataFrame) -> np.ndarray:
@@ -210,7 +205,7 @@ class Metamodel:
             if version == (SCHEMA, FEATURES_VERSION):
                 booster = xgboost.Booster()
                 booster.load_model(folder / TREES_FILE)
-                _check_stored(stored, booster.num_features())
+                check_stored(stored, booster.num_features())
                 prior = folder / VIEW_PRIOR_FILE
                 return cls(
                     metric=Metric(stored["metric"]),
@@ -259,58 +254,3 @@ class Metamodel:
             )
             total += np.maximum(low - at, 0.0) + np.maximum(at - high, 0.0)
         return total
-
-
-def _check_stored(stored: Mapping[str, Any], n_features: int) -> None:
-    """Check the content of card.json. Raises ValueError, KeyError, TypeError or AttributeError
-    where `predict` would fail with it. `n_features` is the number of inputs of the stored trees."""
-    shapes = {
-        "noise": (N_NOISE_TERMS,),
-        "spread": (len(OCTAVE_KNOTS), len(QUANTILES)),
-        "trust": (len(OCTAVE_KNOTS),),
-        "factors": (*KNOTS_SHAPE, len(QUANTILES)),
-    }
-    for name, shape in shapes.items():
-        values = np.array(stored[name], dtype=np.float64)
-        if values.shape != shape or not np.isfinite(values).all():
-            raise ValueError(
-                f"{name}: must be finite numbers of shape {shape}, found shape {values.shape}"
-            )
-    names, card = stored["feature_names"], stored["card"]
-    if (
-        not isinstance(names, list)
-        or len(names) != n_features
-        or not all(isinstance(name, str) for name in names)
-    ):
-        raise ValueError(f"feature_names: must be the names of the trees' {n_features} inputs")
-    Metric(stored["metric"])
-    if not np.isfinite(np.float64(card["max_octaves"])):
-        raise ValueError("max_octaves: must be a number")
-    for name, bounds in card["ranges"].items():
-        if (
-            name not in RANGE_FEATURES
-            or not np.isfinite(np.array(bounds, dtype=np.float64).reshape(2)).all()
-        ):
-            raise ValueError(
-                f"ranges: {name}: must be the least and the greatest of one of"
-                f" {', '.join(RANGE_FEATURES)}"
-            )
-
-
-def _card(
-    frame: pd.DataFrame, names: np.ndarray, metric: Metric, guaranteed: np.ndarray
-) -> dict[str, Any]:
-    """The card of a metamodel that was fitted to `frame`, whose groups are `names` (R,)."""
-    return {
-        "metric": metric,
-        "n_observations": len(frame),
-        "tasks": sorted(set(frame["task"].astype(str))),
-        "task_families": sorted(set(names.tolist())),
-        "encoders": sorted(set(frame["encoder"].astype(str))),
-        "ranges": {
-            name: [float(frame[name].min()), float(frame[name].max())] for name in RANGE_FEATURES
-        },
-        "max_octaves": float(log2_ratio(frame).max()),
-        "quantiles": list(QUANTILES),
-        "guaranteed_levels": [float(level) for level in guaranteed],
-    }

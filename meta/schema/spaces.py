@@ -1,0 +1,89 @@
+"""Questions 2 and 4: the embedding spaces with their forecasts, and encoders that were not
+tried."""
+
+from pydantic import Field
+
+from meta.schema.part import AnswerPart, Interval, ViewName
+
+
+class CurvePoint(AnswerPart):
+    """Forecast of the metric of a probe that is trained on `n_train` rows and evaluated on rows
+    like those of the evaluation sample."""
+
+    n_train: int
+    q05: float
+    q25: float
+    q50: float
+    q75: float
+    q95: float
+
+
+class HeldOut(AnswerPart):
+    """Leave-one-out accuracy on the labelled sample, with the 90 % interval of its sampling noise
+    (Wilson)."""
+
+    accuracy: float
+    q05: float
+    q95: float
+
+
+class EvalLabels(AnswerPart):
+    """Question 2, where labels of evaluation rows were given: the metric of the best space's probe
+    at `n_train`. It is measured on those rows, and the probe's predictions for the other rows make
+    its interval narrower. `curve` of that space has been corrected by it."""
+
+    n_labelled: int
+    estimate: float
+    q05: float
+    q95: float
+    """End of the 90 % interval of the estimate alone, without the metamodel."""
+    weight: float
+    """In [0, 1]: weight of the probe's own confidence on unlabelled rows."""
+    before: Interval
+    """The forecast at `n_train` without these labels."""
+
+
+class RankedView(AnswerPart):
+    """One embedding space with its forecast. The list is ordered by the median forecast at
+    `n_train`, the best first."""
+
+    encoder: str
+    view: ViewName
+    p_best: float
+    """Probability that it is the best of all spaces compared, screened ones included, at
+    `n_train`."""
+    p_best_16x: float
+    """The same probability at 16 times the labels; curves may cross."""
+    p_within_tolerance: float
+    """Probability that it is within half a point of the best at `n_train`."""
+    held_out: HeldOut
+    measured: float | None = None
+    """The metric that was asked for, in leave-one-out. `held_out` is always accuracy."""
+    curve: list[CurvePoint] = Field(min_length=1)
+
+
+class ScreenedView(AnswerPart):
+    """A space that was compared by leave-one-out and did not get a forecast of its own."""
+
+    encoder: str
+    view: ViewName
+    p_best: float
+    held_out: HeldOut
+    measured: float | None = None
+    """As in `RankedView`."""
+
+
+class UntriedEncoder(AnswerPart):
+    """Question 4: an encoder of the hub that the user did not give. It is judged by published
+    results and by what the tried encoders reached on this task."""
+
+    encoder: str
+    p_beats_best_tried: float
+    """Probability that its accuracy on this task is above that of the best encoder tried."""
+    q05: float
+    q50: float
+    q95: float
+    """Quantiles of its accuracy at `n_train`, on rows like the labelled ones."""
+    parameters: int | None
+    n_tasks: int
+    """Number of published tasks on which it was measured."""
