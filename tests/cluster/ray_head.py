@@ -181,7 +181,7 @@ def _wait_until_up(head: RayHead, printed: Path) -> None:
                 errors="replace"
             ):
                 return
-        time.sleep(0.5)
+        time.sleep(0.2)
     raise TimeoutError(f"ray start --head did not come up:\n{printed.read_text(errors='replace')}")
 
 

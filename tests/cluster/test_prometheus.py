@@ -95,5 +95,5 @@ def scrape_until(head: RayHead, wanted: tuple[str, str]) -> dict[tuple[str, str]
         }
         if wanted in found:
             return found
-        time.sleep(1.0)
+        time.sleep(0.3)
     raise TimeoutError(f"{wanted} is not among the metrics of {head.metrics_url}")

@@ -3,6 +3,7 @@ of tasks and word vectors that it makes up there. At the end it prints `done` an
 on its standard input."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,10 @@ def write_inputs(folder: Path) -> None:
         pd.DataFrame(rows).to_csv(folder / f"task{task}.csv", index=False)
 
 
-def run(folder: Path, out: str, address: str | None) -> None:
-    """From the tasks to the last probe."""
+def run(
+    folder: Path, out: str, address: str | None = None, at_end: Callable[[], object] | None = None
+) -> None:
+    """From the tasks to the last probe, and then, with the study still open, `at_end`."""
     from ray_jobs.config import validate
     from ray_jobs.stages.embed import embed, make_encoders
     from ray_jobs.stages.sweep import sweep
@@ -46,10 +49,15 @@ def run(folder: Path, out: str, address: str | None) -> None:
         encoders = study.run("encoders", lambda study, report: make_encoders(study, report, {}))
         study.run("embeddings", lambda study, report: embed(study, report, rows, encoders))
         study.run("probes", lambda study, report: sweep(study, report, rows, encoders))
-        print("done", flush=True)
-        sys.stdin.readline()
+        if at_end is not None:
+            at_end()
+
+
+def wait_for_a_line() -> None:
+    print("done", flush=True)
+    sys.stdin.readline()
 
 
 if __name__ == "__main__":
     write_inputs(Path(sys.argv[1]))
-    run(Path(sys.argv[1]), sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None)
+    run(Path(sys.argv[1]), *sys.argv[2:], at_end=wait_for_a_line)

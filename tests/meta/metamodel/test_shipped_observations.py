@@ -84,7 +84,7 @@ def test_a_task_in_both_counts_once_and_is_of_the_family_that_ships(frame):
 
 
 def test_what_is_learnt_beside_helps_and_what_is_left_out_is_left_out_there_too(frame):
-    beside = observations(n_tasks=8, seed=3)
+    beside = observations(n_tasks=4, seed=3)
     beside["task_fingerprint"] = "b" + beside["task_fingerprint"]
     quick = FitSettings(n_rounds=20)
     alone = held_out_predictions(frame, settings=quick)

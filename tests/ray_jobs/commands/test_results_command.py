@@ -1,15 +1,13 @@
 """The table of results, once and while a sweep runs."""
 
 import io
-import subprocess
-import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pandas as pd
 import pytest
+import small_sweep
 from rich.console import Console
 from sweep_tables import SIZES, block, table
 
@@ -144,16 +142,10 @@ def test_a_sweep_that_failed_is_told_apart_from_one_that_ended(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_a_real_sweep_is_followed_and_shown_in_tensorboard(tmp_path):
+def test_a_real_sweep_is_followed_and_shown_in_tensorboard(tmp_path, local_ray, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     out, console = tmp_path / "out", printed()
-    command = [
-        sys.executable,
-        str(Path(__file__).parents[1] / "small_sweep.py"),
-        str(tmp_path),
-        str(out),
-    ]
     watching = threading.Thread(
         target=watch_results,
         args=(str(out), "accuracy"),
@@ -161,16 +153,9 @@ def test_a_real_sweep_is_followed_and_shown_in_tensorboard(tmp_path):
         daemon=True,
     )
     watching.start()
-    swept = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        timeout=280,
-        check=False,
-    )
-    assert swept.returncode == 0, swept.stderr
+    monkeypatch.chdir(tmp_path)
+    small_sweep.write_inputs(tmp_path)
+    small_sweep.run(tmp_path, str(out))
     watching.join(30)
     assert not watching.is_alive()
     ended, frame = (
