@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from encoder_conformance import TEXTS, EncoderConformance
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.storage import Storage, UserError
@@ -134,6 +134,7 @@ def test_texts_with_spaces_are_cut_at_spaces_alone() -> None:
     assert plain.info.fingerprint == sha.hexdigest()[:16]  # nothing was added to it
 
 
+@settings(deadline=None)  # an SVD on a busy machine
 @given(st.lists(st.text("ab 漢字あいกข🙂", max_size=12), max_size=6))
 def test_whether_lsa_can_be_fitted_is_known_beforehand(texts: list[str]) -> None:
     def outcome(fit: Callable[[list[str], int], object]) -> str:
