@@ -16,6 +16,11 @@ from meta.answering.spaces import Space
 from meta.metric import MEDIAN, Metric, from_stabilised, stabilised
 from meta.priors.spaces import SpaceKey, ViewPrior
 
+PRIOR_POOLINGS = {"sentence": "mean"}
+"""Poolings that no task of the prior has -> the one that the prior takes them for. The authors' own
+vector of a sentence-transformers folder is, more often than not, the normalised mean of the last
+layer."""
+
 
 @dataclass(frozen=True)
 class SpacePosterior:
@@ -51,7 +56,12 @@ def space_posterior(
         return None
     hits = np.stack([space.hits for space in spaces]).astype(np.float64)
     keys = [
-        SpaceKey(space.info.ref, space.view.layer, space.info.n_layers, space.view.pooling)
+        SpaceKey(
+            space.info.ref,
+            space.view.layer,
+            space.info.n_layers,
+            PRIOR_POOLINGS.get(space.view.pooling, space.view.pooling),
+        )
         for space in spaces
     ]
     return SpacePosterior(
