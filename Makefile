@@ -1,5 +1,5 @@
 # make pilot   set everything up, then run the whole study     (PRESET=smoke|laptop|full OUT=folder ARGS="--tasks ...")
-# make test    set everything up, then run every test that CI needs
+# make test    set everything up, then run all tests but those of real clusters (test-cluster) and the long ones (test-all)
 # make test-all  make test and test-cluster, the whole grid of agreement with reference solvers, and studies killed again and again
 # make test-cluster  real clusters of many processes on this machine: job submission, autoscaling, chaos
 # make check   ruff, mypy and the quick tests: before every commit
@@ -63,4 +63,4 @@ bench: setup
 	@ls benchmarks/*.py 2>/dev/null | sed 's#benchmarks/\(.*\).py#  $(BIN)/python -m benchmarks.\1#'
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

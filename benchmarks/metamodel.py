@@ -35,7 +35,7 @@ from cluster.storage import Storage, digest
 from cluster.tune import fan_out
 from meta.metamodel.evaluation import coverage, evaluation_tables, mae_points, tasks_covered
 from meta.metamodel.fitting import FitSettings
-from meta.metamodel.held_out import Settings, evaluation_folds, held_out_predictions
+from meta.metamodel.held_out import SettingsByFold, evaluation_folds, held_out_predictions
 from meta.metamodel.model import Metamodel
 from meta.metamodel.observations import observation_table
 from meta.metamodel.power_laws import FORECASTS
@@ -139,7 +139,7 @@ def held_out_forecasts(
     n_workers: int,
     console: Console,
     metric: Metric = Metric.ACCURACY,
-    settings: Settings = None,
+    settings: SettingsByFold = None,
 ) -> pd.DataFrame:
     """`meta.metamodel.held_out.held_out_predictions` of all observations, with the folds in
     `n_workers` processes."""

@@ -14,6 +14,10 @@ __all__ = ["Answers", "characterize", "load_answers"]
 _HOMES = {"Answers": "meta.answers", "characterize": "meta.api", "load_answers": "meta.answers"}
 
 
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'meta' has no attribute {name!r}")

@@ -66,13 +66,14 @@ def load_answers(folder: str) -> Answers:
     storage = Storage(folder)
     try:
         value = storage.read_json(ANSWERS_FILE)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(
-            f"{storage.uri}: no {ANSWERS_FILE} there; run neoberta characterize --out {folder}"
+            f"{storage.uri}: no {ANSWERS_FILE} there; give the folder that `neoberta characterize`"
+            " wrote"
         ) from None
-    if value.get("schema") != 1:
+    schema = value.get("schema") if isinstance(value, dict) else None
+    if schema != 1:
         raise UserError(
-            f"{storage.uri}/{ANSWERS_FILE}: schema {value.get('schema')}, this version reads 1;"
-            " upgrade neoberta"
+            f"{storage.uri}/{ANSWERS_FILE}: schema {schema}, this version reads 1; upgrade neoberta"
         )
     return Answers.model_validate(value)

@@ -15,7 +15,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """The levels of the quantiles that every forecast has, in this order."""
 MEDIAN = QUANTILES.index(0.5)
 """Column of the median among the quantiles."""
-TOLERANCE = 0.005
+HALF_A_POINT = 0.005
 """Half a point. Question 5 takes a cheaper model that is this close to the best."""
 MIN_LOSS = 0.005
 """Nats. Smaller log-losses count as this one, because a logarithm exaggerates what lies near 0."""

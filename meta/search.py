@@ -3,8 +3,8 @@
 A candidate is pretrained with a small token budget. The metamodel then *predicts* what it would
 reach as an encoder, from a small labelled sample, at a training size for which there are no labels.
 The choice follows the rule of question 5: the smallest model whose predicted metric is within
-`TOLERANCE` of the best one. Of two equally small models the one with the lower validation loss is
-chosen. Other modules decide where and in which order candidates run.
+`HALF_A_POINT` of the best one. Of two equally small models the one with the lower validation loss
+is chosen. Other modules decide where and in which order candidates run.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from meta.metric import TOLERANCE
+from meta.metric import HALF_A_POINT
 
 
 class SearchSpace(BaseModel):
@@ -76,7 +76,7 @@ class Candidate(BaseModel):
     chosen: bool = False
 
 
-def choose(candidates: Sequence[Candidate], tolerance: float = TOLERANCE) -> int:
+def choose(candidates: Sequence[Candidate], tolerance: float = HALF_A_POINT) -> int:
     """Position of the candidate to train: the smallest one whose prediction is within `tolerance`
     of the best. Of two equally small ones it is the one with the lower validation loss. Raises
     ValueError where there is no candidate."""

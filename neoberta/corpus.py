@@ -25,7 +25,7 @@ TOKENIZE_CHUNK = 2048
 """Documents that are tokenised in one call."""
 
 
-class Rows(NamedTuple):
+class PackedRows(NamedTuple):
     """B packed rows of T positions."""
 
     tokens: np.ndarray
@@ -53,7 +53,7 @@ class Corpus:
         self.n_rows, self.max_length = self._tokens.shape
         self.vocab_size: int = self.info["vocab_size"]
 
-    def rows(self, row_idx: np.ndarray) -> Rows:
+    def rows(self, row_idx: np.ndarray) -> PackedRows:
         """The rows with the numbers `row_idx` (B,), in that order."""
         tokens = self._tokens[row_idx].astype(np.int64)
         document = np.full(tokens.shape, -1, dtype=np.int64)
@@ -66,7 +66,7 @@ class Corpus:
             position[i, :n_used] = np.arange(n_used) - np.repeat(
                 np.cumsum(lengths) - lengths, lengths
             )
-        return Rows(tokens, document, position)
+        return PackedRows(tokens, document, position)
 
     def unigram_entropy(self) -> float:
         """Entropy (nats) of the token frequencies, without special tokens."""

@@ -39,7 +39,7 @@ class NeoBERTa(nn.Module):
         super().__init__()
         self.config, self.vocab_size, self.precision = config, vocab_size, precision
         self.embed_tokens = nn.Embedding(vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.layers = nn.ModuleList(TransformerBlock(config) for _ in range(config.n_layers))
         self.norm = nn.RMSNorm(config.hidden_size, eps=config.norm_eps)
         head_size = config.hidden_size // config.heads
         frequencies = config.rope_theta ** -(
@@ -108,7 +108,7 @@ class NeoBERTa(nn.Module):
                     parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Attention, then the gated feed-forward layer. Each reads the normed residual stream and adds
     to it."""
 

@@ -428,7 +428,9 @@ def main() -> None:
         status = 2
     except UsageError as error:
         context = getattr(error, "ctx", None)
-        command = f"neoberta {context.info_name}" if context and context.parent else "neoberta"
+        command = "neoberta"
+        if context and context.parent:  # the path begins with the name of the file that was run
+            command += " " + context.command_path.partition(" ")[2]
         print(f"neoberta: {error.format_message()} (see {command} --help)", file=sys.stderr)  # type: ignore[attr-defined]
         status = 2
     except CorruptArtefactError as error:

@@ -19,7 +19,7 @@ from meta.given.sample import EvalSample
 from meta.metric import MEDIAN, Metric
 from meta.priors.spaces import ViewPrior
 
-HORIZON_FACTORS = (1.0, 2**0.5, 2.0, 2**1.5, 4.0, 2**2.5, 8.0, 2**3.5, 16.0)
+CURVE_FACTORS = (1.0, 2**0.5, 2.0, 2**1.5, 4.0, 2**2.5, 8.0, 2**3.5, 16.0)
 """A curve has a point at each of these multiples of the present n: half octaves up to 16x."""
 
 
@@ -99,7 +99,7 @@ class Forecasts:
 
 def horizons(n_train: int) -> np.ndarray:
     """(9,) int64: the numbers of rows at which a curve from `n_train` has points."""
-    return np.round(np.asarray(HORIZON_FACTORS) * n_train).astype(np.int64)
+    return np.round(np.asarray(CURVE_FACTORS) * n_train).astype(np.int64)
 
 
 def forecast_spaces(

@@ -14,7 +14,7 @@ from meta.answering.q4_ranking import (
     probability_within,
 )
 from meta.answering.spaces import Space
-from meta.metric import MEDIAN, TOLERANCE, Metric
+from meta.metric import HALF_A_POINT, MEDIAN, Metric
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class SpaceProbabilities:
     best_16x: np.ndarray
     """(V,) to be the best with 16 times the labels."""
     within_tolerance: np.ndarray
-    """(V,) to be within `TOLERANCE` of the best at the present n."""
+    """(V,) to be within `HALF_A_POINT` of the best at the present n."""
 
 
 def space_probabilities(
@@ -57,7 +57,7 @@ def space_probabilities(
     return SpaceProbabilities(
         probability_best(now, metric),
         probability_best(draws_at(-1), metric),
-        probability_within(now, metric, TOLERANCE),
+        probability_within(now, metric, HALF_A_POINT),
     )
 
 

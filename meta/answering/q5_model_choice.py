@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from meta.answering.forecasts import Forecasts, SpaceForecast
-from meta.metric import TOLERANCE, Metric
+from meta.metric import HALF_A_POINT, Metric
 from meta.schema import ModelAnswer, ViewName
 from neoberta.config import HEAD_SIZE, ModelConfig, PretrainConfig
 from probes.encoders.base import EncoderInfo, View
@@ -35,7 +35,7 @@ class ModelOption:
     q50: float
     """Median forecast of the metric at the present n."""
     p_within_tolerance: float
-    """Probability that it is within `TOLERANCE` of the best."""
+    """Probability that it is within `HALF_A_POINT` of the best."""
     milliseconds_whole: float | None
     """Milliseconds per text of the whole encoder. None where they were not measured."""
 
@@ -93,14 +93,16 @@ def scaled_milliseconds(option: ModelOption) -> float | None:
 
 
 def choose_model(options: Sequence[ModelOption], metric: Metric) -> tuple[int, ModelAnswer]:
-    """The position of the cheapest option whose median is within `TOLERANCE` of the best, and the
-    answer about it. Times are compared only if all these options have one. Raises ValueError when
-    there is no option."""
+    """The position of the cheapest option whose median is within `HALF_A_POINT` of the best, and
+    the answer about it. Times are compared only if all these options have one. Raises ValueError
+    when there is no option."""
     if not options:
         raise ValueError("no forecast space to choose from")
     sign = metric.sign
     best = max(sign * option.q50 for option in options)
-    good = [i for i, option in enumerate(options) if sign * option.q50 >= best - TOLERANCE - 1e-9]
+    good = [
+        i for i, option in enumerate(options) if sign * option.q50 >= best - HALF_A_POINT - 1e-9
+    ]
     timed = all(options[i].milliseconds_whole is not None for i in good)
     chosen = min(good, key=lambda i: cost(options[i])[0 if timed else 1 :])
     option = options[chosen]

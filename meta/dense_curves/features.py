@@ -32,7 +32,7 @@ SIGMOID = [
 """The law of Morgan, Mercer and Flodin: flat, then a fall around x, then flat again."""
 EXPONENTIAL = [("exponential", 1.0, x) for x in np.geomspace(1 / 32, 8.0, 12)]
 WEIBULL = [("exponential", c, x) for c in (0.25, 0.5) for x in np.geomspace(1 / 256, 8.0, 12)]
-FAMILIES = {
+LAW_FAMILIES = {
     "power": POWER,
     "shifted_power": SHIFTED_POWER,
     "sigmoid": SIGMOID,
@@ -199,12 +199,12 @@ def _forecasts(sizes: np.ndarray, losses: np.ndarray, ratios: np.ndarray) -> dic
     repeated."""
     relative = sizes / sizes[-1]
     octaves = (relative >= 0.2499).astype(np.float64)
-    schemes = [("even", np.ones(len(sizes)), name, True) for name in FAMILIES]
-    schemes += [("recent", np.sqrt(relative), name, True) for name in FAMILIES]
+    schemes = [("even", np.ones(len(sizes)), name, True) for name in LAW_FAMILIES]
+    schemes += [("recent", np.sqrt(relative), name, True) for name in LAW_FAMILIES]
     schemes += [("octaves", octaves, "power", True), ("rooted", octaves, "power", False)]
     found: dict[str, np.ndarray] = {}
     for scheme, weights, family, asymptote in schemes:
-        fit = fit_law(sizes, losses, weights, FAMILIES[family], ratios, asymptote=asymptote)
+        fit = fit_law(sizes, losses, weights, LAW_FAMILIES[family], ratios, asymptote=asymptote)
         mean, spread, level = fit.average(int((weights > 0).sum()))
         name = f"{scheme}_{family}"
         found |= {f"{name}_best": fit.best(), f"{name}_mean": mean, f"{name}_spread": spread}

@@ -19,7 +19,7 @@ from probes.tasks.task import Split, Task
 
 TIMED_TEXTS = 64
 """Number of texts on which an encoder is timed."""
-TEXTS_PER_SHARD = 500
+TEXTS_PER_PART = 500
 """Number of texts that are encoded and published at once."""
 
 EncodeMissing = Callable[[Encoder, EmbeddingCache, list[tuple[list[str], list[View]]], int], None]
@@ -114,7 +114,7 @@ def encode_here(
     """Encode, in this process, the texts of `inputs` that are not in the cache."""
     for texts, wanted in inputs:
         embed_texts(
-            encoder, cache, texts, wanted, texts_per_shard=TEXTS_PER_SHARD, progress=progress
+            encoder, cache, texts, wanted, texts_per_shard=TEXTS_PER_PART, progress=progress
         )
 
 

@@ -29,7 +29,7 @@ from meta.metamodel.quantile_curves import monotone, sorted_quantiles
 from meta.metamodel.trust import choose_trust, interpolate_octaves, nearness
 from meta.metric import MEDIAN, QUANTILES, Metric
 
-MAX_FOLDS = 5
+MAX_CROSS_FIT_FOLDS = 5
 """Cross-fitting deals the families into at most this many parts."""
 N_LINEAR_FOLDS = 4
 """The linear stage is cross-fitted in this many parts before the trees are fitted. So the trees
@@ -275,6 +275,6 @@ def standardised_quantiles(
     )
 
 
-def _folds(names: np.ndarray, seed: int, n_folds: int = MAX_FOLDS) -> list[np.ndarray]:
+def _folds(names: np.ndarray, seed: int, n_folds: int = MAX_CROSS_FIT_FOLDS) -> list[np.ndarray]:
     """At most `n_folds` masks (R,) of held-out rows. A group of `names` (R,) is never split."""
     return [np.isin(names, groups) for groups in group_folds(names, n_folds, seed)]

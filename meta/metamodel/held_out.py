@@ -35,7 +35,7 @@ MAX_FOLDS = 12
 """With more families than this, several of them are left out together. Each fold still learns from
 nearly all tasks."""
 
-Settings = FitSettings | Mapping[tuple[str, ...], FitSettings] | None
+SettingsByFold = FitSettings | Mapping[tuple[str, ...], FitSettings] | None
 """The settings of every fit, or those of each fold by its names, or None for the default."""
 
 
@@ -44,7 +44,7 @@ def held_out_predictions(
     *,
     metric: Metric = Metric.ACCURACY,
     by: str = "task_family",
-    settings: Settings = None,
+    settings: SettingsByFold = None,
     extra_observations: pd.DataFrame | None = None,
     fold_map: Callable[..., Iterable[Any]] = map,
     progress: Callable[[int, int], None] | None = None,
@@ -97,7 +97,7 @@ def predict_fold(
     frame: pd.DataFrame,
     metric: Metric,
     by: str,
-    settings: Settings = None,
+    settings: SettingsByFold = None,
     extra_observations: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """The rows of one fold of `held_out_predictions`. The metamodel is fitted on the rows whose

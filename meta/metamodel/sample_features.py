@@ -10,16 +10,16 @@ from meta.metric import Metric
 from probes.encoders.base import EncoderFacts, EncoderInfo, View
 from probes.features import embedding_features
 from probes.features.battery import check_sample
-from probes.features.crossfit import CurvePoint, RidgeFit, curve_so_far, fit_ridge
+from probes.features.crossfit import HeldOutPart, RidgeFit, curve_so_far, fit_ridge
 from probes.metrics import score
 
 FEATURES_VERSION = 4
 """Part of the key of every observation. It is raised when a feature changes its meaning."""
 FRACTIONS = (8, 4, 2, 1)
 """The curve seen so far has points at n / fraction. The last one is leave-one-out at n."""
-POOLINGS = ("cls", "mean", "max")
+POOLING_FEATURES = ("cls", "mean", "max")
 """Poolings that have a feature `pooling_is_...`."""
-FAMILIES = ("neoberta", "hf", "lsa", "random", "static")
+FAMILY_FEATURES = ("neoberta", "hf", "lsa", "random", "static")
 """Families of encoders that have a feature `family_is_...`."""
 
 
@@ -85,8 +85,8 @@ def _encoder_features(
         "log2_n_columns": float(np.log2(n_columns)),
         "log10_n_parameters": float(np.log10(max(int(known["n_parameters"]), 1))),
         "log2_max_length": float(np.log2(max(int(known["max_length"]), 1))),
-        **{f"pooling_is_{name}": float(view.pooling == name) for name in POOLINGS},
-        **{f"family_is_{name}": float(known["family"] == name) for name in FAMILIES},
+        **{f"pooling_is_{name}": float(view.pooling == name) for name in POOLING_FEATURES},
+        **{f"family_is_{name}": float(known["family"] == name) for name in FAMILY_FEATURES},
     }
 
 
@@ -96,7 +96,7 @@ def _curve_features(
     """The curve seen so far: `curve_n_<fraction>` is the mean number of training rows at a point,
     `curve_<metric>_<fraction>` the held-out metric there. NaN where there is no such point."""
     labels = np.arange(n_classes)
-    points = {1: CurvePoint(float(len(y)), fit.probabilities(fit.loo_scores), y)}
+    points = {1: HeldOutPart(float(len(y)), fit.probabilities(fit.loo_scores), y)}
     for point in curve_so_far(X, y, n_classes, seed=seed, fractions=FRACTIONS[:-1]):
         nearest = min(
             FRACTIONS[:-1], key=lambda fraction: abs(np.log(len(y) / point.n_rows / fraction))

@@ -8,8 +8,8 @@ from meta.metric import Metric
 from meta.report.compared_spaces import (
     ComparedSpace,
     ForecastSpace,
-    forecast_spaces,
     screened_spaces,
+    shown_forecasts,
 )
 from meta.report.evaluation_data import Evaluation
 from meta.report.evidence_words import held_words
@@ -56,7 +56,7 @@ def answer_view(
     measured later. `colours` number the encoders that the page shows elsewhere too: each keeps its
     colour. `pretrained` are the study's own NeoBERTas with their tokens of pretraining."""
     known = names or {}
-    spaces = forecast_spaces(answers, known, truth, colours)
+    spaces = shown_forecasts(answers, known, truth, colours)
     screened = screened_spaces(answers, known)
     return AnswerView(
         answers=answers,

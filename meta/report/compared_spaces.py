@@ -46,7 +46,7 @@ class ForecastSpace(ComparedSpace):
         return self.curve[0].q50
 
 
-def forecast_spaces(
+def shown_forecasts(
     answers: AnswersContent,
     names: Mapping[str, str],
     truth: Iterable[MeasuredSpace] = (),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from meta.metric import TOLERANCE, Metric
+from meta.metric import HALF_A_POINT, Metric
 from meta.report.compared_spaces import ForecastSpace
 from meta.report.svg import (
     GRID,
@@ -110,7 +110,7 @@ def least_good_enough(encoders: Sequence[EncoderByLayer], metric: Metric) -> flo
         (value for encoder in encoders for value in encoder.values.values()),
         key=lambda value: metric.sign * value,
     )
-    return best - metric.sign * TOLERANCE
+    return best - metric.sign * HALF_A_POINT
 
 
 def depth(encoders: Sequence[EncoderByLayer], metric: Metric, alt: str) -> Markup:

@@ -38,7 +38,7 @@ FRECHET_RANK = 64
 MAX_SHIFT_ROWS = 160
 """Rows of each sample from which the distances between the samples are computed. Their cost grows
 with the square of it."""
-MAX_EVAL_ROWS = 2048
+FEATURE_EVAL_ROWS = 2048
 """Evaluation rows that are used. Where there are more, a seeded sample of them is drawn. The mean
 confidence of this many rows is less noisy than the leave-one-out accuracy that it corrects."""
 PARTS = (2, 4, 8)
@@ -78,7 +78,7 @@ def embedding_features(
             "X_eval has no rows; without an evaluation sample give the labelled rows, and ignore"
             " shift_ and eval_"
         )
-    X_eval = sample_rows(X_eval, MAX_EVAL_ROWS, seed)
+    X_eval = sample_rows(X_eval, FEATURE_EVAL_ROWS, seed)
     fit = fit or fit_ridge(X, y, n_classes)
     held_out, eval_scores = fit.probabilities(fit.loo_scores), fit.scores(X_eval)
     return {

@@ -101,7 +101,7 @@ def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int) -> RidgeFit:
 
 
 @dataclass(frozen=True)
-class CurvePoint:
+class HeldOutPart:
     """Held-out predictions of probes that were trained on `n_rows` rows each, stacked over the
     parts of the sample."""
 
@@ -119,7 +119,7 @@ def curve_so_far(
     *,
     seed: int,
     fractions: tuple[int, ...] = (8, 4, 2),
-) -> list[CurvePoint]:
+) -> list[HeldOutPart]:
     """The learning curve inside the sample. For each fraction the rows are dealt into that many
     parts. A probe is trained on each part, and predicts all other rows. For halves this is done
     twice. Parts of fewer than 4 rows are left out of the curve."""
@@ -138,7 +138,9 @@ def curve_so_far(
                 labels.append(y[~inside])
                 sizes.append(inside.sum())
         points.append(
-            CurvePoint(float(np.mean(sizes)), np.concatenate(probabilities), np.concatenate(labels))
+            HeldOutPart(
+                float(np.mean(sizes)), np.concatenate(probabilities), np.concatenate(labels)
+            )
         )
     return points
 

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 import torch
 
-DEFAULT_CS = (0.01, 0.1, 1.0, 10.0, 100.0)
+LOGISTIC_CS = (0.01, 0.1, 1.0, 10.0, 100.0)
 """Inverse penalties, from strong to weak, on features scaled by `feature_scale`. C means the same
 as scikit-learn's C."""
 MAX_NEWTON_STEPS = 60
@@ -72,7 +72,7 @@ def fit_logistic_path(
     X: torch.Tensor,
     labels: torch.Tensor,
     n_classes: int,
-    Cs: Sequence[float] = DEFAULT_CS,
+    Cs: Sequence[float] = LOGISTIC_CS,
     *,
     sample_weight: torch.Tensor | None = None,
 ) -> LogisticPath:

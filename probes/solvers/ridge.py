@@ -17,7 +17,7 @@ import torch
 from probes.solvers.rowspace import Basis
 from probes.solvers.temperature import best_temperatures
 
-DEFAULT_CS = tuple(
+RIDGE_SOLVER_CS = tuple(
     10.0**power for power in (-5, -4.5, -4, -3.5, -3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1)
 )
 """Inverse penalties, from strong to weak, on features scaled by `feature_scale`."""
@@ -58,7 +58,7 @@ class RidgePath:
 
 
 def fit_ridge_path(
-    space: Basis, labels: torch.Tensor, n_classes: int, Cs: Sequence[float] = DEFAULT_CS
+    space: Basis, labels: torch.Tensor, n_classes: int, Cs: Sequence[float] = RIDGE_SOLVER_CS
 ) -> RidgePath:
     """Ridge probes for every C, of a sample with `labels` (n,) int64 in 0..n_classes-1. The rows
     have the weights of `space`; then C and temperature are chosen by weighted held-out errors. Cost
@@ -70,7 +70,10 @@ def fit_ridge_path(
 
 
 def fit_ridge_paths(
-    spaces: Sequence[Basis], labels: torch.Tensor, n_classes: int, Cs: Sequence[float] = DEFAULT_CS
+    spaces: Sequence[Basis],
+    labels: torch.Tensor,
+    n_classes: int,
+    Cs: Sequence[float] = RIDGE_SOLVER_CS,
 ) -> list[RidgePath]:
     """`fit_ridge_path` of S samples of n rows each, with `labels` (S, n), in shared products. For
     small samples calls cost more than arithmetic. Raises ValueError as `fit_ridge_path` does."""

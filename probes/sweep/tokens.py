@@ -16,7 +16,7 @@ import torch
 
 from neoberta.extras import need
 from probes.metrics import score_all
-from probes.solvers.logistic import DEFAULT_CS, fit_logistic_path
+from probes.solvers.logistic import LOGISTIC_CS, fit_logistic_path
 from probes.solvers.rowspace import feature_scale, row_space
 
 N_FOLDS = 3
@@ -42,7 +42,7 @@ def token_probes(
     n_sentences: int,
     seed: int = 0,
     task_fingerprint: str = "",
-    Cs: Sequence[float] = DEFAULT_CS,
+    Cs: Sequence[float] = LOGISTIC_CS,
 ) -> list[dict[str, Any]]:
     """Logistic probes of the words of `n_sentences` training sentences, scored on all test words.
     One row for each C.

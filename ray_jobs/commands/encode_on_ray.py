@@ -8,7 +8,7 @@ from typing import Any
 
 from cluster.storage import Storage
 from meta.given.embedded_encoder import EmbeddedEncoder
-from meta.given.vectors import TEXTS_PER_SHARD, embed_sample, encode_here
+from meta.given.vectors import TEXTS_PER_PART, embed_sample, encode_here
 from neoberta.extras import missing
 from neoberta.precision import UsedPrecision
 from probes.embeddings.cache import EmbeddingCache
@@ -54,7 +54,7 @@ def embed_by_ray_if_many(
         shards = [
             shard
             for texts, wanted in inputs
-            for shard in plan_shards(cache, encoder.info, texts, wanted, TEXTS_PER_SHARD)
+            for shard in plan_shards(cache, encoder.info, texts, wanted, TEXTS_PER_PART)
         ]
         with _session(address, log_path) as opened:
             if opened.dashboard_url:

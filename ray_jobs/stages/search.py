@@ -36,7 +36,7 @@ SEARCH_VERSION = 1
 """Raised when the same point would be judged otherwise."""
 MAX_LENGTH = 128
 """Tokens of a row in the candidates' pretraining."""
-POOLINGS = ("mean",)
+SEARCH_POOLINGS = ("mean",)
 """Candidates are compared at their last layer and the one in the middle, mean-pooled: what small
 NeoBERTas do best with."""
 
@@ -196,7 +196,9 @@ def _forecast_tasks(
     encoder = load_encoder(f"neoberta:{checkpoint}")
     depth = encoder.info.n_layers
     views = [
-        View(layer, pooling) for layer in sorted({depth, (depth + 1) // 2}) for pooling in POOLINGS
+        View(layer, pooling)
+        for layer in sorted({depth, (depth + 1) // 2})
+        for pooling in SEARCH_POOLINGS
     ]
     metamodel = Metamodel.load(storage.local_path(fixed["metamodel"]))
     forecasts, measured = [], []

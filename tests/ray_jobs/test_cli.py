@@ -30,6 +30,7 @@ MISTAKES = [
     (("sweep", "nowhere.yaml"), "nowhere.yaml"),
     (("results", "--out", "nowhere"), "no probe results"),
     (("results",), "see neoberta results --help"),
+    (("jobs", "ls"), "see neoberta jobs ls --help"),
     (("pilot", "--dry-run", "--tasks", "nowhere.csv"), "task nowhere.csv: no such file"),
     (
         ("pilot", "--dry-run", "--set", "encoders.0.ref=lsa:abc"),

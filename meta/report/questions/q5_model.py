@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import yaml
 from markupsafe import Markup
 
-from meta.metric import TOLERANCE, Metric
+from meta.metric import HALF_A_POINT, Metric
 from meta.report.compared_spaces import ComparedSpace, ForecastSpace
 from meta.report.space_plots import EncoderByLayer, depth
 from meta.report.svg import KeyEntry, key_entry
@@ -154,7 +154,7 @@ def neoberta_words(
 
     mine, theirs = ([best(group, end) for end in (0, -1)] for group in (own, others))
     is_behind = all(
-        sign * (other - value) > TOLERANCE for value, other in zip(mine, theirs, strict=True)
+        sign * (other - value) > HALF_A_POINT for value, other in zip(mine, theirs, strict=True)
     )
     n_now, n_last = (count(own[0].curve[end].n_train) for end in (0, -1))
     said = (

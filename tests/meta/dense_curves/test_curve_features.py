@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from meta.dense_curves.features import (
     ANCHOR,
-    FAMILIES,
+    LAW_FAMILIES,
     POWER,
     curve_features,
     fit_law,
@@ -48,9 +48,9 @@ def test_the_best_power_law_is_that_of_meta_curves():
     assert fit.best()[:, 0] == pytest.approx(peer, abs=1e-6)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", LAW_FAMILIES)
 def test_every_family_finds_its_own_curves_again(family):
-    for kind, exponent, scale in FAMILIES[family][::7]:
+    for kind, exponent, scale in LAW_FAMILIES[family][::7]:
         relative, ahead = SIZES / SIZES[-1], np.array([4.0])
         shape = {
             "power": lambda x, e=exponent, s=scale: (x + s) ** -e,
@@ -58,7 +58,7 @@ def test_every_family_finds_its_own_curves_again(family):
             "exponential": lambda x, e=exponent, s=scale: np.exp(-((x / s) ** e)),
         }[kind]
         losses = (0.1 + 0.05 * shape(relative))[None]
-        fit = fit_law(SIZES, losses, np.ones(len(SIZES)), FAMILIES[family], ahead)
+        fit = fit_law(SIZES, losses, np.ones(len(SIZES)), LAW_FAMILIES[family], ahead)
         assert fit.error.min() < 1e-12
         assert fit.best()[0, 0] == pytest.approx(0.1 + 0.05 * shape(ahead)[0], abs=2e-3)
 
@@ -73,7 +73,7 @@ def test_a_law_without_asymptote_has_none():
 def test_averaging_the_shapes_beats_the_best_one_far_ahead():
     losses, truth = noisy(400, sd=0.015)
     fit = fit_law(
-        SIZES, losses, np.ones(len(SIZES)), FAMILIES["sigmoid"], np.array(RATIOS, dtype=float)
+        SIZES, losses, np.ones(len(SIZES)), LAW_FAMILIES["sigmoid"], np.array(RATIOS, dtype=float)
     )
     averaged = np.abs(fit.average(len(SIZES))[0] - truth).mean(axis=0)
     best = np.abs(fit.best() - truth).mean(axis=0)

@@ -4,7 +4,7 @@ import pytest
 from report_sample import answers
 
 from meta.metric import Metric
-from meta.report.compared_spaces import best_of_each_encoder, forecast_spaces, screened_spaces
+from meta.report.compared_spaces import best_of_each_encoder, screened_spaces, shown_forecasts
 from meta.report.questions import q1_need, q4_spaces
 from meta.report.questions.q5_model import by_layer
 from meta.report.space_plots import least_good_enough
@@ -24,12 +24,12 @@ def test_what_was_measured_later_belongs_to_encoder_layer_and_pooling():
         for view in (ViewName(layer=4, pooling="mean"), ViewName(layer=6, pooling="cls"))
     ]
     names = {"hf:all-MiniLM-L6-v2": "MiniLM"}
-    spaces = forecast_spaces(content(), names, truth)
+    spaces = shown_forecasts(content(), names, truth)
     assert [(space.name, space.layer) for space in spaces if space.measured] == [("MiniLM", 4)]
 
 
 def test_encoders_keep_the_colours_that_they_have_elsewhere():
-    spaces = forecast_spaces(content(), {}, colours={"another": 0, "lsa:256": 1})
+    spaces = shown_forecasts(content(), {}, colours={"another": 0, "lsa:256": 1})
     colours = {space.name: space.colour for space in spaces}
     assert colours["lsa:256"] == 1
     assert sorted(colours.values()) == [1, 2, 3, 4, 5]
@@ -40,7 +40,7 @@ def test_the_score_now_is_of_the_metric_that_is_forecast():
         value = content(**changes)
         return [
             space.held_out
-            for space in (*forecast_spaces(value, {})[:1], *screened_spaces(value, {}))
+            for space in (*shown_forecasts(value, {})[:1], *screened_spaces(value, {}))
         ]
 
     accuracy = answers()["encoders"][0]["held_out"]["accuracy"]
@@ -52,7 +52,7 @@ def test_the_score_now_is_of_the_metric_that_is_forecast():
 
 
 def test_the_first_space_of_an_encoder_stands_for_it():
-    spaces = forecast_spaces(content(), {})
+    spaces = shown_forecasts(content(), {})
     first = best_of_each_encoder(spaces)
     assert len(first) == len({space.name for space in spaces}) < len(spaces)
     assert all(
@@ -65,20 +65,20 @@ def test_the_encoder_of_the_first_answer_comes_first_in_its_table():
     other = need["by_encoder"][0]  # needs too many rows
     fewer = need["by_encoder"][1] | {"encoder": "neoberta:deep", "q50": 100}
     value = content(data_needed=need | {"by_encoder": [other, fewer, need["by_encoder"][1]]})
-    rows = q1_need.view(value, forecast_spaces(value, {}), {}).rows
+    rows = q1_need.view(value, shown_forecasts(value, {}), {}).rows
     assert [row.name for row in rows] == ["hf:all-MiniLM-L6-v2", "neoberta:deep", "lsa:256"]
     assert rows[0].span == "290 to 1,750" and rows[2].span == "2,400 to more than 3,200"
 
 
 def test_an_encoder_without_a_forecast_has_no_picture_of_its_need():
     value = content(encoders=answers()["encoders"][-1:])
-    assert q1_need.view(value, forecast_spaces(value, {}), {}).plot is None
+    assert q1_need.view(value, shown_forecasts(value, {}), {}).plot is None
 
 
 def test_a_favourite_that_stays_one_is_not_named_again():
     value = content()
     assert max(space.p_best_16x for space in value.encoders) == value.encoders[0].p_best_16x > 0.5
-    assert q4_spaces.view(forecast_spaces(value, {}), value.metric).later_favourite is None
+    assert q4_spaces.view(shown_forecasts(value, {}), value.metric).later_favourite is None
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,6 @@ def test_of_each_layer_the_best_pooling_is_drawn(metric, best, edge):
 
     medians = (0.7, 0.8)
     value = content(metric=metric, encoders=[space("mean", medians[0]), space("cls", medians[1])])
-    encoders = by_layer(forecast_spaces(value, {}), value.metric)
+    encoders = by_layer(shown_forecasts(value, {}), value.metric)
     assert [encoder.values for encoder in encoders] == [{4: medians[best]}]
     assert least_good_enough(encoders, Metric(metric)) == pytest.approx(edge)
