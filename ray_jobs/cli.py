@@ -183,7 +183,7 @@ _stage_command(
 @app.command()
 @runs_on_cluster
 def characterize(
-    train: Annotated[Path, typer.Option(help="Labelled rows: .csv, .tsv, .jsonl or .parquet.")],
+    train: Annotated[Path, typer.Option(help="Labelled rows: .csv, .tsv, .jsonl, .parquet ...")],
     eval_path: Annotated[
         Path | None, typer.Option("--eval", help="Unlabelled rows the classifier will meet.")
     ] = None,
@@ -205,6 +205,14 @@ def characterize(
         ),
     ] = None,
     label_column: Annotated[str, typer.Option(help="Column of the label.")] = "label",
+    keep_case: Annotated[
+        bool,
+        typer.Option("--keep-case", help="Labels that differ in case alone are two classes."),
+    ] = False,
+    keep_label: Annotated[
+        list[str] | None,
+        typer.Option(help="A label that is a class, although it looks like none: NA. Repeatable."),
+    ] = None,
     eval_labels: Annotated[
         bool,
         typer.Option(
@@ -249,6 +257,8 @@ def characterize(
         text_column=text_column,
         pair_column=pair_column,
         label_column=label_column,
+        keep_case=keep_case,
+        keep_labels=tuple(keep_label or ()),
         eval_labels=eval_labels,
         metamodel=metamodel,
         address=cluster.address,

@@ -72,7 +72,10 @@ CASES: dict[str, tuple[Callable[[Given], None], str]] = {
     ),
     "missing label column": (option(label_column="lable"), "did you mean 'label'"),
     "null text": (spoil("train", ROWS + ",cat\n"), "row 13, column 'text': empty cell"),
-    "null label": (spoil("train", ROWS + "a text,\n"), "row 13, column 'label': no label"),
+    "no label at all": (
+        spoil("train", "text,label\n" + "a text,\n" * 9),
+        "no row has a label in column 'label'",
+    ),
     "mixed labels": (lambda given: as_jsonl(given, ("a", "x"), ("b", 1)), "mixed label types"),
     "non-text cell": (lambda given: as_jsonl(given, (3.5, "x")), "is not text"),
     "label among the features": (option(label_column="text"), "given as text and as label"),
@@ -82,7 +85,7 @@ CASES: dict[str, tuple[Callable[[Given], None], str]] = {
     ),
     "unbalanced quotes": (spoil("train", ROWS + '"never closed,cat\n'), "quote"),
     "semicolons and quotes": (
-        spoil("train", 'text;label\n"a; ""b""";x\n'),
+        spoil("train", 'text;label\n"a; ""b""";x\n"c;y\n'),
         "the separator seems to be ';'",
     ),
     "an identifier as label": (
