@@ -32,6 +32,8 @@ cache_app = typer.Typer(
 )
 app.add_typer(cache_app, name="cache")
 
+OWN_PACKAGES = ("neoberta", "probes", "meta", "cluster", "ray_jobs")
+
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises for an unknown command or option (it has no public name of its own)."""
 
@@ -421,10 +423,9 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """Our own warnings are for the user, one line each; those of libraries are not."""
-    if (
-        Path(filename).resolve().is_relative_to(Path(__file__).resolve().parents[1])
-        and "site-packages" not in filename
-    ):
+    # installed, the packages lie beside the libraries
+    root, source = Path(__file__).resolve().parents[1], Path(filename).resolve()
+    if source.is_relative_to(root) and source.relative_to(root).parts[0] in OWN_PACKAGES:
         print(f"note: {message}", file=sys.stderr)
 
 

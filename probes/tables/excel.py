@@ -13,7 +13,7 @@ EXTRA = "excel"
 def read_excel(path: Path) -> Table:
     """The first sheet, its first row as column names. Raises UserError."""
     try:
-        import openpyxl
+        import openpyxl  # type: ignore[import-untyped]
     except ImportError as error:
         raise UserError(
             f"{path}: an Excel workbook needs openpyxl: pip install 'neoberta[{EXTRA}]', or save it"
@@ -28,7 +28,7 @@ def read_excel(path: Path) -> Table:
         raise UserError(
             f"{path}: not a readable Excel workbook ({error}); save it again, or as CSV UTF-8"
         ) from error
-    notes = ()
+    notes: tuple[str, ...] = ()
     if len(sheets) > 1:
         notes = (
             f"{path.name}: only the first of {len(sheets)} sheets is read ({sheets[0].title})",

@@ -17,7 +17,7 @@ def read_json_lines(path: Path) -> Table:
     UserError."""
     text = read_text(path)
     lines = text.split("\n" if "\n" in text else "\r")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

@@ -28,7 +28,8 @@ def codes_among(counts: Mapping[str, int], keep: Collection[str]) -> tuple[set[s
     labelled rows have, with the rows of each. `keep`: labels that are classes, in small letters."""
     codes = {label for label in counts if is_code(label)}
     others = {label: n for label, n in counts.items() if label not in codes}
-    unlabelled, doubtful = set(), set()
+    unlabelled: set[str] = set()
+    doubtful: set[str] = set()
     for code in codes:
         if code.casefold() in keep:
             continue

@@ -96,7 +96,9 @@ def _fitting(found: list[Record], delimiter: str) -> Reading:
     if not found:
         return Reading([], [], delimiter)
     header, width = found[0].cells, len(found[0].cells)
-    records, wide, narrow = [], [], []
+    records: list[Record] = []
+    wide: list[int] = []
+    narrow: list[int] = []
     first = None
     for record in found[1:]:
         cells = record.cells
