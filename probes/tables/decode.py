@@ -3,7 +3,10 @@ with a remedy that fits its bytes."""
 
 import bz2
 import gzip
+import io
 import lzma
+import re
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +14,33 @@ from pathlib import Path
 from cluster.storage import UserError
 from probes.tables.table import counted, some
 
+
+def _only_file(data: bytes) -> bytes:
+    """What lies in a zip archive of one file. Raises ValueError where there are others."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = [name for name in archive.namelist() if not name.startswith("__MACOSX/")]
+        if len(names) != 1:
+            raise ValueError(f"{len(names)} files in the archive; one is wanted")
+        return archive.read(names[0])
+
+
 UNPACK: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.decompress,
     ".bz2": bz2.decompress,
     ".xz": lzma.decompress,
+    ".zip": _only_file,
 }
 """What may follow the ending of a file of text."""
+_PACKED_WRONGLY = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+)
+MAX_ACCENTED = 3
 _OTHER_FORMATS = (
     (b"PK\x03\x04", "a zip archive or an Excel workbook", "rename a workbook to .xlsx, or unpack"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "save it as .xlsx or as CSV UTF-8"),
@@ -33,7 +57,7 @@ def read_text(path: Path) -> str:
     if unpack is not None:
         try:
             data = unpack(data)
-        except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+        except _PACKED_WRONGLY as error:
             raise UserError(f"{path}: cannot be unpacked ({error}); compress it again") from error
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UserError(
@@ -79,10 +103,10 @@ def _remedy(data: bytes, path: Path) -> str:
 
 
 def _looks_western(data: bytes) -> bool:
-    """Whether Windows-1252 makes text of it whose accents stand among plain letters."""
+    """Whether Windows-1252 makes text of it in which few accented letters stand side by side."""
     try:
         text = data.decode("cp1252")
     except UnicodeDecodeError:
         return False
-    letters = [char for char in text if char.isalpha()]
-    return 2 * sum(char > "\x7f" for char in letters) < len(letters)
+    runs = re.findall(r"[^\W\d_]+", "".join(char if char > "\x7f" else " " for char in text))
+    return all(len(run) <= MAX_ACCENTED for run in runs)

@@ -5,12 +5,12 @@ would join lines that fit one by one. A CSV has quoting. A cell that holds whole
 file's own pattern is refused in both.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from cluster.storage import UserError
 from probes.tables.decode import read_text
+from probes.tables.fasttext import fasttext_columns
 from probes.tables.records import Misfit, Reading, plain, quoted, separator_line
 from probes.tables.swallowed import swallowing
 from probes.tables.table import SEPARATORS, Table, check_names, counted, some
@@ -19,15 +19,25 @@ from probes.tables.table import SEPARATORS, Table, check_names, counted, some
 def read_delimited(path: Path, separator: str) -> Table:
     """The table in a file whose ending promises `separator`. Raises UserError."""
     named, text = separator_line(read_text(path))
+    lines = fasttext_columns(text)
+    if lines is not None:
+        return Table(dict(lines), str(path))
     reading, notes = _reading(text, named or separator, path)
     _refuse_swallowed(reading, path)
+    if reading.n_empty:
+        notes.append(
+            f"{path.name}: {counted(reading.n_empty, 'line')} with separators alone: left out"
+        )
     if reading.header:
         n_rows = len(reading.records)
         if reading.n_lines != n_rows:
-            longest = max(reading.long_records, key=lambda record: record.end - record.start)
+            longest = max(
+                reading.long_records, key=lambda record: record.end - record.start, default=None
+            )
+            where = f"lines {longest.start} to {longest.end}" if longest else "those of the header"
             notes.append(
                 f"{path.name}: {reading.n_lines} lines hold {counted(n_rows, 'row')}: quotes join"
-                f" lines, at most lines {longest.start} to {longest.end}"
+                f" lines, at most {where}"
             )
     return _table(reading, path, notes)
 
@@ -35,7 +45,7 @@ def read_delimited(path: Path, separator: str) -> Table:
 def _reading(text: str, separator: str, path: Path) -> tuple[Reading, list[str]]:
     """How the text is read, and what to say about that. Raises UserError."""
     try:
-        reading = _tsv(text) if separator == "\t" else quoted(text, separator)
+        reading = _tsv(text) if separator == "\t" else _csv(text, separator)
         misfit, header = None, reading.header
     except Misfit as error:
         misfit, header = error, error.header
@@ -56,9 +66,8 @@ def _reading(text: str, separator: str, path: Path) -> tuple[Reading, list[str]]
 
 def _fitting(text: str, separator: str) -> Reading | None:
     """The reading with another separator, where it gives two columns or more and rows."""
-    read: Callable[[str], Reading] = _tsv if separator == "\t" else lambda t: quoted(t, separator)
     try:
-        reading = read(text)
+        reading = _tsv(text) if separator == "\t" else _csv(text, separator)
     except Misfit:
         return None
     names = [name.strip() for name in reading.header if name.strip()]
@@ -66,11 +75,34 @@ def _fitting(text: str, separator: str) -> Reading | None:
     return reading if is_table and reading.records else None
 
 
+def _csv(text: str, separator: str) -> Reading:
+    """With quoting; where that does not fit, with quotes behind a space or a backslash as some
+    programs write them. Raises Misfit."""
+    is_spaced = f'{separator} "' in text
+    try:
+        reading = quoted(text, separator)
+        cells = (cell for record in reading.records for cell in record.cells)
+        if not (is_spaced and any(cell.startswith(' "') and cell[-1] == '"' for cell in cells)):
+            return reading
+    except Misfit as error:
+        reading, misfit = None, error
+    for is_used, how in (('\\"' in text, {"escape": "\\"}), (is_spaced, {"is_spaced": True})):
+        if is_used:
+            try:
+                return quoted(text, separator, **how)
+            except Misfit:
+                continue
+    if reading is None:
+        raise misfit
+    return reading
+
+
 def _tsv(text: str) -> Reading:
     """With quoting, unless quotes join lines that fit one by one. Raises Misfit."""
     try:
         with_quotes = quoted(text, "\t")
-        if not with_quotes.long_records or len(with_quotes.header) == 1:
+        has_quoted_names = text.lstrip().startswith('"')
+        if not with_quotes.long_records or has_quoted_names or len(with_quotes.header) == 1:
             return with_quotes
         try:
             return plain(text, "\t")
@@ -90,6 +122,11 @@ def _advice(misfit: Misfit, separator: str) -> str:
         return (
             f"the separator seems to be {SEPARATORS[others[0]]}, but not every line fits that: save"
             " the table again"
+        )
+    if misfit.n_below_alike:
+        return (
+            f"every line below the first has {misfit.n_below_alike}: remove the first where it is a"
+            " title, or name every column"
         )
     bad = sorted(misfit.wide + misfit.narrow)
     if not bad:

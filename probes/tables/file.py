@@ -8,12 +8,25 @@ from pathlib import Path
 
 from cluster.storage import UserError
 from probes.tables.arrow import read_parquet
-from probes.tables.decode import UNPACK
+from probes.tables.decode import UNPACK, read_text
 from probes.tables.delimited import read_delimited
 from probes.tables.excel import read_excel
+from probes.tables.fasttext import fasttext_columns
 from probes.tables.hugging_face import is_saved_dataset, read_saved
 from probes.tables.json_rows import read_json, read_json_lines
 from probes.tables.table import Table
+
+
+def _read_lines(path: Path) -> Table:
+    """Lines of fastText. Raises UserError for any other text."""
+    columns = fasttext_columns(read_text(path))
+    if columns is None:
+        raise UserError(
+            f"{path}: a .txt is read where every line is '__label__x some text' (fastText); save"
+            " anything else as .csv, .tsv or .jsonl"
+        )
+    return Table(dict(columns), str(path))
+
 
 _READ_TEXT: dict[str, Callable[[Path], Table]] = {
     ".csv": lambda path: read_delimited(path, ","),
@@ -21,6 +34,7 @@ _READ_TEXT: dict[str, Callable[[Path], Table]] = {
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
     ".json": read_json,
+    ".txt": _read_lines,
 }
 _READ = {**_READ_TEXT, ".parquet": read_parquet, ".xlsx": read_excel}
 SUFFIXES = tuple(_READ)

@@ -34,7 +34,7 @@ def read_saved(folder: Path) -> Table:
     several."""
     data = load_saved(folder)
     if isinstance(data, dict):
-        names = sorted(data)
+        names = sorted(data, key=lambda name: (name != "train", name))
         raise UserError(
             f"{folder}: a saved data set with the splits {some(names, 5)}; give one of them:"
             f" {folder / names[0]}"

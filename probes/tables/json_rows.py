@@ -83,8 +83,8 @@ def _document(text: str) -> dict[str, list[Any]] | None:
         document = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if isinstance(document, dict) and len(document) == 1:
-        only = next(iter(document.values()))  # {"data": [...]}
+    if isinstance(document, dict) and (len(document) == 1 or "data" in document):
+        only = document.get("data", next(iter(document.values())))  # {"data": [...]}
         if isinstance(only, list) and only and all(isinstance(row, dict) for row in only):
             document = only
     if isinstance(document, list) and document and all(isinstance(r, dict) for r in document):
@@ -94,6 +94,10 @@ def _document(text: str) -> dict[str, list[Any]] | None:
 
 def _document_of_columns(document: dict[str, Any]) -> dict[str, list[Any]] | None:
     values = list(document.values())
+    if set(document) == {"columns", "index", "data"}:  # pandas' orient="split"
+        names, rows = document["columns"], document["data"]
+        if all(isinstance(row, list) and len(row) == len(names) for row in rows):
+            return columns_of(dict(zip(names, row, strict=True)) for row in rows)
     if values and all(isinstance(column, list) for column in values):
         return document if len({len(column) for column in values}) == 1 else None
     if values and all(isinstance(column, dict) for column in values):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 MAX_CELL_CHARS = 50_000_000
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _LINE_END = re.compile(r"\r\n|\n|\r")
+MIN_ALIKE = 3
 N_MISFITS = 1000
 """Records of another width than the header that are counted, at most."""
 
@@ -29,11 +30,15 @@ class Reading:
     header: list[str]
     records: list[Record]
     delimiter: str
+    n_header_lines: int = 1
+    n_empty: int = 0
+    """Lines of separators alone, which are no records."""
 
     @property
     def n_lines(self) -> int:
-        """Lines below the header that hold records."""
-        return sum(record.end - record.start + 1 for record in self.records)
+        """Lines below the header's first that hold something."""
+        below = sum(record.end - record.start + 1 for record in self.records)
+        return below + self.n_header_lines - 1
 
     @property
     def long_records(self) -> list[Record]:
@@ -52,10 +57,14 @@ class Misfit(Exception):
         header: list[str],
         wide: list[int] | None = None,
         narrow: list[int] | None = None,
+        n_below_alike: int = 0,
     ) -> None:
         super().__init__(what)
         self.line, self.what, self.header = line, what, header
         self.wide, self.narrow = wide or [], narrow or []
+        self.n_below_alike = n_below_alike
+        """Cells of every record but the header, where they agree with each other and not with
+        it."""
 
 
 def separator_line(text: str) -> tuple[str | None, str]:
@@ -66,11 +75,19 @@ def separator_line(text: str) -> tuple[str | None, str]:
     return (found[1], text[first.start() :]) if found and first else (None, text)
 
 
-def quoted(text: str, delimiter: str) -> Reading:
+def quoted(text: str, delimiter: str, *, is_spaced: bool = False, escape: str = "") -> Reading:
     """Read with quoting: a cell in quotes may hold separators and line breaks, quotes in it are
-    doubled. Raises Misfit."""
+    doubled, or follow the character `escape`. `is_spaced`: quotes may follow a separator and a
+    space. Raises Misfit."""
     csv.field_size_limit(MAX_CELL_CHARS)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        skipinitialspace=is_spaced,
+        escapechar=escape or None,
+        doublequote=not escape,
+        strict=True,
+    )
     found: list[Record] = []
     start = 1  # line on which the present record begins
     try:
@@ -99,9 +116,12 @@ def _fitting(found: list[Record], delimiter: str) -> Reading:
     records: list[Record] = []
     wide: list[int] = []
     narrow: list[int] = []
-    first = None
+    first, n_empty = None, 0
     for record in found[1:]:
         cells = record.cells
+        if not any(cells):
+            n_empty += 1
+            continue
         if len(cells) == width or (len(cells) > width and not any(cells[width:])):
             records.append(Record(cells[:width], record.start, record.end))
             continue
@@ -111,5 +131,7 @@ def _fitting(found: list[Record], delimiter: str) -> Reading:
             break
     if first is not None:
         what = f"{len(first.cells)} cells under {width} column names"
-        raise Misfit(first.start, what, header, wide, narrow)
-    return Reading(header, records, delimiter)
+        widths = {len(record.cells) for record in found[1:] if any(record.cells)}
+        alike = widths.pop() if len(widths) == 1 and len(found) > MIN_ALIKE else 0
+        raise Misfit(first.start, what, header, wide, narrow, alike)
+    return Reading(header, records, delimiter, found[0].end - found[0].start + 1, n_empty)

@@ -112,6 +112,7 @@ def rows_of(table: Table, columns: Columns, *, may_be_blank: bool = True) -> Row
         )
     texts, pairs = texts_of(table, columns, may_be_blank=may_be_blank)
     cells = one_label(column_of(table, columns.label, "--label-column"))
+    _check_one_label(cells, columns.label, table.where)
     _check_one_kind(cells, columns.label, table.where)
     labels = [_label(value, row, columns.label, table.where) for row, value in enumerate(cells, 1)]
     labels, rejected = _accepted(labels, table)
@@ -194,6 +195,17 @@ def _check_unicode(value: str, where: str) -> None:
         ) from None
 
 
+def _check_one_label(column: list[Any], name: str, where: str) -> None:
+    rows = [row for row, value in enumerate(column, 1) if isinstance(value, list | tuple | set)]
+    if rows:
+        value = column[rows[0] - 1]
+        more = "" if len(rows) == 1 else f" ({len(rows)} rows have lists)"
+        raise UserError(
+            f"{where}: row {rows[0]}, column {name!r}: {value!r:.40} ({type(value).__name__}) is"
+            f" not a class{more}: several labels in a cell are not forecast; give one label a row"
+        )
+
+
 def _check_one_kind(column: list[Any], name: str, where: str) -> None:
     """Labels are all text or all numbers: a table that mixes them (`1`, `"spam"`) was put together
     wrongly."""
@@ -222,11 +234,6 @@ def _label(value: Any, row: int, column: str, where: str) -> str | None:
         isinstance(value, float) and value.is_integer()
     ):  # infinity is no integer
         return str(value if isinstance(value, bool) else int(value))
-    if isinstance(value, list | tuple | set):
-        raise UserError(
-            f"{place}: {value!r:.40} ({type(value).__name__}) is not a class: several labels in a"
-            " cell are not forecast; give one label a row"
-        )
     raise UserError(
         f"{place}: {value!r:.40} ({type(value).__name__}) is not a class; labels are text or whole"
         " numbers"
@@ -245,5 +252,5 @@ def _accepted(labels: list[str | None], table: Table) -> tuple[list[str | None],
         label if answer == "accept" else None for label, answer in zip(labels, answers, strict=True)
     ]
     name = Path(table.where).name
-    said = f"{name}: column 'answer' rejects or ignores the label of {n_other} rows: unlabelled"
+    said = f"{name}: column 'answer' rejects or ignores the label of {n_other} rows"
     return kept, (said,)
