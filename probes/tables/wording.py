@@ -39,9 +39,9 @@ _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z](?![\w-])")
 def in_words_of(words: Mapping[str, str], message: str) -> str:
     """The message with the options that `words` has replaced by its words for them."""
     label = "['{}']" if words is PYTHON else "{} behind the reference"
-    kept = _KEPT.sub(
-        lambda found: words.get("--keep-label", "--keep-label=") + label.format(found[1]), message
-    )
+    kept = message
+    if "--keep-label" in words:
+        kept = _KEPT.sub(lambda found: words["--keep-label"] + label.format(found[1]), message)
     return _OPTION.sub(lambda found: words.get(found[0], found[0]), kept)
 
 
