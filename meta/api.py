@@ -54,8 +54,8 @@ def characterize(
     nats for log-loss. With `eval_labels`, the labels of evaluation rows correct the forecast;
     without it they are not read. `metamodel` is a folder that `neoberta fit` wrote (default: the
     metamodel that ships). `cache` is a folder or URI that keeps the vectors, so that a second call
-    encodes nothing (default: a temporary folder). `prompt` is the name of a prompt of the models, or
-    a text; it is put before every text (default: what each model's folder says).
+    encodes nothing (default: a temporary folder). `prompt` is the name of a prompt of the models,
+    or a text; it is put before every text (default: what each model's folder says).
 
     Rates are fractions in [0, 1]; sizes count labelled rows. The same arguments and `seed` give the
     same answers, except for measured times. Raises UserError, one line, for any mistake in the

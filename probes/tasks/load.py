@@ -22,10 +22,9 @@ from probes.tasks.task import Task
 DOCS_PREFIX = "docs/"
 
 
-def check_task(ref: str) -> None:
-    """Raises UserError for whatever loading the task would refuse: an unknown `docs/` task, a file
-    or folder that is not there or cannot be a task. A `docs/` task is not built, a data set of the
-    hub not looked up."""
+def check_task(ref: str) -> Task | None:
+    """The task of a file or folder; None for a `docs/` task, which is not built, and a data set of
+    the hub, which is not looked up. Raises UserError for whatever loading would refuse."""
     source, _ = split_reference(ref)
     if _is_docs(source):
         docs_task(source.removeprefix(DOCS_PREFIX))
@@ -36,8 +35,7 @@ def check_task(ref: str) -> None:
             f"task {ref}: no such file or folder; give a folder, a file that ends in {endings}, or"
             " docs/NAME"
         )
-    if path:
-        load_task(ref)
+    return load_task(ref) if path else None
 
 
 def local_path(ref: str) -> Path | None:

@@ -354,6 +354,19 @@ def test_a_label_that_is_written_in_the_text_is_told(given: Given):
     )
 
 
+def test_what_is_said_of_a_table_is_among_the_warnings(given: Given):
+    rows = labelled(40).replace(",cat\n", ",Cat\n", 5) + 'one more of them,NA\n"and\nanother",cat\n'
+    evaluation = "text,label\n" + "".join(f"{ENGLISH.format(i)},-1\n" for i in range(60))
+    answers = answered(given, rows, evaluation)
+    told = "\n".join(answers.warnings)
+    assert answers.n_classes == 2 and answers.n_train_given == 41
+    for part in ("43 lines hold 42 rows", "'cat' is also written 'Cat'", "no label ('NA'; row 41)"):
+        assert part in told, answers.warnings
+    given.options |= {"keep_case": True, "keep_labels": ("NA",)}
+    given.run()
+    assert set(load_answers(str(given.out)).class_counts) == {"cat", "Cat", "dog", "NA"}
+
+
 @pytest.mark.slow
 def test_200_000_rows_are_sampled_and_it_is_said(given: Given):
     answers = answered(given, labelled(200_000), unlabelled(200_000))

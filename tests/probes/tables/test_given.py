@@ -120,7 +120,7 @@ def test_messages_are_in_the_words_of_the_caller():
     )
     assert "#keep_label=NA behind the reference keeps it" in in_words_of(REFERENCE, said)
     assert in_words_of({}, said) == said and in_words_of(PYTHON, "a--eval.csv") == "a--eval.csv"
-    with pytest.raises(UserError, match=r"^target= 90.0: accuracy"), speaking(PYTHON):
+    with pytest.raises(UserError, match=r"^target= 90: accuracy"), speaking(PYTHON):
         check_request("accuracy", 90.0)
 
 
