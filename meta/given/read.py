@@ -93,6 +93,8 @@ def read_samples(
 def _known_labels(
     table: ReadTable, index: Mapping[str, int], classes: Classes, columns: Columns
 ) -> tuple[np.ndarray, list[str]]:
+    """The labels (m,) int64 of the evaluation table, as in `EvalSample.labels`, and warnings.
+    `index` maps the names of the labelled rows' classes to numbers."""
     where = table.where
     if columns.label not in table.cells:
         raise UserError(

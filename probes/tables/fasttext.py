@@ -3,7 +3,7 @@
 import re
 
 PREFIX = "__label__"
-_LINE = re.compile(rf"((?:{PREFIX}\S+[\s,]+)+)(.*)")
+_LINE = re.compile(rf"((?:{PREFIX}[^\s,]+[\s,]+)+)(.*)")
 
 
 def fasttext_columns(text: str) -> dict[str, list[str]] | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.storage import UserError
+from neoberta.extras import need
 from probes.tables.table import Table, some
 
 _STATE, _SPLITS = "state.json", "dataset_dict.json"
@@ -18,6 +19,7 @@ def is_saved_dataset(folder: Path) -> bool:
 
 def load_saved(folder: Path) -> Any:
     """The `datasets.Dataset` or `DatasetDict` in the folder. Raises UserError."""
+    need("study", f"{folder}: a folder that `save_to_disk` wrote")
     import datasets
 
     try:
