@@ -6,7 +6,7 @@ an empty cell is unlabelled.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from probes.tables.given import table_of
 from probes.tables.table import Table as ReadTable
 from probes.tasks.read import Columns, labelled_rows, labels_of, texts_of
 
-Table = (
+Table: TypeAlias = (
     str
     | Path
     | pd.DataFrame
@@ -71,7 +71,9 @@ def read_samples(
                 "--eval-labels: there is no evaluation sample; give --eval as well, or leave it out"
             )
         return sample, None, notes
-    table = table_of(evaluation, "evaluation", text=columns.text, label=None)
+    table = table_of(
+        evaluation, "evaluation", text=columns.text, label=columns.label, has_labels=False
+    )
     notes += table.notes
     texts, pairs = texts_of(table, columns)
     known: np.ndarray | None = None

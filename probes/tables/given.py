@@ -19,12 +19,15 @@ from probes.tables.table import Table, check_names, some
 _FORMS = "give a data frame, a list of dicts, columns by name, (texts, labels), or a file"
 
 
-def table_of(given: Any, name: str, *, text: str = "text", label: str | None = "label") -> Table:
-    """The table that was given as the argument `name`; a list of texts becomes the column `text`,
-    `(texts, labels)` the columns `text` and `label` (None: not taken). Raises UserError."""
+def table_of(
+    given: Any, name: str, *, text: str = "text", label: str = "label", has_labels: bool = True
+) -> Table:
+    """The table that was given as the argument `name`; `(texts, labels)` becomes the columns
+    `text` and `label`, and a list of texts, where the table need not have labels, the column
+    `text`. Raises UserError."""
     if isinstance(given, str | Path):
         return read_table(given)
-    cells = _cells(given, name, text, label)
+    cells = _cells(given, name, text, label, has_labels=has_labels)
     lengths = {len(column) for column in cells.values()}
     if len(lengths) > 1:
         raise UserError(
@@ -36,7 +39,9 @@ def table_of(given: Any, name: str, *, text: str = "text", label: str | None = "
     return Table({key: [_plain(cell) for cell in column] for key, column in cells.items()}, name)
 
 
-def _cells(given: Any, name: str, text: str, label: str | None) -> dict[str, list[Any]]:
+def _cells(
+    given: Any, name: str, text: str, label: str, *, has_labels: bool
+) -> dict[str, list[Any]]:
     if isinstance(given, pd.DataFrame):
         names = [str(column) for column in given.columns]
         check_names(names, name)
@@ -64,7 +69,7 @@ def _cells(given: Any, name: str, text: str, label: str | None) -> dict[str, lis
         return {key: list(column) for key, column in given.to_dict(as_series=False).items()}
     if isinstance(given, Mapping):
         return _columns(given, name)
-    return _listed(given, name, text, label)
+    return _listed(given, name, text, label, has_labels=has_labels)
 
 
 def _columns(given: Mapping[Any, Any], name: str) -> dict[str, list[Any]]:
@@ -75,10 +80,15 @@ def _columns(given: Mapping[Any, Any], name: str) -> dict[str, list[Any]]:
                 f"{name}: column {str(key)!r} is one {type(column).__name__}, not a list of cells;"
                 f" {_FORMS}"
             )
-    return {str(key): list(column) for key, column in given.items()}
+    return {
+        str(key): list(column.values() if isinstance(column, Mapping) else column)
+        for key, column in given.items()  # a data frame's to_dict() has mappings from its index
+    }
 
 
-def _listed(given: Any, name: str, text: str, label: str | None) -> dict[str, list[Any]]:
+def _listed(
+    given: Any, name: str, text: str, label: str, *, has_labels: bool
+) -> dict[str, list[Any]]:
     if isinstance(given, bytes) or not hasattr(given, "__iter__"):
         raise UserError(f"{name}: a {type(given).__name__} is no table; {_FORMS}")
     if isinstance(given, np.ndarray) and given.ndim != 1:
@@ -89,7 +99,7 @@ def _listed(given: Any, name: str, text: str, label: str | None) -> dict[str, li
     if rows and all(isinstance(row, Mapping) for row in rows):
         return columns_of(rows)
     is_two = isinstance(given, tuple) and len(rows) == 2
-    if label is not None and is_two and all(_is_column(part) for part in rows):
+    if is_two and all(_is_column(part) for part in rows):
         return {text: list(rows[0]), label: list(rows[1])}
     nested = next((row for row in rows if _is_column(row) or isinstance(row, Mapping)), None)
     if nested is not None:
@@ -97,7 +107,7 @@ def _listed(given: Any, name: str, text: str, label: str | None) -> dict[str, li
             f"{name}: a list with a {type(nested).__name__} in it is no table: its columns have no"
             f" names; {_FORMS}"
         )
-    if label is not None:
+    if has_labels:
         raise UserError(
             f"{name}: a list of texts without labels; give {{{text!r}: texts, {label!r}: labels}},"
             " or (texts, labels) as one argument"

@@ -39,6 +39,8 @@ def named_dataset() -> datasets.Dataset:
         FRAME,
         FRAME.assign(label=FRAME.label.astype("category")),
         FRAME.to_dict("records"),
+        FRAME.to_dict(),
+        FRAME.astype({"label": "string"}),
         {"text": FRAME.text, "label": FRAME.label.to_numpy()},
         (TEXTS, LABELS),
         (FRAME.text, np.array(LABELS)),
@@ -98,6 +100,33 @@ def test_rows_keep_their_positions_where_some_have_no_label():
     sample, _, notes = read_samples({"text": TEXTS, "label": labels}, None, Columns())
     assert sample.positions.tolist() == [1, 2, 3, 4, *range(6, 12)]
     assert notes == ["train: 2 rows have no label (empty; the first is row 1): left out"]
+
+
+def test_evaluation_rows_may_be_texts_or_texts_and_labels():
+    others = [f"{text}!" for text in TEXTS]
+    for given in (others, FRAME.assign(text=others).text, np.array(others), tuple(others)):
+        _, sample, notes = read_samples(FRAME, given, Columns())
+        assert sample is not None and sample.texts == tuple(others) and not notes
+    _, sample, _ = read_samples(FRAME, (others, LABELS), Columns(), eval_labels=True)
+    assert sample is not None and sample.labels is not None
+    assert sample.labels.tolist() == [1, 0, 2] * 4
+
+
+@pytest.mark.parametrize(
+    ("labels", "others"),
+    [
+        ([0, 1, 2], ["0", "1", "2.0"]),
+        (["0", "1", "2"], [0.0, 1.0, 2.0]),
+        ([True, False, True], ["TRUE", "false", "true"]),
+        (["Lark", "crow", "Lark"], ["lark ", "CROW", "lark"]),
+    ],
+)
+def test_evaluation_labels_match_in_any_spelling(labels, others):
+    train = {"text": TEXTS, "label": labels * 4}
+    evaluation = {"text": [f"{text}!" for text in TEXTS], "label": others * 4}
+    sample, unlabelled, _ = read_samples(train, evaluation, Columns(), eval_labels=True)
+    assert unlabelled is not None and unlabelled.labels is not None
+    assert unlabelled.labels.tolist() == sample.labels.tolist()
 
 
 def test_codes_in_evaluation_labels_are_unlabelled_rows():
