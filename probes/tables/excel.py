@@ -5,20 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from cluster.storage import UserError
+from neoberta.extras import need
 from probes.tables.table import Table, check_names
-
-EXTRA = "excel"
 
 
 def read_excel(path: Path) -> Table:
     """The first sheet, its first row as column names. Raises UserError."""
-    try:
-        import openpyxl  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise UserError(
-            f"{path}: an Excel workbook needs openpyxl: pip install 'neoberta[{EXTRA}]', or save it"
-            " as CSV UTF-8"
-        ) from error
+    need("excel", f"{path}: an Excel workbook (where it is not saved as CSV UTF-8)")
+    import openpyxl  # type: ignore[import-untyped]
+
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         sheets = book.worksheets

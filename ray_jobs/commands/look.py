@@ -23,6 +23,7 @@ EXTRAS = {
     "pretrain": "pretrain, pilot, every study that names neobertas",
     "offline": "hf:all-MiniLM-L6-v2 without a network",
     "tokens": "entity-level F1 of probe-tokens",
+    "excel": ".xlsx tables",
 }
 """What each extra serves."""
 

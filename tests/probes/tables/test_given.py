@@ -1,7 +1,6 @@
 """Tables of a Python call and files one library call away."""
 
 import json
-import sys
 from pathlib import Path
 
 import datasets
@@ -222,10 +221,10 @@ def test_folders_that_datasets_saved(tmp_path: Path):
 
 def test_excel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "rows.xlsx"
+    path.write_bytes(b"PK")
     with monkeypatch.context() as without:
-        without.setitem(sys.modules, "openpyxl", None)
-        path.write_bytes(b"PK")
-        with pytest.raises(UserError, match=r"pip install 'neoberta\[excel\]'"):
+        without.setattr("neoberta.extras.find_spec", lambda name: None)
+        with pytest.raises(UserError, match=r'needs openpyxl: pip install "neoberta\[excel\]"'):
             read_table(path)
     pytest.importorskip("openpyxl", reason="openpyxl (the extra `excel`) is not installed")
     with pytest.raises(UserError, match="not a readable Excel workbook"):
