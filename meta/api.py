@@ -16,6 +16,7 @@ from meta.answers import Answers
 from meta.given.embedded_encoder import EmbeddedEncoder
 from meta.given.read import Table
 from meta.given.vectors import as_task, embed_sample
+from probes.tables.wording import PYTHON, in_words_of, speaking
 from probes.tasks.read import Columns
 
 
@@ -26,9 +27,11 @@ def characterize(
     encoders: str | Sequence[str] = (),
     metric: str = "accuracy",
     target: float | None = None,
-    text_column: str = "text",
-    pair_column: str | None = None,
-    label_column: str = "label",
+    text_column: str | int = "text",
+    pair_column: str | int | None = None,
+    label_column: str | int = "label",
+    keep_case: bool = False,
+    keep_labels: Sequence[str] = (),
     eval_labels: bool = False,
     metamodel: str | Path | None = None,
     cache: str | Path | None = None,
@@ -40,40 +43,54 @@ def characterize(
     """The six answers for labelled rows `train` and, if there are any, unlabelled rows
     `evaluation`.
 
-    `train` and `evaluation` are data frames, columns by name, or files (.csv, .tsv, .jsonl,
-    .parquet). `evaluation` may also be a list of texts. `encoders` are references (`hf:ID`,
-    `neoberta:FOLDER`, `lsa:256`, ...; default: `meta.answering.request.default_encoders`). `target`
-    is the metric that you need: a fraction, or nats for log-loss. With `eval_labels`, the labels of
-    evaluation rows correct the forecast; without it they are not read. `metamodel` is a folder that
-    `neoberta fit` wrote (default: the metamodel that ships). `cache` is a folder or URI that keeps
-    the vectors, so that a second call encodes nothing (default: a temporary folder). `prompt` is
-    the name of a prompt of the models, or a text; it is put before every text (default: what each
-    model's folder says).
+    `train` and `evaluation` are data frames (pandas, polars), Arrow tables, Hugging Face data sets,
+    lists of dicts, columns by name, or files (.csv, .tsv, .jsonl, .json, .parquet, .xlsx, ...).
+    `train` may also be `(texts, labels)`, `evaluation` a list of texts. Spellings of one label are
+    one class, and a warning says so; with `keep_case` labels that differ in case alone are two.
+    `keep_labels` are classes although they look like a code for no label (`NA`, `-1`).
+
+    `encoders` are references (`hf:ID`, `neoberta:FOLDER`, `lsa:256`, ...; default:
+    `meta.answering.request.default_encoders`). `target` is the metric that you need: a fraction, or
+    nats for log-loss. With `eval_labels`, the labels of evaluation rows correct the forecast;
+    without it they are not read. `metamodel` is a folder that `neoberta fit` wrote (default: the
+    metamodel that ships). `cache` is a folder or URI that keeps the vectors, so that a second call
+    encodes nothing (default: a temporary folder). `prompt` is the name of a prompt of the models,
+    or a text; it is put before every text (default: what each model's folder says).
 
     Rates are fractions in [0, 1]; sizes count labelled rows. The same arguments and `seed` give the
     same answers, except for measured times. Raises UserError, one line, for any mistake in the
     arguments or the tables.
     """
-    request = check_and_prepare(
-        train,
-        evaluation,
-        Columns(text_column, pair_column, label_column),
-        encoders=(encoders,) if isinstance(encoders, str) else encoders,
-        metric=metric,
-        target=target,
-        eval_labels=eval_labels,
-        metamodel=None if metamodel is None else str(metamodel),
-        prompt=prompt,
-        trust_remote_code=trust_remote_code,
+    columns = Columns(
+        str(text_column),
+        None if pair_column is None else str(pair_column),
+        str(label_column),
+        keep_case,
+        tuple(str(label) for label in keep_labels),
     )
-    task = as_task(request.prepared)
-    with tempfile.TemporaryDirectory(prefix="neoberta-") as scratch:
-        storage = Storage(scratch if cache is None else cache)
-        embedded = [
-            embed_sample(ref, task, storage, trust_remote_code=trust_remote_code)
-            for ref in request.encoders
-        ]
-        return answer(request, embedded, n_label_next=n_label_next, seed=seed)
+    with speaking(PYTHON):
+        request = check_and_prepare(
+            train,
+            evaluation,
+            columns,
+            encoders=(encoders,) if isinstance(encoders, str) else encoders,
+            metric=metric,
+            target=target,
+            eval_labels=eval_labels,
+            metamodel=None if metamodel is None else str(metamodel),
+            prompt=prompt,
+            trust_remote_code=trust_remote_code,
+        )
+        task = as_task(request.prepared)
+        with tempfile.TemporaryDirectory(prefix="neoberta-") as scratch:
+            storage = Storage(scratch if cache is None else cache)
+            embedded = [
+                embed_sample(ref, task, storage, trust_remote_code=trust_remote_code)
+                for ref in request.encoders
+            ]
+            answers = answer(request, embedded, n_label_next=n_label_next, seed=seed)
+    answers.warnings[:] = [in_words_of(PYTHON, warning) for warning in answers.warnings]
+    return answers
 
 
 def answer(

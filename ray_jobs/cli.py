@@ -32,6 +32,8 @@ cache_app = typer.Typer(
 )
 app.add_typer(cache_app, name="cache")
 
+OWN_PACKAGES = ("neoberta", "probes", "meta", "cluster", "ray_jobs")
+
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises for an unknown command or option (it has no public name of its own)."""
 
@@ -183,7 +185,7 @@ _stage_command(
 @app.command()
 @runs_on_cluster
 def characterize(
-    train: Annotated[Path, typer.Option(help="Labelled rows: .csv, .tsv, .jsonl or .parquet.")],
+    train: Annotated[Path, typer.Option(help="Labelled rows: .csv, .tsv, .jsonl, .parquet ...")],
     eval_path: Annotated[
         Path | None, typer.Option("--eval", help="Unlabelled rows the classifier will meet.")
     ] = None,
@@ -205,6 +207,14 @@ def characterize(
         ),
     ] = None,
     label_column: Annotated[str, typer.Option(help="Column of the label.")] = "label",
+    keep_case: Annotated[
+        bool,
+        typer.Option("--keep-case", help="Labels that differ in case alone are two classes."),
+    ] = False,
+    keep_label: Annotated[
+        list[str] | None,
+        typer.Option(help="A label that is a class, although it looks like none: NA. Repeatable."),
+    ] = None,
     eval_labels: Annotated[
         bool,
         typer.Option(
@@ -249,6 +259,8 @@ def characterize(
         text_column=text_column,
         pair_column=pair_column,
         label_column=label_column,
+        keep_case=keep_case,
+        keep_labels=tuple(keep_label or ()),
         eval_labels=eval_labels,
         metamodel=metamodel,
         address=cluster.address,
@@ -411,10 +423,9 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """Our own warnings are for the user, one line each; those of libraries are not."""
-    if (
-        Path(filename).resolve().is_relative_to(Path(__file__).resolve().parents[1])
-        and "site-packages" not in filename
-    ):
+    # installed, the packages lie beside the libraries
+    root, source = Path(__file__).resolve().parents[1], Path(filename).resolve()
+    if source.is_relative_to(root) and source.relative_to(root).parts[0] in OWN_PACKAGES:
         print(f"note: {message}", file=sys.stderr)
 
 

@@ -15,6 +15,7 @@ from probes.sweep.cost import n_probes_of, predict_cost
 from probes.sweep.planned_block import BlockShape
 from probes.sweep.sweep import PAIR_FACTOR
 from probes.tasks.load import check_task
+from ray_jobs.stages.tasks import check_distinct
 from ray_jobs.study import EncoderConfig, StudyConfig
 
 UNKNOWN = "known when loaded"
@@ -40,10 +41,10 @@ def print_plan(config: StudyConfig) -> None:
 
 
 def check_references(config: StudyConfig) -> None:
-    """Raises UserError for a task or an encoder that names a file or folder which is not there, or
-    is wrongly spelt; what comes from a hub is not looked up."""
-    for task in dict.fromkeys([*config.tasks, config.characterize.task]):
-        check_task(task)
+    """Raises UserError for a task or an encoder that the study would refuse, as far as files and
+    folders tell: they are read; what comes from a hub is not looked up."""
+    tasks = {ref: check_task(ref) for ref in [*config.tasks, config.characterize.task]}
+    check_distinct({ref: task.fingerprint for ref, task in tasks.items() if task is not None})
     for encoder in config.encoders:
         family, _, name = encoder.ref.partition(":")
         is_here = name.startswith((".", "/", "~")) or Path(name.partition("#")[0]).is_dir()

@@ -8,6 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from cluster.storage import UserError
+from probes.tables.classes import unlabelled_note
+from probes.tables.wording import REFERENCE, in_words_of
+from probes.tasks.read import Columns
 from probes.tasks.split import split_rows, text_key
 from probes.tasks.task import Split, Task
 
@@ -29,11 +32,15 @@ class Labelled(NamedTuple):
         )
 
 
+_EMPTY = Labelled([], None, [])
+
+
 def assemble(
     ref: str,
     tables: Mapping[str, Labelled],
     *,
     label_names: Sequence[str] | None = None,
+    columns: Columns | None = None,
     family: str = "",
     info: dict[str, str] | None = None,
     has_official_test: bool = True,
@@ -48,6 +55,8 @@ def assemble(
     the labels that occur are sorted, numbers as numbers. A UserWarning tells of test texts that are
     in train too. Raises UserError when fewer than two classes remain in train, and when all of test
     is in train."""
+    if label_names is None:
+        tables = _with_classes(ref, tables, columns or Columns())
     usable = {name: _usable(table, f"{ref} ({name})") for name, table in tables.items()}
     usable = {name: table for name, table in usable.items() if table.labels}
     if not usable:
@@ -81,6 +90,31 @@ def assemble(
         family,
         info or {},
     )
+
+
+def _with_classes(
+    ref: str, tables: Mapping[str, Labelled], columns: Columns
+) -> dict[str, Labelled]:
+    """The tables with their labels by the classes' names; what was joined, and rows of train that
+    have no label, with a UserWarning."""
+    is_train = any(label is not None for label in tables.get("train", _EMPTY).labels)
+    base = ["train"] if is_train else list(tables)
+    labels = [label for name in base for label in tables[name].labels]
+    others = [label for name in tables if name not in base for label in tables[name].labels]
+    classes = columns.classes(labels, others)
+    notes = [f"{ref}: {note}" for note in classes.notes]
+    if (
+        is_train
+        and any(map(classes.of, labels))
+        and (note := unlabelled_note(labels, classes, "left out"))
+    ):
+        notes.append(f"{ref} (train): {note}")
+    for note in notes:
+        warnings.warn(in_words_of(REFERENCE, note), UserWarning, stacklevel=4)
+    return {
+        name: table._replace(labels=[classes.of(label) for label in table.labels])
+        for name, table in tables.items()
+    }
 
 
 def label_order(labels: set[str]) -> tuple[str, ...]:

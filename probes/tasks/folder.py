@@ -2,12 +2,17 @@
 `dataset.json`."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 from cluster.storage import UserError
+from probes.tables.file import read_table
+from probes.tables.no_label import is_code
+from probes.tables.spelling import label_key
+from probes.tables.wording import REFERENCE, in_words_of
 from probes.tasks.assemble import Labelled, assemble
-from probes.tasks.read import Columns, read_labelled
+from probes.tasks.read import Columns, rows_of
 from probes.tasks.task import Task
 
 SPLIT_NAMES = ("train", "validation", "test")
@@ -17,10 +22,10 @@ def load_folder_task(
     ref: str, folder: Path, columns: Columns | None = None, *, has_official_test: bool = True
 ) -> Task:
     """The task in `folder`; `has_official_test` as in `assemble`. Integer labels are indices into
-    `dataset.json`'s `label_names`, -1 means unlabelled.
+    `dataset.json`'s `label_names`, -1 and an empty cell mean unlabelled.
 
     Raises UserError: no split in the folder, a broken file, a label outside the names, whatever
-    `read_labelled` refuses."""
+    `rows_of` refuses."""
     paths = {
         name: folder / f"{name}.parquet"
         for name in SPLIT_NAMES
@@ -35,10 +40,15 @@ def load_folder_task(
     names = about.get("label_names")
     tables = {}
     for split, path in paths.items():
-        texts, pairs, written = read_labelled(path, columns, is_whole=False)
-        tables[split] = Labelled(
-            texts, pairs, [_label(text, row, names, path) for row, text in enumerate(written, 1)]
-        )
+        texts, pairs, labels, notes = rows_of(read_table(path), columns or Columns())
+        if names is not None:
+            labels = [_label(text, row, names, path) for row, text in enumerate(labels, 1)]
+            n_unlabelled = labels.count(None)
+            if split == "train" and 0 < n_unlabelled < len(labels):
+                notes = (*notes, f"{path}: {n_unlabelled} rows have no label: left out")
+        for note in notes:
+            warnings.warn(in_words_of(REFERENCE, note), UserWarning, stacklevel=3)
+        tables[split] = Labelled(texts, pairs, labels)
     info = {
         key: value
         for key in ("task", "domain", "language", "licence")
@@ -50,6 +60,7 @@ def load_folder_task(
         ref,
         tables,
         label_names=names,
+        columns=columns,
         family=family,
         info=info,
         has_official_test=has_official_test,
@@ -81,13 +92,20 @@ def _about(folder: Path) -> dict[str, Any]:
     return about
 
 
-def _label(written: str, row: int, names: list[str] | None, path: Path) -> str | None:
-    if written == "-1":
+def _label(written: str | None, row: int, names: list[str], path: Path) -> str | None:
+    """The label name that a cell means: by its spelling, or its number. Raises UserError."""
+    if written is None or written.strip() == "-1":
         return None
-    if names is None or written in names:
-        return written
-    if written.isdigit() and int(written) < len(names):
-        return names[int(written)]
+    if written.strip() in names:
+        return written.strip()
+    key = label_key(written)
+    if key.isdecimal() and int(key) < len(names):
+        return names[int(key)]
+    alike = [name for name in names if label_key(name) == key]
+    if len(alike) == 1:
+        return alike[0]
+    if is_code(key):
+        return None
     raise UserError(
         f"{path}: row {row}: label {written!r} is not one of the {len(names)} label names in"
         " dataset.json"

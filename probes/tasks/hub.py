@@ -4,13 +4,15 @@ import contextlib
 import socket
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cluster.storage import UserError
 from neoberta.extras import need
+from probes.tables.hugging_face import columns_of_dataset
+from probes.tables.table import Table
 from probes.tasks.assemble import Labelled, assemble
-from probes.tasks.read import Columns, columns_to_rows
+from probes.tasks.read import Columns, rows_of
 from probes.tasks.task import Task
 
 COLLECTIONS = {
@@ -60,22 +62,39 @@ def load_hub_task(
     or cannot be reached, or when no text and class-label column can be told."""
     repository, config = hub_name(ref)
     data = _download(ref, repository, config)
+    return task_of_splits(
+        ref, data, columns, source=f"hub:{repository}", has_official_test=has_official_test
+    )
+
+
+def task_of_splits(
+    ref: str,
+    data: Mapping[str, Any],
+    columns: Columns | None,
+    *,
+    source: str,
+    has_official_test: bool = True,
+) -> Task:
+    """The task of a `DatasetDict`, wherever it was loaded from; as `load_hub_task`."""
     names = {theirs: ours for theirs, ours in _SPLIT_NAMES.items() if theirs in data}
     if not names:
         raise UserError(f"{ref}: no train, validation or test split; it has {', '.join(data)}")
     first = data[next(iter(names))]
-    columns = columns or _recognised(ref, first.column_names)
+    columns = _recognised(ref, first.column_names, columns or Columns())
     label_names = getattr(first.features.get(columns.label), "names", None)
     tables = {}
     for theirs, ours in names.items():
-        cells = {
-            name: data[theirs][name][:] for name in data[theirs].column_names if name in columns
-        }
-        texts, pairs, labels = columns_to_rows(cells, columns, f"{ref} ({theirs})")
-        tables[ours] = Labelled(texts, pairs, [_label(label, label_names) for label in labels])
-    info = {"source": f"hub:{repository}"}
+        there = data[theirs].column_names
+        wanted = [name for name in there if name in (columns.text, columns.pair, columns.label)]
+        table = Table(columns_of_dataset(data[theirs], wanted), f"{ref} ({theirs})")
+        tables[ours] = Labelled(*rows_of(table, columns)[:3])
     return assemble(
-        ref, tables, label_names=label_names, info=info, has_official_test=has_official_test
+        ref,
+        tables,
+        label_names=label_names,
+        columns=columns,
+        info={"source": source},
+        has_official_test=has_official_test,
     )
 
 
@@ -127,7 +146,11 @@ def _offline_if_unreachable() -> Iterator[None]:
         constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
 
 
-def _recognised(ref: str, there: Sequence[str]) -> Columns:
+def _recognised(ref: str, there: Sequence[str], columns: Columns) -> Columns:
+    """The columns that were named, or else those that data sets of the hub usually have."""
+    is_named = columns[:3] != Columns()[:3]
+    if is_named:
+        return columns
     text = next((name for name in _TEXT_COLUMNS if name in there), None)
     label = next((name for name in _LABEL_COLUMNS if name in there), None)
     if text is None or label is None:
@@ -139,14 +162,4 @@ def _recognised(ref: str, there: Sequence[str]) -> Columns:
     pair = next((name for name in _PAIR_COLUMNS.get(text, ()) if name in there), None)
     if text == "sentence" and "question" in there:  # QNLI: the question comes first
         text, pair = "question", "sentence"
-    return Columns(text, pair, label)
-
-
-def _label(written: str, names: Sequence[str] | None) -> str | None:
-    if written == "-1":
-        return None
-    return (
-        names[int(written)]
-        if names is not None and written.isdigit() and int(written) < len(names)
-        else written
-    )
+    return columns._replace(text=text, pair=pair, label=label)

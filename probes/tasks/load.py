@@ -3,25 +3,31 @@ the Hugging Face hub."""
 
 import dataclasses
 import difflib
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from cluster.storage import UserError
-from probes.tasks.assemble import Labelled, assemble
+from probes.tables.file import SUFFIXES, is_table_name, read_table
+from probes.tables.hugging_face import is_saved_dataset, load_saved
+from probes.tables.wording import REFERENCE, in_words_of, speaking
+from probes.tasks.assemble import Labelled, assemble, label_order
 from probes.tasks.docs.registry import DOCS_TASKS, DocsSource, build_docs_task, docs_task
 from probes.tasks.folder import load_folder_task
-from probes.tasks.hub import load_hub_task
-from probes.tasks.read import SUFFIXES, Columns, read_labelled
+from probes.tasks.hub import load_hub_task, task_of_splits
+from probes.tasks.read import Columns, labelled_rows
 from probes.tasks.selection import split_reference
 from probes.tasks.task import Task
 
 DOCS_PREFIX = "docs/"
 
 
-def check_task(ref: str) -> None:
-    """Raises UserError for an unknown `docs/` task and for a file or folder that is not there; a
-    data set of the hub is not looked up."""
-    if _is_docs(split_reference(ref)[0]):
-        docs_task(split_reference(ref)[0].removeprefix(DOCS_PREFIX))
+def check_task(ref: str) -> Task | None:
+    """The task of a file or folder; None for a `docs/` task, which is not built, and a data set of
+    the hub, which is not looked up. Raises UserError for whatever loading would refuse."""
+    source, _ = split_reference(ref)
+    if _is_docs(source):
+        docs_task(source.removeprefix(DOCS_PREFIX))
     path = local_path(ref)
     if path and not path.exists():
         endings = ", ".join(SUFFIXES)
@@ -29,6 +35,7 @@ def check_task(ref: str) -> None:
             f"task {ref}: no such file or folder; give a folder, a file that ends in {endings}, or"
             " docs/NAME"
         )
+    return load_task(ref) if path else None
 
 
 def local_path(ref: str) -> Path | None:
@@ -46,23 +53,33 @@ def load_task(
     text_column: str | None = None,
     pair_column: str | None = None,
     label_column: str | None = None,
+    keep_case: bool = False,
+    keep_labels: Sequence[str] = (),
 ) -> Task:
     """The task that `ref` names.
 
     Args: ref: `docs/NAME` (built from the packages of `docs`), a folder with
-    `train|validation|test.parquet` and perhaps `dataset.json`, a file that ends in .csv, .tsv,
-    .jsonl or .parquet, or a data set of the hub: `imdb`, `org/name`, `org/name:config`,
-    `glue/sst2`. Behind a `#`, which of its rows (probes.tasks.selection). text_column, pair_column,
-    label_column: where they are not called `text`, `text_pair` and `label`.
+    `train|validation|test.parquet` and perhaps `dataset.json`, a folder of `save_to_disk`, a file
+    in a format of `probes.tables.file`, or a data set of the hub: `imdb`, `org/name`,
+    `org/name:config`, `glue/sst2`. Behind a `#`, which of its rows and columns
+    (probes.tasks.selection). text_column, pair_column, label_column: where they are not called
+    `text`, `text_pair` and `label`. keep_case, keep_labels: how labels are read
+    (probes.tasks.read.Columns).
 
     Without an official test split validation is the test; without that, a quarter of each class is,
-    chosen by a hash of the text. Raises UserError, one line."""
+    chosen by a hash of the text. Raises UserError, one line; what must be said of the tables is a
+    UserWarning."""
     source, selection = split_reference(ref)
-    is_default = (text_column, pair_column, label_column) == (None, None, None)
-    columns = (
-        None if is_default else Columns(text_column or "text", pair_column, label_column or "label")
+    given = Columns(
+        str(text_column or Columns().text),
+        pair_column,
+        str(label_column or Columns().label),
+        keep_case,
+        tuple(keep_labels),
     )
-    task = _load_whole(source, docs, columns, has_official_test=selection.split == "official")
+    columns = selection.columns if given == Columns() else given
+    with speaking(REFERENCE):
+        task = _load_whole(source, docs, columns, has_official_test=selection.split == "official")
     return dataclasses.replace(selection.apply(task), name=ref)
 
 
@@ -74,13 +91,16 @@ def _load_whole(
             ref.removeprefix(DOCS_PREFIX), docs
         )  # its splits are by source file, never by row
     path = Path(ref).expanduser()
-    if path.is_dir():
+    if path.is_dir() and is_saved_dataset(path):
+        data = load_saved(path)
+        if isinstance(data, dict):
+            return task_of_splits(
+                ref, data, columns, source="folder", has_official_test=has_official_test
+            )
+    elif path.is_dir():
         return load_folder_task(ref, path, columns, has_official_test=has_official_test)
-    if path.is_file() or _is_path(ref):
-        texts, pairs, labels = read_labelled(path, columns)
-        return assemble(
-            ref, {"train": Labelled(texts, pairs, list(labels))}, info={"source": "file"}
-        )
+    if path.exists() or _is_path(ref):
+        return _file_task(ref, path, columns or Columns())
     try:
         return load_hub_task(ref, columns, has_official_test=has_official_test)
     except UserError as error:
@@ -92,9 +112,18 @@ def _load_whole(
         raise
 
 
+def _file_task(ref: str, path: Path, columns: Columns) -> Task:
+    found = labelled_rows(read_table(path), columns)
+    for note in found.notes:
+        warnings.warn(in_words_of(REFERENCE, note), UserWarning, stacklevel=2)
+    table = Labelled(found.texts, found.pairs, list(found.labels))
+    names = label_order(set(found.labels))
+    return assemble(ref, {"train": table}, label_names=names, info={"source": "file"})
+
+
 def _is_docs(ref: str) -> bool:
     return ref.startswith(DOCS_PREFIX) and not Path(ref).exists()
 
 
 def _is_path(ref: str) -> bool:
-    return Path(ref).suffix.lower() in SUFFIXES or ref.startswith((".", "/", "~"))
+    return is_table_name(ref) or ref.startswith((".", "/", "~"))

@@ -1,73 +1,149 @@
-"""Users' tables of text: CSV, TSV, JSON Lines or Parquet, read strictly. Every mistake is one line
-with file, row and column.
+"""Rows of text classification from users' tables, read strictly. Every mistake is one line with
+file, row and column.
 
 Rows are counted from 1 without the header, as a spreadsheet's user counts them; lines of a file are
 called lines."""
 
-import csv
-import difflib
-import io
-import json
 import math
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from cluster.storage import UserError
+from probes.tables.classes import Classes, unlabelled_note
+from probes.tables.column import column_of
+from probes.tables.file import read_table
+from probes.tables.several_labels import one_label
+from probes.tables.table import Table, some
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-MAX_CELL_CHARS = 50_000_000
+PRODIGY_ANSWER = "answer"
+"""Column of Prodigy's exports: a label counts where the answer is `accept`."""
 
 
 class Columns(NamedTuple):
-    """Column names. A pair column of None is used when the table has a column `text_pair`."""
+    """Column names, and how labels are read. A pair column of None is used when the table has a
+    column `text_pair`."""
 
     text: str = "text"
     pair: str | None = None
     label: str = "label"
+    keep_case: bool = False
+    """Labels that differ in case alone are two classes."""
+    keep_labels: tuple[str, ...] = ()
+    """Labels that are classes although they look like a code for none (`NA`, `-1`)."""
+
+    def classes(self, labels: Sequence[str | None], others: Sequence[str | None] = ()) -> Classes:
+        """The classes of labelled rows (`probes.tables.classes`)."""
+        return Classes(labels, others, keep_case=self.keep_case, keep_labels=self.keep_labels)
+
+
+class Rows(NamedTuple):
+    """Rows of a table: labels as they are written, None for an empty cell."""
+
+    texts: list[str]
+    pairs: list[str] | None
+    labels: list[str | None]
+    notes: tuple[str, ...] = ()
+
+
+class LabelledRows(NamedTuple):
+    """Rows that have a class: labels by the classes' names, `rows` their positions in the table
+    (from 0)."""
+
+    texts: list[str]
+    pairs: list[str] | None
+    labels: list[str]
+    rows: list[int]
+    classes: Classes
+    notes: tuple[str, ...]
 
 
 def read_labelled(
-    path: str | Path, columns: Columns | None = None, *, is_whole: bool = True
+    path: str | Path, columns: Columns | None = None
 ) -> tuple[list[str], list[str] | None, list[str]]:
-    """(texts, second texts of pairs or None, labels as text) of a labelled table; at least one row.
+    """(texts, second texts of pairs or None, classes) of the labelled rows of a file, as
+    `labelled_rows` has them; what must be said of it is a UserWarning."""
+    found = labelled_rows(read_table(path), columns or Columns())
+    for note in found.notes:
+        warnings.warn(note, UserWarning, stacklevel=2)
+    return found.texts, found.pairs, found.labels
 
-    Whole numbers are labels too (`1`, not `1.5`). `is_whole`: the file is all there is, so that it
-    must have two classes and no blank text; a split of a larger set may lack both. Raises
-    UserError: no such file, unknown format, wrong encoding, broken quotes, empty file, missing
-    column, empty or non-text cell, missing or mixed labels, one column for two purposes."""
-    texts, pairs, labels = columns_to_rows(
-        read_table(path), columns or Columns(), path, may_be_blank=not is_whole
-    )
-    if is_whole and len(set(labels)) == 1:
+
+def labelled_rows(table: Table, columns: Columns) -> LabelledRows:
+    """The labelled rows of a table that is all there is, so that it must have two classes and no
+    blank text. Rows without a label are left out, with a note.
+
+    Whole numbers are labels too (`1`, not `1.5`). Raises UserError: missing column, empty, blank or
+    non-text cell, mixed labels, one column for two purposes, one class."""
+    texts, pairs, written, notes = rows_of(table, columns, may_be_blank=False)
+    classes = columns.classes(written)
+    labels = [classes.of(label) for label in written]
+    rows = [row for row, label in enumerate(labels) if label is not None]
+    found = [label for label in labels if label is not None]
+    unlabelled = unlabelled_note(written, classes, "left out")
+    if not found:
         raise UserError(
-            f"{path}: only one class ({labels[0]!r}) in {len(labels)} rows; add rows of another"
-            " class"
+            f"{table.where}: no row has a label in column {columns.label!r}; fill it in"
         )
-    return texts, pairs, labels
+    if len(set(found)) == 1:
+        others = "; add rows of another class" if unlabelled is None else f"; {unlabelled}"
+        raise UserError(
+            f"{table.where}: only one class ({found[0]!r}) in {len(found)} rows{others}"
+        )
+    name = Path(table.where).name
+    about = [*classes.notes, *([unlabelled] if unlabelled else [])]
+    return LabelledRows(
+        [texts[row] for row in rows],
+        None if pairs is None else [pairs[row] for row in rows],
+        found,
+        rows,
+        classes,
+        (*notes, *(f"{name}: {note}" for note in about)),
+    )
 
 
-def columns_to_rows(
-    table: dict[str, list[Any]], columns: Columns, where: str | Path, *, may_be_blank: bool = True
-) -> tuple[list[str], list[str] | None, list[str]]:
-    """As `read_labelled`, of a table that is read already; `where` names it in errors. Raises
-    UserError."""
+def rows_of(table: Table, columns: Columns, *, may_be_blank: bool = True) -> Rows:
+    """All rows, labels as they are written. Raises UserError."""
     if columns.label in (columns.text, columns.pair):
         raise UserError(
-            f"{where}: column {columns.label!r} is given as text and as label; name another with"
-            " --label-column"
+            f"{table.where}: column {columns.label!r} is given as text and as label; name another"
+            " with --label-column"
         )
-    texts, pairs = _texts(table, columns, where, may_be_blank)
-    column = _column(table, columns.label, "--label-column", where)
-    _check_one_kind(column, columns.label, where)
-    return (
-        texts,
-        pairs,
-        [_label(value, row, columns.label, where) for row, value in enumerate(column, 1)],
+    texts, pairs = texts_of(table, columns, may_be_blank=may_be_blank)
+    cells = one_label(column_of(table, columns.label, "--label-column"))
+    _check_one_label(cells, columns.label, table.where)
+    _check_one_kind(cells, columns.label, table.where)
+    labels = [_label(value, row, columns.label, table.where) for row, value in enumerate(cells, 1)]
+    labels, rejected = _accepted(labels, table)
+    return Rows(texts, pairs, labels, (*table.notes, *rejected))
+
+
+def labels_of(table: Table, columns: Columns) -> list[str | None]:
+    """The label column alone, as it is written. Raises UserError."""
+    return rows_of(
+        Table(
+            {columns.text: ["-"] * table.n_rows, columns.label: table.cells[columns.label]},
+            table.where,
+        ),
+        columns._replace(pair=None),
+    ).labels
+
+
+def texts_of(
+    table: Table, columns: Columns, *, may_be_blank: bool = False
+) -> tuple[list[str], list[str] | None]:
+    """(texts, second texts of pairs or None). Raises UserError."""
+    if columns.pair is not None and columns.pair == columns.text:
+        raise UserError(
+            f"{table.where}: column {columns.text!r} is given for both texts; name another with"
+            " --pair-column"
+        )
+    texts = _texts(table, columns.text, "--text-column", may_be_blank)
+    pair = columns.pair or (
+        "text_pair" if "text_pair" in table.cells and columns.text != "text_pair" else None
     )
+    return texts, None if pair is None else _texts(table, pair, "--pair-column", may_be_blank)
 
 
 def read_unlabelled(
@@ -75,97 +151,37 @@ def read_unlabelled(
 ) -> tuple[list[str], list[str] | None]:
     """(texts, second texts of pairs or None) of a table whose label column, if it has one, is not
     looked at. Raises UserError as `read_labelled` does."""
-    return _texts(read_table(path), columns or Columns(), path, may_be_blank=False)
+    return texts_of(read_table(path), columns or Columns())
 
 
-def read_table(path: str | Path) -> dict[str, list[Any]]:
-    """Column name -> cells, for any of SUFFIXES; cells of CSV and TSV are text, an empty one is
-    None. At least one row. Raises UserError."""
-    path = Path(path)
-    if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "no such file"
-        raise UserError(f"{path}: {what}; give a file that ends in {', '.join(SUFFIXES)}")
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise UserError(
-            f"{path}: unknown format {suffix or '(no ending)'!r}; save it as one of"
-            f" {', '.join(SUFFIXES)}"
-        )
-    try:
-        if path.stat().st_size == 0:
+def is_missing(value: Any) -> bool:
+    """Whether a cell holds nothing: None, NaN, pandas' NA and NaT."""
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
+
+
+def _texts(table: Table, name: str, option: str, may_be_blank: bool) -> list[str]:
+    """The texts of a column. Raises UserError, which counts the rows that have none."""
+    column = column_of(table, name, option)
+    empty = [row for row, value in enumerate(column, 1) if is_missing(value)]
+    blank = [
+        row for row, value in enumerate(column, 1) if isinstance(value, str) and not value.strip()
+    ]
+    for rows, what in ((empty, "empty cell"), ([] if may_be_blank else blank, "blank text")):
+        if rows:
+            more = "" if len(rows) == 1 else f" ({len(rows)} in all: rows {some(rows, 5)})"
+            them, those = ("it", "row") if len(rows) == 1 else ("them", "rows")
             raise UserError(
-                f"{path}: the file is empty; it needs a header line and at least one row"
+                f"{table.where}: row {rows[0]}, column {name!r}: {what}{more}; fill {them} in or"
+                f" remove the {those}"
             )
-        if suffix == ".parquet":
-            table = _read_parquet(path)
-        elif suffix == ".jsonl":
-            table = _read_jsonl(path)
-        else:
-            table = _read_delimited(path, "\t" if suffix == ".tsv" else ",")
-    except PermissionError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}); change its permissions"
-        ) from error
-    if not table or not next(iter(table.values())):
-        raise UserError(f"{path}: no rows; it needs a header line and at least one row")
-    return table
-
-
-def _texts(
-    table: dict[str, list[Any]], columns: Columns, path: str | Path, may_be_blank: bool
-) -> tuple[list[str], list[str] | None]:
-    if columns.pair is not None and columns.pair == columns.text:
-        raise UserError(
-            f"{path}: column {columns.text!r} is given for both texts; name another with"
-            " --pair-column"
-        )
-    column = _column(table, columns.text, "--text-column", path)
-    texts = [
-        _text(value, row, columns.text, path, may_be_blank) for row, value in enumerate(column, 1)
-    ]
-    pair = columns.pair or (
-        "text_pair" if "text_pair" in table and columns.text != "text_pair" else None
-    )
-    if pair is None:
-        return texts, None
-    column = _column(table, pair, "--pair-column", path)
-    return texts, [
-        _text(value, row, pair, path, may_be_blank) for row, value in enumerate(column, 1)
-    ]
-
-
-def _column(table: dict[str, list[Any]], name: str, option: str, path: str | Path) -> list[Any]:
-    if name in table:
-        return table[name]
-    separator = _separator_seen(table, path)
-    if separator:
-        raise UserError(f"{path}: no column {name!r}; {separator}")
-    near = difflib.get_close_matches(
-        name.lower(), [known.lower() for known in table], n=1, cutoff=0.5
-    )
-    guess = next(
-        (f" (did you mean {known!r}?)" for known in table if near and known.lower() == near[0]), ""
-    )
-    there = ", ".join(map(repr, list(table)[:12])) + (", ..." if len(table) > 12 else "")
-    raise UserError(f"{path}: no column {name!r}{guess}; it has {there}; choose one with {option}")
-
-
-def _separator_seen(names: Iterable[str], path: str | Path) -> str:
-    """What to do about a delimited file whose only column name looks like several under another
-    separator; else empty."""
-    only, suffix = "".join(names), Path(path).suffix.lower()
-    if len(list(names)) != 1 or suffix not in (".csv", ".tsv"):
-        return ""
-    if suffix == ".csv" and "\t" in only:
-        return "the separator seems to be a tab: rename the file to .tsv"
-    if suffix == ".tsv" and "," in only:
-        return "the separator seems to be ',': rename the file to .csv"
-    if ";" in only:
-        return (
-            "the separator seems to be ';': save it with ',' (.csv) or with tabs (.tsv) between the"
-            " cells"
-        )
-    return ""
+    for row, value in enumerate(column, 1):
+        where = f"{table.where}: row {row}, column {name!r}"
+        if not isinstance(value, str):
+            shown = f"{value!r:.40} ({type(value).__name__})"
+            raise UserError(f"{where}: {shown} is not text; put quotes around it or remove the row")
+        _check_unicode(value, where)
+    return column
 
 
 def _check_unicode(value: str, where: str) -> None:
@@ -179,157 +195,62 @@ def _check_unicode(value: str, where: str) -> None:
         ) from None
 
 
-def _text(value: Any, row: int, column: str, path: str | Path, may_be_blank: bool) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+def _check_one_label(column: list[Any], name: str, where: str) -> None:
+    rows = [row for row, value in enumerate(column, 1) if isinstance(value, list | tuple | set)]
+    if rows:
+        value = column[rows[0] - 1]
+        more = "" if len(rows) == 1 else f" ({len(rows)} rows have lists)"
         raise UserError(
-            f"{path}: row {row}, column {column!r}: empty cell; fill it in or remove the row"
+            f"{where}: row {rows[0]}, column {name!r}: {value!r:.40} ({type(value).__name__}) is"
+            f" not a class{more}: several labels in a cell are not forecast; give one label a row"
         )
-    if not isinstance(value, str):
-        shown = f"{value!r:.40} ({type(value).__name__})"
-        raise UserError(
-            f"{path}: row {row}, column {column!r}: {shown} is not text; put quotes around it or"
-            " remove the row"
-        )
-    if not may_be_blank and not value.strip():
-        raise UserError(
-            f"{path}: row {row}, column {column!r}: blank text; fill it in or remove the row"
-        )
-    _check_unicode(value, f"{path}: row {row}, column {column!r}")
-    return value
 
 
-def _check_one_kind(column: list[Any], name: str, path: str | Path) -> None:
+def _check_one_kind(column: list[Any], name: str, where: str) -> None:
     """Labels are all text or all numbers: a table that mixes them (`1`, `"spam"`) was put together
     wrongly."""
-    first = next((value for value in column if value is not None), None)
+    first = next((value for value in column if not is_missing(value)), None)
     for row, value in enumerate(column, 1):
-        if value is not None and isinstance(value, str) != isinstance(first, str):
+        if not is_missing(value) and isinstance(value, str) != isinstance(first, str):
             kinds = (
                 f"{value!r:.30} ({type(value).__name__}) after {first!r:.30}"
                 f" ({type(first).__name__})"
             )
             raise UserError(
-                f"{path}: row {row}, column {name!r}: mixed label types: {kinds}; write all labels"
+                f"{where}: row {row}, column {name!r}: mixed label types: {kinds}; write all labels"
                 " as text"
             )
 
 
-def _label(value: Any, row: int, column: str, path: str | Path) -> str:
-    where = f"{path}: row {row}, column {column!r}"
-    if (
-        value is None
-        or (isinstance(value, float) and math.isnan(value))
-        or (isinstance(value, str) and not value.strip())
-    ):
-        raise UserError(f"{where}: no label; fill it in, or move the row to the unlabelled file")
+def _label(value: Any, row: int, column: str, where: str) -> str | None:
+    """The label as text; None where the cell is empty. Raises UserError."""
+    place = f"{where}: row {row}, column {column!r}"
+    if is_missing(value):
+        return None
     if isinstance(value, str):
-        _check_unicode(value, where)
-        return value.strip()
+        _check_unicode(value, place)
+        return value if value.strip() else None
     if isinstance(value, int) or (
         isinstance(value, float) and value.is_integer()
     ):  # infinity is no integer
         return str(value if isinstance(value, bool) else int(value))
     raise UserError(
-        f"{where}: {value!r:.40} ({type(value).__name__}) is not a class; labels are text or whole"
+        f"{place}: {value!r:.40} ({type(value).__name__}) is not a class; labels are text or whole"
         " numbers"
     )
 
 
-def _read_delimited(path: Path, delimiter: str) -> dict[str, list[Any]]:
-    text = _decode(path)
-    csv.field_size_limit(MAX_CELL_CHARS)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    start = 1  # line on which the present record begins
-    header: list[str] = []
-    cells: list[list[str | None]] = []
-    try:
-        for record in reader:
-            if not header:
-                header = _header(record, path)
-                cells = [[] for _ in header]
-            elif record:  # an empty line is no row
-                if len(record) != len(header):
-                    advice = (
-                        _separator_seen(header, path)
-                        or "put quotes around cells that contain the separator or a line break"
-                    )
-                    raise UserError(
-                        f"{path}: line {start}: {len(record)} cells under {len(header)} column"
-                        f" names; {advice}"
-                    )
-                for column, cell in zip(cells, record, strict=True):
-                    column.append(cell or None)
-            start = reader.line_num + 1
-    except csv.Error as error:
-        advice = _separator_seen(header, path) or "double every quote in a cell"
-        raise UserError(
-            f"{path}: line {start}: unbalanced or misplaced quote ({error}); {advice}"
-        ) from error
-    return dict(zip(header, cells, strict=True))
-
-
-def _header(record: Sequence[str], path: Path) -> list[str]:
-    header = [name.strip() for name in record]
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise UserError(f"{path}: line 1: two columns are called {twice[0]!r}; rename one")
-    return header
-
-
-def _read_jsonl(path: Path) -> dict[str, list[Any]]:
-    table: dict[str, list[Any]] = {}
-    n_rows = 0
-    for number, line in enumerate(_decode(path).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UserError(
-                f"{path}: line {number}: not JSON ({error}); write one object on each line"
-            ) from error
-        if not isinstance(row, dict):
-            raise UserError(
-                f'{path}: line {number}: not an object; write {{"text": ..., "label": ...}} on each'
-                " line"
-            )
-        for name in row:
-            table.setdefault(name, [None] * n_rows)
-        for name, cells in table.items():
-            cells.append(row.get(name))
-        n_rows += 1
-    return table
-
-
-def _read_parquet(path: Path) -> dict[str, list[Any]]:
-    try:
-        table = pq.read_table(path)
-        for name in table.column_names:
-            if isinstance(table.schema.field(name).type, pa.DictionaryType):  # a pandas categorical
-                index = table.column_names.index(name)
-                table = table.set_column(
-                    index, name, table[name].cast(table.schema.field(name).type.value_type)
-                )
-        return table.to_pydict()
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{path}: not a readable Parquet file ({reason}); write it again"
-        ) from error
-
-
-def _decode(path: Path) -> str:
-    data = path.read_bytes()
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise UserError(
-            f"{path}: byte 1: UTF-16, not UTF-8; convert it: iconv -f UTF-16 -t UTF-8 {path.name} >"
-            f" new{path.suffix}"
-        )
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        advice = f"convert it: iconv -f WINDOWS-1252 -t UTF-8 {path.name} > new{path.suffix}"
-        raise UserError(
-            f"{path}: line {line}, byte {error.start + 1}: not UTF-8; {advice}"
-        ) from error
+def _accepted(labels: list[str | None], table: Table) -> tuple[list[str | None], tuple[str, ...]]:
+    """Labels that a Prodigy export says were accepted, the others as None; and a note."""
+    answers = table.cells.get(PRODIGY_ANSWER, [])
+    if not answers or not set(answers) <= {"accept", "reject", "ignore"}:
+        return labels, ()
+    n_other = sum(answer != "accept" for answer in answers)
+    if not n_other:
+        return labels, ()
+    kept = [
+        label if answer == "accept" else None for label, answer in zip(labels, answers, strict=True)
+    ]
+    name = Path(table.where).name
+    said = f"{name}: column 'answer' rejects or ignores the label of {n_other} rows"
+    return kept, (said,)

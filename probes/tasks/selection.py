@@ -2,13 +2,15 @@
 
 `FOLDER#train=4096,test=800,split=pool,family=reviews`: at most so many rows of either split, the
 test rows held out of the training pool instead of the official ones, and the family the task
-belongs to.
+belongs to. `FILE#text_column=body,label_column=topic,keep_case=yes,keep_label=NA`: its columns, and
+how its labels are read (`probes.tasks.read.Columns`).
 """
 
 import dataclasses
 from dataclasses import dataclass
 
 from cluster.storage import UserError
+from probes.tasks.read import Columns
 from probes.tasks.split import text_key
 from probes.tasks.task import Split, Task
 
@@ -28,6 +30,25 @@ class Selection:
     the splits."""
     family: str = ""
     """Family of the task; empty: what its source says."""
+    text_column: str = ""
+    pair_column: str = ""
+    label_column: str = ""
+    keep_case: str = ""
+    """`yes`: labels that differ in case alone are two."""
+    keep_label: str = ""
+    """Labels that are classes although they look like a code for none; `|` between them."""
+
+    @property
+    def columns(self) -> Columns | None:
+        """The columns and the reading of labels that are asked for; None where nothing is."""
+        columns = Columns(
+            self.text_column or Columns().text,
+            self.pair_column or None,
+            self.label_column or Columns().label,
+            self.keep_case == "yes",
+            tuple(label for label in self.keep_label.split("|") if label),
+        )
+        return None if columns == Columns() else columns
 
     def apply(self, task: Task) -> Task:
         """The task with at most the wanted rows: those whose texts have the least hashes, in that
@@ -60,14 +81,11 @@ def split_reference(ref: str) -> tuple[str, Selection]:
             rows[name] = int(value)
         elif name == "split" and value not in SPLITS:
             raise UserError(f"task {ref}: {part!r}: must be one of {', '.join(SPLITS)}")
+        elif name == "keep_case" and value not in ("yes", "no"):
+            raise UserError(f"task {ref}: {part!r}: must be yes or no")
         else:
             words[name] = value
-    return source, Selection(
-        train=rows.get("train"),
-        test=rows.get("test"),
-        split=words.get("split", Selection.split),
-        family=words.get("family", Selection.family),
-    )
+    return source, Selection(train=rows.get("train"), test=rows.get("test"), **words)
 
 
 def _first_by_hash(split: Split, n_rows: int) -> Split:

@@ -28,6 +28,8 @@ def run_characterize(
     text_column: str = "text",
     pair_column: str | None = None,
     label_column: str = "label",
+    keep_case: bool = False,
+    keep_labels: tuple[str, ...] = (),
     eval_labels: bool = False,
     metamodel: str | None = None,
     address: str | None = None,
@@ -42,7 +44,7 @@ def run_characterize(
     request = check_and_prepare(
         train,
         eval_path,
-        Columns(text_column, pair_column, label_column),
+        Columns(text_column, pair_column, label_column, keep_case, keep_labels),
         encoders=encoders,
         metric=metric,
         target=target,

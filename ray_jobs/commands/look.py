@@ -23,13 +23,15 @@ EXTRAS = {
     "pretrain": "pretrain, pilot, every study that names neobertas",
     "offline": "hf:all-MiniLM-L6-v2 without a network",
     "tokens": "entity-level F1 of probe-tokens",
+    "excel": ".xlsx tables",
 }
 """What each extra serves."""
 
 TASK_FORMS = (
     ("docs/NAME", "built here from the documentation strings of the installed packages"),
     ("FOLDER", "train|validation|test.parquet with columns text, text_pair?, label"),
-    ("FILE", ".csv, .tsv, .jsonl or .parquet with columns text, text_pair?, label"),
+    ("FILE", ".csv, .tsv, .jsonl, .json, .parquet, ... with columns text, text_pair?, label"),
+    ("...#text_column=A,label_column=B", "other columns; also keep_case=yes, keep_label=NA"),
     ("glue/sst2, ORG/NAME[:CONFIG]", "a Hugging Face dataset"),
 )
 ENCODER_FORMS = (

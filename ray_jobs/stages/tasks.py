@@ -1,7 +1,7 @@
 """The study's tasks, loaded or built once and kept on the study's storage by
 fingerprint."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
@@ -56,7 +56,7 @@ def make_tasks(study: Study, report: ProgressCallback) -> list[TaskRow]:
             _docs_row(study, name) if name.startswith("docs/") else _publish(study, load_task(name))
         )
         n_made += set(study.storage.keys("tasks")) != known
-    _check_distinct(rows)
+    check_distinct({name: row.fingerprint for name, row in rows.items()})
     study.made(n_made, "tasks")
     return [rows[name] for name in names]
 
@@ -81,14 +81,15 @@ def check_families(config: StudyConfig, tasks: Sequence[TaskRow]) -> None:
         )
 
 
-def _check_distinct(rows: dict[str, TaskRow]) -> None:
+def check_distinct(fingerprints: Mapping[str, str]) -> None:
+    """Raises UserError where two tasks, fingerprints by name, are the same."""
     first: dict[str, str] = {}
-    for name, row in rows.items():
-        if row.fingerprint in first:
+    for name, fingerprint in fingerprints.items():
+        if fingerprint in first:
             raise UserError(
-                f"tasks: {first[row.fingerprint]} and {name} are the same task; name it once"
+                f"tasks: {first[fingerprint]} and {name} are the same task; name it once"
             )
-        first[row.fingerprint] = name
+        first[fingerprint] = name
 
 
 def _docs_row(study: Study, name: str) -> TaskRow:

@@ -72,7 +72,10 @@ CASES: dict[str, tuple[Callable[[Given], None], str]] = {
     ),
     "missing label column": (option(label_column="lable"), "did you mean 'label'"),
     "null text": (spoil("train", ROWS + ",cat\n"), "row 13, column 'text': empty cell"),
-    "null label": (spoil("train", ROWS + "a text,\n"), "row 13, column 'label': no label"),
+    "no label at all": (
+        spoil("train", "text,label\n" + "a text,\n" * 9),
+        "no row has a label in column 'label'",
+    ),
     "mixed labels": (lambda given: as_jsonl(given, ("a", "x"), ("b", 1)), "mixed label types"),
     "non-text cell": (lambda given: as_jsonl(given, (3.5, "x")), "is not text"),
     "label among the features": (option(label_column="text"), "given as text and as label"),
@@ -82,7 +85,7 @@ CASES: dict[str, tuple[Callable[[Given], None], str]] = {
     ),
     "unbalanced quotes": (spoil("train", ROWS + '"never closed,cat\n'), "quote"),
     "semicolons and quotes": (
-        spoil("train", 'text;label\n"a; ""b""";x\n'),
+        spoil("train", 'text;label\n"a; ""b""";x\n"c;y\n'),
         "the separator seems to be ';'",
     ),
     "an identifier as label": (
@@ -349,6 +352,19 @@ def test_a_label_that_is_written_in_the_text_is_told(given: Given):
         "the label is written in the text of 100% of the labelled rows" in warning
         for warning in answers.warnings
     )
+
+
+def test_what_is_said_of_a_table_is_among_the_warnings(given: Given):
+    rows = labelled(40).replace(",cat\n", ",Cat\n", 5) + 'one more of them,NA\n"and\nanother",cat\n'
+    evaluation = "text,label\n" + "".join(f"{ENGLISH.format(i)},-1\n" for i in range(60))
+    answers = answered(given, rows, evaluation)
+    told = "\n".join(answers.warnings)
+    assert answers.n_classes == 2 and answers.n_train_given == 41
+    for part in ("43 lines hold 42 rows", "'cat' is also written 'Cat'", "no label ('NA'; row 41)"):
+        assert part in told, answers.warnings
+    given.options |= {"keep_case": True, "keep_labels": ("NA",)}
+    given.run()
+    assert set(load_answers(str(given.out)).class_counts) == {"cat", "Cat", "dog", "NA"}
 
 
 @pytest.mark.slow

@@ -131,7 +131,7 @@ def test_a_class_that_only_the_evaluation_rows_have_is_told():
             None,
             "row 2, column 'text': empty cell",
         ),
-        (rows(20, 1), [], "eval: no rows"),
+        (rows(20, 1), [], "evaluation: no rows"),
         (rows(20, 1), ["fine", 3], "row 2, column 'text': 3 (int) is not text"),
         (rows(20, 1).assign(label="x"), None, "only one class"),
     ],

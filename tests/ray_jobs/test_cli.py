@@ -69,6 +69,21 @@ def test_the_plan_of_the_full_preset_is_printed_and_nothing_is_run(neoberta, tmp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dry_run_reads_the_files_of_tasks_and_tells_what_it_saw(neoberta, tmp_path):
+    rows = [f"a bird sang song {i},{('lark', 'Lark', 'crow', '')[i % 4]}" for i in range(40)]
+    (tmp_path / "birds.csv").write_text("\n".join(["text,label", *rows]))
+    (tmp_path / "same.csv").write_text("\n".join(["text,label", *rows]))
+    (tmp_path / "one.csv").write_text("\n".join(["text,label", *rows[::4]]))
+    command = ("pilot", "--preset", "smoke", "--dry-run", "--tasks")
+    result = neoberta(*command, "birds.csv")
+    assert result.returncode == 0, result.stderr
+    assert "'Lark' is also written 'lark'" in result.stderr
+    assert "10 rows have no label (empty; the first is row 4): left out" in result.stderr
+    for refused, message in (("one.csv", "only one class"), ("same.csv", "are the same task")):
+        result = neoberta(*command, "birds.csv", "--tasks", refused)
+        assert result.returncode == 2 and message in result.stderr.splitlines()[-1]
+
+
 def test_encoders_are_shown_in_spite_of_a_mistake_in_one(neoberta):
     result = neoberta("encoders", "lsa:64", "foo:1", "lsa:32")
     assert (

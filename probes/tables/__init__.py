@@ -1,0 +1,1 @@
+"""Users' tables as people have them: files of many formats, data frames, lists; their labels."""
