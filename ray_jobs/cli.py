@@ -439,9 +439,11 @@ def main() -> None:
         status = 2
     except UsageError as error:
         context = getattr(error, "ctx", None)
-        command = "neoberta"
-        if context and context.parent:  # the path begins with the name of the file that was run
-            command += " " + context.command_path.partition(" ")[2]
+        names: list[str] = []
+        while context is not None and context.parent is not None:
+            names.insert(0, context.info_name)
+            context = context.parent
+        command = " ".join(["neoberta", *names])
         print(f"neoberta: {error.format_message()} (see {command} --help)", file=sys.stderr)  # type: ignore[attr-defined]
         status = 2
     except CorruptArtefactError as error:
