@@ -472,3 +472,15 @@ def test_a_manifest_of_another_shape_is_corrupt(tmp_path, files):
     (tmp_path / "m" / MANIFEST).write_text(json.dumps({"files": files}))
     with pytest.raises(CorruptArtefactError, match="not a manifest"):
         Storage(tmp_path).verify_folder("m")
+
+
+def test_a_reader_of_the_old_file_is_not_disturbed_by_a_new_one(tmp_path: Path) -> None:
+    """The new file takes the old one's place by a rename. To write into the old one would show its
+    readers a mixture of both."""
+    storage, old, new = Storage(tmp_path), b"old" * 500_000, b"new" * 500_000
+    storage.write_bytes("a/b.bin", old)
+    with open(tmp_path / "a" / "b.bin", "rb", buffering=0) as reader:
+        begun = reader.read(3)
+        storage.write_bytes("a/b.bin", new)
+        assert begun + reader.readall() == old
+    assert storage.read_bytes("a/b.bin") == new
