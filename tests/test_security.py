@@ -11,8 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("neoberta", "probes", "meta", "cluster", "ray_jobs")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 ARCHIVES = {"zipfile", "tarfile", "zipimport"}
-"""There is no archive to unpack, so there is none to lead out of its folder. Whoever adds one adds
-the check with it."""
+READ_IN_MEMORY = {"probes/tables/decode.py", "probes/tables/excel.py"}
+"""These read what an archive holds in memory, up to a size, and never write it: a name in an
+archive cannot lead out of a folder."""
 BANNED_CALLS = {
     "eval",
     "exec",
@@ -40,7 +41,7 @@ def test_nothing_executes_or_unpacks_what_it_reads(path: Path) -> None:
     for call, name in calls(path):
         where = f"{path.relative_to(ROOT)}:{call.lineno}: {name}"
         assert name not in BANNED_CALLS, where
-        assert not name.endswith(".extractall"), where
+        assert not name.endswith((".extractall", ".extract")), where
         for option in call.keywords:
             if option.arg in BANNED_OPTIONS and isinstance(option.value, ast.Constant):
                 assert option.value.value != BANNED_OPTIONS[option.arg], (
@@ -49,9 +50,9 @@ def test_nothing_executes_or_unpacks_what_it_reads(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        assert not ARCHIVES & {name.partition(".")[0] for name in names}, (
-            f"{path.relative_to(ROOT)}: archives"
-        )
+        place = path.relative_to(ROOT).as_posix()
+        if place not in READ_IN_MEMORY:
+            assert not ARCHIVES & {name.partition(".")[0] for name in names}, f"{place}: archives"
 
 
 def test_the_search_finds_what_it_looks_for(tmp_path: Path) -> None:

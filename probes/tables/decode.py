@@ -10,27 +10,41 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from cluster.storage import UserError
 from probes.tables.table import counted, some
 
+MAX_UNPACKED_BYTES = 4 * 1024**3
+"""A small file may unpack to more than the memory holds: nothing larger is unpacked."""
+
+
+def _within_limit(opened: IO[bytes] | gzip.GzipFile) -> bytes:
+    """What an opened compressed file holds. Raises ValueError beyond `MAX_UNPACKED_BYTES`."""
+    with opened:
+        data = opened.read(MAX_UNPACKED_BYTES + 1)
+    if len(data) > MAX_UNPACKED_BYTES:
+        raise ValueError(f"it unpacks to more than {MAX_UNPACKED_BYTES:,} bytes")
+    return data
+
 
 def _only_file(data: bytes) -> bytes:
-    """What lies in a zip archive of one file. Raises ValueError where there are others."""
+    """What lies in a zip archive of one file, read in memory: names in it never become paths.
+    Raises ValueError where there are other files."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = [name for name in archive.namelist() if not name.startswith("__MACOSX/")]
         if len(names) != 1:
             raise ValueError(f"{len(names)} files in the archive; one is wanted")
-        return archive.read(names[0])
+        return _within_limit(archive.open(names[0]))
 
 
 UNPACK: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.decompress,
-    ".bz2": bz2.decompress,
-    ".xz": lzma.decompress,
+    ".gz": lambda data: _within_limit(gzip.open(io.BytesIO(data))),  # noqa: SIM115
+    ".bz2": lambda data: _within_limit(bz2.open(io.BytesIO(data))),  # noqa: SIM115
+    ".xz": lambda data: _within_limit(lzma.open(io.BytesIO(data))),  # noqa: SIM115
     ".zip": _only_file,
 }
-"""What may follow the ending of a file of text."""
+"""What may follow the ending of a file of text. `_within_limit` closes what is opened here."""
 _PACKED_WRONGLY = (
     OSError,
     EOFError,

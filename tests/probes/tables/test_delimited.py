@@ -1,11 +1,16 @@
 """CSV and TSV: rows that quotes join, separators, columns without a name."""
 
+import bz2
 import csv
+import gzip
+import lzma
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from cluster.storage import UserError
+from probes.tables.decode import read_text
 from probes.tables.file import read_table
 from probes.tables.table import Table
 
@@ -179,3 +184,21 @@ def test_bytes_of_other_encodings(tmp_path):
     assert "iconv -f WINDOWS-1252" in western
     russian = refused(tmp_path, "text,label\nлето,x\nзима,y\n".encode("cp1251"))
     assert "iconv" not in russian and "2 lines in an encoding that is not told" in russian
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zip"])
+def test_a_file_that_unpacks_to_more_than_memory_holds_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+    path, table = tmp_path / f"rows.csv{suffix}", b"text,label\n" + b"a text,a\nanother,b\n" * 50
+    if suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("../../rows.csv", table)
+    else:
+        path.write_bytes(pack[suffix](table))
+    assert len(read_text(path)) == len(table), "and no name in an archive is a path"
+    monkeypatch.setattr("probes.tables.decode.MAX_UNPACKED_BYTES", 500)
+    with pytest.raises(UserError, match="unpacks to more than 500 bytes"):
+        read_text(path)
+    assert list(tmp_path.iterdir()) == [path]

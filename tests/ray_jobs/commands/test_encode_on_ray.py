@@ -51,7 +51,7 @@ def test_without_ray_many_texts_are_encoded_here_and_an_interrupted_run_loses_no
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "ray" else object())
     monkeypatch.setattr(module, "RAY_ABOVE_TEXTS", 10)
     monkeypatch.setattr(module, "_session", lambda *_: pytest.fail("Ray was started"))
-    monkeypatch.setattr(vectors, "TEXTS_PER_SHARD", 20)
+    monkeypatch.setattr(vectors, "TEXTS_PER_PART", 20)
     encoded: list[str] = []
 
     def encode(self, texts, views, plain=TransformerEncoder.encode):

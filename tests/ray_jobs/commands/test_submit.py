@@ -118,7 +118,7 @@ def test_however_it_is_typed_it_is_one_job(sent, monkeypatch, tmp_path, capsys) 
 
 def test_the_configuration_travels_and_data_stays(sent, monkeypatch, tmp_path) -> None:
     task = tmp_path / "shared" / "a.csv"
-    task.write_text("text,label\n")
+    task.write_text("text,label\nfirst,a\nsecond,b\nthird,a\nfourth,b\n")
     study = write_study(tmp_path, str(task))
     for command in ("tokenizer", "pretrain", "embed", "sweep", "fit", "search", "report"):
         assert (
