@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-N_TEXTS, TEXTS_PER_SHARD, N_WORDS, DIM = 2000, 20, 400, 64
+N_TEXTS, TEXTS_PER_SHARD, N_WORDS, DIM = 4000, 20, 400, 64
 
 
 def write_inputs(folder: Path) -> None:

@@ -17,6 +17,8 @@ from probes.embeddings.upkeep import verify_caches
 pytestmark = pytest.mark.slow
 
 N_KILLS = 10
+MOST_SHARDS_BETWEEN_KILLS = 9
+"""About half of the shards are left after the last kill: a kill may come late on a busy machine."""
 N_SHARDS = N_TEXTS // TEXTS_PER_SHARD
 TIMEOUT_S = 300
 
@@ -67,7 +69,7 @@ def test_ten_kills_change_nothing(inputs: Path, tmp_path: Path) -> None:
     n_at_kills = []
     while len(n_at_kills) < N_KILLS:
         process = start(inputs, out)
-        enough = len(segments(out)) + generator.randint(1, N_SHARDS // N_KILLS - 1)
+        enough = len(segments(out)) + generator.randint(1, MOST_SHARDS_BETWEEN_KILLS)
         while len(segments(out)) < enough and process.poll() is None:
             time.sleep(0.001)
         time.sleep(generator.uniform(0, 0.02))
