@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     import psutil
@@ -20,6 +21,11 @@ if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 ):  # so starts what a shell runs in the background; children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+settings.register_profile(
+    "busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # how long an example takes says how busy the machine is
+settings.load_profile("busy machine")
 
 TIERS = ("ray", "slow", "cluster", "grid", "kills")
 ORPHANS_END_S = 150
