@@ -2,12 +2,14 @@
 of thousands of probes.
 
     python -m benchmarks.metamodel_study --out FOLDER [--data FOLDER] [--tasks sst2,banking77]
+        [--sweeps choice,pairs,ahead]
 
-Four sweeps share one embedding cache: `forecast` (training sizes up to 4,096, some views, test rows
+The sweeps share one embedding cache: `forecast` (training sizes up to 4,096, some views, test rows
 of the same pool), `official` (fewer views, the official test splits), `shifted` (samples that are
-covariate-shifted, imbalanced or mislabelled), and `choice` (every view at two sizes). Observations
-are made for all sweeps but `choice`. Everything is keyed by content, so a second run does only what
-is missing.
+covariate-shifted, imbalanced or mislabelled), `choice` and `pairs` (every view at two sizes, on
+tasks of single texts and of text pairs), and `ahead` (some views, with 4 and 16 times as many rows
+as `choice`). Observations are made for the first three. Everything is keyed by content, so a second
+run does only what is missing.
 """
 
 import argparse
@@ -80,9 +82,13 @@ SWEEPS = {
         **COMMON_SETTINGS,
     ),
     "choice": SweepSpec(sizes=(64, 256), **COMMON_SETTINGS),
+    "pairs": SweepSpec(sizes=(64, 256), **COMMON_SETTINGS),
+    "ahead": SweepSpec(sizes=(1024, 4096), **{**COMMON_SETTINGS, "n_seeds": 3}),
 }
+OBSERVED_SWEEPS = ("forecast", "official", "shifted")
 INDEX_FILE = "metamodel_study.json"
 MINILM = "hf:all-MiniLM-L6-v2"
+POOLINGS = ("cls", "mean", "max", "cross_cls", "cross_mean", "cross_max")
 OBSERVED_VIEWS = {
     MINILM: ((3, "mean"), (6, "mean")),
     "neoberta-2x128": ((1, "mean"),),
@@ -95,6 +101,22 @@ OBSERVED_VIEWS = {
 """The views of each encoder that are forecast in the sweep `forecast`."""
 FEWER_VIEWS = {MINILM: ((6, "mean"),)}
 """The same for the sweeps `official` and `shifted`."""
+AHEAD_VIEWS = {
+    MINILM: (
+        *((layer, "mean") for layer in (0, 2, 3, 4, 5, 6)),
+        (3, "cls"),
+        (6, "cls"),
+        (6, "max"),
+        *((6, f"cross_{pooling}") for pooling in ("mean", "cls")),
+        (4, "cross_mean"),
+    ),
+    "neoberta-2x128": ((1, "mean"), (2, "mean")),
+    "neoberta-4x128": ((2, "mean"), (4, "mean")),
+    "neoberta-6x128": ((4, "mean"), (6, "mean"), (6, "cross_mean")),
+    "lsa:256": ((0, "mean"),),
+    "static": ((0, "mean"),),
+}
+"""The same for the sweep `ahead`."""
 
 
 def task_references(data: Path, names: Sequence[str] | None) -> tuple[list[str], list[str]]:
@@ -157,10 +179,10 @@ def study_config(tasks: Sequence[str], vectors: Path) -> StudyConfig:
             "neoberta-6x128": neoberta(6, 1_000_000),
         },
         encoders=(
-            EncoderConfig(ref=MINILM),
-            EncoderConfig(ref="neoberta:neoberta-2x128"),
-            EncoderConfig(ref="neoberta:neoberta-4x128"),
-            EncoderConfig(ref="neoberta:neoberta-6x128"),
+            EncoderConfig(ref=MINILM, poolings=POOLINGS),
+            EncoderConfig(ref="neoberta:neoberta-2x128", poolings=POOLINGS),
+            EncoderConfig(ref="neoberta:neoberta-4x128", poolings=POOLINGS),
+            EncoderConfig(ref="neoberta:neoberta-6x128", poolings=POOLINGS),
             EncoderConfig(ref="random:neoberta-2x128"),
             EncoderConfig(ref="lsa:256"),
             EncoderConfig(ref="lsa:64"),
@@ -183,11 +205,14 @@ def with_views(
     return found
 
 
-def run(data: Path, out: str, names: Sequence[str] | None) -> dict[str, object]:
+def run(
+    data: Path, out: str, names: Sequence[str] | None, sweeps: Sequence[str] = tuple(SWEEPS)
+) -> dict[str, object]:
     """Make everything that is missing. Returns what `benchmarks.metamodel` reads: tasks, and the
-    keys of probes and observations."""
+    keys of probes and observations of the `sweeps`."""
     vectors = _static_vectors(data, Path(out))
     pool, official = task_references(data, names)
+    official = official if "official" in sweeps else []
     docs = [] if names else [f"docs/{name}" for name in DOCS_TASKS]
     config = study_config([*pool, *official, *docs], vectors)
     index: dict[str, object] = {}
@@ -212,15 +237,18 @@ def run(data: Path, out: str, names: Sequence[str] | None) -> dict[str, object]:
             "official": (of_official, with_views(encoders, FEWER_VIEWS)),
             "shifted": (single, with_views(encoders, FEWER_VIEWS)),
             "choice": (single, encoders),
+            "pairs": ([task for task in of_pool if task.is_pair], encoders),
+            "ahead": (of_pool, with_views(encoders, AHEAD_VIEWS)),
         }
-        for name, (own_tasks, own_encoders) in plans.items():
+        for name in sweeps:
+            own_tasks, own_encoders = plans[name]
             study.config = config.model_copy(update={"sweep": SWEEPS[name]})
             probes = study.run(
                 f"{name}: probes",
                 lambda s, report, a=own_tasks, b=own_encoders: sweep(s, report, a, b),
             )
             observations: list[str] = []
-            if name != "choice":
+            if name in OBSERVED_SWEEPS:
                 for kind in SWEEPS[name].subsets:
                     sizes = tuple(size for size in OBSERVED_SIZES if size in SWEEPS[name].sizes)
                     spec = ObservationSpec(sizes=sizes, n_seeds=2, subset=kind)
@@ -258,6 +286,12 @@ if __name__ == "__main__":
     parser.add_argument("--out", required=True)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--tasks", default="")
+    parser.add_argument("--sweeps", default=",".join(SWEEPS))
     options = parser.parse_args()
-    made = run(options.data, options.out, options.tasks.split(",") if options.tasks else None)
+    made = run(
+        options.data,
+        options.out,
+        options.tasks.split(",") if options.tasks else None,
+        options.sweeps.split(","),
+    )
     print(json.dumps({name: len(keys["probes"]) for name, keys in made.items() if name != "tasks"}))  # type: ignore[index]
