@@ -156,20 +156,34 @@ class ViewPrior:
 
     def _prior(self, spaces: Sequence[SpaceKey], n_train: int) -> tuple[np.ndarray, np.ndarray]:
         """Prior mean (V,) and covariance (V, V) of the contrasts between `spaces` at `n_train`
-        rows."""
-        place = {name: index for index, name in enumerate(self.names)}
-        known = np.array([place.get(key.name, -1) for key in spaces])
+        rows.
+
+        A space that was not measured is the best linear prediction from the measured ones plus an
+        error of its own. Both follow from the variance components. Its covariance is W M Wᵀ plus
+        that of the errors, a Schur complement, so it is a covariance for any set of spaces. Between
+        measured spaces it is M, the measured one.
+        """
         at = np.log2(np.clip(n_train, self.sizes[0], self.sizes[-1]))
         table = np.array([np.interp(at, np.log2(self.sizes), column) for column in self.means.T])
-        mean = np.where(known >= 0, table[known], _mean_of_same_pooling(spaces, self.names, table))
-        by_components = sum(
-            v * kernel
-            for v, kernel in zip(self.components, component_correlations(spaces), strict=True)
+        measured = keys_of_names(self.names)
+        by_components = self._by_components(spaces, spaces)
+        across = self._by_components(spaces, measured)  # (V, number of measured spaces)
+        weights = np.linalg.solve(self._by_components(measured, measured), across.T).T
+        carried = weights @ self.covariance @ weights.T + by_components - weights @ across.T
+        mean = _mean_of_same_pooling(spaces, self.names, table) + weights @ (
+            table - _mean_of_same_pooling(measured, self.names, table)
         )
-        both = (known[:, None] >= 0) & (known[None, :] >= 0)
-        measured = self.covariance[np.ix_(known, known)]
-        return mean, np.where(
-            both, MEASURED_SHARE * measured + (1 - MEASURED_SHARE) * by_components, by_components
+        return mean, MEASURED_SHARE * carried + (1 - MEASURED_SHARE) * by_components
+
+    def _by_components(self, one: Sequence[SpaceKey], other: Sequence[SpaceKey]) -> np.ndarray:
+        """(len(one), len(other)) covariance by variance components."""
+        return np.asarray(
+            sum(
+                variance * kernel
+                for variance, kernel in zip(
+                    self.components, component_correlations(one, other), strict=True
+                )
+            )
         )
 
 
@@ -188,29 +202,55 @@ def smoothed(accuracy: np.ndarray, n_rows: int) -> np.ndarray:
     return (accuracy * n_rows + 0.375) / (n_rows + 0.75)
 
 
-def component_correlations(spaces: Sequence[SpaceKey]) -> list[np.ndarray]:
-    """For each of COMPONENTS, the correlations (V, V) that it makes between `spaces`."""
-    encoder = np.array([key.encoder for key in spaces])
-    pooling = np.array([key.pooling for key in spaces])
-    depth = np.array([key.relative_depth for key in spaces])
-    same_encoder = (encoder[:, None] == encoder[None, :]) * 1.0
-    same_pooling = (pooling[:, None] == pooling[None, :]) * 1.0
-    near = np.exp(-np.abs(depth[:, None] - depth[None, :]) / DEPTH_LENGTH)
+def component_correlations(
+    one: Sequence[SpaceKey], other: Sequence[SpaceKey] | None = None
+) -> list[np.ndarray]:
+    """For each of COMPONENTS, the correlations (len(one), len(other)) that it makes between two
+    lists of spaces; `other` is `one` by default. A space that is in both is correlated 1 with
+    itself in every component."""
+    other = one if other is None else other
+    encoder, pooling, layer, depth = (
+        [np.array([value(key) for key in keys]) for keys in (one, other)]
+        for value in (
+            lambda key: short_reference(key.encoder),
+            lambda key: key.pooling,
+            lambda key: key.layer,
+            lambda key: key.relative_depth,
+        )
+    )
+
+    def same(values: Sequence[np.ndarray]) -> np.ndarray:
+        return np.asarray(values[0][:, None] == values[1][None, :]) * 1.0
+
+    near = np.exp(-np.abs(depth[0][:, None] - depth[1][None, :]) / DEPTH_LENGTH)
     return [
-        same_encoder,
-        same_encoder * near,
-        same_encoder * same_pooling,
-        same_encoder * same_pooling * near,
-        np.eye(len(spaces)),
+        same(encoder),
+        same(encoder) * near,
+        same(encoder) * same(pooling),
+        same(encoder) * same(pooling) * near,
+        same(encoder) * same(pooling) * same(layer),
     ]
+
+
+def keys_of_names(names: Sequence[str]) -> list[SpaceKey]:
+    """The spaces whose names (`SpaceKey.name`) are `names`. An encoder is as deep as its deepest
+    space."""
+    parts = []
+    for name in names:
+        encoder, _, view = name.rpartition("#")
+        layer, _, pooling = view.partition("/")
+        parts.append((encoder, int(layer), pooling))
+    depths: dict[str, int] = {}
+    for encoder, layer, _ in parts:
+        depths[encoder] = max(depths.get(encoder, 0), layer)
+    return [SpaceKey(encoder, layer, depths[encoder], pooling) for encoder, layer, pooling in parts]
 
 
 def _mean_of_same_pooling(
     spaces: Sequence[SpaceKey], names: Sequence[str], table: np.ndarray
 ) -> np.ndarray:
-    """(V,) prior means of `spaces` that were not measured. Each is the mean of `table`, the means
-    of the measured spaces `names`, over those of the same pooling, or over all where none has
-    it."""
+    """(V,) for each of `spaces`, the mean of `table`, the means of the measured spaces `names`,
+    over those of the same pooling, or over all where none has it."""
     poolings = np.array([name.rpartition("/")[2] for name in names])
     return np.array(
         [

@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import norm
 
 from meta.answering.q4_posterior import SpacePosterior, align_medians
 from meta.answering.q4_ranking import hit_correlation
+from meta.metamodel.stored import shipped_folder
 from meta.metric import stabilised
 from meta.priors.fit_spaces import fit_view_prior, space_truths
 from meta.priors.spaces import LEVEL_VARIANCE, SpaceKey, ViewPrior, smoothed
@@ -151,6 +156,68 @@ def test_spaces_that_were_not_measured_have_a_prior_of_components(prior):
     # lucky spaces are drawn towards the mean
     assert np.ptp(np.sin(posterior) ** 2) < np.ptp(accuracies)
     assert np.isfinite(posterior).all()
+
+
+POOLINGS = ("cls", "mean", "max", "last", "sentence", "mean_last4", "cross_cls", "cross_mean")
+ENCODERS = (
+    ("hf:all-MiniLM-L6-v2", 6),
+    ("hf:/a/folder/all-MiniLM-L6-v2", 6),
+    ("hf:somebody/else", 12),
+    ("neoberta-2x128", 2),
+    ("lsa:256", 0),
+    ("static:vectors.txt", 0),
+)
+ANY_SPACE = st.sampled_from(ENCODERS).flatmap(
+    lambda encoder: st.builds(
+        SpaceKey,
+        st.just(encoder[0]),
+        st.integers(0, encoder[1]),
+        st.just(encoder[1]),
+        st.sampled_from(POOLINGS),
+    )
+)
+
+
+@given(spaces=st.lists(ANY_SPACE, min_size=2, max_size=40), n_train=st.integers(4, 5000))
+def test_the_prior_of_any_spaces_is_a_covariance(spaces, n_train):
+    shipped = ViewPrior.load(shipped_folder() / "accuracy" / "view_prior.json")
+    _, covariance = shipped._prior(spaces, n_train)
+    np.testing.assert_allclose(covariance, covariance.T, atol=1e-12)
+    assert np.linalg.eigvalsh(covariance).min() > -1e-7
+    assert (np.diag(covariance) > 0).all()
+
+
+def test_between_measured_spaces_the_prior_is_the_measured_covariance(prior, monkeypatch):
+    monkeypatch.setattr("meta.priors.spaces.MEASURED_SHARE", 1.0)
+    some = [SPACES[i] for i in (17, 3, 8)]
+    _, covariance = prior._prior(some, 256)
+    at = [prior.names.index(key.name) for key in some]
+    np.testing.assert_allclose(covariance, prior.covariance[np.ix_(at, at)], atol=1e-9)
+
+
+def test_a_space_of_a_measured_encoder_is_correlated_with_its_neighbours(prior):
+    shared = replace(prior, components=(0.01, 0.01, 0.001, 0.001, 0.001))
+    new = SpaceKey("A", 5, 6, "last")
+    _, covariance = shared._prior(
+        [new, SpaceKey("A", 5, 6, "mean"), SpaceKey("B", 5, 6, "mean")], 256
+    )
+    sd = np.sqrt(np.diag(covariance))
+    correlation = covariance / np.outer(sd, sd)
+    assert correlation[0, 1] > 0.2
+    assert correlation[0, 2] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_mean_of_a_space_that_was_not_measured_is_predicted_from_its_encoders_others(prior):
+    shared = replace(prior, components=(0.01, 0.01, 0.001, 0.001, 0.001), means=prior.means + 0.1)
+    mean, _ = shared._prior(
+        [*SPACES, SpaceKey("A", 5, 6, "last"), SpaceKey("B", 5, 6, "last")], 256
+    )
+    at = [shared.names.index(key.name) for key in SPACES]
+    np.testing.assert_allclose(mean[:-2], shared.means[0, at], atol=1e-9)
+    neighbours = [i for i, key in enumerate(SPACES) if key.layer == 5]
+    everywhere = shared.means[0].mean()
+    assert mean[-1] == pytest.approx(everywhere), "nothing is known of the encoder B"
+    assert 0 < (mean[-2] - everywhere) / (mean[neighbours].mean() - everywhere) < 1.5
 
 
 def test_saved_and_read_again_it_says_the_same(prior, tmp_path):
