@@ -21,7 +21,7 @@ from meta.answering.q3_label_errors import unlearnt_classes
 from meta.answering.q3_labels import rows_to_label, wrong_labels
 from meta.answering.q4_encoders_not_tried import untried_encoders
 from meta.answering.q4_ranking import MAX_FORECAST_SPACES
-from meta.answering.q4_spaces import ranked_views, screened_views
+from meta.answering.q4_spaces import best_curve, ranked_views, screened_views
 from meta.answering.q5_model_choice import model_answer
 from meta.answering.q6_hyperparameters import hyperparameters
 from meta.answering.warnings import constant_answer_warnings, range_warnings, truncation_warnings
@@ -67,8 +67,11 @@ def answer_questions(
     )
     counts = np.bincount(train.labels, minlength=len(train.label_names))
     constant = constant_score(counts, metric)
-    curves = [forecast.curve for forecast in forecasts.in_order]
-    chosen_target = target if target is not None else default_target(curves, metric, constant)
+    chosen_target = (
+        target
+        if target is not None
+        else default_target(forecasts.best_choice.curve, metric, constant)
+    )
     eval_labels, why_unused = eval_labels_answer(
         forecasts.best.correction, evaluation.labels, metric
     )
@@ -91,6 +94,7 @@ def answer_questions(
         target_source="default" if target is None else "user",
         encoders=ranked_views(forecasts),
         screened=screened_views(forecasts),
+        best_curve=best_curve(forecasts),
         eval_labels=eval_labels,
         untried=untried_encoders(forecasts.spaces, (*train.texts, *evaluation.texts)),
         data_needed=data_needed(forecasts, chosen_target),

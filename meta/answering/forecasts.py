@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from meta.answering.best_choice import BestChoice, best_choice
 from meta.answering.q2_eval_labels import Correction, correct_forecast
 from meta.answering.q4_posterior import align_medians, space_posterior
 from meta.answering.q4_probabilities import SpaceProbabilities, space_probabilities
@@ -77,6 +78,8 @@ class Forecasts:
     forecast."""
     ranked: tuple[int, ...]
     """The positions in `by_space`, the best median at the present n first."""
+    best_choice: BestChoice
+    """The best of the spaces with a forecast at each size."""
     probabilities: SpaceProbabilities
     interval_factor: float
     """All intervals are stretched about their medians by this factor; 1 or more."""
@@ -90,6 +93,11 @@ class Forecasts:
     def in_order(self) -> list[SpaceForecast]:
         """The forecasts, the best median at the present n first."""
         return [self.by_space[i] for i in self.ranked]
+
+    def best_choice_of(self, encoder: str) -> BestChoice:
+        """The best choice among the forecasts of the encoder with this reference."""
+        own = [i for i in self.ranked if self.spaces[i].info.ref == encoder]
+        return best_choice({i: self.by_space[i].curve for i in own}, own, self.metric)
 
     @property
     def best(self) -> SpaceForecast:
@@ -156,12 +164,14 @@ def forecast_spaces(
         for i, curve in curves.items()
     }
     corrected = {i: forecast.curve for i, forecast in by_space.items()}
+    ranked = tuple(sorted(chosen, key=lambda i: -metric.sign * by_space[i].median_now))
     return Forecasts(
         metric=metric,
         sizes=sizes,
         spaces=tuple(spaces),
         by_space=by_space,
-        ranked=tuple(sorted(chosen, key=lambda i: -metric.sign * by_space[i].median_now)),
+        ranked=ranked,
+        best_choice=best_choice(corrected, ranked, metric),
         probabilities=space_probabilities(spaces, corrected, posterior, metric, seed),
         interval_factor=factor,
         outside=tuple(outside),

@@ -26,6 +26,7 @@ from meta.schema.model import (
 )
 from meta.schema.part import AnswerPart, Interval, ViewName
 from meta.schema.spaces import (
+    BestPoint,
     CurvePoint,
     EvalLabels,
     HeldOut,
@@ -37,6 +38,7 @@ from meta.schema.spaces import (
 __all__ = [
     "AnswerPart",
     "AnswersContent",
+    "BestPoint",
     "CurvePoint",
     "DataNeeded",
     "EncoderNeed",
