@@ -135,7 +135,9 @@ def forecast_spaces(
     spaces, owners = fit_spaces(
         encoders, labels, n_classes, metric, lambda done: report(done, n_steps)
     )
-    posterior = space_posterior(spaces, metamodel.view_prior, metric)
+    posterior = space_posterior(
+        spaces, metamodel.view_prior, metric, is_pair=train.text_pair is not None
+    )
     chosen = choose_spaces_to_forecast(
         spaces,
         metric,

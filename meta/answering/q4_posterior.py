@@ -48,10 +48,11 @@ class SpacePosterior:
 
 
 def space_posterior(
-    spaces: Sequence[Space], prior: ViewPrior | None, metric: Metric
+    spaces: Sequence[Space], prior: ViewPrior | None, metric: Metric, *, is_pair: bool
 ) -> SpacePosterior | None:
-    """The posterior of `spaces`, which are all measured on the same rows. None without a prior, for
-    a metric other than accuracy, and for a single space."""
+    """The posterior of `spaces`, which are all measured on the same rows. `is_pair` says that the
+    task is on pairs of texts. None without a prior, for a metric other than accuracy, and for a
+    single space."""
     if prior is None or metric != Metric.ACCURACY or len(spaces) < 2:
         return None
     hits = np.stack([space.hits for space in spaces]).astype(np.float64)
@@ -65,7 +66,9 @@ def space_posterior(
         for space in spaces
     ]
     return SpacePosterior(
-        *prior.posterior(keys, hits.mean(axis=1), hit_correlation(hits), hits.shape[1])
+        *prior.posterior(
+            keys, hits.mean(axis=1), hit_correlation(hits), hits.shape[1], is_pair=is_pair
+        )
     )
 
 

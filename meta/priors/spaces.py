@@ -11,8 +11,8 @@ It is a best linear unbiased predictor (Robinson 1991, "That BLUP is a good thin
 between spaces are learnt, so the level of the task is free. How much the spaces differ depends on
 the task, so a factor on the covariance is averaged over.
 
-Spaces that the prior has not seen are compared by variance components: of the encoder, of the
-pooling, and of the depth within the encoder.
+Spaces that the prior has not seen are predicted from those that it has seen, by variance
+components: of the encoder, of the pooling, and of the depth within the encoder.
 """
 
 import json
@@ -29,8 +29,8 @@ SCALES = tuple(2.0**power for power in np.arange(-2.0, 2.01, 0.5))
 SCALE_SD_OCTAVES = 1.0
 """Standard deviation of the prior of log2 of that factor."""
 MEASURED_SHARE = 0.7
-"""Weight of the measured covariance between spaces. The covariance by variance components has the
-remaining weight."""
+"""Weight of the measured covariance between spaces, on tasks of single texts. The covariance by
+variance components has the remaining weight."""
 LEVEL_VARIANCE = 10.0
 """Prior variance of the level that all spaces of a task share. It is so large that the level is
 free."""
@@ -87,14 +87,16 @@ class ViewPrior:
         accuracies: np.ndarray,
         hit_correlation: np.ndarray,
         n_train: int,
+        *,
+        is_pair: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mean (V,) and covariance (V, V) of the true values of V `spaces` on the scale arcsin
         √accuracy. The spaces need not be those of `names`.
 
         `accuracies` (V,) are measured by leave-one-out on `n_train` rows, and `hit_correlation` (V,
-        V) are the correlations of their hits.
+        V) are the correlations of their hits. `is_pair` says that the task is on pairs of texts.
         """
-        prior_mean, prior_covariance = self._prior(spaces, n_train)
+        prior_mean, prior_covariance = self._prior(spaces, n_train, is_pair=is_pair)
         observed = stabilised(smoothed(accuracies, n_train)) - prior_mean
         believed = n_train / (n_train + CORRELATION_ROWS)
         noise = (believed * hit_correlation + (1 - believed) * np.eye(len(accuracies))) / (
@@ -154,9 +156,12 @@ class ViewPrior:
             tuple(stored["components"]),
         )
 
-    def _prior(self, spaces: Sequence[SpaceKey], n_train: int) -> tuple[np.ndarray, np.ndarray]:
+    def _prior(
+        self, spaces: Sequence[SpaceKey], n_train: int, *, is_pair: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Prior mean (V,) and covariance (V, V) of the contrasts between `spaces` at `n_train`
-        rows.
+        rows. On pairs of texts the covariance is that of the variance components alone: the
+        measured one is of tasks of single texts, where other layers do well together.
 
         A space that was not measured is the best linear prediction from the measured ones plus an
         error of its own. Both follow from the variance components. Its covariance is W M Wᵀ plus
@@ -173,7 +178,8 @@ class ViewPrior:
         mean = _mean_of_same_pooling(spaces, self.names, table) + weights @ (
             table - _mean_of_same_pooling(measured, self.names, table)
         )
-        return mean, MEASURED_SHARE * carried + (1 - MEASURED_SHARE) * by_components
+        share = 0.0 if is_pair else MEASURED_SHARE
+        return mean, share * carried + (1 - share) * by_components
 
     def _by_components(self, one: Sequence[SpaceKey], other: Sequence[SpaceKey]) -> np.ndarray:
         """(len(one), len(other)) covariance by variance components."""

@@ -178,10 +178,14 @@ ANY_SPACE = st.sampled_from(ENCODERS).flatmap(
 )
 
 
-@given(spaces=st.lists(ANY_SPACE, min_size=2, max_size=40), n_train=st.integers(4, 5000))
-def test_the_prior_of_any_spaces_is_a_covariance(spaces, n_train):
+@given(
+    spaces=st.lists(ANY_SPACE, min_size=2, max_size=40),
+    n_train=st.integers(4, 5000),
+    is_pair=st.booleans(),
+)
+def test_the_prior_of_any_spaces_is_a_covariance(spaces, n_train, is_pair):
     shipped = ViewPrior.load(shipped_folder() / "accuracy" / "view_prior.json")
-    _, covariance = shipped._prior(spaces, n_train)
+    _, covariance = shipped._prior(spaces, n_train, is_pair=is_pair)
     np.testing.assert_allclose(covariance, covariance.T, atol=1e-12)
     assert np.linalg.eigvalsh(covariance).min() > -1e-7
     assert (np.diag(covariance) > 0).all()
