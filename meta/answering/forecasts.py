@@ -9,7 +9,7 @@ import numpy as np
 
 from meta.answering.best_choice import BestChoice, best_choice
 from meta.answering.q2_eval_labels import Correction, correct_forecast
-from meta.answering.q4_posterior import align_medians, space_posterior
+from meta.answering.q4_posterior import in_company, space_posterior
 from meta.answering.q4_probabilities import SpaceProbabilities, space_probabilities
 from meta.answering.q4_ranking import MAX_FORECAST_SPACES, choose_spaces_to_forecast
 from meta.answering.spaces import Space, describe_spaces, fit_spaces
@@ -158,7 +158,7 @@ def forecast_spaces(
         curves[i] = widen(metamodel.curve(features, sizes), factor, metric)
         report(min(n_spaces + done + 1, n_steps), n_steps)
     if posterior is not None:
-        curves = align_medians(curves, posterior)
+        curves = in_company(curves, posterior)
     by_space = {
         i: SpaceForecast(
             spaces[i], owners[i], *_corrected(curve, spaces[i], owners[i], evaluation, metric)
@@ -174,7 +174,9 @@ def forecast_spaces(
         by_space=by_space,
         ranked=ranked,
         best_choice=best_choice(corrected, ranked, metric),
-        probabilities=space_probabilities(spaces, corrected, posterior, metric, seed),
+        probabilities=space_probabilities(
+            spaces, corrected, posterior, metric, interval_factor=factor, seed=seed
+        ),
         interval_factor=factor,
         outside=tuple(outside),
         notes=tuple(notes),

@@ -149,13 +149,13 @@ def _clean_evaluation(
         chosen = _random_rows(evaluation.is_labelled, MAX_EVAL_ROWS, seed)
         n_labelled = int(evaluation.is_labelled.sum())
         n_kept = int(evaluation.is_labelled[chosen].sum())
-        labelled = {
+        of_labelled = {
             0: "",
             n_labelled: f", among them all {n_labelled} with a label",
         }.get(n_kept, f"; {n_kept} of the {n_labelled} labelled ones are used")
         warnings.append(
             f"{len(evaluation)} evaluation rows: answered from a random sample of {MAX_EVAL_ROWS}"
-            f" of them{labelled}"
+            f" of them{of_labelled}"
         )
         evaluation = evaluation.take(chosen)
     if len(evaluation) < MIN_EVAL_ROWS:

@@ -241,11 +241,11 @@ def component_correlations(
 def keys_of_names(names: Sequence[str]) -> list[SpaceKey]:
     """The spaces whose names (`SpaceKey.name`) are `names`. An encoder is as deep as its deepest
     space."""
-    parts = []
+    parts: list[tuple[str, int, str]] = []
     for name in names:
-        encoder, _, view = name.rpartition("#")
-        layer, _, pooling = view.partition("/")
-        parts.append((encoder, int(layer), pooling))
+        reference, _, view = name.rpartition("#")
+        number, _, pooling = view.partition("/")
+        parts.append((reference, int(number), pooling))
     depths: dict[str, int] = {}
     for encoder, layer, _ in parts:
         depths[encoder] = max(depths.get(encoder, 0), layer)

@@ -23,6 +23,7 @@ from meta.schema.model import (
     NoFinetuning,
     ProbeSettings,
     Settings,
+    UnsafeModel,
 )
 from meta.schema.part import AnswerPart, Interval, ViewName
 from meta.schema.spaces import (
@@ -60,6 +61,7 @@ __all__ = [
     "ScreenedView",
     "Settings",
     "SuspectLabel",
+    "UnsafeModel",
     "UntriedEncoder",
     "ViewName",
 ]
