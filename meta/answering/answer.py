@@ -24,7 +24,13 @@ from meta.answering.q4_ranking import MAX_FORECAST_SPACES
 from meta.answering.q4_spaces import best_curve, ranked_views, screened_views
 from meta.answering.q5_model_choice import model_answer
 from meta.answering.q6_hyperparameters import hyperparameters
-from meta.answering.warnings import constant_answer_warnings, range_warnings, truncation_warnings
+from meta.answering.warnings import (
+    constant_answer_warnings,
+    range_warnings,
+    scarce_class_warnings,
+    truncation_warnings,
+    unseen_encoder_warnings,
+)
 from meta.answers import Answers
 from meta.given.embedded_encoder import EmbeddedEncoder
 from meta.given.prepare import PreparedSamples
@@ -114,6 +120,14 @@ def answer_questions(
             *prepared.warnings,
             *forecasts.notes,
             *range_warnings(forecasts.outside),
+            *unseen_encoder_warnings(
+                [encoder.info.ref for encoder in encoders],
+                metamodel.card.get("encoders", ()),
+                metamodel.card.get("evaluation", {}).get("unseen_encoder", {}),
+            ),
+            *scarce_class_warnings(
+                prepared, *forecasts.best.encoder.views[forecasts.best.space.view]
+            ),
             *constant_answer_warnings(
                 constant,
                 constant_words(counts, train.label_names, metric),

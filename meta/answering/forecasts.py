@@ -47,6 +47,9 @@ class Forecaster(Protocol):
     def outside(self, features: Mapping[str, float]) -> list[str]:
         """One phrase for each feature that lies outside the range it has learnt from."""
 
+    def outside_factor(self, features: Mapping[str, float]) -> float:
+        """The factor by which the intervals of `curve` are wider because of these features."""
+
 
 @dataclass(frozen=True)
 class SpaceForecast:
@@ -82,7 +85,8 @@ class Forecasts:
     """The best of the spaces with a forecast at each size."""
     probabilities: SpaceProbabilities
     interval_factor: float
-    """All intervals are stretched about their medians by this factor; 1 or more."""
+    """The intervals of the best space are stretched about their medians by this factor, 1 or more:
+    for all that `outside` and `notes` speak of."""
     outside: tuple[str, ...]
     """One phrase for each feature of the sample outside the range that the metamodel has learnt
     from."""
@@ -150,11 +154,13 @@ def forecast_spaces(
     sizes = horizons(len(labels))
     curves: dict[int, np.ndarray] = {}
     outside: list[str] = []
+    outside_factors: dict[int, float] = {}
     features_of_chosen = describe_spaces(
         [(owners[i], spaces[i]) for i in chosen], labels, n_classes, seed
     )
     for done, (i, features) in enumerate(zip(chosen, features_of_chosen, strict=True)):
         outside += [phrase for phrase in metamodel.outside(features) if phrase not in outside]
+        outside_factors[i] = metamodel.outside_factor(features)
         curves[i] = widen(metamodel.curve(features, sizes), factor, metric)
         report(min(n_spaces + done + 1, n_steps), n_steps)
     if posterior is not None:
@@ -177,7 +183,7 @@ def forecast_spaces(
         probabilities=space_probabilities(
             spaces, corrected, posterior, metric, interval_factor=factor, seed=seed
         ),
-        interval_factor=factor,
+        interval_factor=factor * outside_factors[ranked[0]],
         outside=tuple(outside),
         notes=tuple(notes),
     )

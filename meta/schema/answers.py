@@ -31,8 +31,9 @@ class Evidence(AnswerPart):
     """False where the sample lies outside the range of the samples that the metamodel has learnt
     from."""
     interval_factor: float
-    """All intervals were stretched about their medians by this factor: 1, or more where classes
-    have a single row or the texts are not English."""
+    """The intervals of the best space were stretched about their medians by this factor: 1, or more
+    where classes have a single row, the texts are not English, or the sample lies outside the
+    training range."""
 
 
 class AnswersContent(AnswerPart):
