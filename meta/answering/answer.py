@@ -78,8 +78,8 @@ def answer_questions(
         if target is not None
         else default_target(forecasts.best_choice.curve, metric, constant)
     )
-    eval_labels, why_unused = eval_labels_answer(
-        forecasts.best.correction, evaluation.labels, metric
+    eval_labels, notes_on_labels = eval_labels_answer(
+        forecasts.best.correction, evaluation.labels, prepared.n_eval_labels_given, metric
     )
     label_next, label_batch = rows_to_label(forecasts, prepared, n_label_next, seed)
     suspects = wrong_labels(forecasts, prepared)
@@ -137,6 +137,6 @@ def answer_questions(
             ),
             *unlearnt_classes(suspects, train),
             *truncation_warnings(prepared, encoders),
-            *why_unused,
+            *notes_on_labels,
         ],
     )

@@ -18,6 +18,8 @@ many times its share of the labelled rows."""
 LEARNT_FAMILIES = ("lsa", "static", "random")
 """Families of encoders whose members are so alike that one stands for all: the forecasts have
 learnt from one of each."""
+COST_HORIZONS = ("1x", "4x")
+"""Of an encoder that was not learnt from, the errors at these horizons are told."""
 TRUNCATED_SHARE = 0.05
 """A larger share of cut texts makes a warning."""
 
@@ -85,8 +87,9 @@ def unseen_encoder_warnings(
     """A warning where encoders are not among those that the metamodel has learnt from.
 
     `refs` are the encoders that were compared, `learnt` those of the metamodel's card. `errors` are
-    the card's mean absolute errors on encoders left out: horizon -> `seen`, `unseen` in hundredths
-    of the metric. They are empty where nobody measured it.
+    the card's mean absolute errors on an encoder left out: horizon -> `seen`, `unseen` in
+    hundredths of the metric, and `unseen_held`, the share of truths in the 90 % intervals. They are
+    empty where nobody measured it.
     """
     if not learnt:
         return []
@@ -101,10 +104,12 @@ def unseen_encoder_warnings(
         return []
     were = "was" if len(new) == 1 else "were"
     cost = "; ".join(
-        f"{error['unseen']:.1f} instead of {error['seen']:.1f} points at {horizon}"
+        f"{error['unseen']:.1f} instead of {error['seen']:.1f} points at {horizon}, where 90 %"
+        f" intervals held {error['unseen_held']:.0%}"
         for horizon, error in errors.items()
+        if horizon in COST_HORIZONS
     )
-    measured = f" (measured on encoders left out: an error of {cost})" if cost else ""
+    measured = f" (measured on an encoder left out: an error of {cost})" if cost else ""
     return [
         f"{', '.join(new)} {were} not among the encoders that the forecasts have learnt"
         f" from{measured}"

@@ -59,6 +59,8 @@ class PreparedSamples:
     """What was changed, and what looks wrong."""
     n_train_given: int
     """Number of labelled rows before cleaning."""
+    n_eval_labels_given: int = 0
+    """Number of evaluation rows with a label before cleaning."""
 
 
 def prepare(
@@ -72,6 +74,7 @@ def prepare(
     """
     _check(train)
     n_train_given = len(train)
+    n_eval_labels_given = 0 if evaluation is None else int(evaluation.is_labelled.sum())
     warnings: list[str] = []
     leak = _label_in_text(train)
     if leak:
@@ -113,7 +116,9 @@ def prepare(
         raise UserError("--eval: no rows; give unlabelled rows, or leave --eval out")
     else:
         evaluation = _clean_evaluation(train, evaluation, warnings, seed)
-    return PreparedSamples(train, evaluation, tuple(conflicts), tuple(warnings), n_train_given)
+    return PreparedSamples(
+        train, evaluation, tuple(conflicts), tuple(warnings), n_train_given, n_eval_labels_given
+    )
 
 
 def _clean_evaluation(

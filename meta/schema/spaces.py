@@ -43,6 +43,9 @@ class EvalLabels(AnswerPart):
     its interval narrower. `curve` of that space has been corrected by it."""
 
     n_labelled: int
+    n_given: int | None = None
+    """Evaluation rows with a label in the user's file. More than `n_labelled` where rows repeat, or
+    are also among the labelled rows. None in answers of earlier builds."""
     estimate: float
     q05: float
     q95: float

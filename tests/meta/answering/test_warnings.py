@@ -9,12 +9,17 @@ LEARNT = ("hf:all-MiniLM-L6-v2", "lsa:256", "static:glove.txt")
 
 
 def test_an_encoder_that_was_not_learnt_from_is_told_with_what_it_was_measured_to_cost():
-    errors = {"1x": {"seen": 2.0, "unseen": 2.55}, "4x": {"seen": 3.0, "unseen": 3.5}}
+    errors = {
+        "1x": {"seen": 2.0, "unseen": 2.55, "unseen_held": 0.85},
+        "4x": {"seen": 3.0, "unseen": 3.5, "unseen_held": 0.87},
+        "16x": {"seen": 3.0, "unseen": 9.9, "unseen_held": 0.2},
+    }
     (said,) = unseen_encoder_warnings(
         ["hf:somebody/else", "hf:/a/folder/all-MiniLM-L6-v2", "lsa:64"], LEARNT, errors
     )
     assert said.startswith("hf:somebody/else was not among the encoders")
-    assert "2.5 instead of 2.0 points at 1x; 3.5 instead of 3.0 points at 4x" in said
+    assert "2.5 instead of 2.0 points at 1x, where 90 % intervals held 85%; 3.5" in said
+    assert "9.9" not in said
     assert unseen_encoder_warnings(["lsa:64", "static:other.txt"], LEARNT, errors) == []
     assert "measured" not in unseen_encoder_warnings(["hf:a", "hf:b"], LEARNT, {})[0]
     assert unseen_encoder_warnings(["hf:a"], (), errors) == [], "nothing is known of the metamodel"
