@@ -75,7 +75,8 @@ def _only(forecast: SpaceForecast) -> Any:
 
 def errors_of_task(uri: str, fingerprint: str) -> list[dict[str, Any]]:
     """`errors` of all samples of one task."""
-    return [row for sample in unseen_samples(uri, fingerprint) for row in errors(sample)]
+    samples = (each for each in unseen_samples(uri, fingerprint) if not each.is_official)
+    return [row for sample in samples for row in errors(sample)]
 
 
 def by_task(rows: pd.DataFrame) -> pd.Series:

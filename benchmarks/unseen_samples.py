@@ -2,7 +2,7 @@
 true.
 
 They are drawn from a study of `benchmarks.metamodel_study` with the sweeps `choice`, `pairs` and
-`ahead`. The metamodel and the prior of spaces are the shipped ones, so nothing is fitted here.
+`ahead`, and `official` where it has it. The metamodel and the prior of spaces are the shipped ones, so nothing is fitted here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ from probes.tasks.store import load_saved_task
 from ray_jobs.stages.embed import EncoderRow
 
 SIZES, N_SEEDS, MAX_EVAL_ROWS = (64, 256), 2, 1000
-SWEEPS = ("choice", "pairs", "ahead")
+SWEEPS = ("choice", "pairs", "ahead", "official")
 FACTORS = (1, 4, 16)
 """The truth is known at these multiples of n, where the sweeps have measured it."""
 
@@ -43,6 +43,9 @@ class UnseenSample:
     task: str
     family: str
     is_pair: bool
+    is_official: bool
+    """The evaluation rows are of the official test split, and not of the pool of the labelled
+    rows."""
     n_train: int
     seed: int
     prepared: PreparedSamples
@@ -95,6 +98,7 @@ def unseen_samples(uri: str, fingerprint: str) -> Iterator[UnseenSample]:
     storage = Storage(uri)
     index = storage.read_json(INDEX_FILE)
     name, family = task_names(index)[fingerprint]
+    reference = next(each["name"] for each in index["tasks"] if each["fingerprint"] == fingerprint)
     task = load_saved_task(storage, fingerprint)
     train, test = task.splits["train"], task.splits["test"]
     of_task = truths(storage, index).loc[fingerprint]
@@ -108,8 +112,10 @@ def unseen_samples(uri: str, fingerprint: str) -> Iterator[UnseenSample]:
         views = {
             view: tuple(task_matrix(task, split, cache, view) for split in ("train", "test"))
             for view in applicable_views(row.views, is_pair=task.is_pair)
+            if any(space == (row.name, view.layer, view.pooling) for space, _ in truth)
         }
-        matrices.append((replace(row.info, ref=row.name), views))
+        if views:
+            matrices.append((replace(row.info, ref=row.name), views))
     for n_train in SIZES:
         for seed in range(N_SEEDS):
             if n_train > np.sum(train.labels >= 0):
@@ -153,6 +159,7 @@ def unseen_samples(uri: str, fingerprint: str) -> Iterator[UnseenSample]:
                 name,
                 family,
                 task.is_pair,
+                "split=pool" not in reference,
                 n_train,
                 seed,
                 prepared,

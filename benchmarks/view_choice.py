@@ -219,6 +219,8 @@ def answers_of_task(uri: str, fingerprint: str) -> tuple[list[dict[str, Any]], .
     differences: list[dict[str, Any]] = []
     metamodel = shipped_accuracy()
     for sample in unseen_samples(uri, fingerprint):
+        if sample.is_official:
+            continue
         forecasts = forecast_spaces(sample.prepared, sample.encoders, metamodel, Metric.ACCURACY)
         for factor in FACTORS:
             base = {"task": sample.task, "n_train": sample.n_train, "factor": factor}
