@@ -233,7 +233,7 @@ def _stderr_into(log_path: Path | None) -> Iterator[None]:
     Ray's C++ core writes there directly while Ray starts, and no setting stops it."""
     sys.stderr.flush()
     kept = os.dup(2)
-    log = os.open(log_path or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = os.open(log_path or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     try:
         os.dup2(log, 2)
         yield

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cluster.storage import Storage
+from cluster.storage import Storage, access_explained
 from meta.answering.answer import answer_questions
 from meta.answering.request import CharacterizeRequest, check_and_prepare
 from meta.answers import Answers
@@ -68,7 +68,7 @@ def characterize(
         keep_case,
         tuple(str(label) for label in keep_labels),
     )
-    with speaking(PYTHON):
+    with speaking(PYTHON), access_explained():
         request = check_and_prepare(
             train,
             evaluation,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
 
-from cluster.storage import CorruptArtefactError, UserError
+from cluster.storage import CorruptArtefactError, UserError, access_explained
 from ray_jobs.cluster_options import ClusterOptions, runs_on_cluster
 
 if TYPE_CHECKING:
@@ -50,8 +50,12 @@ JobsAddress = Annotated[
 ]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Also without a token or encryption.")]
 JobId = Annotated[str, typer.Argument(help="As `neoberta jobs ls` lists it.", show_default=False)]
+# `readable=False`: whoever reads a file says in full why it may not be read
 Config = Annotated[
-    Path, typer.Argument(help="A study's YAML (see ray_jobs/configs).", show_default=False)
+    Path,
+    typer.Argument(
+        help="A study's YAML (see ray_jobs/configs).", show_default=False, readable=False
+    ),
 ]
 TrustRemoteCode = Annotated[
     bool,
@@ -185,9 +189,12 @@ _stage_command(
 @app.command()
 @runs_on_cluster
 def characterize(
-    train: Annotated[Path, typer.Option(help="Labelled rows: .csv, .tsv, .jsonl, .parquet ...")],
+    train: Annotated[
+        Path, typer.Option(help="Labelled rows: .csv, .tsv, .jsonl, .parquet ...", readable=False)
+    ],
     eval_path: Annotated[
-        Path | None, typer.Option("--eval", help="Unlabelled rows the classifier will meet.")
+        Path | None,
+        typer.Option("--eval", help="Unlabelled rows the classifier will meet.", readable=False),
     ] = None,
     encoder: Annotated[
         list[str] | None, typer.Option(help="hf:ID, neoberta:FOLDER, lsa:256, ... Repeatable.")
@@ -274,7 +281,8 @@ def probe_tokens(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="train|validation|test.parquet (tokens, tags) and dataset.json (tag_names)."
+            help="train|validation|test.parquet (tokens, tags) and dataset.json (tag_names).",
+            readable=False,
         ),
     ],
     encoder: Annotated[
@@ -433,7 +441,8 @@ def main() -> None:
     """Console entry point."""
     warnings.showwarning = _show_warning
     try:
-        status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        with access_explained():
+            status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except UserError as error:
         print(f"neoberta: {error}", file=sys.stderr)
         status = 2

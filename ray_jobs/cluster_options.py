@@ -35,7 +35,8 @@ _OPTIONS = {
             help=(
                 "Submitting: YAML with env_vars, pip, driver_cpus, driver_memory_bytes, metadata."
                 " No secrets."
-            )
+            ),
+            readable=False,
         ),
     ],
     "wait": Annotated[

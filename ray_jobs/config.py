@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cluster.storage import UserError
+from cluster.storage import UserError, access_explained
 
 
 class StrictModel(BaseModel):
@@ -24,9 +24,9 @@ Model = TypeVar("Model", bound=BaseModel)
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises UserError."""
     try:
-        value = _copy(
-            yaml.safe_load(path.read_text(encoding="utf-8"))
-        )  # a copy ends only where no alias holds itself
+        with access_explained():
+            text = path.read_text(encoding="utf-8")
+        value = _copy(yaml.safe_load(text))  # a copy ends only where no alias holds itself
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); give the path of a YAML file"

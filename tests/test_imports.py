@@ -25,7 +25,9 @@ UPWARD = {
 """The arrows that point up: `neoberta` is the name that people install, import and call."""
 WITHOUT_RAY = [
     f"cluster/{name}.py"
-    for name in ("__init__", "storage", "remote_storage", "local_files", "errors", "retries")
+    for name in (
+        *("__init__", "storage", "remote_storage", "local_files", "access", "errors", "retries"),
+    )
 ]
 BANNED = {"pickle", "cloudpickle", "joblib", "dill", "marshal", "shelve"}
 FILES = sorted(path for package in ALLOWED for path in (ROOT / package).rglob("*.py"))

@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from cluster.storage import UserError
+from cluster.storage import UserError, access_explained, check_readable
 from probes.encoders.sentence_modules import (
     DENSE,
     NORMALIZE,
@@ -42,6 +42,7 @@ def tensor_shapes(files: Sequence[Path], ref: str) -> dict[str, Shape]:
     """The shape of every tensor in safetensors files, by name. Raises UserError for a damaged
     file."""
     shapes = {}
+    check_readable(*files, subject=f"encoder {ref}: ")
     for path in files:
         try:
             with safe_open(path, "np") as opened:
@@ -290,7 +291,8 @@ def _json(path: Path, ref: str) -> Any:
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with access_explained(subject=f"encoder {ref}: "):
+            return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(
             f"encoder {ref}: {path} is damaged ({type(error).__name__}); copy or download it again"

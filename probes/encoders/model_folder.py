@@ -10,10 +10,19 @@ import hashlib
 import importlib.util
 import json
 import os
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from cluster.storage import Storage, UserError, canonical_json, file_digest
+from cluster.storage import (
+    Storage,
+    UserError,
+    access_explained,
+    canonical_json,
+    check_readable,
+    dangling_link,
+    file_digest,
+)
 from probes.encoders.folder_hints import no_config, no_weights
 from probes.encoders.folder_parts import check_head, check_parts, hidden_width, tensor_shapes
 from probes.encoders.sentence_modules import TRANSFORMER, list_modules, transformer_folder
@@ -74,11 +83,29 @@ _NOT_IDENTITY = frozenset(
 def find_model_folder(name: str, ref: str, *, with_code: bool = False) -> Path:
     """The local folder of the model `name` (folder, URI, wheel or hub id, `@revision` for the hub);
     `with_code` downloads what it brings as Python too. Raises UserError."""
+    with access_explained(subject=f"encoder {ref}: "):
+        folder = _find(name, ref, with_code)
+        files = [path for path in _files(folder) if _is_read(path.name)]
+    check_readable(*files, subject=f"encoder {ref}: ")
+    return folder
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+
+
+def _is_read(name: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in HUB_FILES)
+
+
+def _find(name: str, ref: str, with_code: bool) -> Path:
     path = Path(
         os.path.expanduser(name)
     )  # unlike Path.expanduser, leaves a user who does not exist as written
     if path.is_dir():
         return path
+    if target := dangling_link(path):
+        raise UserError(f"encoder {ref}: {name} is a link to {target}, which is not there")
     if "://" in name:
         parent, _, last = name.rstrip("/").rpartition("/")
         try:
@@ -120,6 +147,8 @@ def _from_hub(hub_id: str, revision: str | None, ref: str, hint: str, with_code:
         parts = _sentence_parts(Path(folder))
         if parts:
             snapshot_download(hub_id, revision=revision, allow_patterns=parts)
+    except PermissionError:  # of the hub's cache: explained by the caller
+        raise
     except HFValidationError:
         raise UserError(f"encoder {ref}: neither a folder nor a hub id{hint}") from None
     except RevisionNotFoundError:

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from cluster.storage import UserError, file_digest
+from cluster.storage import UserError, check_readable, file_digest
 from probes.encoders.pooling import pool, text_mask
 from probes.encoders.prompts import SETTINGS as PROMPT_SETTINGS
 from probes.encoders.reference import SENTENCE
@@ -191,6 +191,7 @@ def _read_dense(module: Module, ref: str) -> Dense | None:
             " code and are refused); load the folder with sentence-transformers where you trust it"
             " and save it again"
         )
+    check_readable(weights, subject=f"encoder {ref}: ")
     try:
         tensors = load_file(weights)
         weight = tensors["linear.weight"].float()

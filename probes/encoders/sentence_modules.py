@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.storage import UserError
+from cluster.storage import UserError, access_explained
 
 LISTING = "modules.json"
 TRANSFORMER, POOLING, DENSE, NORMALIZE = "Transformer", "Pooling", "Dense", "Normalize"
@@ -66,7 +66,8 @@ def transformer_folder(folder: Path, ref: str) -> Path:
 def read_json(path: Path, ref: str) -> Any:
     """Raises UserError for a file that is not there or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with access_explained(subject=f"encoder {ref}: "):
+            return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(
             f"encoder {ref}: {path} is missing or damaged ({type(error).__name__}); download it"

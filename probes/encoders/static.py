@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cluster.storage import UserError
+from cluster.storage import UserError, check_readable
 from probes.encoders.base import EncoderInfo, EncodingStats, View
 from probes.encoders.reference import resolve_view
 
@@ -74,6 +74,7 @@ def load_static(name: str, ref: str) -> StaticEncoder:
     """Vectors from a UTF-8 text file: `word v1 ... vd` a line, with word2vec's header line or
     without. Raises UserError."""
     path = Path(name).expanduser()
+    check_readable(path, subject=f"encoder {ref}: ")
     words: list[str] = []
     rows: list[np.ndarray] = []
     try:

@@ -6,7 +6,7 @@ called lines."""
 from collections.abc import Callable
 from pathlib import Path
 
-from cluster.storage import UserError
+from cluster.storage import UserError, access_explained, check_readable, dangling_link
 from probes.tables.arrow import read_parquet
 from probes.tables.decode import UNPACK, read_text
 from probes.tables.delimited import read_delimited
@@ -57,8 +57,11 @@ def read_table(path: str | Path) -> Table:
     """The table in a file that ends in any of `SUFFIXES`, or in a saved Hugging Face data set; at
     least one row. Raises UserError."""
     path = Path(path)
-    is_saved = path.is_dir() and is_saved_dataset(path)
-    table = read_saved(path) if is_saved else _read_file(path)
+    with access_explained():
+        is_saved = path.is_dir() and is_saved_dataset(path)
+        if is_saved:
+            check_readable(*(one for one in path.iterdir() if one.is_file()))
+        table = read_saved(path) if is_saved else _read_file(path)
     if not table.n_rows:
         raise UserError(f"{path}: no rows; it needs a header line and at least one row")
     return table
@@ -67,6 +70,8 @@ def read_table(path: str | Path) -> Table:
 def _read_file(path: Path) -> Table:
     if not path.is_file():
         what = "is a folder, not a file" if path.is_dir() else "no such file"
+        if target := dangling_link(path):
+            what = f"a link to {target}, which is not there"
         raise UserError(f"{path}: {what}; give a file that ends in {', '.join(SUFFIXES)}")
     suffix = ending(path)
     if suffix not in _READ:
@@ -74,13 +79,7 @@ def _read_file(path: Path) -> Table:
             f"{path}: unknown format {suffix or '(no ending)'!r}; save it as one of"
             f" {', '.join(SUFFIXES)}"
         )
-    try:
-        if path.stat().st_size == 0:
-            raise UserError(
-                f"{path}: the file is empty; it needs a header line and at least one row"
-            )
-        return _READ[suffix](path)
-    except PermissionError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}); change its permissions"
-        ) from error
+    check_readable(path)  # the libraries would call it damaged
+    if path.stat().st_size == 0:
+        raise UserError(f"{path}: the file is empty; it needs a header line and at least one row")
+    return _READ[suffix](path)

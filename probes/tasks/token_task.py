@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cluster.storage import UserError, digest
+from cluster.storage import UserError, check_readable, digest
 from probes.sweep.tokens import Words
 
 SPLIT_NAMES = ("train", "validation", "test")
@@ -48,6 +48,7 @@ def load_token_task(folder: Path) -> TokenTask:
     """The task in a folder with `train|validation|test.parquet` (columns `tokens` list of string,
     `tags` list of integers) and `dataset.json` (`tag_names`). Raises UserError: no splits, other
     columns, tags that do not fit their words or names."""
+    check_readable(folder / "dataset.json")
     try:
         listed = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["tag_names"]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -119,6 +120,7 @@ def _is_held_out(sentence: tuple[str, ...]) -> bool:
 
 
 def _read_split(path: Path, n_tags: int) -> TaggedSplit:
+    check_readable(path)
     try:
         table = pq.read_table(path, columns=["tokens", "tags"])
         rows = list(zip(table["tokens"].to_pylist(), table["tags"].to_pylist(), strict=True))

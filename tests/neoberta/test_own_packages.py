@@ -103,14 +103,6 @@ def test_without_such_files_nothing_is_said_or_exchanged(tmp_path: Path) -> None
     assert run(tmp_path, "-c", code) == ""
 
 
-def test_a_module_of_the_user_without_a_file_is_named(project: Path) -> None:
-    code = (
-        "import sys, types; sys.modules['meta'] = types.ModuleType('meta')\n"
-        "from neoberta import load_answers"
-    )
-    assert "a module `meta`" in run(project, "-c", code)
-
-
 def test_only_folders_that_hide_a_package_go_behind_ours(project: Path, tmp_path: Path) -> None:
     harmless, stdlib, root = str(tmp_path / "none"), os.path.dirname(json.__path__[0]), str(ROOT)
     hiding = str(project)
