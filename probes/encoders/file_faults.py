@@ -12,16 +12,16 @@ _POINTER = b"version https://git-lfs.github.com/spec/"
 _TEXT = (".json", ".txt")
 
 
-def check_files(paths: Iterable[Path], ref: str) -> None:
+def check_files(paths: Iterable[Path], ref: str, *, may_have_mark: bool = False) -> None:
     """Raises UserError for the first of `paths` that is not what it should be. Files that are not
-    there are skipped."""
+    there are skipped. `may_have_mark`: whether who reads them skips a byte order mark."""
     for path in paths:
-        fault = _fault(path)
+        fault = _fault(path, may_have_mark)
         if fault is not None:
             raise UserError(f"encoder {ref}: {path} {fault}")
 
 
-def _fault(path: Path) -> str | None:
+def _fault(path: Path, may_have_mark: bool) -> str | None:
     """What is wrong with a file, and what to do."""
     if path.is_symlink() and not path.exists():
         return (
@@ -40,7 +40,7 @@ def _fault(path: Path) -> str | None:
             "is a pointer of Git LFS, not the file itself; run `git lfs install` and"
             f" `git lfs pull` in {path.parent}, or download the file"
         )
-    if path.suffix in _TEXT and head.startswith(codecs.BOM_UTF8):
+    if not may_have_mark and path.suffix in _TEXT and head.startswith(codecs.BOM_UTF8):
         return (
             "begins with a byte order mark, which transformers does not skip; save it as UTF-8"
             " without one"

@@ -99,10 +99,9 @@ def check_encoder(
 
         load_lsa(name, ref)
     elif family == "static":
-        if not Path(os.path.expanduser(name)).is_file():
-            raise UserError(
-                f"encoder {ref}: {name} cannot be read (no such file); give a file of word vectors"
-            )
+        from probes.encoders.static import check_static
+
+        check_static(Path(os.path.expanduser(name)), ref)
     else:
         from probes.encoders.model_folder import check_model_folder, find_model_folder
         from probes.encoders.prompts import choose_prompt, read_prompts

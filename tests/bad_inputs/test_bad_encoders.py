@@ -191,7 +191,16 @@ def test_a_folder_without_model_or_tokenizer(tmp_path: Path) -> None:
         (b"2 3\nthe 1 2 3\nmodel 1 2\n", "line 3: must be a word and 3 numbers"),
         (b"the 1 nan 3\n", "line 1"),
         (b"the 1 two 3\n", "line 1"),
-        (b"the 1 2\n\xff\xfe 3 4\n", "not UTF-8"),
+        (b"the 1 2\n\xff\xfe 3 4\n", "not UTF-8 text (byte 8); save it as UTF-8"),
+        (
+            b"1 2\nthe \xcd\xcc\xcc\x3d\xcd\xcc\xcc\xbd\n",
+            "word2vec's binary format; save it as text",
+        ),
+        (b"\x1f\x8b\x08\x00", "is compressed with gzip; unpack it"),
+        (b"PK\x03\x04", "is a zip archive; unpack it"),
+        (b"\xba\x16\x4f\x2f\x0c", "is a model of fastText; give its word vectors as text"),
+        (b"\x80\x04\x95", "is a pickle, as gensim saves it; save it as text"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS"),
     ],
 )
 def test_vector_files(tmp_path: Path, content: bytes, remedy: str) -> None:
