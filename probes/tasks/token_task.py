@@ -176,13 +176,15 @@ def _names_that_occur(rows: Mapping[str, tuple[Path, list[Row]]], folder: Path) 
 
 def _as_split(path: Path, rows: Sequence[Row], names: Sequence[str]) -> TaggedSplit:
     number_of = {name: number for number, name in enumerate(names)}
-    all_tags = []
+    all_tags: list[tuple[int, ...]] = []
     for number, (words, tags) in enumerate(rows, start=1):
         if not isinstance(words, list) or not isinstance(tags, list) or len(words) != len(tags):
             raise UserError(f"{path}, row {number}: must have a tag for every word")
         if not all(isinstance(word, str) for word in words):
             raise UserError(f"{path}, row {number}: a word is not text")
-        numbers = [number_of.get(tag, tag) if isinstance(tag, str) else tag for tag in tags]
+        numbers: list[Any] = [
+            number_of.get(tag, tag) if isinstance(tag, str) else tag for tag in tags
+        ]
         for tag in numbers:
             if not isinstance(tag, int) or isinstance(tag, bool) or not 0 <= tag < len(names):
                 near = difflib.get_close_matches(str(tag), names, n=1)
