@@ -281,7 +281,8 @@ def probe_tokens(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="train|validation|test.parquet (tokens, tags) and dataset.json (tag_names).",
+            help="train|validation|test.parquet, .jsonl or .conll (tokens, tags); tag_names in"
+            " dataset.json."
             readable=False,
         ),
     ],

@@ -44,4 +44,5 @@ def encoding(ref: str) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return f"{type(error).__name__}: {line}" if isinstance(error, KeyError) else line

@@ -5,9 +5,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cluster.storage import UserError
+from probes.encoders.sentence_modules import TRANSFORMER, list_modules
+
 ADAPTER = "adapter_config.json"
-_NOT_READ = {"*.onnx": "ONNX", "*.gguf": "GGUF", "*.msgpack": "Flax", "*.tflite": "TFLite"}
+_NOT_READ = {
+    "*.onnx": "ONNX",
+    "*.gguf": "GGUF",
+    "*.msgpack": "Flax",
+    "*.tflite": "TFLite",
+    "openvino*.xml": "OpenVINO",
+    "tf_model*.h5": "TensorFlow",
+}
 """Formats of weights that are not read here, by the files they lie in."""
+_PICKLED = ("pytorch_model*.bin", "*model*.pt", "*model*.pth", "*.ckpt")
+"""How files of pickled weights are called. Beside them trainers pickle other things: optimisers,
+their arguments."""
 _DEPTH = 2
 """Folders below the given one that are looked into: the hub's cache has `snapshots/REVISION`."""
 
@@ -22,6 +35,12 @@ def no_config(folder: Path, ref: str, why: str = "has no config.json") -> str:
         newest = max(inside, key=_order)
         more = f" (the last of {len(inside)} models in it)" if len(inside) > 1 else ""
         return f"{folder} {why}; did you mean {family}:{newest}?{more}"
+    modules = _modules(folder)
+    if modules and modules[0] != TRANSFORMER:
+        return (
+            f"{folder} is a model of sentence-transformers that begins with {modules[0]}, and only"
+            " those that begin with a transformer are read; choose another model"
+        )
     parent = folder.resolve().parent
     if _is_model(parent):
         return f"{folder} {why}; did you mean {family}:{parent}?"
@@ -29,9 +48,26 @@ def no_config(folder: Path, ref: str, why: str = "has no config.json") -> str:
 
 
 def no_weights(folder: Path) -> str:
-    """Why a folder with neither safetensors nor pickled weights cannot be loaded."""
+    """Why a folder without `model.safetensors` and its index cannot be loaded."""
     if (folder / ADAPTER).is_file():
         return _adapter(folder)
+    if any(next(folder.glob(pattern), None) for pattern in _PICKLED):
+        return (
+            f"{folder} has only pickled weights, which can execute code and are refused; convert"
+            " them where you trust them: AutoModel.from_pretrained(folder)"
+            ".save_pretrained(new_folder), which writes model.safetensors"
+        )
+    others = sorted(path.name for path in folder.glob("*.safetensors"))
+    if any("-of-" in name for name in others):
+        return (
+            f"{folder} has parts of the weights ({others[0]}), and no model.safetensors.index.json,"
+            " which says what is in which; download it too"
+        )
+    if others:
+        return (
+            f"{folder} has no model.safetensors, but {others[0]}; if that is the whole model, give"
+            " it that name"
+        )
     for pattern, name in _NOT_READ.items():
         if next(folder.rglob(pattern), None) is not None:
             return (
@@ -51,6 +87,14 @@ def _adapter(folder: Path) -> str:
         f" {str(folder)!r}).merge_and_unload().save_pretrained(NEW), save the tokenizer in NEW too,"
         " and give NEW"
     )
+
+
+def _modules(folder: Path) -> list[str]:
+    """The kinds of parts that a sentence-transformers folder lists."""
+    try:
+        return [module.kind for module in list_modules(folder, "")]
+    except UserError:
+        return []
 
 
 def _folders(folder: Path, depth: int) -> list[Path]:

@@ -106,7 +106,8 @@ def _check_sizes(
 
 
 def _check_tokenizer(folder: Path, config: Mapping[str, Any], n_rows: int, ref: str) -> None:
-    """The tokenizer's numbers against the rows of the embedding matrix."""
+    """The tokenizer's numbers against the rows of the embedding matrix. Added tokens may be beyond:
+    only a text that has one cannot be read."""
     n_tokens, named = count_tokens(folder, ref)
     if n_tokens > n_rows:
         raise UserError(too_many_tokens(ref, str(folder), n_tokens, n_rows))
@@ -126,16 +127,16 @@ def too_many_tokens(ref: str, where: str, n_tokens: int, n_rows: int) -> str:
     """What is said of a tokenizer that is larger than the embedding matrix."""
     return (
         f"encoder {ref}: {where}: the tokenizer has {n_tokens} tokens and the model's embeddings"
-        f" {n_rows} rows; take the tokenizer that the model was trained with, or, where tokens were"
-        f" added on purpose, call model.resize_token_embeddings({n_tokens}) and save the model"
-        " again"
+        f" {n_rows} rows; take the tokenizer that the model was trained with"
     )
 
 
 def count_tokens(folder: Path, ref: str) -> tuple[int, dict[str, int]]:
-    """How many rows the tokenizer's vocabulary needs (0 where only loading it could say), and the
-    numbers of the special tokens that it puts around a text. Raises UserError for damaged files."""
+    """How many rows the tokenizer's vocabulary needs without added tokens (0 where only loading it
+    could say), and the numbers of the special tokens that it puts around a text. Raises UserError
+    for damaged files."""
     numbers: list[int] = []
+    added_numbers: list[int] = []
     around: dict[str, int] = {}
     pieces: set[str] = set()
     fast = _json(folder / "tokenizer.json", ref)
@@ -148,7 +149,7 @@ def count_tokens(folder: Path, ref: str) -> tuple[int, dict[str, int]]:
             numbers.append(len(vocabulary) - 1)
             pieces |= {str(pair[0]) for pair in vocabulary if isinstance(pair, list) and pair}
         added = [token for token in fast.get("added_tokens") or () if isinstance(token, dict)]
-        numbers += _ints(token.get("id") for token in added)
+        added_numbers += _ints(token.get("id") for token in added)
         pieces |= {str(token.get("content")) for token in added}
         around = dict(_template_tokens(fast.get("post_processor")))
     else:
@@ -160,13 +161,14 @@ def count_tokens(folder: Path, ref: str) -> tuple[int, dict[str, int]]:
             numbers.append(lines.count("\n"))
         added_tokens = _json(folder / "added_tokens.json", ref)
         if isinstance(added_tokens, dict):
-            numbers += _ints(added_tokens.values())
+            added_numbers += _ints(added_tokens.values())
     if not numbers:
         return 0, around
     n_tokens = max(numbers) + 1
     padding = _padding_token(folder, ref)
     if pieces and padding is not None and padding not in pieces:
-        around[padding] = n_tokens  # transformers appends it when it loads the tokenizer
+        # transformers appends it when it loads the tokenizer
+        around[padding] = max(numbers + added_numbers) + 1
     return n_tokens, around
 
 

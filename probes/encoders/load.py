@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from cluster.storage import UserError, access_explained, check_readable, digest, file_digest
+from cluster.storage import UserError, digest, file_digest
 from neoberta.precision import Precision
 from probes.encoders.base import Encoder, EncoderInfo
 from probes.encoders.reference import family_of, parse_ref, resolve_view, split_prompt
@@ -99,14 +99,9 @@ def check_encoder(
 
         load_lsa(name, ref)
     elif family == "static":
-        path = Path(os.path.expanduser(name))
-        with access_explained(subject=f"encoder {ref}: "):
-            if not path.is_file():
-                raise UserError(
-                    f"encoder {ref}: {name} cannot be read (no such file); give a file of word"
-                    " vectors"
-                )
-        check_readable(path, subject=f"encoder {ref}: ")
+        from probes.encoders.static import check_static
+
+        check_static(Path(os.path.expanduser(name)), ref)
     else:
         from probes.encoders.model_folder import check_model_folder, find_model_folder
         from probes.encoders.prompts import choose_prompt, read_prompts

@@ -23,6 +23,7 @@ from cluster.storage import (
     dangling_link,
     file_digest,
 )
+from probes.encoders.file_faults import check_files
 from probes.encoders.folder_hints import no_config, no_weights
 from probes.encoders.folder_parts import check_head, check_parts, hidden_width, tensor_shapes
 from probes.encoders.sentence_modules import TRANSFORMER, list_modules, transformer_folder
@@ -59,6 +60,11 @@ TOKENIZER_FILES = (
 _VOCABULARY_FILES = frozenset(TOKENIZER_FILES) - {
     *("special_tokens_map.json", "added_tokens.json", "tokenizer_config.json", "merges.txt"),
 }
+_READ_FILES = (
+    *("config.json", *TOKENIZER_FILES, "model.safetensors", "model.safetensors.index.json"),
+    *("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"),
+)
+"""What is read of a folder. Shards of weights are checked as they are opened."""
 _KNOWN_IDS = (
     *(
         "all-MiniLM-L6-v2",
@@ -190,9 +196,16 @@ def check_model_folder(
     """`config.json` of a folder that can be loaded. Raises UserError: no or unknown configuration,
     weights that are missing, damaged or only there as pickle, code to be executed (unless the user
     trusts it), no tokenizer, parts that do not fit together."""
+    check_files([folder / name for name in _READ_FILES], ref)
     whole, folder = folder, transformer_folder(folder, ref)
+    parts = [folder, *(module.folder for module in list_modules(whole, ref))]
+    check_files([part / name for part in parts for name in _READ_FILES], ref)
     config = _read_config(folder, ref, trust_remote_code)
-    shapes = tensor_shapes(weight_files(folder, ref), ref) if needs_weights else {}
+    if needs_weights:
+        _check_not_quantised(config, folder, ref)
+    weights = weight_files(folder, ref) if needs_weights else []
+    check_files(weights, ref)
+    shapes = tensor_shapes(weights, ref)
     if not any((folder / name).exists() for name in _VOCABULARY_FILES):
         raise UserError(
             f"encoder {ref}: {folder} has no tokenizer; save it there with"
@@ -204,10 +217,23 @@ def check_model_folder(
     return config
 
 
+def _check_not_quantised(config: dict[str, Any], folder: Path, ref: str) -> None:
+    """Raises UserError. Libraries of their own unpack such weights, most of them on GPUs alone."""
+    settings = config.get("quantization_config")
+    if settings:
+        method = settings.get("quant_method") if isinstance(settings, dict) else None
+        raise UserError(
+            f"encoder {ref}: {folder}: its weights are quantised ({method or 'unknown method'}),"
+            " which is not read; give the folder of the model that it was made from"
+        )
+
+
 def _read_config(folder: Path, ref: str, trust_remote_code: bool) -> dict[str, Any]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         model_type = config.get("model_type", "")
+        if not isinstance(model_type, str):
+            raise ValueError("its model_type is no text")
     except FileNotFoundError:
         raise UserError(f"encoder {ref}: {no_config(folder, ref)}") from None
     except (ValueError, AttributeError) as error:
@@ -229,8 +255,15 @@ def _read_config(folder: Path, ref: str, trust_remote_code: bool) -> dict[str, A
                 f" read and trust it, say --trust-remote-code (its model_type '{model_type}' is not"
                 " one of transformers' own)"
             )
-        near = difflib.get_close_matches(model_type, list(CONFIG_MAPPING), n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        import transformers
+
+        near = difflib.get_close_matches(model_type, list(CONFIG_MAPPING), n=1, cutoff=0.8)
+        hint = (
+            f"; did you mean {near[0]}?"
+            if near
+            else f" (version {transformers.__version__}); choose another model, or a version that"
+            " does"
+        )
         raise UserError(
             f"encoder {ref}: {folder}/config.json: transformers knows no model_type"
             f" '{model_type}'{hint}"
@@ -272,13 +305,6 @@ def weight_files(folder: Path, ref: str) -> list[Path]:
                 " again"
             )
         return files
-    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.h5")):
-        raise UserError(
-            f"encoder {ref}: {folder} has only pickled weights, which can execute code and are"
-            " refused; convert them where you trust them:"
-            " AutoModel.from_pretrained(folder).save_pretrained(new_folder), which writes"
-            " model.safetensors"
-        )
     raise UserError(f"encoder {ref}: {no_weights(folder)}")
 
 

@@ -64,6 +64,10 @@ class TextTokenizer:
         ids = self._tokenizer("a", **_OPTIONS)["input_ids"]
         return cls_id is not None and len(ids) > 1 and ids[-1] == cls_id and ids[0] != cls_id
 
+    def name(self, token_id: int) -> str:
+        """The token that has a number."""
+        return str(self._tokenizer.convert_ids_to_tokens(token_id))
+
     def texts(self, texts: Sequence[str], *, are_pairs: bool = False) -> TokenizedTexts:
         """Each text, or each pair made by `join_pair`, as one input."""
         columns = (

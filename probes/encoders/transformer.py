@@ -158,6 +158,7 @@ class TransformerEncoder:
                 for layer in layers
             }
             tokenized = self._tokenizer.words(sentences)
+            self._check_numbers(tokenized)
             self._count(tokenized, len(sentences))
             for words, of_layer in each(
                 lambda batch: self._words(tokenized, batch, layers), list(self._batches(tokenized))
@@ -174,7 +175,23 @@ class TransformerEncoder:
             return sum(self._tokenize(chunk, are_pairs).n_truncated for chunk in chunks)
 
     def _tokenize(self, texts: Sequence[str], are_pairs: bool) -> TokenizedTexts:
-        return self._tokenizer.texts([self._prompt + text for text in texts], are_pairs=are_pairs)
+        tokenized = self._tokenizer.texts(
+            [self._prompt + text for text in texts], are_pairs=are_pairs
+        )
+        self._check_numbers(tokenized)
+        return tokenized
+
+    def _check_numbers(self, tokenized: TokenizedTexts) -> None:
+        """Raises UserError for a token that the model has no vector for."""
+        n_rows = _input_embeddings(self._model).num_embeddings
+        largest = max((number for ids in tokenized.ids for number in ids), default=0)
+        if largest >= n_rows:
+            raise UserError(
+                f"encoder {self.info.ref}: a text has the token {self._tokenizer.name(largest)!r},"
+                f" which was added to the tokenizer and has no vector in the model ({n_rows} rows);"
+                " take it out of the texts, or call model.resize_token_embeddings(len(tokenizer)),"
+                " train the new row and save the model again"
+            )
 
     def _words(
         self, tokenized: TokenizedWords, batch: np.ndarray, layers: Sequence[int]

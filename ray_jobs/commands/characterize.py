@@ -11,7 +11,7 @@ from meta.api import answer
 from meta.given.vectors import as_task
 from neoberta.extras import need
 from probes.tasks.read import Columns
-from ray_jobs.commands.encode_on_ray import embed_by_ray_if_many
+from ray_jobs.commands.encode_on_ray import embed_where_quicker
 from ray_jobs.progress import StageProgress
 
 REPORT_FILE = "report.html"
@@ -62,7 +62,7 @@ def run_characterize(
     for ref in request.encoders:
         with progress.stage(f"embeddings {ref}") as report:
             embedded.append(
-                embed_by_ray_if_many(
+                embed_where_quicker(
                     ref,
                     task,
                     storage,

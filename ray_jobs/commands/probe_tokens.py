@@ -5,6 +5,7 @@ Runs in this process. Word vectors and finished probes lie on storage, so an int
 where it was.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from probes.embeddings.cache import EmbeddingCache
 from probes.embeddings.words import embed_words, missing_sentences, predicted_bytes, word_vectors
 from probes.encoders.base import WordEncoder
 from probes.encoders.load import check_encoder, load_encoder
-from probes.encoders.reference import parse_ref
+from probes.encoders.reference import parse_ref, split_prompt, with_prompt
 from probes.sweep.tokens import check_seqeval, token_probes
 from probes.tasks.token_task import (
     TaggedSplit,
@@ -70,8 +71,12 @@ def run_probe_tokens(
     storage, progress = Storage(out), StageProgress(2 * len(encoders))
     frames = []
     for ref in encoders:
-        encoder = load_encoder(ref, trust_remote_code=trust_remote_code)
+        # words are read without the folder's default prompt, so nothing is said of it
+        encoder = load_encoder(with_prompt(ref, ""), trust_remote_code=trust_remote_code)
         assert isinstance(encoder, WordEncoder), "`_check` lets no other kind pass"
+        for note in encoder.info.notes:
+            print(f"note: {note.replace(encoder.info.ref, ref)}")
+        encoder.info = dataclasses.replace(encoder.info, ref=ref)
         frames.append(
             _run_encoder(encoder, _wanted_layers(encoder, layers), plan, storage, progress).assign(
                 encoder=ref
@@ -159,6 +164,11 @@ def _check(ref: str, trust_remote_code: bool) -> None:
     """Raises UserError for an encoder that cannot be used here, as far as that is known before it
     is loaded."""
     base, view = parse_ref(ref)
+    if split_prompt(ref)[1] is not None:
+        raise UserError(
+            f"--encoder {ref}: words are read without a prompt; leave out prompt=, and what"
+            " follows it"
+        )
     if view is not None:
         raise UserError(
             f"--encoder {ref}: leave out what follows #; layers of words are chosen by --layer"

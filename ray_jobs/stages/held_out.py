@@ -11,9 +11,10 @@ from cluster.storage import digest
 from meta.answering.answer import answer_questions
 from meta.answers import ANSWERS_FILE, Answers
 from meta.given.embedded_encoder import EmbeddedEncoder
+from meta.given.encoding_time import time_encoder
 from meta.given.prepare import PreparedSamples, prepare
 from meta.given.sample import EvalSample, LabelledSample
-from meta.given.vectors import CachedViews, as_task, time_encoder
+from meta.given.vectors import CachedViews, as_task
 from meta.metamodel.model import Metamodel
 from probes.embeddings.cache import EmbeddingCache
 from probes.encoders.load import load_encoder
