@@ -1,5 +1,5 @@
-"""What is said of a folder that is no model folder: what it is instead, and which folder would do.
-Every folder that is named here was looked at first."""
+"""Messages about a folder that is no model folder: what it is instead, and which folder can be
+used. A message names only folders that were found to hold a model."""
 
 import json
 from pathlib import Path
@@ -7,13 +7,15 @@ from typing import Any
 
 ADAPTER = "adapter_config.json"
 _NOT_READ = {"*.onnx": "ONNX", "*.gguf": "GGUF", "*.msgpack": "Flax", "*.tflite": "TFLite"}
-"""Formats of weights that are not read here, by the files they lie in."""
+"""Formats of weights that are not read here. Pattern of their files -> name of the format."""
 _DEPTH = 2
-"""Folders below the given one that are looked into: the hub's cache has `snapshots/REVISION`."""
+"""How many levels of folders below the given one are searched. The hub's cache has two:
+`snapshots/REVISION`."""
 
 
 def no_config(folder: Path, ref: str, why: str = "has no config.json") -> str:
-    """Why a folder without `config.json` of a model is none, and what to do."""
+    """The message about a folder that has no `config.json` of a model: why it is none, and what to
+    do."""
     if (folder / ADAPTER).is_file():
         return _adapter(folder)
     family = ref.partition(":")[0]
@@ -29,7 +31,7 @@ def no_config(folder: Path, ref: str, why: str = "has no config.json") -> str:
 
 
 def no_weights(folder: Path) -> str:
-    """Why a folder with neither safetensors nor pickled weights cannot be loaded."""
+    """The message about a folder without safetensors and without pickled weights."""
     if (folder / ADAPTER).is_file():
         return _adapter(folder)
     for pattern, name in _NOT_READ.items():
@@ -62,8 +64,8 @@ def _folders(folder: Path, depth: int) -> list[Path]:
 
 
 def _is_model(folder: Path) -> bool:
-    """Whether there is a model of transformers: one of sentence-transformers' further parts has a
-    `config.json` too, without a `model_type`."""
+    """Whether the folder holds a model of transformers. Further parts of sentence-transformers have
+    a `config.json` too, but without a `model_type`."""
     return bool(_json(folder / "config.json").get("model_type")) and (
         (folder / "model.safetensors").exists()
         or (folder / "model.safetensors.index.json").exists()
@@ -71,13 +73,13 @@ def _is_model(folder: Path) -> bool:
 
 
 def _order(folder: Path) -> tuple[int, str]:
-    """`checkpoint-1000` comes after `checkpoint-500`."""
+    """A key to sort folders by. `checkpoint-1000` comes after `checkpoint-500`."""
     number = folder.name.rpartition("-")[2]
     return (int(number) if number.isdecimal() else -1, str(folder))
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """Empty where there is no such object."""
+    """The JSON object in a file. Empty where there is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

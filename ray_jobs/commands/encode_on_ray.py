@@ -1,5 +1,5 @@
-"""The vectors of a user's samples (`meta.given.vectors`): in this process, or by Ray where it is
-installed and the texts are many."""
+"""The vectors of a user's samples (`meta.given.vectors`). Many texts are encoded by Ray where it is
+installed, and otherwise in this process."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -19,8 +19,8 @@ from probes.tasks.task import Task
 from ray_jobs.progress import ProgressCallback
 
 RAY_ABOVE_TEXTS = 5000
-"""Fewer texts than this are encoded in this process: starting Ray would take longer. Without the
-extra `study` all are."""
+"""Fewer texts than this are encoded in this process, because starting Ray would take longer.
+Without the extra `study` this process encodes all texts."""
 
 
 def embed_by_ray_if_many(
@@ -34,8 +34,8 @@ def embed_by_ray_if_many(
     trust_remote_code: bool = False,
     say: Callable[[str], object] = print,
 ) -> EmbeddedEncoder:
-    """As `meta.given.vectors.embed_sample`; Ray (embedded, or at `address`) is started only for
-    many missing texts. Raises UserError."""
+    """The same as `meta.given.vectors.embed_sample`. Where many texts are missing, Ray encodes
+    them: an embedded one, or the one at `address`. Raises UserError."""
 
     def encode(
         encoder: Encoder,
@@ -76,7 +76,7 @@ def _embed_by_ray(
     report: ProgressCallback,
     trust_remote_code: bool,
 ) -> None:
-    """Encode planned shards with one actor a core."""
+    """Encode planned shards with one actor on each core."""
     from cluster.data import map_shards
     from cluster.resources import available_resources, n_workers_that_fit, worker_resources
 
