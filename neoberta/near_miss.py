@@ -25,12 +25,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def did_you_mean_file(path: Path) -> str:
     """`; did you mean PATH?` with the file or folder beside `path` whose name is nearest to its
-    name. Empty where none is near, and where `path` is there."""
+    name. The ending counts less than what stands before it. Empty where none is near, and where
+    `path` is there."""
     if path.exists() or glob.has_magic(path.name):
         return ""
     try:
-        names = [beside.name for beside in path.parent.iterdir()]
+        beside = sorted(path.parent.iterdir(), key=lambda other: other.suffix == path.suffix)
     except OSError:
         return ""
-    name = nearest(path.name, names)
-    return "" if name is None else f"; did you mean {path.with_name(name)}?"
+    by_stem = {other.stem: other.name for other in beside}
+    stem = nearest(path.stem, by_stem)
+    return "" if stem is None else f"; did you mean {path.with_name(by_stem[stem])}?"

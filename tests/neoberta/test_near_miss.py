@@ -18,6 +18,10 @@ def test_the_nearest_file_beside_one_that_is_not_there(tmp_path: Path):
     (tmp_path / "reviews.tsv").touch()
     there = tmp_path / "reviews.tsv"
     assert did_you_mean_file(tmp_path / "reveiws.csv") == f"; did you mean {there}?"
+    (tmp_path / "reviews.md").touch()
+    (tmp_path / "reviews.csv").touch()
+    assert did_you_mean_file(tmp_path / "reviws.csv") == f"; did you mean {tmp_path}/reviews.csv?"
+    assert did_you_mean_file(tmp_path / "a.csv") == "", "an ending alone is no likeness"
     assert did_you_mean_file(there) == ""
     assert did_you_mean_file(tmp_path / "r*.tsv") == ""
     assert did_you_mean_file(tmp_path / "nowhere" / "reviews.tsv") == ""
