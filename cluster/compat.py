@@ -182,8 +182,8 @@ def without_cleaner(callbacks: list[Any]) -> list[Any]:
 
 def kuberay_autoscaling_config(ray_cluster: dict[str, Any]) -> dict[str, Any]:
     """The node types, with their bounds and resources, that the autoscaler in a KubeRay head pod
-    reads from a RayCluster. Raises ValueError or KeyError for a RayCluster that it could not
-    scale."""
+    reads from a RayCluster. Tests hold the manifests against it. Raises ValueError or KeyError for
+    a RayCluster that it could not scale."""
     from ray.autoscaler._private.kuberay import autoscaling_config
 
     return autoscaling_config._derive_autoscaling_config_from_ray_cr(ray_cluster)

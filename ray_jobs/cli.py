@@ -35,7 +35,7 @@ app.add_typer(cache_app, name="cache")
 OWN_PACKAGES = ("neoberta", "probes", "meta", "cluster", "ray_jobs")
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-"""What typer raises for an unknown command or option (it has no public name of its own)."""
+"""What typer raises for an unknown command or option. Typer gives this class no public name."""
 
 Out = Annotated[
     str,
@@ -282,7 +282,7 @@ def probe_tokens(
         Path,
         typer.Argument(
             help="train|validation|test.parquet, .jsonl or .conll (tokens, tags); tag_names in"
-            " dataset.json."
+            " dataset.json.",
             readable=False,
         ),
     ],
@@ -431,8 +431,8 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Our own warnings are for the user, one line each; those of libraries are not."""
-    # installed, the packages lie beside the libraries
+    """Show a warning of our own code as one line. Warnings of libraries are not shown."""
+    # an installed package lies in the same folder as the libraries
     root, source = Path(__file__).resolve().parents[1], Path(filename).resolve()
     if source.is_relative_to(root) and source.relative_to(root).parts[0] in OWN_PACKAGES:
         print(f"note: {message}", file=sys.stderr)

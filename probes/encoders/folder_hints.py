@@ -1,5 +1,5 @@
-"""What is said of a folder that is no model folder: what it is instead, and which folder would do.
-Every folder that is named here was looked at first."""
+"""Messages about a folder that is no model folder: what it is instead, and which folder can be
+used. A message names only folders that were found to hold a model."""
 
 import json
 from pathlib import Path
@@ -22,11 +22,13 @@ _PICKLED = ("pytorch_model*.bin", "*model*.pt", "*model*.pth", "*.ckpt")
 """How files of pickled weights are called. Beside them trainers pickle other things: optimisers,
 their arguments."""
 _DEPTH = 2
-"""Folders below the given one that are looked into: the hub's cache has `snapshots/REVISION`."""
+"""How many levels of folders below the given one are searched. The hub's cache has two:
+`snapshots/REVISION`."""
 
 
 def no_config(folder: Path, ref: str, why: str = "has no config.json") -> str:
-    """Why a folder without `config.json` of a model is none, and what to do."""
+    """The message about a folder that has no `config.json` of a model: why it is none, and what to
+    do."""
     if (folder / ADAPTER).is_file():
         return _adapter(folder)
     family = ref.partition(":")[0]
@@ -48,7 +50,7 @@ def no_config(folder: Path, ref: str, why: str = "has no config.json") -> str:
 
 
 def no_weights(folder: Path) -> str:
-    """Why a folder without `model.safetensors` and its index cannot be loaded."""
+    """The message about a folder without safetensors and without pickled weights."""
     if (folder / ADAPTER).is_file():
         return _adapter(folder)
     if any(next(folder.glob(pattern), None) for pattern in _PICKLED):
@@ -106,8 +108,8 @@ def _folders(folder: Path, depth: int) -> list[Path]:
 
 
 def _is_model(folder: Path) -> bool:
-    """Whether there is a model of transformers: one of sentence-transformers' further parts has a
-    `config.json` too, without a `model_type`."""
+    """Whether the folder holds a model of transformers. Further parts of sentence-transformers have
+    a `config.json` too, but without a `model_type`."""
     return bool(_json(folder / "config.json").get("model_type")) and (
         (folder / "model.safetensors").exists()
         or (folder / "model.safetensors.index.json").exists()
@@ -115,13 +117,13 @@ def _is_model(folder: Path) -> bool:
 
 
 def _order(folder: Path) -> tuple[int, str]:
-    """`checkpoint-1000` comes after `checkpoint-500`."""
+    """A key to sort folders by. `checkpoint-1000` comes after `checkpoint-500`."""
     number = folder.name.rpartition("-")[2]
     return (int(number) if number.isdecimal() else -1, str(folder))
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """Empty where there is no such object."""
+    """The JSON object in a file. Empty where there is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -45,8 +45,8 @@ def load_hf(
     prompt: str | None = None,
     trust_remote_code: bool = False,
 ) -> TransformerEncoder:
-    """The encoder in a model folder or on the hub; `prompt` is the name or the text of what is put
-    before every text (None: what the folder says). Raises UserError."""
+    """The encoder in a model folder or on the hub. `prompt` is put before every text: the name of a
+    prompt of the folder, or a text. None means the folder's default. Raises UserError."""
     whole = find_model_folder(name, ref, with_code=trust_remote_code)
     check_model_folder(whole, ref, trust_remote_code=trust_remote_code)
     folder = transformer_folder(whole, ref)
@@ -85,8 +85,8 @@ def load_hf(
 def load_untrained(
     name: str, ref: str, *, precision: Precision, max_length: int, seed: int = 0
 ) -> TransformerEncoder:
-    """The architecture and tokenizer of a model folder with freshly initialised weights, the same
-    for a `seed`: what an encoder knows without training. Raises UserError."""
+    """An untrained encoder: the architecture and tokenizer of a model folder with random weights.
+    The same `seed` gives the same weights. Raises UserError."""
     folder = find_model_folder(name, ref)
     check_model_folder(folder, ref, needs_weights=False)
     folder = transformer_folder(folder, ref)
@@ -116,7 +116,8 @@ def _identity(
     prompt: str = "",
     notes: tuple[str, ...] = (),
 ) -> Identity:
-    """bf16 moves vectors by 1e-2: the two kinds never share a cache. Nor do two prompts."""
+    """What names the encoder. Precision and prompt are part of it, since bf16 moves vectors by
+    1e-2: encoders that differ in them never share a cache."""
     used = precision_here(precision)
     rounding = {} if used == "fp32" else {"precision": used}
     prompted = {"prompt": prompt} if prompt else {}
@@ -178,8 +179,8 @@ def _encoder_side(model: Any) -> PreTrainedModel:
 
 
 def _max_length(model: Any, tokenizer: Any, folder: Path, max_length: int) -> int:
-    """Tokens that the model can take (positions, tokenizer, sentence-transformers' own setting), at
-    most `max_length`."""
+    """How many tokens the model can read, at most `max_length`. Its positions, its tokenizer and
+    the setting of sentence-transformers each limit it."""
     limits = [max_length, tokenizer.model_max_length, configured_max_length(folder)]
     n_positions = getattr(model.config, "max_position_embeddings", None)
     if n_positions is not None and n_positions > 0:
@@ -188,8 +189,8 @@ def _max_length(model: Any, tokenizer: Any, folder: Path, max_length: int) -> in
 
 
 def _position_offset(model: torch.nn.Module) -> int:
-    """Positions that a RoBERTa-like model never uses: it counts from behind the padding token's
-    index."""
+    """How many positions a RoBERTa-like model never uses. Its first position comes after the index
+    of the padding token."""
     for name, module in model.named_modules():
         if (
             name.endswith("position_embeddings")
@@ -210,8 +211,8 @@ def _weights_digest(model: torch.nn.Module) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Loading without transformers' bars and notes (unused heads, fresh poolers): what matters here
-    is checked above."""
+    """A context in which transformers prints no progress bars and notes while it loads. Its notes
+    on unused heads and new poolers do not matter here."""
     logging = transformers.utils.logging
     verbosity, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

