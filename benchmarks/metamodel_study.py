@@ -260,6 +260,7 @@ def run(
                     )
             index[name] = {"probes": probes, "observations": observations}
             index["tasks"] = [task.model_dump() for task in tasks]
+            index["encoders"] = [encoder.model_dump(mode="json") for encoder in encoders]
             # after each sweep, so that the finished ones can be read meanwhile
             study.storage.write_json(INDEX_FILE, index)
     return index
@@ -294,4 +295,4 @@ if __name__ == "__main__":
         options.tasks.split(",") if options.tasks else None,
         options.sweeps.split(","),
     )
-    print(json.dumps({name: len(keys["probes"]) for name, keys in made.items() if name != "tasks"}))  # type: ignore[index]
+    print(json.dumps({name: len(made[name]["probes"]) for name in SWEEPS if name in made}))  # type: ignore[index]

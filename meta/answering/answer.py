@@ -21,10 +21,16 @@ from meta.answering.q3_label_errors import unlearnt_classes
 from meta.answering.q3_labels import rows_to_label, wrong_labels
 from meta.answering.q4_encoders_not_tried import untried_encoders
 from meta.answering.q4_ranking import MAX_FORECAST_SPACES
-from meta.answering.q4_spaces import ranked_views, screened_views
+from meta.answering.q4_spaces import best_curve, ranked_views, screened_views
 from meta.answering.q5_model_choice import model_answer
 from meta.answering.q6_hyperparameters import hyperparameters
-from meta.answering.warnings import constant_answer_warnings, range_warnings, truncation_warnings
+from meta.answering.warnings import (
+    constant_answer_warnings,
+    range_warnings,
+    scarce_class_warnings,
+    truncation_warnings,
+    unseen_encoder_warnings,
+)
 from meta.answers import Answers
 from meta.given.embedded_encoder import EmbeddedEncoder
 from meta.given.prepare import PreparedSamples
@@ -67,10 +73,13 @@ def answer_questions(
     )
     counts = np.bincount(train.labels, minlength=len(train.label_names))
     constant = constant_score(counts, metric)
-    curves = [forecast.curve for forecast in forecasts.in_order]
-    chosen_target = target if target is not None else default_target(curves, metric, constant)
-    eval_labels, why_unused = eval_labels_answer(
-        forecasts.best.correction, evaluation.labels, metric
+    chosen_target = (
+        target
+        if target is not None
+        else default_target(forecasts.best_choice.curve, metric, constant)
+    )
+    eval_labels, notes_on_labels = eval_labels_answer(
+        forecasts.best.correction, evaluation.labels, prepared.n_eval_labels_given, metric
     )
     label_next, label_batch = rows_to_label(forecasts, prepared, n_label_next, seed)
     suspects = wrong_labels(forecasts, prepared)
@@ -91,6 +100,7 @@ def answer_questions(
         target_source="default" if target is None else "user",
         encoders=ranked_views(forecasts),
         screened=screened_views(forecasts),
+        best_curve=best_curve(forecasts),
         eval_labels=eval_labels,
         untried=untried_encoders(forecasts.spaces, (*train.texts, *evaluation.texts)),
         data_needed=data_needed(forecasts, chosen_target),
@@ -110,6 +120,14 @@ def answer_questions(
             *prepared.warnings,
             *forecasts.notes,
             *range_warnings(forecasts.outside),
+            *unseen_encoder_warnings(
+                [encoder.info.ref for encoder in encoders],
+                metamodel.card.get("encoders", ()),
+                metamodel.card.get("evaluation", {}).get("unseen_encoder", {}),
+            ),
+            *scarce_class_warnings(
+                prepared, *forecasts.best.encoder.views[forecasts.best.space.view]
+            ),
             *constant_answer_warnings(
                 constant,
                 constant_words(counts, train.label_names, metric),
@@ -119,6 +137,6 @@ def answer_questions(
             ),
             *unlearnt_classes(suspects, train),
             *truncation_warnings(prepared, encoders),
-            *why_unused,
+            *notes_on_labels,
         ],
     )

@@ -7,8 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from meta.answering.best_choice import BestChoice, best_choice
 from meta.answering.q2_eval_labels import Correction, correct_forecast
-from meta.answering.q4_posterior import align_medians, space_posterior
+from meta.answering.q4_posterior import in_company, space_posterior
 from meta.answering.q4_probabilities import SpaceProbabilities, space_probabilities
 from meta.answering.q4_ranking import MAX_FORECAST_SPACES, choose_spaces_to_forecast
 from meta.answering.spaces import Space, describe_spaces, fit_spaces
@@ -46,6 +47,9 @@ class Forecaster(Protocol):
     def outside(self, features: Mapping[str, float]) -> list[str]:
         """One phrase for each feature that lies outside the range it has learnt from."""
 
+    def outside_factor(self, features: Mapping[str, float]) -> float:
+        """The factor by which the intervals of `curve` are wider because of these features."""
+
 
 @dataclass(frozen=True)
 class SpaceForecast:
@@ -77,9 +81,12 @@ class Forecasts:
     forecast."""
     ranked: tuple[int, ...]
     """The positions in `by_space`, the best median at the present n first."""
+    best_choice: BestChoice
+    """The best of the spaces with a forecast at each size."""
     probabilities: SpaceProbabilities
     interval_factor: float
-    """All intervals are stretched about their medians by this factor; 1 or more."""
+    """The intervals of the best space are stretched about their medians by this factor, 1 or more:
+    for all that `outside` and `notes` speak of."""
     outside: tuple[str, ...]
     """One phrase for each feature of the sample outside the range that the metamodel has learnt
     from."""
@@ -90,6 +97,11 @@ class Forecasts:
     def in_order(self) -> list[SpaceForecast]:
         """The forecasts, the best median at the present n first."""
         return [self.by_space[i] for i in self.ranked]
+
+    def best_choice_of(self, encoder: str) -> BestChoice:
+        """The best choice among the forecasts of the encoder with this reference."""
+        own = [i for i in self.ranked if self.spaces[i].info.ref == encoder]
+        return best_choice({i: self.by_space[i].curve for i in own}, own, self.metric)
 
     @property
     def best(self) -> SpaceForecast:
@@ -127,7 +139,9 @@ def forecast_spaces(
     spaces, owners = fit_spaces(
         encoders, labels, n_classes, metric, lambda done: report(done, n_steps)
     )
-    posterior = space_posterior(spaces, metamodel.view_prior, metric)
+    posterior = space_posterior(
+        spaces, metamodel.view_prior, metric, is_pair=train.text_pair is not None
+    )
     chosen = choose_spaces_to_forecast(
         spaces,
         metric,
@@ -140,15 +154,17 @@ def forecast_spaces(
     sizes = horizons(len(labels))
     curves: dict[int, np.ndarray] = {}
     outside: list[str] = []
+    outside_factors: dict[int, float] = {}
     features_of_chosen = describe_spaces(
         [(owners[i], spaces[i]) for i in chosen], labels, n_classes, seed
     )
     for done, (i, features) in enumerate(zip(chosen, features_of_chosen, strict=True)):
         outside += [phrase for phrase in metamodel.outside(features) if phrase not in outside]
+        outside_factors[i] = metamodel.outside_factor(features)
         curves[i] = widen(metamodel.curve(features, sizes), factor, metric)
         report(min(n_spaces + done + 1, n_steps), n_steps)
     if posterior is not None:
-        curves = align_medians(curves, posterior)
+        curves = in_company(curves, posterior)
     by_space = {
         i: SpaceForecast(
             spaces[i], owners[i], *_corrected(curve, spaces[i], owners[i], evaluation, metric)
@@ -156,14 +172,18 @@ def forecast_spaces(
         for i, curve in curves.items()
     }
     corrected = {i: forecast.curve for i, forecast in by_space.items()}
+    ranked = tuple(sorted(chosen, key=lambda i: -metric.sign * by_space[i].median_now))
     return Forecasts(
         metric=metric,
         sizes=sizes,
         spaces=tuple(spaces),
         by_space=by_space,
-        ranked=tuple(sorted(chosen, key=lambda i: -metric.sign * by_space[i].median_now)),
-        probabilities=space_probabilities(spaces, corrected, posterior, metric, seed),
-        interval_factor=factor,
+        ranked=ranked,
+        best_choice=best_choice(corrected, ranked, metric),
+        probabilities=space_probabilities(
+            spaces, corrected, posterior, metric, interval_factor=factor, seed=seed
+        ),
+        interval_factor=factor * outside_factors[ranked[0]],
         outside=tuple(outside),
         notes=tuple(notes),
     )

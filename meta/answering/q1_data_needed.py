@@ -7,11 +7,11 @@ end. A target that is not reached within the curve gives null: no curve is extra
 log-loss, the 5 % curve is the optimistic one.)
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from meta.answering.best_choice import BestChoice
 from meta.answering.forecasts import Forecasts
 from meta.metamodel.quantile_curves import n_if_reached, probability_reached
 from meta.metric import MEDIAN, Metric
@@ -46,18 +46,26 @@ def required_n(sizes: np.ndarray, values: np.ndarray, target: float, metric: Met
 def encoder_need(
     encoder: str, view: View, sizes: np.ndarray, curve: np.ndarray, *, target: float, metric: Metric
 ) -> EncoderNeed:
-    """How many labels one space requires, from its quantile curve (H, 5) at `sizes` (H,)."""
+    """How many labels are required, from the quantile curve (H, 5) at `sizes` (H,). `encoder` and
+    `view` name the space of which it is told."""
     optimistic, cautious = (-1, 0) if metric.is_rate else (0, -1)
     low, middle, high = (
         required_n(sizes, curve[:, column], target, metric)
         for column in (optimistic, MEDIAN, cautious)
     )
     reached = np.array([probability_reached(quantiles, target, metric) for quantiles in curve])
-    conditional = n_if_reached(sizes, reached)
+    likely = n_if_reached(sizes, reached)
     if middle is not None:
         status = "reached" if middle == sizes[0] else "reachable"
     else:
         status = "uncertain" if low is not None else "not_reachable"
+    if status == "reached":
+        likely = np.full(3, sizes[0])
+    if_reached = dict(
+        zip(("n_if_reached_q05", "n_if_reached", "n_if_reached_q95"), likely, strict=True)
+        if likely is not None
+        else ()
+    )
     return EncoderNeed(
         encoder=encoder,
         view=ViewName(layer=view.layer, pooling=view.pooling),
@@ -66,59 +74,46 @@ def encoder_need(
         q05=low,
         q50=middle,
         q95=high,
-        n_if_reached=(
-            None if conditional is None or status == "reached" else int(np.ceil(conditional - 1e-6))
-        ),
         p_reached_now=float(reached[0]),
         p_reachable=float(reached[-1]),
+        **{name: int(np.ceil(n - 1e-6)) for name, n in if_reached.items()},
     )
 
 
-def default_target(curves: Sequence[np.ndarray], metric: Metric, constant: float) -> float:
-    """A target for a user who names none: one point less than the best median at the far end of
-    `curves` (H, 5), in whole points. It is always better than `constant`, the score of the constant
+def default_target(curve: np.ndarray, metric: Metric, constant: float) -> float:
+    """A target for a user who names none: one point less than the median at the far end of `curve`
+    (H, 5), in whole points. It is always better than `constant`, the score of the constant
     answer."""
-    ends = [float(curve[-1, MEDIAN]) for curve in curves]
+    end = float(curve[-1, MEDIAN])
     if metric.is_rate:
         least = float(np.floor(round(100 * constant, 6))) + 1
-        return min(max(float(np.floor(round(100 * max(ends) - 1, 6))), least), 100.0) / 100
+        return min(max(float(np.floor(round(100 * end - 1, 6))), least), 100.0) / 100
     most = float(np.ceil(round(100 * constant, 6))) - 1
-    return max(min(float(np.ceil(round(100 * min(ends) + 1, 6))), most), 0.0) / 100
+    return max(min(float(np.ceil(round(100 * end + 1, 6))), most), 0.0) / 100
 
 
 def data_needed(forecasts: Forecasts, target: float) -> DataNeeded:
-    """Question 1: what the space that needs the fewest labels requires, and the same for each
-    encoder."""
-    metric, sizes = forecasts.metric, forecasts.sizes
-    needs = [
-        encoder_need(f.space.info.ref, f.space.view, sizes, f.curve, target=target, metric=metric)
-        for f in forecasts.in_order
-    ]
-    chosen = fewest_labels(needs)
-    by_encoder = []
-    for ref in dict.fromkeys(need.encoder for need in needs):
-        own = [need for need in needs if need.encoder == ref]
-        by_encoder.append(own[fewest_labels(own)])
-    curve = forecasts.in_order[chosen].curve
+    """Question 1: what the best choice of a space at each size requires, and the same among the
+    spaces of each encoder."""
+    metric, sizes, best = forecasts.metric, forecasts.sizes, forecasts.best_choice
+    need = _need(forecasts, best, target)
+    encoders = dict.fromkeys(f.space.info.ref for f in forecasts.in_order)
     return DataNeeded(
-        **needs[chosen].model_dump(),
+        **need.model_dump(),
         searched_up_to=int(sizes[-1]),
-        plan=labelling_plan(needs[chosen], sizes, curve, target=target, metric=metric),
-        by_encoder=by_encoder,
+        plan=labelling_plan(need, sizes, best.curve, target=target, metric=metric),
+        by_encoder=[_need(forecasts, forecasts.best_choice_of(ref), target) for ref in encoders],
     )
 
 
-def fewest_labels(needs: Sequence[EncoderNeed]) -> int:
-    """Position of the space whose median reaches the target with the fewest labels. Where no median
-    does, it is the space that most probably reaches it, now or at the largest size."""
-    return min(
-        range(len(needs)),
-        key=lambda i: (
-            needs[i].q50 is None,
-            needs[i].q50 or 0,
-            -needs[i].p_reached_now,
-            -needs[i].p_reachable,
-        ),
+def _need(forecasts: Forecasts, choice: BestChoice, target: float) -> EncoderNeed:
+    """What `choice` requires. It is told of the space that is chosen where the median reaches the
+    target, or at the largest size where it does not."""
+    metric, sizes = forecasts.metric, forecasts.sizes
+    median = required_n(sizes, choice.curve[:, MEDIAN], target, metric)
+    space = forecasts.spaces[choice.at(sizes, median or sizes[-1])]
+    return encoder_need(
+        space.info.ref, space.view, sizes, choice.curve, target=target, metric=metric
     )
 
 

@@ -17,6 +17,7 @@ from meta.answering.q2_prediction_powered import (
     Measured,
     can_measure,
     correct_curve,
+    is_refuted,
     measure,
     outcomes,
 )
@@ -54,10 +55,11 @@ def correct_forecast(
 
 
 def eval_labels_answer(
-    correction: Correction | None, labels: np.ndarray | None, metric: Metric
+    correction: Correction | None, labels: np.ndarray | None, n_given: int, metric: Metric
 ) -> tuple[EvalLabels | None, list[str]]:
-    """The field `eval_labels` of the answers, and warnings that say why `labels` (m,) were not
-    used. `correction` is that of the best space's forecast."""
+    """The field `eval_labels` of the answers, and warnings: why `labels` (m,) were not used, why
+    fewer than `n_given` were, and whether they refute the forecast. `correction` is that of the
+    best space's forecast."""
     if labels is None:
         return None, []
     n_labelled = int(np.sum(labels != NOT_LABELLED))
@@ -74,17 +76,30 @@ def eval_labels_answer(
         return None, [f"--eval-labels: not used ({few})"]
     low, middle, high = correction.before[0, [0, MEDIAN, -1]].tolist()
     measured = correction.measured
+    notes = []
+    if n_labelled < n_given:
+        notes.append(
+            f"--eval-labels: {n_labelled} of {n_given} labels are used; the other rows repeat one"
+            " of these, or are left out of the evaluation sample"
+        )
     at = [measured.quantiles[0], measured.estimate, measured.quantiles[-1]]
     # an unbiased estimate may lie outside the metric's range
     q05, estimate, q95 = np.clip(at, 0.0, 1.0 if metric.is_rate else np.inf).tolist()
+    if is_refuted(correction.before, measured, metric):
+        notes.append(
+            f"the {n_labelled} labelled evaluation rows refute the forecast: it was"
+            f" {metric.show(middle)}, they measure {metric.show(estimate)}; the answers lean on the"
+            " measurement"
+        )
     return (
         EvalLabels(
             n_labelled=n_labelled,
+            n_given=n_given,
             estimate=estimate,
             q05=q05,
             q95=q95,
             weight=measured.weight,
             before=Interval(q05=low, q50=middle, q95=high),
         ),
-        [],
+        notes,
     )

@@ -22,7 +22,11 @@ MIN_LABELLED_ROWS = 20
 well enough."""
 MEAN_METRICS = (Metric.ACCURACY, Metric.LOG_LOSS)
 """The metrics that are means over rows; macro-F1 and AUROC are not."""
-MAX_FORECAST_DEVIATIONS = 3.0
+FORECAST_DEVIATIONS = 0.7
+"""The errors of forecasts are this many times as large as their intervals say: the intervals hold
+more truths than they promise (docs/benchmarks.md). So a measurement weighs less against a forecast
+than the interval alone would let it."""
+MAX_FORECAST_DEVIATIONS = 2.0
 """The measurement refutes a forecast that is further from it than this many standard deviations of
 both errors together. Such a forecast was too certain. It is stretched about its median until it
 lies exactly this far off."""
@@ -113,11 +117,40 @@ def correct_curve(curve: np.ndarray, measured: Measured, metric: Metric) -> np.n
 
     The computation is on the scale on which forecasts are learnt (`Metric.to_scale`). A forecast
     that the measurement refutes is stretched first (`MAX_FORECAST_DEVIATIONS`). The forecast at the
-    present n then becomes the product of two normal distributions, the forecast and the
-    measurement. The error of a later forecast is taken to be the error of the first one plus an
-    independent part. So later medians move with the first one, and later intervals become narrower
-    by a smaller share.
+    present n and the measurement are then weighed by the variances of their errors
+    (`FORECAST_DEVIATIONS`). The error of a later forecast is taken to be the error of the first one
+    plus an independent part. So later medians move with the first one, and later intervals become
+    narrower by a smaller share.
     """
+    forecast, spread, prior, noise, off = _errors(curve, measured, metric)
+    believed = FORECAST_DEVIATIONS * _stretch_to_agree(off, FORECAST_DEVIATIONS**2 * prior, noise)
+    gain = believed**2 * prior / (believed**2 * prior + noise)
+    stretch = max(believed, 1.0)  # no interval becomes narrower because errors are small
+    prior, spread = prior * stretch**2, spread * stretch
+    shift = gain * off
+    # covariance of the error at each horizon with the error at the first one
+    shared = np.minimum(prior, spread**2)
+    left = np.sqrt(np.maximum(1 - gain * shared**2 / (prior * np.maximum(spread**2, 1e-12)), 0.0))
+    median = forecast[:, MEDIAN] + shift * shared / prior
+    about = stretch * left[:, None] * (forecast - forecast[:, [MEDIAN]])
+    corrected = metric.from_scale(bounded(median[:, None] + about, metric))
+    order = np.maximum.accumulate if metric.is_rate else np.minimum.accumulate
+    return order(corrected, axis=0)
+
+
+def is_refuted(curve: np.ndarray, measured: Measured, metric: Metric) -> bool:
+    """Whether what was `measured` refutes the forecast `curve` (H, 5) at the first horizon: then
+    `correct_curve` leans on the measurement."""
+    _, _, prior, noise, off = _errors(curve, measured, metric)
+    return _stretch_to_agree(off, FORECAST_DEVIATIONS**2 * prior, noise) > 1.0
+
+
+def _errors(
+    curve: np.ndarray, measured: Measured, metric: Metric
+) -> tuple[np.ndarray, np.ndarray, float, float, float]:
+    """On the scale on which forecasts are learnt: the `curve` (H, 5), its standard deviations (H,),
+    the variance at the first horizon, that of the measurement, and how far the measurement is from
+    the first median."""
     # losses below MIN_LOSS count as what they are
     forecast = metric.to_scale(curve) if metric.is_rate else np.log(np.maximum(curve, 1e-9))
     spread = np.abs(forecast[:, -1] - forecast[:, 0]) / (
@@ -133,18 +166,14 @@ def correct_curve(curve: np.ndarray, measured: Measured, metric: Metric) -> np.n
     if not metric.is_rate and measured.estimate <= MIN_LOSS:
         # the measurement cannot tell smaller losses apart: a forecast of less agrees with it
         off = min(off, 0.0)
-    stretch = np.sqrt(max(((off / MAX_FORECAST_DEVIATIONS) ** 2 - noise) / prior, 1.0))
-    prior, spread = prior * stretch**2, spread * stretch
-    gain = prior / (prior + noise)
-    shift = gain * off
-    # covariance of the error at each horizon with the error at the first one
-    shared = np.minimum(prior, spread**2)
-    left = np.sqrt(np.maximum(1 - gain * shared**2 / (prior * np.maximum(spread**2, 1e-12)), 0.0))
-    median = forecast[:, MEDIAN] + shift * shared / prior
-    about = stretch * left[:, None] * (forecast - forecast[:, [MEDIAN]])
-    corrected = metric.from_scale(bounded(median[:, None] + about, metric))
-    order = np.maximum.accumulate if metric.is_rate else np.minimum.accumulate
-    return order(corrected, axis=0)
+    return forecast, spread, prior, noise, off
+
+
+def _stretch_to_agree(off: float, prior: float, noise: float) -> float:
+    """The factor, 1 or more, by which a forecast must be stretched so that a measurement that is
+    `off` from it lies within `MAX_FORECAST_DEVIATIONS`. `prior` and `noise` are the variances of
+    both errors."""
+    return float(np.sqrt(max(((off / MAX_FORECAST_DEVIATIONS) ** 2 - noise) / prior, 1.0)))
 
 
 def _weight(y: np.ndarray, f: np.ndarray, n_rest: int) -> float:

@@ -14,7 +14,10 @@ from meta.answering.q4_ranking import (
     probability_within,
 )
 from meta.answering.spaces import Space
-from meta.metric import HALF_A_POINT, MEDIAN, Metric
+from meta.metric import HALF_A_POINT, Metric
+
+OCTAVES_AHEAD = 4.0
+"""The last size of a curve is this many octaves ahead: 16 times the present n."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class SpaceProbabilities:
     """(V,) to be the best with 16 times the labels."""
     within_tolerance: np.ndarray
     """(V,) to be within `HALF_A_POINT` of the best at the present n."""
+    draws: np.ndarray
+    """(N_DRAWS, V) the joint draws of the metric at the present n."""
 
 
 def space_probabilities(
@@ -34,42 +39,38 @@ def space_probabilities(
     curves: Mapping[int, np.ndarray],
     posterior: SpacePosterior | None,
     metric: Metric,
+    *,
+    interval_factor: float,
     seed: int,
 ) -> SpaceProbabilities:
     """The probabilities, from joint draws of the metrics of all `spaces`.
 
-    `curves` are the forecasts: position of the space -> (H, 5). A screened space has no forecast.
-    It borrows the quantiles of a space that has one, of the same encoder if possible and with the
-    nearest leave-one-out metric; they are moved by the difference of the two leave-one-out metrics.
-    Where there is a `posterior`, the draws at the present n have its spread.
+    `curves` are the forecasts: position of the space -> (H, 5), at sizes of which the last is 16
+    times the present n. Where there is a `posterior`, the draws have its spread. Without one, a
+    screened space, which has no forecast, borrows the quantiles of a space that has one, of the
+    same encoder if possible and with the nearest leave-one-out metric; they are moved by the
+    difference of the two leave-one-out metrics. `interval_factor` is that of all intervals.
     """
-    correlation = hit_correlation(np.stack([space.hits for space in spaces]).astype(np.float64))
 
-    def draws_at(horizon: int) -> np.ndarray:
+    def draws_at(horizon: int, octaves: float) -> np.ndarray:
+        if posterior is not None:
+            return posterior.draws(
+                posterior.medians(curves, horizon),
+                octaves=octaves,
+                interval_factor=interval_factor,
+                seed=seed,
+            )
         marginals = np.stack([_quantiles(i, spaces, curves, horizon) for i in range(len(spaces))])
+        correlation = hit_correlation(np.stack([space.hits for space in spaces]).astype(np.float64))
         return joint_draws(marginals, correlation, seed=seed)
 
-    now = (
-        draws_at(0)
-        if posterior is None
-        else posterior.draws(_medians(posterior, curves), seed=seed)
-    )
+    now = draws_at(0, 0.0)
     return SpaceProbabilities(
         probability_best(now, metric),
-        probability_best(draws_at(-1), metric),
+        probability_best(draws_at(-1, OCTAVES_AHEAD), metric),
         probability_within(now, metric, HALF_A_POINT),
+        now,
     )
-
-
-def _medians(posterior: SpacePosterior, curves: Mapping[int, np.ndarray]) -> np.ndarray:
-    """(V,) medians at the present n. A space with a forecast has its median. A screened space has
-    that of the posterior, at the common level of the forecasts."""
-    now = {i: curve[0, MEDIAN] for i, curve in curves.items()}
-    medians = posterior.accuracy + np.mean(
-        [value - posterior.accuracy[i] for i, value in now.items()]
-    )
-    medians[list(now)] = list(now.values())
-    return medians
 
 
 def _quantiles(

@@ -1,9 +1,13 @@
 """Questions 2 and 4: the list of spaces in the answers, each with its forecast and the probability
 that it is the best."""
 
-from meta.answering.forecasts import Forecasts
+from typing import Any
+
+import numpy as np
+
+from meta.answering.forecasts import CURVE_FACTORS, Forecasts
 from meta.answering.spaces import Space, held_out_accuracy
-from meta.schema import CurvePoint, RankedView, ScreenedView, ViewName
+from meta.schema import BestPoint, CurvePoint, RankedView, ScreenedView, ViewName
 
 
 def ranked_views(forecasts: Forecasts) -> list[RankedView]:
@@ -21,12 +25,7 @@ def ranked_views(forecasts: Forecasts) -> list[RankedView]:
                 p_within_tolerance=float(probabilities.within_tolerance[i]),
                 held_out=held_out_accuracy(space.hits),
                 measured=space.loo_metric,
-                curve=[
-                    CurvePoint(
-                        n_train=int(n), q05=row[0], q25=row[1], q50=row[2], q75=row[3], q95=row[4]
-                    )
-                    for n, row in zip(forecasts.sizes, curve.tolist(), strict=True)
-                ],
+                curve=[CurvePoint(**point) for point in _points(forecasts.sizes, curve)],
             )
         )
     return views
@@ -45,6 +44,30 @@ def screened_views(forecasts: Forecasts) -> list[ScreenedView]:
             measured=forecasts.spaces[i].loo_metric,
         )
         for i in sorted(screened, key=lambda i: -best[i])
+    ]
+
+
+def best_curve(forecasts: Forecasts) -> list[BestPoint]:
+    """The best choice at each size, with its forecast."""
+    choice = forecasts.best_choice
+    points = _points(forecasts.sizes, choice.curve)
+    return [
+        BestPoint(
+            encoder=forecasts.spaces[i].info.ref, view=_view_name(forecasts.spaces[i]), **point
+        )
+        for i, point in zip(choice.positions, points, strict=True)
+    ]
+
+
+def _points(sizes: np.ndarray, curve: np.ndarray) -> list[dict[str, Any]]:
+    """The fields of the points of `curve` (H, 5) at `sizes` (H,)."""
+    return [
+        {
+            "n_train": int(n),
+            "times": round(float(times), 2),
+            **dict(zip(("q05", "q25", "q50", "q75", "q95"), row, strict=True)),
+        }
+        for n, times, row in zip(sizes, CURVE_FACTORS, curve.tolist(), strict=True)
     ]
 
 

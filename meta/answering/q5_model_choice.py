@@ -1,8 +1,9 @@
 """Question 5: the cheapest model that is good enough, and a NeoBERTa to train in its place.
 
 A model is an encoder without the layers above the one that is read; they are never computed. It is
-good enough if its median forecast is within half a point of the best one. The cheapest model takes
-the least time per text, or has the fewest parameters where times were not measured.
+good enough if its median forecast is within half a point of the best one, and if that is true more
+likely than not. The cheapest model takes the least time per text, or has the fewest parameters
+where times were not measured.
 """
 
 from collections.abc import Sequence
@@ -10,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm
 
 from meta.answering.forecasts import Forecasts, SpaceForecast
 from meta.metric import HALF_A_POINT, Metric
-from meta.schema import ModelAnswer, ViewName
+from meta.schema import ModelAnswer, UnsafeModel, ViewName
 from neoberta.config import HEAD_SIZE, ModelConfig, PretrainConfig
 from probes.encoders.base import EncoderInfo, View
 
@@ -24,6 +26,15 @@ MAX_NEOBERTA_LAYERS = 12
 TOKENS_PER_PARAMETER = 20
 """Budget of tokens for pretraining, by the rule of Hoffmann et al. 2022 (arXiv 2203.15556). The
 rule is for causal models; here it is a first guess."""
+
+
+LEAST_CHANCE = 0.5
+"""A smaller model is proposed only where it is as good with at least this probability."""
+TELLING_CHANCE = 0.8
+"""One could tell whether a smaller model is as good where that is so with this probability, or with
+the probability that remains."""
+MAX_TIMES_TO_TELL = 64.0
+"""No number of rows to tell is given beyond this many times the present ones."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,38 @@ def model_answer(forecasts: Forecasts) -> tuple[SpaceForecast, ModelAnswer]:
         for i in forecasts.ranked
     ]
     position, model = choose_model(options, forecasts.metric)
+    hoped_for = cheapest(options, near_the_best(options, forecasts.metric))
+    if options[hoped_for].p_within_tolerance < LEAST_CHANCE and hoped_for != position:
+        gap = forecasts.metric.sign * (
+            forecasts.probabilities.draws[:, forecasts.ranked[0]]
+            - forecasts.probabilities.draws[:, forecasts.ranked[hoped_for]]
+        )
+        model = model.model_copy(
+            update={"unsafe": _unsafe(options[hoped_for], gap, int(forecasts.sizes[0]))}
+        )
     return forecasts.in_order[position], model
+
+
+def _unsafe(option: ModelOption, gap: np.ndarray, n_train: int) -> UnsafeModel:
+    """What is said of a smaller model that may not be as good. `gap` (draws,) is by how much it is
+    worse than the best."""
+    return UnsafeModel(
+        encoder=option.info.ref,
+        view=ViewName(layer=option.view.layer, pooling=option.view.pooling),
+        layers=min(option.view.layer, option.info.n_layers),
+        parameters=truncated_parameters(option.info, option.view.layer),
+        p_within_tolerance=option.p_within_tolerance,
+        n_to_tell=n_to_tell(float(np.mean(gap)), float(np.std(gap)), n_train),
+    )
+
+
+def n_to_tell(gap: float, sd: float, n_train: int) -> int | None:
+    """The number of labelled rows with which one could tell whether a `gap` with the standard
+    deviation `sd` is within `HALF_A_POINT`: more than `n_train`, or None beyond
+    `MAX_TIMES_TO_TELL`. The variance is taken to fall as one over the number of rows."""
+    deviations = abs(gap - HALF_A_POINT) / max(sd, 1e-12)
+    times = max((float(norm.ppf(TELLING_CHANCE)) / max(deviations, 1e-12)) ** 2, 1.0)
+    return int(np.ceil(times * n_train)) + 1 if times <= MAX_TIMES_TO_TELL else None
 
 
 def truncated_parameters(info: EncoderInfo, layer: int) -> int:
@@ -92,19 +134,39 @@ def scaled_milliseconds(option: ModelOption) -> float | None:
     return option.milliseconds_whole * share
 
 
-def choose_model(options: Sequence[ModelOption], metric: Metric) -> tuple[int, ModelAnswer]:
-    """The position of the cheapest option whose median is within `HALF_A_POINT` of the best, and
-    the answer about it. Times are compared only if all these options have one. Raises ValueError
-    when there is no option."""
+def near_the_best(options: Sequence[ModelOption], metric: Metric) -> list[int]:
+    """The positions of the options whose median is within `HALF_A_POINT` of the best. Raises
+    ValueError when there is no option."""
     if not options:
         raise ValueError("no forecast space to choose from")
-    sign = metric.sign
-    best = max(sign * option.q50 for option in options)
-    good = [
-        i for i, option in enumerate(options) if sign * option.q50 >= best - HALF_A_POINT - 1e-9
+    best = max(metric.sign * option.q50 for option in options)
+    return [
+        i
+        for i, option in enumerate(options)
+        if metric.sign * option.q50 >= best - HALF_A_POINT - 1e-9
     ]
-    timed = all(options[i].milliseconds_whole is not None for i in good)
-    chosen = min(good, key=lambda i: cost(options[i])[0 if timed else 1 :])
+
+
+def cheapest(options: Sequence[ModelOption], among: Sequence[int]) -> int:
+    """The position of the cheapest option at the positions `among`. Times are compared only if all
+    these options have one."""
+    timed = all(options[i].milliseconds_whole is not None for i in among)
+    return min(among, key=lambda i: cost(options[i])[0 if timed else 1 :])
+
+
+def choose_model(options: Sequence[ModelOption], metric: Metric) -> tuple[int, ModelAnswer]:
+    """The position of the cheapest option that is good enough, and the answer about it. Raises
+    ValueError when there is no option.
+
+    An option is good enough if its median is within `HALF_A_POINT` of the best, and if it truly is
+    so close with a probability of at least `LEAST_CHANCE`. The best option itself always is.
+    """
+    near = near_the_best(options, metric)
+    best = max(near, key=lambda i: metric.sign * options[i].q50)
+    chosen = cheapest(
+        options,
+        [i for i in near if i == best or options[i].p_within_tolerance >= LEAST_CHANCE],
+    )
     option = options[chosen]
     layers = min(option.view.layer, option.info.n_layers)
     n_parameters = truncated_parameters(option.info, layers)
@@ -128,7 +190,7 @@ def choose_model(options: Sequence[ModelOption], metric: Metric) -> tuple[int, M
         milliseconds_per_text=ms,
         milliseconds_source=source,
         metric_q50=option.q50,
-        best_q50=sign * best,
+        best_q50=options[best].q50,
         p_within_tolerance=option.p_within_tolerance,
         neoberta=neoberta,
         neoberta_source=neoberta_source,

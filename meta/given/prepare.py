@@ -59,6 +59,8 @@ class PreparedSamples:
     """What was changed, and what looks wrong."""
     n_train_given: int
     """Number of labelled rows before cleaning."""
+    n_eval_labels_given: int = 0
+    """Number of evaluation rows with a label before cleaning."""
 
 
 def prepare(
@@ -72,6 +74,7 @@ def prepare(
     """
     _check(train)
     n_train_given = len(train)
+    n_eval_labels_given = 0 if evaluation is None else int(evaluation.is_labelled.sum())
     warnings: list[str] = []
     leak = _label_in_text(train)
     if leak:
@@ -113,7 +116,9 @@ def prepare(
         raise UserError("--eval: no rows; give unlabelled rows, or leave --eval out")
     else:
         evaluation = _clean_evaluation(train, evaluation, warnings, seed)
-    return PreparedSamples(train, evaluation, tuple(conflicts), tuple(warnings), n_train_given)
+    return PreparedSamples(
+        train, evaluation, tuple(conflicts), tuple(warnings), n_train_given, n_eval_labels_given
+    )
 
 
 def _clean_evaluation(
@@ -139,19 +144,25 @@ def _clean_evaluation(
         are = "1 evaluation row is" if n_known == 1 else f"{n_known} evaluation rows are"
         warnings.append(f"{are} also among the labelled rows: left out of the evaluation sample")
         evaluation = evaluation.take(np.flatnonzero(fresh))
-    distinct = _first_of_each(evaluation.keys)
+    distinct = _first_of_each(evaluation.keys, evaluation.is_labelled)
     if len(distinct) < len(evaluation):
         n_more = len(evaluation) - len(distinct)
         repeat = "1 evaluation row repeats" if n_more == 1 else f"{n_more} evaluation rows repeat"
         warnings.append(f"{repeat} another: counted once")
         evaluation = evaluation.take(distinct)
     if len(evaluation) > MAX_EVAL_ROWS:
+        chosen = _random_rows(evaluation.is_labelled, MAX_EVAL_ROWS, seed)
+        n_labelled = int(evaluation.is_labelled.sum())
+        n_kept = int(evaluation.is_labelled[chosen].sum())
+        of_labelled = {
+            0: "",
+            n_labelled: f", among them all {n_labelled} with a label",
+        }.get(n_kept, f"; {n_kept} of the {n_labelled} labelled ones are used")
         warnings.append(
             f"{len(evaluation)} evaluation rows: answered from a random sample of {MAX_EVAL_ROWS}"
-            " of them"
+            f" of them{of_labelled}"
         )
-        chosen = np.random.default_rng(seed).choice(len(evaluation), MAX_EVAL_ROWS, replace=False)
-        evaluation = evaluation.take(np.sort(chosen))
+        evaluation = evaluation.take(chosen)
     if len(evaluation) < MIN_EVAL_ROWS:
         rows = "1 evaluation row" if len(evaluation) == 1 else f"{len(evaluation)} evaluation rows"
         warnings.append(
@@ -251,9 +262,20 @@ def _stratified(labels: np.ndarray, n_rows: int, seed: int) -> np.ndarray:
     return np.unique(np.concatenate([evenly, np.array(extra, dtype=np.int64)]))
 
 
-def _first_of_each(keys: Sequence[Hashable]) -> np.ndarray:
-    """The position (int64) of the first occurrence of each distinct key, ascending."""
+def _random_rows(is_labelled: np.ndarray, n_rows: int, seed: int) -> np.ndarray:
+    """Sorted positions (int64) of `n_rows` random rows. Labelled rows come first, because a label
+    that the user paid for must not be thrown away: rows without a label only fill the rest."""
+    order = np.random.default_rng(seed).permutation(len(is_labelled))
+    labelled_first = np.concatenate([order[is_labelled[order]], order[~is_labelled[order]]])
+    return np.sort(labelled_first[:n_rows])
+
+
+def _first_of_each(keys: Sequence[Hashable], is_labelled: np.ndarray | None = None) -> np.ndarray:
+    """The position (int64) of the first occurrence of each distinct key, ascending. Where
+    `is_labelled` (m,) bool is given, it is the first one with a label, if any has one."""
     first: dict[Hashable, int] = {}
     for row, key in enumerate(keys):
-        first.setdefault(key, row)
+        known = first.setdefault(key, row)
+        if is_labelled is not None and is_labelled[row] and not is_labelled[known]:
+            first[key] = row
     return np.array(sorted(first.values()), dtype=np.int64)

@@ -73,6 +73,13 @@ class EvalSample:
         most in case and white space."""
         return _keys(self.texts, self.text_pair)
 
+    @property
+    def is_labelled(self) -> np.ndarray:
+        """(m,) bool: whether the user's label of a row is used."""
+        return (
+            np.zeros(len(self), dtype=bool) if self.labels is None else self.labels != NOT_LABELLED
+        )
+
     def take(self, index: np.ndarray) -> "EvalSample":
         """The sample of the rows at `index` (int64)."""
         labels = None if self.labels is None else self.labels[index]

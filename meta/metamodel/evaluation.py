@@ -152,7 +152,7 @@ def _if_reached(factors: np.ndarray, quantiles: np.ndarray, target: float, metri
     `factors` (F,); inf where it finds none."""
     reached = np.array([probability_reached(row, target, metric) for row in quantiles])
     found = n_if_reached(factors, reached)
-    return float("inf") if found is None else found
+    return float("inf") if found is None else float(found[1])
 
 
 def _first_reached(curves: np.ndarray, targets: np.ndarray) -> np.ndarray:

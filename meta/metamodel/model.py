@@ -169,6 +169,12 @@ class Metamodel:
                 )
         return phrases
 
+    def outside_factor(self, features: Mapping[str, float]) -> float:
+        """The factor, 1 or more, by which `curve` makes the intervals of a sample wider because it
+        lies outside the range of the training samples. Horizons count for themselves."""
+        frame = pd.DataFrame([dict(features)]).assign(horizon=features["n_train"])
+        return float(1 + WIDER_PER_OCTAVE_OUTSIDE * self._octaves_outside(frame)[0])
+
     def with_evaluation(self, tables: Mapping[str, Any]) -> "Metamodel":
         """The same metamodel, with the `tables` of `meta.metamodel.evaluation` in the entry
         `evaluation` of its card."""

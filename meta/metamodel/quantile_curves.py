@@ -21,6 +21,10 @@ MAX_LOSS = 16.0
 MIN_PROBABILITY_GAIN = 0.1
 """`n_if_reached` gives no size for a target whose probability rises by less than this: the size
 would depend on the tails of the forecasts."""
+LIKELY_PROBABILITY = 0.8
+"""It gives one all the same where the target is reached with at least this probability."""
+IF_REACHED_QUANTILES = (0.05, 0.5, 0.95)
+"""The quantiles of the required n that `n_if_reached` gives."""
 
 
 def sorted_quantiles(
@@ -81,12 +85,13 @@ def probability_reached(quantiles: np.ndarray, target: float, metric: Metric) ->
     return float(norm.sf(z))
 
 
-def n_if_reached(sizes: np.ndarray, reached: np.ndarray) -> float | None:
-    """The median of the required n, given that the target is not met at the first size and is met
-    at the last one. None where the probability hardly rises (`MIN_PROBABILITY_GAIN`).
+def n_if_reached(sizes: np.ndarray, reached: np.ndarray) -> np.ndarray | None:
+    """(3,) quantiles (IF_REACHED_QUANTILES) of the required n, given that the target is not met at
+    the first size and is met at the last one. None where the probability hardly rises
+    (`MIN_PROBABILITY_GAIN`) and is not high (`LIKELY_PROBABILITY`).
 
     `reached` (H,) are the probabilities that the metric is at the target at `sizes` (H,). The
-    result is the size at which the probability has risen half of the way from the first size to the
+    median is the size at which the probability has risen half of the way from the first size to the
     last. It is interpolated in log n.
 
     Users ask for a target that they believe to be within reach, so this condition fits their
@@ -94,6 +99,7 @@ def n_if_reached(sizes: np.ndarray, reached: np.ndarray) -> float | None:
     less probable than one half.
     """
     risen = np.maximum.accumulate(reached) - reached[0]
-    if risen[-1] < MIN_PROBABILITY_GAIN:
+    if risen[-1] < MIN_PROBABILITY_GAIN and (reached[-1] < LIKELY_PROBABILITY or risen[-1] < 1e-9):
         return None
-    return float(2 ** np.interp(risen[-1] / 2, risen, np.log2(np.asarray(sizes, dtype=np.float64))))
+    shares = risen[-1] * np.array(IF_REACHED_QUANTILES)
+    return np.asarray(2 ** np.interp(shares, risen, np.log2(np.asarray(sizes, dtype=np.float64))))

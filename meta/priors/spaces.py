@@ -11,8 +11,8 @@ It is a best linear unbiased predictor (Robinson 1991, "That BLUP is a good thin
 between spaces are learnt, so the level of the task is free. How much the spaces differ depends on
 the task, so a factor on the covariance is averaged over.
 
-Spaces that the prior has not seen are compared by variance components: of the encoder, of the
-pooling, and of the depth within the encoder.
+Spaces that the prior has not seen are predicted from those that it has seen, by variance
+components: of the encoder, of the pooling, and of the depth within the encoder.
 """
 
 import json
@@ -29,8 +29,8 @@ SCALES = tuple(2.0**power for power in np.arange(-2.0, 2.01, 0.5))
 SCALE_SD_OCTAVES = 1.0
 """Standard deviation of the prior of log2 of that factor."""
 MEASURED_SHARE = 0.7
-"""Weight of the measured covariance between spaces. The covariance by variance components has the
-remaining weight."""
+"""Weight of the measured covariance between spaces, on tasks of single texts. The covariance by
+variance components has the remaining weight."""
 LEVEL_VARIANCE = 10.0
 """Prior variance of the level that all spaces of a task share. It is so large that the level is
 free."""
@@ -87,14 +87,16 @@ class ViewPrior:
         accuracies: np.ndarray,
         hit_correlation: np.ndarray,
         n_train: int,
+        *,
+        is_pair: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mean (V,) and covariance (V, V) of the true values of V `spaces` on the scale arcsin
         √accuracy. The spaces need not be those of `names`.
 
         `accuracies` (V,) are measured by leave-one-out on `n_train` rows, and `hit_correlation` (V,
-        V) are the correlations of their hits.
+        V) are the correlations of their hits. `is_pair` says that the task is on pairs of texts.
         """
-        prior_mean, prior_covariance = self._prior(spaces, n_train)
+        prior_mean, prior_covariance = self._prior(spaces, n_train, is_pair=is_pair)
         observed = stabilised(smoothed(accuracies, n_train)) - prior_mean
         believed = n_train / (n_train + CORRELATION_ROWS)
         noise = (believed * hit_correlation + (1 - believed) * np.eye(len(accuracies))) / (
@@ -154,22 +156,40 @@ class ViewPrior:
             tuple(stored["components"]),
         )
 
-    def _prior(self, spaces: Sequence[SpaceKey], n_train: int) -> tuple[np.ndarray, np.ndarray]:
+    def _prior(
+        self, spaces: Sequence[SpaceKey], n_train: int, *, is_pair: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Prior mean (V,) and covariance (V, V) of the contrasts between `spaces` at `n_train`
-        rows."""
-        place = {name: index for index, name in enumerate(self.names)}
-        known = np.array([place.get(key.name, -1) for key in spaces])
+        rows. On pairs of texts the covariance is that of the variance components alone: the
+        measured one is of tasks of single texts, where other layers do well together.
+
+        A space that was not measured is the best linear prediction from the measured ones plus an
+        error of its own. Both follow from the variance components. Its covariance is W M Wᵀ plus
+        that of the errors, a Schur complement, so it is a covariance for any set of spaces. Between
+        measured spaces it is M, the measured one.
+        """
         at = np.log2(np.clip(n_train, self.sizes[0], self.sizes[-1]))
         table = np.array([np.interp(at, np.log2(self.sizes), column) for column in self.means.T])
-        mean = np.where(known >= 0, table[known], _mean_of_same_pooling(spaces, self.names, table))
-        by_components = sum(
-            v * kernel
-            for v, kernel in zip(self.components, component_correlations(spaces), strict=True)
+        measured = keys_of_names(self.names)
+        by_components = self._by_components(spaces, spaces)
+        across = self._by_components(spaces, measured)  # (V, number of measured spaces)
+        weights = np.linalg.solve(self._by_components(measured, measured), across.T).T
+        carried = weights @ self.covariance @ weights.T + by_components - weights @ across.T
+        mean = _mean_of_same_pooling(spaces, self.names, table) + weights @ (
+            table - _mean_of_same_pooling(measured, self.names, table)
         )
-        both = (known[:, None] >= 0) & (known[None, :] >= 0)
-        measured = self.covariance[np.ix_(known, known)]
-        return mean, np.where(
-            both, MEASURED_SHARE * measured + (1 - MEASURED_SHARE) * by_components, by_components
+        share = 0.0 if is_pair else MEASURED_SHARE
+        return mean, share * carried + (1 - share) * by_components
+
+    def _by_components(self, one: Sequence[SpaceKey], other: Sequence[SpaceKey]) -> np.ndarray:
+        """(len(one), len(other)) covariance by variance components."""
+        return np.asarray(
+            sum(
+                variance * kernel
+                for variance, kernel in zip(
+                    self.components, component_correlations(one, other), strict=True
+                )
+            )
         )
 
 
@@ -188,29 +208,55 @@ def smoothed(accuracy: np.ndarray, n_rows: int) -> np.ndarray:
     return (accuracy * n_rows + 0.375) / (n_rows + 0.75)
 
 
-def component_correlations(spaces: Sequence[SpaceKey]) -> list[np.ndarray]:
-    """For each of COMPONENTS, the correlations (V, V) that it makes between `spaces`."""
-    encoder = np.array([key.encoder for key in spaces])
-    pooling = np.array([key.pooling for key in spaces])
-    depth = np.array([key.relative_depth for key in spaces])
-    same_encoder = (encoder[:, None] == encoder[None, :]) * 1.0
-    same_pooling = (pooling[:, None] == pooling[None, :]) * 1.0
-    near = np.exp(-np.abs(depth[:, None] - depth[None, :]) / DEPTH_LENGTH)
+def component_correlations(
+    one: Sequence[SpaceKey], other: Sequence[SpaceKey] | None = None
+) -> list[np.ndarray]:
+    """For each of COMPONENTS, the correlations (len(one), len(other)) that it makes between two
+    lists of spaces; `other` is `one` by default. A space that is in both is correlated 1 with
+    itself in every component."""
+    other = one if other is None else other
+    encoder, pooling, layer, depth = (
+        [np.array([value(key) for key in keys]) for keys in (one, other)]
+        for value in (
+            lambda key: short_reference(key.encoder),
+            lambda key: key.pooling,
+            lambda key: key.layer,
+            lambda key: key.relative_depth,
+        )
+    )
+
+    def same(values: Sequence[np.ndarray]) -> np.ndarray:
+        return np.asarray(values[0][:, None] == values[1][None, :]) * 1.0
+
+    near = np.exp(-np.abs(depth[0][:, None] - depth[1][None, :]) / DEPTH_LENGTH)
     return [
-        same_encoder,
-        same_encoder * near,
-        same_encoder * same_pooling,
-        same_encoder * same_pooling * near,
-        np.eye(len(spaces)),
+        same(encoder),
+        same(encoder) * near,
+        same(encoder) * same(pooling),
+        same(encoder) * same(pooling) * near,
+        same(encoder) * same(pooling) * same(layer),
     ]
+
+
+def keys_of_names(names: Sequence[str]) -> list[SpaceKey]:
+    """The spaces whose names (`SpaceKey.name`) are `names`. An encoder is as deep as its deepest
+    space."""
+    parts: list[tuple[str, int, str]] = []
+    for name in names:
+        reference, _, view = name.rpartition("#")
+        number, _, pooling = view.partition("/")
+        parts.append((reference, int(number), pooling))
+    depths: dict[str, int] = {}
+    for encoder, layer, _ in parts:
+        depths[encoder] = max(depths.get(encoder, 0), layer)
+    return [SpaceKey(encoder, layer, depths[encoder], pooling) for encoder, layer, pooling in parts]
 
 
 def _mean_of_same_pooling(
     spaces: Sequence[SpaceKey], names: Sequence[str], table: np.ndarray
 ) -> np.ndarray:
-    """(V,) prior means of `spaces` that were not measured. Each is the mean of `table`, the means
-    of the measured spaces `names`, over those of the same pooling, or over all where none has
-    it."""
+    """(V,) for each of `spaces`, the mean of `table`, the means of the measured spaces `names`,
+    over those of the same pooling, or over all where none has it."""
     poolings = np.array([name.rpartition("/")[2] for name in names])
     return np.array(
         [

@@ -28,7 +28,7 @@ def six_answers(answers: AnswersContent, names: Mapping[str, str]) -> list[SixAn
     references."""
     return [
         SixAnswer("need", "How much data do I need?", q1_need.sentence(answers, names)),
-        SixAnswer("expect", "How well can I expect to do?", q2_expect.sentence(answers)),
+        SixAnswer("expect", "How well can I expect to do?", q2_expect.sentence(answers, names)),
         SixAnswer("label", "What type of data do I need?", q3_label.sentence(answers)),
         SixAnswer(
             "spaces",

@@ -120,6 +120,11 @@ def view_words(view: ViewName) -> str:
     return f"layer {view.layer}, {view.pooling} pooling"
 
 
+def space_words(encoder: str, view: ViewName, names: Mapping[str, str]) -> str:
+    """An embedding space in full: `hf:all-MiniLM-L6-v2, layer 6, mean pooling`."""
+    return f"{display_name(encoder, names)}, {view_words(view)}"
+
+
 def display_name(ref: str, names: Mapping[str, str]) -> str:
     """How the page calls the encoder `ref`: its name in `names`, or else the reference, in which a
     long path is cut to its last part."""

@@ -23,9 +23,11 @@ from meta.schema.model import (
     NoFinetuning,
     ProbeSettings,
     Settings,
+    UnsafeModel,
 )
 from meta.schema.part import AnswerPart, Interval, ViewName
 from meta.schema.spaces import (
+    BestPoint,
     CurvePoint,
     EvalLabels,
     HeldOut,
@@ -37,6 +39,7 @@ from meta.schema.spaces import (
 __all__ = [
     "AnswerPart",
     "AnswersContent",
+    "BestPoint",
     "CurvePoint",
     "DataNeeded",
     "EncoderNeed",
@@ -58,6 +61,7 @@ __all__ = [
     "ScreenedView",
     "Settings",
     "SuspectLabel",
+    "UnsafeModel",
     "UntriedEncoder",
     "ViewName",
 ]

@@ -8,7 +8,7 @@ from meta.metric import Metric
 from meta.schema.labels import DataNeeded, LabelBatch, LabelNext, SuspectLabel
 from meta.schema.model import Hyperparameters, ModelAnswer
 from meta.schema.part import AnswerPart
-from meta.schema.spaces import EvalLabels, RankedView, ScreenedView, UntriedEncoder
+from meta.schema.spaces import BestPoint, EvalLabels, RankedView, ScreenedView, UntriedEncoder
 
 
 class Evidence(AnswerPart):
@@ -31,8 +31,9 @@ class Evidence(AnswerPart):
     """False where the sample lies outside the range of the samples that the metamodel has learnt
     from."""
     interval_factor: float
-    """All intervals were stretched about their medians by this factor: 1, or more where classes
-    have a single row or the texts are not English."""
+    """The intervals of the best space were stretched about their medians by this factor: 1, or more
+    where classes have a single row, the texts are not English, or the sample lies outside the
+    training range."""
 
 
 class AnswersContent(AnswerPart):
@@ -59,6 +60,9 @@ class AnswersContent(AnswerPart):
     times the labels, and better than `constant_score`."""
     encoders: list[RankedView] = Field(min_length=1)
     screened: list[ScreenedView]
+    best_curve: list[BestPoint] = Field(default_factory=list)
+    """The best choice at each size, from which questions 1 and 2 are answered. Empty in answers of
+    earlier builds."""
     eval_labels: EvalLabels | None = None
     """None where `--eval-labels` was not given, where fewer than 20 rows have a label, and for a
     metric that is no mean over rows."""

@@ -34,9 +34,12 @@ class EncoderNeed(AnswerPart):
     q05: int | None
     q50: int | None
     q95: int | None
+    n_if_reached_q05: int | None = None
     n_if_reached: int | None = None
-    """Median of the required n, given that the target is not met now and is within reach. Null
-    where the target is reached, and where more labels make it hardly more likely."""
+    n_if_reached_q95: int | None = None
+    """Quantiles of the required n, given that the target is not met now and is within reach: more
+    often right than `q50`. Where the target is reached they are `n_train`. Null only where more
+    labels make the target hardly more likely and it is not likely either."""
     p_reached_now: float
     p_reachable: float
     """Probability that the metric at `searched_up_to` rows is at the target or better."""

@@ -7,9 +7,24 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 from meta.schema.part import AnswerPart, Interval, ViewName
 
 
+class UnsafeModel(AnswerPart):
+    """Question 5: a smaller model whose median forecast is within half a point of the best, but
+    which is truly so close less likely than not."""
+
+    encoder: str
+    view: ViewName
+    layers: int
+    parameters: int
+    p_within_tolerance: float
+    n_to_tell: int | None
+    """With about this many labelled rows one could tell. None: with more than 64 times the present
+    ones."""
+
+
 class ModelAnswer(AnswerPart):
     """Question 5: the cheapest model whose median forecast at `n_train` is within half a point of
-    the best."""
+    the best, and is truly so close more likely than not. Where there is none it is the best
+    itself."""
 
     encoder: str
     view: ViewName
@@ -26,6 +41,8 @@ class ModelAnswer(AnswerPart):
     metric_q50: float
     best_q50: float
     p_within_tolerance: float
+    unsafe: UnsafeModel | None = None
+    """A cheaper model that was not chosen, because it is likely not as good."""
     neoberta: dict[str, Any]
     """A NeoBERTa configuration of this depth and width to pretrain: what a user pastes into a
     study's configuration, with the names of `neoberta.config.PretrainConfig`."""

@@ -11,11 +11,21 @@ class CurvePoint(AnswerPart):
     like those of the evaluation sample."""
 
     n_train: int
+    times: float | None = None
+    """This many times the present labelled rows. Repeated rows count once, so that sizes asked for
+    in rows given can be found again. None in answers of earlier builds."""
     q05: float
     q25: float
     q50: float
     q75: float
     q95: float
+
+
+class BestPoint(CurvePoint):
+    """The forecast of the space that has the best median at `n_train`."""
+
+    encoder: str
+    view: ViewName
 
 
 class HeldOut(AnswerPart):
@@ -33,6 +43,9 @@ class EvalLabels(AnswerPart):
     its interval narrower. `curve` of that space has been corrected by it."""
 
     n_labelled: int
+    n_given: int | None = None
+    """Evaluation rows with a label in the user's file. More than `n_labelled` where rows repeat, or
+    are also among the labelled rows. None in answers of earlier builds."""
     estimate: float
     q05: float
     q95: float

@@ -16,6 +16,7 @@ from meta.report.wording import (
     percent,
     rate,
     rows_between,
+    space_words,
     view_words,
 )
 from meta.schema import AnswersContent, DataNeeded, EncoderNeed
@@ -38,29 +39,46 @@ def _row_count(answers: AnswersContent, names: Mapping[str, str]) -> str:
         return _reached(answers, names)
     target = f"{rate(answers.target, answers.metric)} {answers.metric.words}"
     aim = _default_aim(answers)
-    if need.status == "reachable":
-        about = (
-            f"About {count(need.q50)} labelled rows should give {target} with"
-            f" {display_name(need.encoder, names)}"
-        )
-        span = rows_between(need.q05, need.q95, need.searched_up_to)
-        return f"{about} (90{NBSP}% interval: {span}); you have {count(answers.n_train)}.{aim}"
-    limit, chance = count(need.searched_up_to), f" (probability {percent(need.p_reachable)})"
-    if need.status == "uncertain":
-        is_open = need.p_reachable >= OPEN_CHANCE
-        likely = need.n_if_reached
-        about = (
-            f" If it can be reached, then with about {count(likely)}." if likely is not None else ""
-        )
+    limit, chance = count(need.searched_up_to), percent(need.p_reachable)
+    space = space_words(need.encoder, need.view, names)
+    likely = _if_reached(need)
+    if need.status == "not_reachable":
         return (
-            f"{target} is {'uncertain' if is_open else 'unlikely'} with up to {limit} labelled"
-            f" rows{chance}: plan on {'' if aim else 'a less demanding target or '}a better"
-            f" encoder.{about}{aim}"
+            f"{target} is not reachable with these encoders and up to {limit} labelled"
+            f" rows (probability {chance}).{aim}"
+        )
+    if need.status == "uncertain" and (not likely or need.p_reachable < OPEN_CHANCE):
+        advice = "" if aim else "a less demanding target or "
+        about = f" If it is reached, then with {likely}." if likely else ""
+        return (
+            f"{target} is unlikely with up to {limit} labelled rows (probability {chance}): plan on"
+            f" {advice}a better encoder.{about}{aim}"
+        )
+    if not likely:
+        # the chance hardly rises with labels, or the answers are of an earlier build
+        span = rows_between(need.q05, need.q95, need.searched_up_to)
+        return (
+            f"About {count(need.q50)} labelled rows (90{NBSP}% interval: {span}) should give"
+            f" {target}, in {space}; it is reached"
+            f" within {limit} with probability {chance}, and with the {count(answers.n_train)} you"
+            f" have with {percent(need.p_reached_now)}.{aim}"
         )
     return (
-        f"{target} is not reachable with these encoders and up to {limit} labelled"
-        f" rows{chance}.{aim}"
+        f"If {target} is reached, then with {likely}, in {space}; it is reached within {limit} with"
+        f" probability {chance}. You have {count(answers.n_train)}.{aim}"
     )
+
+
+def _if_reached(need: EncoderNeed) -> str:
+    """The required rows, given that the target is reached; empty where nothing is known of them.
+    Answers of earlier builds have no interval of it."""
+    if need.n_if_reached is None:
+        return ""
+    about = f"about {count(need.n_if_reached)} labelled rows"
+    if need.n_if_reached_q05 is None or need.n_if_reached_q95 is None:
+        return about
+    low, high = count(need.n_if_reached_q05), count(need.n_if_reached_q95)
+    return f"{about} (90{NBSP}% interval: {low} to {high})"
 
 
 def _default_aim(answers: AnswersContent) -> str:
@@ -84,16 +102,16 @@ def _default_aim(answers: AnswersContent) -> str:
 def _reached(answers: AnswersContent, names: Mapping[str, str]) -> str:
     """The answer where the labelled rows at hand reach the target more likely than not."""
     need, metric = answers.data_needed, answers.metric
-    encoder = display_name(need.encoder, names)
+    space = space_words(need.encoder, need.view, names)
     if answers.target_source == "default":
         return (
             f"More of the same would hardly help: up to {count(need.searched_up_to)} labelled rows,"
-            f" {encoder} is forecast to gain no more than about {hundredths(metric).one} over your"
+            f" {space}, is forecast to gain no more than about {hundredths(metric).one} over your"
             f" {count(answers.n_train)}. Give the {metric.words} that you need as the target."
         )
     target, constant = answers.target, answers.constant_score
     enough = (
-        f"with your {count(answers.n_train)} labelled rows and {encoder}, {rate(target, metric)}"
+        f"with your {count(answers.n_train)} labelled rows in {space}, {rate(target, metric)}"
         f" {metric.words} is more likely than not (probability {percent(need.p_reached_now)})"
     )
     if metric.sign * target <= metric.sign * constant:

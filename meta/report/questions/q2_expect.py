@@ -1,6 +1,6 @@
 """Question 2: how well can I expect to do?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -9,27 +9,38 @@ from meta.metric import NBSP, Metric
 from meta.report.compared_spaces import ForecastSpace, best_of_each_encoder
 from meta.report.evidence_words import bias_words
 from meta.report.forecast_plots import common_range, forecast_panel, octaves
-from meta.report.wording import between, count, rate
-from meta.schema import AnswersContent, CurvePoint
+from meta.report.wording import between, count, rate, space_words
+from meta.schema import AnswersContent, BestPoint, CurvePoint, RankedView
 
 MAX_PANELS = 6
 """Encoders drawn side by side."""
 
 
-def sentence(answers: AnswersContent) -> str:
-    """The forecast of the best space, now and at the far end of its curve."""
-    curve, metric = answers.encoders[0].curve, answers.metric
+def sentence(answers: AnswersContent, names: Mapping[str, str]) -> str:
+    """The forecast of the best choice of a space, now and at the far end of its curve. Answers of
+    earlier builds have no best choice at each size: there it is the first space."""
+    first, metric = answers.encoders[0], answers.metric
+    curve: Sequence[CurvePoint] = answers.best_curve or first.curve
     now, last = curve[0], curve[-1]
+    space = _space(now, first, names)
+    later = _space(last, first, names)
     far = (
-        f", and {rate(last.q50, metric)} ({between(last.q05, last.q95, metric)}) with"
-        f" {count(last.n_train)}"
+        f"; {rate(last.q50, metric)} ({between(last.q05, last.q95, metric)}) with"
+        f" {count(last.n_train)}{f', in {later}' if later != space else ''}"
     )
     return (
         f"Expect {rate(now.q50, metric)} {metric.words} with the {count(now.n_train)} rows you have"
-        f" (90{NBSP}% interval:"
+        f", in {space} (90{NBSP}% interval:"
         f" {between(now.q05, now.q95, metric)}){far if len(curve) > 1 else ''}."
         f"{_measured(answers)}"
     )
+
+
+def _space(point: CurvePoint, first: RankedView, names: Mapping[str, str]) -> str:
+    """The space of a point of the curve, in words; `first` where the point names none."""
+    if isinstance(point, BestPoint):
+        return space_words(point.encoder, point.view, names)
+    return space_words(first.encoder, first.view, names)
 
 
 def _measured(answers: AnswersContent) -> str:

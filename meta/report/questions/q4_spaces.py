@@ -8,7 +8,7 @@ from markupsafe import Markup
 from meta.metric import Metric
 from meta.report.compared_spaces import ForecastSpace
 from meta.report.space_plots import ranking
-from meta.report.wording import display_name, percent, view_words
+from meta.report.wording import hundredths, percent, space_words
 from meta.schema import AnswersContent
 
 MAX_RANKED = 10
@@ -19,15 +19,17 @@ best one."""
 
 
 def sentence(answers: AnswersContent, names: Mapping[str, str]) -> str:
-    """The space that is most likely the best, and the likeliest encoder that was not tried."""
+    """The space with the best forecast, its probability to be the best one, and the likeliest
+    encoder that was not tried."""
     n_compared = len(answers.encoders) + len(answers.screened)
-    best = max(answers.encoders, key=lambda space: space.p_best)
-    name = f"{display_name(best.encoder, names)}, {view_words(best.view)}"
+    best = answers.encoders[0]
+    name = space_words(best.encoder, best.view, names)
     if n_compared == 1:
         return f"{name}, was the only one given: name more encoders to compare.{_untried(answers)}"
     return (
         f"{name}, is the best space of the {n_compared} compared with probability"
-        f" {percent(best.p_best)}.{_untried(answers)}"
+        f" {percent(best.p_best)}, and within {hundredths(answers.metric).half} of the best with"
+        f" {percent(best.p_within_tolerance)}.{_untried(answers)}"
     )
 
 

@@ -18,34 +18,61 @@ from meta.report.wording import (
     parameters,
     percent,
     rate,
+    space_words,
 )
-from meta.schema import AnswersContent
+from meta.schema import AnswersContent, UnsafeModel
 
 
 def sentence(answers: AnswersContent, names: Mapping[str, str]) -> str:
     """The cheapest model that is good enough."""
     model = answers.model
     name = display_name(model.encoder, names)
+    pooling = f"{model.view.pooling} pooling"
     cost = f"{parameters(model.parameters)} parameters"
     if model.milliseconds_per_text is not None:
         cost += f", {number(model.milliseconds_per_text)} ms a text"
-    cheapest = (
-        f"is the cheapest whose median forecast is within {hundredths(answers.metric).half} of the"
+    half = hundredths(answers.metric).half
+    verdict = (
+        f"is the cheapest whose median forecast is within {half} of the"
         f" best (probability that it truly is so close: {percent(model.p_within_tolerance)})"
     )
+    unsafe = ""
+    if model.unsafe is not None:
+        if model.metric_q50 == model.best_q50:
+            verdict = "is the best, and no cheaper one is safe yet"
+        unsafe = _unsafe(model.unsafe, half, names)
     if model.layers:
-        return f"{name} cut off after layer {model.layers} ({cost}) {cheapest}."
+        cut = (
+            f" cut off after layer {model.layers}"
+            if model.layers != model.encoder_layers
+            else f" with all its {model.layers} layers"
+        )
+        return f"{name}{cut} ({pooling}; {cost}) {verdict}.{unsafe}"
     if model.encoder_layers:
         return (
-            f"{name}, its input embeddings alone ({model.view.pooling} pooling, none of its"
-            f" {model.encoder_layers} layers; {cost}), {cheapest}."
+            f"{name}, its input embeddings alone ({pooling}, none of its"
+            f" {model.encoder_layers} layers; {cost}), {verdict}.{unsafe}"
         )
     if len(answers.encoders) + len(answers.screened) == 1:
         return (
             f"{name} ({cost}) was the only space given, and has no layers to cut: name more"
             " encoders to compare."
         )
-    return f"{name} ({cost}) {cheapest}; it has no layers to cut."
+    return f"{name} ({pooling}; {cost}) {verdict}; it has no layers to cut.{unsafe}"
+
+
+def _unsafe(model: UnsafeModel, half: str, names: Mapping[str, str]) -> str:
+    """What is known of a smaller model that may not be as good."""
+    tell = (
+        f"about {count(model.n_to_tell)} labelled rows would tell"
+        if model.n_to_tell is not None
+        else "that may never be told, so close are they"
+    )
+    return (
+        f" {space_words(model.encoder, model.view, names)} ({parameters(model.parameters)}"
+        f" parameters), is forecast within {half} of it, which is true with probability"
+        f" {percent(model.p_within_tolerance)} only; {tell}."
+    )
 
 
 @dataclass(frozen=True)

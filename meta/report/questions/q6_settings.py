@@ -59,16 +59,18 @@ def sentence(answers: AnswersContent) -> str:
         return f"{said} (a rule of thumb)."
     if finetune.gain is None:
         return f"{said}."
-    gain = finetune.gain.ordinary
-    if gain.q50 <= 0:
-        return (
-            f"{said}, but do not expect it to beat the probe with so few labels: published runs on"
-            f" other data say {gain_words(gain)}."
-        )
-    return (
-        f"{said}; by published runs on other data, fine-tuning gains {gain_words(gain)} over the"
-        " probe."
+    ordinary, contrastive = finetune.gain.ordinary, finetune.gain.contrastive
+    recipes = sorted(
+        [("ordinary fine-tuning", ordinary), ("contrastive fine-tuning (SetFit)", contrastive)],
+        key=lambda recipe: -recipe[1].q50,
     )
+    gains = ", ".join(f"{name} {gain_words(gain)}" for name, gain in recipes)
+    if max(ordinary.q50, contrastive.q50) <= 0:
+        return (
+            f"{said}, but do not expect it to beat the probe with so few labels: by published runs"
+            f" on other data, {gains}."
+        )
+    return f"{said}; over the probe, by published runs on other data: {gains}."
 
 
 class SettingRow(NamedTuple):

@@ -63,6 +63,9 @@ class LawForecaster:
     def outside(self, features: Mapping[str, float]) -> list[str]:
         return self.phrases
 
+    def outside_factor(self, features: Mapping[str, float]) -> float:
+        return 1.25 ** len(self.phrases)
+
 
 class FlatForecaster(LawForecaster):
     """It forecasts the same level at every size, whatever the sample."""

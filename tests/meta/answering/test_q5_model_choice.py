@@ -3,6 +3,7 @@ import pytest
 from meta.answering.q5_model_choice import (
     ModelOption,
     choose_model,
+    n_to_tell,
     scaled_milliseconds,
     truncated_parameters,
 )
@@ -87,3 +88,21 @@ def test_the_neoberta_to_train_is_a_valid_configuration(info: EncoderInfo, layer
 def test_without_an_option_there_is_nothing_to_choose():
     with pytest.raises(ValueError, match="no forecast space"):
         choose_model([], Metric.ACCURACY)
+
+
+def test_no_smaller_model_is_proposed_on_a_chance_below_one_half():
+    info = EncoderInfo("hf:x", "0" * 16, "hf", 6, 384, 22_000_000, 256, ())
+    best = ModelOption(info, View(6, "mean"), 0.80, 0.7, 6.0)
+    for chance, layer in ((0.46, 6), (0.55, 2)):
+        cheap = ModelOption(info, View(2, "mean"), 0.797, chance, 6.0)
+        position, model = choose_model([best, cheap], Metric.ACCURACY)
+        assert (position, model.layers) == ((0, 6) if layer == 6 else (1, 2))
+    _, alone = choose_model([ModelOption(info, View(6, "mean"), 0.8, 0.3, 6.0)], Metric.ACCURACY)
+    assert alone.layers == 6, "the best itself needs no chance"
+
+
+def test_the_rows_to_tell_grow_with_the_doubt_and_end_where_nothing_can_be_told():
+    assert n_to_tell(0.02, 0.01, 100) <= 101, "it can be told now"
+    four_times = n_to_tell(0.005 + 0.01, 0.02 / 0.8416, 100)
+    assert 395 <= four_times <= 405
+    assert n_to_tell(0.005, 0.02, 100) is None

@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import norm
 
-from meta.answering.q4_posterior import SpacePosterior, align_medians
+from meta.answering.q4_posterior import SpacePosterior, in_company
 from meta.answering.q4_ranking import hit_correlation
+from meta.metamodel.stored import shipped_folder
 from meta.metric import stabilised
 from meta.priors.fit_spaces import fit_view_prior, space_truths
 from meta.priors.spaces import LEVEL_VARIANCE, SpaceKey, ViewPrior, smoothed
@@ -153,6 +158,72 @@ def test_spaces_that_were_not_measured_have_a_prior_of_components(prior):
     assert np.isfinite(posterior).all()
 
 
+POOLINGS = ("cls", "mean", "max", "last", "sentence", "mean_last4", "cross_cls", "cross_mean")
+ENCODERS = (
+    ("hf:all-MiniLM-L6-v2", 6),
+    ("hf:/a/folder/all-MiniLM-L6-v2", 6),
+    ("hf:somebody/else", 12),
+    ("neoberta-2x128", 2),
+    ("lsa:256", 0),
+    ("static:vectors.txt", 0),
+)
+ANY_SPACE = st.sampled_from(ENCODERS).flatmap(
+    lambda encoder: st.builds(
+        SpaceKey,
+        st.just(encoder[0]),
+        st.integers(0, encoder[1]),
+        st.just(encoder[1]),
+        st.sampled_from(POOLINGS),
+    )
+)
+
+
+@given(
+    spaces=st.lists(ANY_SPACE, min_size=2, max_size=40),
+    n_train=st.integers(4, 5000),
+    is_pair=st.booleans(),
+)
+def test_the_prior_of_any_spaces_is_a_covariance(spaces, n_train, is_pair):
+    shipped = ViewPrior.load(shipped_folder() / "accuracy" / "view_prior.json")
+    _, covariance = shipped._prior(spaces, n_train, is_pair=is_pair)
+    np.testing.assert_allclose(covariance, covariance.T, atol=1e-12)
+    assert np.linalg.eigvalsh(covariance).min() > -1e-7
+    assert (np.diag(covariance) > 0).all()
+
+
+def test_between_measured_spaces_the_prior_is_the_measured_covariance(prior, monkeypatch):
+    monkeypatch.setattr("meta.priors.spaces.MEASURED_SHARE", 1.0)
+    some = [SPACES[i] for i in (17, 3, 8)]
+    _, covariance = prior._prior(some, 256)
+    at = [prior.names.index(key.name) for key in some]
+    np.testing.assert_allclose(covariance, prior.covariance[np.ix_(at, at)], atol=1e-9)
+
+
+def test_a_space_of_a_measured_encoder_is_correlated_with_its_neighbours(prior):
+    shared = replace(prior, components=(0.01, 0.01, 0.001, 0.001, 0.001))
+    new = SpaceKey("A", 5, 6, "last")
+    _, covariance = shared._prior(
+        [new, SpaceKey("A", 5, 6, "mean"), SpaceKey("B", 5, 6, "mean")], 256
+    )
+    sd = np.sqrt(np.diag(covariance))
+    correlation = covariance / np.outer(sd, sd)
+    assert correlation[0, 1] > 0.2
+    assert correlation[0, 2] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_mean_of_a_space_that_was_not_measured_is_predicted_from_its_encoders_others(prior):
+    shared = replace(prior, components=(0.01, 0.01, 0.001, 0.001, 0.001), means=prior.means + 0.1)
+    mean, _ = shared._prior(
+        [*SPACES, SpaceKey("A", 5, 6, "last"), SpaceKey("B", 5, 6, "last")], 256
+    )
+    at = [shared.names.index(key.name) for key in SPACES]
+    np.testing.assert_allclose(mean[:-2], shared.means[0, at], atol=1e-9)
+    neighbours = [i for i, key in enumerate(SPACES) if key.layer == 5]
+    everywhere = shared.means[0].mean()
+    assert mean[-1] == pytest.approx(everywhere), "nothing is known of the encoder B"
+    assert 0 < (mean[-2] - everywhere) / (mean[neighbours].mean() - everywhere) < 1.5
+
+
 def test_saved_and_read_again_it_says_the_same(prior, tmp_path):
     prior.save(tmp_path / "view_prior.json")
     again = ViewPrior.load(tmp_path / "view_prior.json")
@@ -215,25 +286,50 @@ def test_too_few_families_or_spaces_are_refused():
         fit_view_prior(as_table(tasks(5)[:, :1], SPACES[:1]))
 
 
-def test_forecasts_that_are_moved_together_differ_as_the_posterior_says_and_keep_their_ends():
-    means = np.arcsin(np.sqrt(np.array([0.85, 0.75])))  # five points below the forecasts
-    posterior = SpacePosterior(means, 1e-4 * np.eye(2))
+def test_forecasts_in_company_move_towards_the_posterior_and_keep_their_level_and_ends():
+    means = np.arcsin(np.sqrt(np.array([0.85, 0.75])))
     curves = {
         0: np.array([[0.80, 0.84, 0.86, 0.90, 0.95], [0.90, 0.95, 1.0, 1.0, 1.0]]),
         1: np.array([[0.80, 0.82, 0.84, 0.86, 0.90], [0.85, 0.90, 0.92, 0.95, 0.99]]),
     }
-    moved = align_medians(curves, posterior)
-    assert moved[0][0, 2] - moved[1][0, 2] == pytest.approx(0.1)
-    assert np.mean([moved[i][0, 2] for i in moved]) == pytest.approx(0.85), (
-        "their common level stays"
-    )
-    for curve in moved.values():
-        assert (
-            (np.diff(curve, axis=1) >= 0).all()
-            and (np.diff(curve, axis=0) >= 0).all()
-            and curve.max() <= 1
-        )
-    lowered = align_medians(curves, SpacePosterior(means[::-1], 1e-4 * np.eye(2)))
+
+    def gap(n_train: int) -> float:
+        moved = in_company(curves, SpacePosterior(means, 1e-4 * np.eye(2), n_train))
+        angles = stabilised(np.array([moved[i][0, 2] for i in moved]))
+        assert angles.mean() == pytest.approx(stabilised(np.array([0.86, 0.84])).mean())
+        for curve in moved.values():
+            assert (np.diff(curve, axis=1) >= 0).all() and (np.diff(curve, axis=0) >= 0).all()
+            assert curve.max() <= 1
+        return float(angles[0] - angles[1])
+
+    own, whole = np.diff(stabilised(np.array([0.84, 0.86])))[0], means[0] - means[1]
+    assert gap(128) == pytest.approx((own + whole) / 2)
+    assert own < gap(4096) < own + 0.05 * (whole - own), "many rows speak for themselves"
+    lowered = in_company(curves, SpacePosterior(means[::-1], 1e-4 * np.eye(2), 4))
     assert lowered[0][1, 4] > 0.99, (
         "moved down by six points as a difference, certainty would be 0.94"
     )
+
+
+def test_draws_are_centred_on_the_medians_and_spread_more_ahead_and_for_unusual_samples():
+    posterior = SpacePosterior(np.array([0.9, 1.0, 1.1]), np.diag([1e-4, 4e-4, 1e-4]) + 0.5, 100)
+    medians = np.array([0.6, 0.7, 0.65])
+
+    def spread(octaves: float, factor: float) -> np.ndarray:
+        drawn = stabilised(
+            posterior.draws(medians, octaves=octaves, interval_factor=factor, seed=0)
+        )
+        np.testing.assert_allclose(drawn.mean(axis=0), stabilised(medians), atol=3e-3)
+        return drawn.std(axis=0)
+
+    now = spread(0.0, 1.0)
+    assert now.max() < 0.05, "the variance that all spaces share decides nothing"
+    np.testing.assert_allclose(spread(4.0, 1.0), now * np.sqrt(6.5 / 1.5), rtol=1e-6)
+    np.testing.assert_allclose(spread(0.0, 1.5), now * 1.5, rtol=1e-6)
+
+
+def test_a_screened_space_has_the_posterior_at_the_level_of_the_forecasts():
+    posterior = SpacePosterior(np.array([0.9, 1.0, 1.1]), np.eye(3), 100)
+    curve = np.full((2, 5), np.sin(1.2) ** 2)
+    medians = posterior.medians({1: curve}, 0)
+    np.testing.assert_allclose(stabilised(medians), [1.1, 1.2, 1.3])

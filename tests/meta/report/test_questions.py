@@ -183,7 +183,18 @@ def test_fine_tuning_that_should_not_help_is_not_advised():
 def test_the_gain_of_fine_tuning_is_said_of_fine_tuning_and_not_of_c():
     finetune = {**FINETUNE, "gain": gains(0.02)}
     sentence = said("settings", hyperparameters={"probe": {"C": 0.1}, "finetune": finetune})
-    assert "fine-tuning gains +2.0 points" in sentence and sentence.endswith("over the probe.")
+    assert "over the probe, by published runs on other data: ordinary fine-tuning +2.0" in sentence
+
+
+def test_both_recipes_of_fine_tuning_are_named_the_better_one_first():
+    gain = gains(-0.03)
+    gain["contrastive"] = gain["contrastive"] | {"q50": 0.01}
+    settings = {"probe": {"C": 0.1}, "finetune": FINETUNE | {"gain": gain}}
+    sentence = said("settings", hyperparameters=settings)
+    assert "do not expect" not in sentence, "one of them beats the probe"
+    assert sentence.index("contrastive fine-tuning (SetFit) +1.0") < sentence.index(
+        "ordinary fine-tuning \u22123.0"
+    )
 
 
 def test_truth_values_among_the_settings_are_yes_or_no():

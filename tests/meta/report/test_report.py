@@ -191,8 +191,17 @@ def test_characterize_page_without_an_evaluation_sample():
             "is unlikely with up to 3,200",
         ),
         (
-            {"status": "uncertain", "q05": 2100, "q50": None, "q95": None, "p_reachable": 0.46},
-            "is uncertain with up to 3,200",
+            {
+                "status": "uncertain",
+                "q05": 2100,
+                "q50": None,
+                "q95": None,
+                "p_reachable": 0.46,
+                "n_if_reached_q05": 900,
+                "n_if_reached": 1800,
+                "n_if_reached_q95": 3100,
+            },
+            "is reached, then with about 1,800 labelled rows (90 % interval: 900 to 3,100)",
         ),
         (
             {
@@ -245,7 +254,7 @@ def test_answers_of_the_first_build_load_and_make_a_page(tmp_path, metric):
     assert_self_contained(html)
     words = Page(html).words
     assert "not shown" not in words
-    assert "About 520 labelled rows should give" in words and "factor of two" not in words
+    assert "About 520 labelled rows" in words and "factor of two" not in words
     assert "Use C = 0.31 for a linear probe; to fine-tune, start with" in words
     assert "regularisation C 0.31 not stated" in words
     held_out = old["encoders"][0]["held_out"]["accuracy"]
