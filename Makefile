@@ -1,10 +1,17 @@
-# make pilot   set everything up, then run the whole study     (PRESET=smoke|laptop|full OUT=folder ARGS="--tasks ...")
-# make test    set everything up, then run all tests but those of real clusters (test-cluster) and the long ones (test-all)
-# make test-all  make test and test-cluster, the whole grid of agreement with reference solvers, and studies killed again and again
+# make pilot         set everything up, then run the whole study  (PRESET=smoke|laptop|full OUT=folder ARGS="--tasks ...")
+# make setup         only the set-up: .venv, pinned by constraints.txt, and DeepSpeed's CPU operator (compiled once)
+# make check         lint, types and test-unit: before every commit
+# make lint          ruff: rules and format
+# make types         mypy
+# make format        let ruff mend what it can, and format
+# make test-unit     the quick tests
+# make test          all tests but those of real clusters (test-cluster) and the long ones (test-all)
 # make test-cluster  real clusters of many processes on this machine: job submission, autoscaling, chaos
-# make check   ruff, mypy and the quick tests: before every commit
-# make audit  ask the advisory database about every pinned version (needs the network; fails where one cannot be looked up)
-# make setup   only the set-up: .venv, pinned by constraints.txt, and DeepSpeed's CPU operator (compiled once)
+# make test-all      every test: also the whole grid of agreement with reference solvers, and studies killed again and again
+# make bench         list the commands of the benchmarks
+# make audit         ask the advisory database about every pinned version (needs the network; fails where one is not there)
+# make clean         remove .venv, builds and caches
+# Every target but audit and clean sets everything up first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin

@@ -24,6 +24,8 @@ Each entry names a behaviour of Ray, and the test that notices when it changes:
 - A driver prints what it hears of dead workers by `print_to_stdstream`. test_session: dead_worker
 - `_global_node.all_processes` holds the Popen of the raylet. A raylet ends when one of its agents
   ends. test_session: lost_node
+- A driver tells the workers to look for modules in its current folder first, unless the job's
+  runtime environment has a `working_dir`. test_session: own_modules
 - `RAY_AIR_NEW_OUTPUT=0` and `verbose=0` silence Tune. Ray's C++ core obeys
   `RAY_BACKEND_LOG_LEVEL`. test_session: quiet
 """
@@ -41,6 +43,7 @@ import ray._private.parameter
 import ray._private.ray_constants
 import ray._private.utils
 import ray._private.worker
+import ray.job_config
 from ray._private.services import ProcessInfo
 from ray._raylet import (  # type: ignore[attr-defined]  # Ray's stub of it lacks both
     AuthenticationTokenLoader,
@@ -69,6 +72,17 @@ def embedded_node() -> Iterator[None]:
         mock.patch.object(ray._private.parameter, "RayParams", parameters),
         mock.patch.object(ray._private.node.Node, "start_api_server", _no_api_server),
         mock.patch.object(ray._private.utils, "get_dashboard_dependency_error", _no_dashboard),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def workers_without_current_folder() -> Iterator[None]:
+    """Within the block `ray.init` puts neither the current folder nor that of the script first on
+    the workers' search path for modules. Files there may have the names of packages: the workers
+    would load a user's `datasets.py` or `cluster.py` instead."""
+    with mock.patch.object(
+        ray.job_config.JobConfig, "_runtime_env_has_working_dir", lambda _: True
     ):
         yield
 
@@ -168,8 +182,8 @@ def without_cleaner(callbacks: list[Any]) -> list[Any]:
 
 def kuberay_autoscaling_config(ray_cluster: dict[str, Any]) -> dict[str, Any]:
     """The node types, with their bounds and resources, that the autoscaler in a KubeRay head pod
-    reads from a RayCluster. Raises ValueError or KeyError for a RayCluster that it could not
-    scale."""
+    reads from a RayCluster. Tests hold the manifests against it. Raises ValueError or KeyError for
+    a RayCluster that it could not scale."""
     from ray.autoscaler._private.kuberay import autoscaling_config
 
     return autoscaling_config._derive_autoscaling_config_from_ray_cr(ray_cluster)

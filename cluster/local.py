@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[1]
 WORKER_TYPE = "worker"
 START_TIMEOUT_S, STOP_TIMEOUT_S = 300.0, 5.0
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -297,6 +298,10 @@ def main() -> None:
     if importlib.util.find_spec("ray") is None:
         parser.exit(2, f'{parser.prog} needs ray: pip install "neoberta[study]"\n')
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # `python -m` looks for modules in the current folder first: in the nodes a user's file there
+    # would hide the package of its name. A checkout may be where everything lies.
+    if not sys.flags.safe_path and Path(sys.path[0]).resolve() != ROOT:
+        del sys.path[0]
     with (
         contextlib.suppress(KeyboardInterrupt),
         local_cluster(

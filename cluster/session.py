@@ -152,7 +152,12 @@ def _embedded(n_cpus: int, log_path: Path | None) -> Iterator[None]:
             try:
                 # workers can import what this process can
                 imports = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-                with compat.embedded_node(), environment(imports), _stderr_into(log_path):
+                with (
+                    compat.embedded_node(),
+                    compat.workers_without_current_folder(),
+                    environment(imports),
+                    _stderr_into(log_path),
+                ):
                     ray.init(
                         address="local",
                         num_cpus=n_cpus,
@@ -193,7 +198,7 @@ def _attached(address: str, log_path: Path | None) -> Iterator[str | None]:
             if host and port.isdigit():
                 # fail within seconds: Ray itself would try to connect for minutes
                 socket.create_connection((host, int(port)), timeout=10).close()
-            with _stderr_into(log_path):
+            with _search_path_of_workers(), _stderr_into(log_path):
                 context = ray.init(address=address, configure_logging=False, log_to_driver=False)
         except (AuthenticationError, OSError, ValueError, RuntimeError) as error:
             if isinstance(error, AuthenticationError) or TOKEN_ENV_VAR in str(error.__cause__):
@@ -213,13 +218,22 @@ def _attached(address: str, log_path: Path | None) -> Iterator[str | None]:
     compat.read_authentication_again()
 
 
+def _search_path_of_workers() -> contextlib.AbstractContextManager[None]:
+    """How `ray.init` is called where the workers are those of a cluster. The nodes have this
+    package. But where it is run from a checkout, that folder is first on the workers' path: all
+    nodes may see it, and have nothing installed."""
+    if Path.cwd() == Path(__file__).resolve().parents[1]:
+        return contextlib.nullcontext()
+    return compat.workers_without_current_folder()
+
+
 @contextlib.contextmanager
 def _stderr_into(log_path: Path | None) -> Iterator[None]:
     """Within the block everything that this process writes to file descriptor 2 goes into the log.
     Ray's C++ core writes there directly while Ray starts, and no setting stops it."""
     sys.stderr.flush()
     kept = os.dup(2)
-    log = os.open(log_path or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = os.open(log_path or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     try:
         os.dup2(log, 2)
         yield

@@ -24,8 +24,9 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from cluster.access import access_explained, check_readable, dangling_link
 from cluster.errors import CorruptArtefactError, UserError
-from cluster.local_files import fsync, remove, temporary_beside
+from cluster.local_files import fsync, give_usual_mode, remove, temporary_beside
 from cluster.remote_storage import RemoteFiles, refuse_secrets
 
 __all__ = [
@@ -35,7 +36,10 @@ __all__ = [
     "Storage",
     "StoredFile",
     "UserError",
+    "access_explained",
     "canonical_json",
+    "check_readable",
+    "dangling_link",
     "digest",
     "file_digest",
 ]
@@ -93,7 +97,8 @@ class Storage:
     and picklable: send the URI or the instance to a worker, never an open file. Credentials, region
     and endpoint come from the environment that every S3 client reads (AWS_* variables, ~/.aws, the
     node's role), because URIs are logged and stored. Raises UserError for a URI that names no
-    place, or that holds a password or options.
+    place, or that holds a password or options. Every method raises UserError for what this user may
+    not read or write.
     """
 
     def __init__(self, uri: str | Path):
@@ -123,23 +128,15 @@ class Storage:
     def exists(self, key: str) -> bool:
         """Whether a whole artefact (file, or folder with its manifest) lies under `key`."""
         _check_key(key)
-        if self._file_exists(key):
-            return True
-        return self._file_exists(f"{key}/{MANIFEST}")
+        with access_explained():
+            return self._file_exists(key) or self._file_exists(f"{key}/{MANIFEST}")
 
     def keys(self, prefix: str = "") -> list[str]:
         """Keys of all files below the folder `prefix`, sorted. Temporary and hidden names are left
         out."""
         if self.is_local:
-            root = Path(self.uri)
-            found = (
-                path.relative_to(root) for path in (root / prefix).rglob("*") if path.is_file()
-            )
-            return sorted(
-                key.as_posix()
-                for key in found
-                if not any(part.startswith(".") for part in key.parts)
-            )
+            with access_explained():
+                return sorted(_local_keys(Path(self.uri), prefix))
         return list(self._remote().files(prefix))
 
     def files(self, prefix: str = "") -> list[StoredFile]:
@@ -163,7 +160,8 @@ class Storage:
         """The bytes of a file. Raises FileNotFoundError."""
         _check_key(key)
         if self.is_local:
-            return (Path(self.uri) / key).read_bytes()
+            with access_explained():
+                return (Path(self.uri) / key).read_bytes()
         return self._remote().read_bytes(key)
 
     def read_range(self, key: str, offset: int, n_bytes: int) -> bytes:
@@ -171,7 +169,7 @@ class Storage:
         fetched whole. Raises FileNotFoundError."""
         _check_key(key)
         if self.is_local:
-            with open(Path(self.uri) / key, "rb") as file:
+            with access_explained(), open(Path(self.uri) / key, "rb") as file:
                 file.seek(offset)
                 return file.read(n_bytes)
         return self._remote().read_range(key, offset, n_bytes)
@@ -206,8 +204,10 @@ class Storage:
         _check_key(key)
         if self.is_local:
             path = Path(self.uri) / key
-            if not path.exists():
-                raise FileNotFoundError(path)
+            with access_explained():
+                if not path.exists():
+                    raise FileNotFoundError(path)
+                _check_readable_in(path)
             return path
         copy = self._node_copy(key)
         if not copy.exists():
@@ -221,6 +221,7 @@ class Storage:
         if self.is_local:
             if not (Path(self.uri) / key).is_dir():
                 raise FileNotFoundError(f"{self.uri}/{key}")
+            _check_readable_in(Path(self.uri) / key)
             shutil.copytree(Path(self.uri) / key, to, dirs_exist_ok=True)
             return
         remote = self._remote()
@@ -272,6 +273,7 @@ class Storage:
                     f"{destination}: exists and is not one of our artefacts; choose another folder"
                     " or remove it"
                 )
+            give_usual_mode(temporary)
             for path in (*temporary.rglob("*"), temporary):
                 fsync(path)
             try:
@@ -299,7 +301,8 @@ class Storage:
         none."""
         _check_key(key)
         if self.is_local:
-            remove(Path(self.uri) / key)
+            with access_explained():
+                remove(Path(self.uri) / key)
             return
         remove(self._node_copy(key))
         self._remote().delete(key)
@@ -319,8 +322,9 @@ class Storage:
         return bool(self._remote().kind(key) == pafs.FileType.File)
 
     def _publish_file(self, temporary: Path, key: str) -> None:
-        fsync(temporary)
         if self.is_local:
+            give_usual_mode(temporary)
+            fsync(temporary)
             destination = Path(self.uri) / key
             os.replace(temporary, destination)
             fsync(destination.parent)
@@ -346,11 +350,37 @@ class Storage:
             remote.download(key, temporary)
             if kind == pafs.FileType.Directory:
                 _check_manifest(temporary, f"{self.uri}/{key}")
+            give_usual_mode(temporary)
             try:
                 os.rename(temporary, copy)
             except OSError:
                 if not copy.exists():  # otherwise another process of this node was first
                     raise
+
+
+def _local_keys(root: Path, prefix: str) -> Iterator[str]:
+    """Keys of the files below a folder. Raises PermissionError for a folder that may not be read:
+    its files are not absent."""
+
+    def refuse(error: OSError) -> None:
+        if isinstance(error, PermissionError):
+            raise error
+
+    for folder, folders, names in os.walk(root / prefix, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = Path(folder, name)
+            if not name.startswith(".") and path.is_file():  # not a link to nothing
+                yield path.relative_to(root).as_posix()
+
+
+def _check_readable_in(path: Path) -> None:
+    """Raises UserError for a file that may not be read, at `path` or in the folder there."""
+    if path.is_dir():
+        with access_explained():
+            check_readable(*(one for one in path.iterdir() if one.is_file()))
+    else:
+        check_readable(path)
 
 
 def _check_key(key: str) -> None:

@@ -21,6 +21,6 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'meta' has no attribute {name!r}")
-    from importlib import import_module
+    from neoberta.own_packages import load
 
-    return getattr(import_module(_HOMES[name]), name)
+    return load(_HOMES[name], name)

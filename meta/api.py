@@ -6,10 +6,10 @@ progress bars, and Ray for very many texts.
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from cluster.storage import Storage
+from cluster.storage import Storage, UserError, access_explained
 from meta.answering.answer import answer_questions
 from meta.answering.request import CharacterizeRequest, check_and_prepare
 from meta.answers import Answers
@@ -66,14 +66,15 @@ def characterize(
         None if pair_column is None else str(pair_column),
         str(label_column),
         keep_case,
-        tuple(str(label) for label in keep_labels),
+        tuple(map(str, (keep_labels,) if isinstance(keep_labels, str) else keep_labels)),
     )
-    with speaking(PYTHON):
+    with speaking(PYTHON), access_explained():
+        refs = (encoders,) if isinstance(encoders, str) else _listed(encoders, "encoders")
         request = check_and_prepare(
             train,
             evaluation,
             columns,
-            encoders=(encoders,) if isinstance(encoders, str) else encoders,
+            encoders=refs,
             metric=metric,
             target=target,
             eval_labels=eval_labels,
@@ -91,6 +92,13 @@ def characterize(
             answers = answer(request, embedded, n_label_next=n_label_next, seed=seed)
     answers.warnings[:] = [in_words_of(PYTHON, warning) for warning in answers.warnings]
     return answers
+
+
+def _listed(references: Sequence[str], name: str) -> tuple[str, ...]:
+    """The references of the argument `name` as a tuple. Raises UserError for anything else."""
+    if not isinstance(references, Iterable) or any(not isinstance(r, str) for r in references):
+        raise UserError(f"{name}={references!r:.60}: give a reference, or a list of references")
+    return tuple(references)
 
 
 def answer(

@@ -10,6 +10,7 @@ from numbers import Real
 import numpy as np
 
 from cluster.storage import UserError
+from neoberta.near_miss import did_you_mean
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """The levels of the quantiles that every forecast has, in this order."""
@@ -109,10 +110,11 @@ def check_request(metric: str, target: float | None, metamodel_metric: str | Non
     try:
         known = Metric(metric)
     except ValueError:
-        raise UserError(f"--metric {metric}: unknown; choose {', '.join(Metric)}") from None
+        hint = did_you_mean(str(metric), Metric)
+        raise UserError(f"--metric {metric}: unknown; choose {', '.join(Metric)}{hint}") from None
     if target is not None:
         if isinstance(target, bool) or not isinstance(target, Real):
-            raise UserError(f"target {target!r}: must be a number")
+            raise UserError(f"--target {target!r}: must be a number")
         if known.is_rate and not 0 < target <= 1:
             hint = f"; did you mean {target / 100:g}?" if 1.5 < target <= 100 else ""
             raise UserError(

@@ -21,6 +21,6 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'neoberta' has no attribute {name!r}")
-    import meta
+    from neoberta.own_packages import load
 
-    return getattr(meta, name)
+    return load("meta", name)

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from cluster.storage import CorruptArtefactError
+from cluster.storage import CorruptArtefactError, check_readable
 from neoberta.config import ModelConfig
 from neoberta.model import NeoBERTa
 from neoberta.tokenizer import CLS_ID, MASK_ID, PAD_ID, SEP_ID, load_tokenizer, save_tokenizer
@@ -61,6 +61,7 @@ def save_checkpoint(
 def load_checkpoint(folder: Path) -> tuple[NeoBERTa, Tokenizer, dict[str, Any]]:
     """`(model, tokenizer, info)` of a checkpoint that `save_checkpoint` wrote. Raises
     CorruptArtefactError, UserError."""
+    check_readable(folder / INFO_FILE, folder / "model.safetensors")
     try:
         info = json.loads((folder / INFO_FILE).read_text())
         model = NeoBERTa(ModelConfig(**info["model"]), info["vocab_size"])

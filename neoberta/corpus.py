@@ -15,7 +15,13 @@ from typing import NamedTuple
 import numpy as np
 from tokenizers import Tokenizer
 
-from cluster.storage import CorruptArtefactError, Storage, UserError, digest
+from cluster.storage import (
+    CorruptArtefactError,
+    Storage,
+    UserError,
+    check_readable,
+    digest,
+)
 from neoberta.packing import pack
 from neoberta.tokenizer import SPECIAL_TOKENS, encode_documents
 
@@ -40,7 +46,9 @@ class Corpus:
     """A packed corpus in a local folder, memory-mapped."""
 
     def __init__(self, folder: Path):
-        """Raises CorruptArtefactError."""
+        """Raises CorruptArtefactError, UserError."""
+        names = ("corpus.json", "tokens.npy", "lengths.npy", "row_starts.npy")
+        check_readable(*(folder / name for name in names))
         try:
             self.info = json.loads((folder / "corpus.json").read_text())
             self._tokens = np.load(folder / "tokens.npy", mmap_mode="r")  # (R, T) uint16 or uint32

@@ -20,7 +20,7 @@ from tokenizers import (
     trainers,
 )
 
-from cluster.storage import UserError
+from cluster.storage import UserError, check_readable
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PAD_ID, UNK_ID, CLS_ID, SEP_ID, MASK_ID = range(5)
@@ -78,6 +78,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer in a folder that `save_tokenizer` wrote, without truncation or padding. Raises
     UserError."""
     path = folder / "tokenizer.json"
+    check_readable(path)
     if not path.is_file():
         raise UserError(
             f"{folder}: no tokenizer.json; give a folder that `neoberta tokenizer` made"

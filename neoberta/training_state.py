@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from cluster.storage import CorruptArtefactError
+from cluster.storage import CorruptArtefactError, check_readable
 
 TENSORS_FILE, FACTS_FILE = "training.safetensors", "training.json"
 
@@ -30,6 +30,7 @@ def save_training_state(
 
 def load_training_state(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """`(tensors, facts)`. Raises CorruptArtefactError."""
+    check_readable(folder / TENSORS_FILE, folder / FACTS_FILE)
     try:
         return load_file(str(folder / TENSORS_FILE)), json.loads((folder / FACTS_FILE).read_text())
     except (OSError, ValueError, SafetensorError) as error:

@@ -1,1 +1,1 @@
-"""One thin module per job that wires the domain to the cluster, and the command line."""
+"""The command line, and one thin module for each job. A job runs the domain's code on a cluster."""

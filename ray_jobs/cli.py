@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
 
-from cluster.storage import CorruptArtefactError, UserError
+from cluster.storage import CorruptArtefactError, UserError, access_explained
 from ray_jobs.cluster_options import ClusterOptions, runs_on_cluster
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ app.add_typer(cache_app, name="cache")
 OWN_PACKAGES = ("neoberta", "probes", "meta", "cluster", "ray_jobs")
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-"""What typer raises for an unknown command or option (it has no public name of its own)."""
+"""What typer raises for an unknown command or option. Typer gives this class no public name."""
 
 Out = Annotated[
     str,
@@ -50,8 +50,12 @@ JobsAddress = Annotated[
 ]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Also without a token or encryption.")]
 JobId = Annotated[str, typer.Argument(help="As `neoberta jobs ls` lists it.", show_default=False)]
+# `readable=False`: whoever reads a file says in full why it may not be read
 Config = Annotated[
-    Path, typer.Argument(help="A study's YAML (see ray_jobs/configs).", show_default=False)
+    Path,
+    typer.Argument(
+        help="A study's YAML (see ray_jobs/configs).", show_default=False, readable=False
+    ),
 ]
 TrustRemoteCode = Annotated[
     bool,
@@ -185,9 +189,12 @@ _stage_command(
 @app.command()
 @runs_on_cluster
 def characterize(
-    train: Annotated[Path, typer.Option(help="Labelled rows: .csv, .tsv, .jsonl, .parquet ...")],
+    train: Annotated[
+        Path, typer.Option(help="Labelled rows: .csv, .tsv, .jsonl, .parquet ...", readable=False)
+    ],
     eval_path: Annotated[
-        Path | None, typer.Option("--eval", help="Unlabelled rows the classifier will meet.")
+        Path | None,
+        typer.Option("--eval", help="Unlabelled rows the classifier will meet.", readable=False),
     ] = None,
     encoder: Annotated[
         list[str] | None, typer.Option(help="hf:ID, neoberta:FOLDER, lsa:256, ... Repeatable.")
@@ -274,7 +281,9 @@ def probe_tokens(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="train|validation|test.parquet (tokens, tags) and dataset.json (tag_names)."
+            help="train|validation|test.parquet, .jsonl or .conll (tokens, tags); tag_names in"
+            " dataset.json.",
+            readable=False,
         ),
     ],
     encoder: Annotated[
@@ -422,8 +431,8 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Our own warnings are for the user, one line each; those of libraries are not."""
-    # installed, the packages lie beside the libraries
+    """Show a warning of our own code as one line. Warnings of libraries are not shown."""
+    # an installed package lies in the same folder as the libraries
     root, source = Path(__file__).resolve().parents[1], Path(filename).resolve()
     if source.is_relative_to(root) and source.relative_to(root).parts[0] in OWN_PACKAGES:
         print(f"note: {message}", file=sys.stderr)
@@ -433,7 +442,8 @@ def main() -> None:
     """Console entry point."""
     warnings.showwarning = _show_warning
     try:
-        status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        with access_explained():
+            status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except UserError as error:
         print(f"neoberta: {error}", file=sys.stderr)
         status = 2

@@ -1,5 +1,5 @@
-"""The options that say where a command runs, given to every command that can run on a cluster by
-one decorator."""
+"""The options that say where a command runs. One decorator gives them to every command that can run
+on a cluster."""
 
 import functools
 import inspect
@@ -35,7 +35,8 @@ _OPTIONS = {
             help=(
                 "Submitting: YAML with env_vars, pip, driver_cpus, driver_memory_bytes, metadata."
                 " No secrets."
-            )
+            ),
+            readable=False,
         ),
     ],
     "wait": Annotated[
@@ -57,7 +58,7 @@ _DEFAULTS = {
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """Where a command runs, and the command itself, so that it can be sent there."""
+    """Where a command runs. It also holds the command itself, so that it can be sent there."""
 
     address: str | None = None
     shared_paths: tuple[Path, ...] = ()
@@ -68,8 +69,8 @@ class ClusterOptions:
     command: str = ""
     """The command's name."""
     parameters: dict[str, tuple[str | None, Any]] = field(default_factory=dict)
-    """Parameter name -> (its option, None for an argument; its value), of the command's own
-    parameters."""
+    """Name of each parameter of the command -> (its option, its value). The option of an argument
+    is None."""
 
     @property
     def submits(self) -> bool:
@@ -77,8 +78,9 @@ class ClusterOptions:
         return is_jobs_url(self.address)
 
     def arguments(self, **replaced: Any) -> tuple[str, ...]:
-        """The command in one spelling, however it was typed: with `replaced` values for some
-        parameters, without those that have none, to be run on the cluster (`--address auto`)."""
+        """The arguments that run the command on the cluster (`--address auto`), in one spelling
+        however the user typed them. `replaced` gives other values for some parameters. A parameter
+        without a value is left out."""
         words = [self.command]
         for name, (option, given) in self.parameters.items():
             value = replaced.get(name, given)
@@ -92,8 +94,8 @@ class ClusterOptions:
 
 
 def runs_on_cluster(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives `command`, which takes `cluster: ClusterOptions`, the options --address, --shared-path,
-    --job-config, --no-wait and --insecure instead."""
+    """`command` with the options --address, --shared-path, --job-config, --no-wait and --insecure
+    in the place of its parameter `cluster: ClusterOptions`."""
     own = [
         parameter
         for parameter in inspect.signature(command).parameters.values()

@@ -1,7 +1,6 @@
-"""YAML and `--set key=value` into a checked Pydantic model; every mistake is one line that names
-the place and the remedy."""
+"""Reading of YAML and `--set key=value` into a checked Pydantic model. Every mistake is one line
+that names the place and the remedy."""
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +8,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cluster.storage import UserError
+from cluster.storage import UserError, access_explained
+from neoberta.near_miss import did_you_mean_file, nearest
 
 
 class StrictModel(BaseModel):
@@ -24,12 +24,13 @@ Model = TypeVar("Model", bound=BaseModel)
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises UserError."""
     try:
-        value = _copy(
-            yaml.safe_load(path.read_text(encoding="utf-8"))
-        )  # a copy ends only where no alias holds itself
+        with access_explained():
+            text = path.read_text(encoding="utf-8")
+        value = _copy(yaml.safe_load(text))  # a copy ends only where no alias holds itself
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); give the path of a YAML file"
+            f"{did_you_mean_file(path)}"
         ) from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
@@ -38,7 +39,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         n_lines = len(path.read_text(encoding="utf-8").splitlines())
         place = (
             f"{path}:{min(mark.line + 1, n_lines)}" if mark else str(path)
-        )  # the end of the file is on its last line
+        )  # a mark may lie behind the last line
         raise UserError(f"{place}: not valid YAML ({getattr(error, 'problem', error)})") from error
     except RecursionError:
         raise UserError(
@@ -93,19 +94,19 @@ def validate(model: type[Model], value: dict[str, Any], source: str) -> Model:
         place = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             known = _known_keys(model, problem["loc"][:-1])
-            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
+            near = nearest(str(problem["loc"][-1]), known)
+            hint = f"did you mean {near}?" if near else f"known keys: {', '.join(known)}"
             raise UserError(f"{source}: unknown key {place}; {hint}") from None
         message = problem["msg"].removeprefix("Value error, ")
         raise UserError(
             f"{source}: {place or 'the configuration'}: {message} (got {_short(problem['input'])})"
         ) from None
-    except UserError as error:  # of a validator: it names what it got
+    except UserError as error:  # raised by a validator, whose message names the value
         raise UserError(f"{source}: {error}") from None
 
 
 def _known_keys(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
-    """Keys of the section at `location`, found by walking the models of the fields on the way."""
+    """The keys that the section at `location` may have."""
     for part in location:
         if not isinstance(part, str) or part not in model.model_fields:
             continue

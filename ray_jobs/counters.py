@@ -1,5 +1,5 @@
-"""What a study counts for Prometheus, in the process that drives it (docs/cluster.md lists the
-names)."""
+"""The counters that a study has for Prometheus. They count in the process that drives the study.
+docs/cluster.md lists their names."""
 
 from cluster.prometheus import Counter
 
@@ -7,11 +7,9 @@ PROBES = Counter("neoberta_probes", "Linear probes fitted and published.")
 CACHE_TEXTS = Counter(
     "neoberta_cache_texts", "Texts looked for in the embedding cache, once an encoder.", ("result",)
 )
-"""`result`: hit or miss."""
+"""The label `result` is `hit` or `miss`."""
 ENCODED_TEXTS = Counter("neoberta_encoded_texts", "Texts that went through an encoder.")
 ENCODED_TOKENS = Counter("neoberta_encoded_tokens", "Tokens that went through an encoder.")
 STAGE_SECONDS = Counter(
     "neoberta_stage_seconds", "Wall-clock seconds of the stages of a study.", ("stage",)
 )
-
-COUNTERS = (PROBES, CACHE_TEXTS, ENCODED_TEXTS, ENCODED_TOKENS, STAGE_SECONDS)

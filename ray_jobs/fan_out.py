@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class KeyedBlock(TypedDict):
-    """What every kind of block has."""
+    """The fields that every kind of block has."""
 
     key: str
 
@@ -29,7 +29,7 @@ def fan_out_blocks(
     *,
     name: str,
 ) -> list[Result]:
-    """`run` every block through Ray Tune, as `fan_out_batches` does with batches of one."""
+    """Call `run` with every block through Ray Tune. Each block is a batch of `fan_out_batches`."""
     return fan_out_batches(study, report, run, blocks, name=name, blocks_of=lambda block: [block])
 
 
@@ -43,10 +43,10 @@ def fan_out_batches(
     blocks_of: Callable[[Batch], Sequence[Block]],
     on_done: Callable[[Sequence[Block]], None] = lambda blocks: None,
 ) -> list[Result]:
-    """`run` every batch of blocks through Ray Tune, and return the results in their order; Ray
-    starts only when there is one. Progress counts blocks; `on_done` is told of blocks as they
-    succeed. Raises RuntimeError, with the first one's error, when batches failed after all
-    retries."""
+    """Call `run` with every batch of blocks through Ray Tune, and return the results in the order
+    of the batches. Without a batch Ray is not started. Progress counts blocks. `on_done` is called
+    with blocks that have succeeded. Raises RuntimeError when batches have failed in spite of all
+    retries; its message is the error of the first one."""
     if not batches:
         return []
     from cluster.resources import available_resources, worker_resources

@@ -1,4 +1,4 @@
-"""The whole study in order; each stage finds what is there and makes what is missing."""
+"""The whole study, stage by stage. A stage makes only what is not on the storage yet."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 class Results(TypedDict, total=False):
-    """What the stages that are done have returned, by the name of the stage."""
+    """The results of the stages that have run, by the name of the stage."""
 
     tasks: "list[TaskRow]"
     tokenizer: str
-    """Key of the tokenizer."""
+    """The key of the tokenizer on the storage."""
     pretrain: dict[str, str]
     """Name of a NeoBERTa -> key of its checkpoint."""
     encoders: "list[EncoderRow]"
@@ -44,14 +44,14 @@ class Results(TypedDict, total=False):
 
 
 class Step(Protocol):
-    """One stage: it is given what the stages before it have returned."""
+    """The function of a stage. `done` holds the results of the stages before it."""
 
     def __call__(self, study: Study, report: ProgressCallback, done: Results) -> Any: ...
 
 
 def steps() -> dict[str, tuple[str, Step]]:
-    """Every stage in its order: name -> (what the user sees, what runs). A stage stands on the ones
-    before it."""
+    """Every stage in order: name -> (title that the user sees, function). A stage needs the results
+    of the stages before it."""
     from ray_jobs.stages.embed import embed, make_encoders
     from ray_jobs.stages.fit import fit
     from ray_jobs.stages.held_out import characterize_held_out
@@ -123,7 +123,7 @@ def steps() -> dict[str, tuple[str, Step]]:
 
 
 def run_stages(config: StudyConfig, *, out: str, last: str, address: str | None = None) -> Results:
-    """Results of the stages up to `last`, by name."""
+    """Run the stages up to `last`, and return their results by name."""
     every = steps()
     wanted = list(every)[: list(every).index(last) + 1]
     need_extras(config, wanted)
@@ -144,8 +144,8 @@ def run_stages(config: StudyConfig, *, out: str, last: str, address: str | None 
 def run_pilot(
     config: StudyConfig, *, out: str, dry_run: bool = False, address: str | None = None
 ) -> None:
-    """Run every stage and print where the report is and the six answers; `dry_run` prints the plan
-    and does nothing."""
+    """Run every stage. Then print the place of the report and the six answers. With `dry_run` only
+    the plan is printed."""
     if dry_run:
         from ray_jobs.plan import check_references, print_plan
 
@@ -159,14 +159,14 @@ def run_pilot(
 
 
 def run_stage(stage: str, config: StudyConfig, *, out: str, address: str | None = None) -> None:
-    """Run one stage, and whatever it stands on that is not there yet."""
+    """Run one stage. The stages before it run first, and make only what is missing."""
     run_stages(config, out=out, last=stage, address=address)
     Console().print(f"{stage}: done, in {escape(out)}")
 
 
 def need_extras(config: StudyConfig, stages: Sequence[str]) -> None:
-    """What the stages import must be installed before the first one works: hours may lie between.
-    Raises UserError."""
+    """Check that everything that the stages import is installed. Otherwise a late stage could fail
+    after hours of work. Raises UserError."""
     if "pretrain" in stages and config.neobertas:
         need("pretrain", "a study that pretrains NeoBERTas")
     if "embed" in stages:
@@ -174,7 +174,7 @@ def need_extras(config: StudyConfig, stages: Sequence[str]) -> None:
 
 
 def check_writable(study: Study) -> None:
-    """Fail before any work is done where nothing can be written. Raises UserError."""
+    """Check that the storage can be written, before any work is done. Raises UserError."""
     try:
         study.storage.write_json("study.json", study.config.model_dump(mode="json"))
     except OSError as error:

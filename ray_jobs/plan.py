@@ -1,5 +1,5 @@
-"""What a study would do, stage by stage, with counts and rough costs: nothing is loaded from a hub,
-nothing is run."""
+"""The plan of a study: what each stage would do, with counts and rough costs. Nothing is run, and
+nothing is loaded from a hub."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +20,11 @@ from ray_jobs.study import EncoderConfig, StudyConfig
 
 UNKNOWN = "known when loaded"
 ASSUMED_ROWS, ASSUMED_CLASSES, ASSUMED_LAYERS, ASSUMED_WIDTH = 20_000, 8, 13, 768
-"""What is taken for tasks and encoders that are not known before they are loaded, when costs are
-predicted."""
+"""The size of a task or an encoder is often not known before it is loaded. Costs are then predicted
+with these numbers."""
 FLOPS_PER_PARAMETER_TOKEN = 6
-"""Forward and backward pass of a dense model (Kaplan et al. 2020, arXiv 2001.08361, section 2.1);
-attention left out."""
+"""Floating-point operations of a forward and a backward pass of a dense model, without attention
+(Kaplan et al. 2020, arXiv 2001.08361, section 2.1)."""
 
 
 def print_plan(config: StudyConfig) -> None:
@@ -36,13 +36,13 @@ def print_plan(config: StudyConfig) -> None:
         table.add_row(*row)
     console = Console()
     if not console.is_terminal:
-        console.width = 160  # into a file or pipe: nothing is folded
+        console.width = 160  # in a file or pipe no line is folded
     console.print(table)
 
 
 def check_references(config: StudyConfig) -> None:
-    """Raises UserError for a task or an encoder that the study would refuse, as far as files and
-    folders tell: they are read; what comes from a hub is not looked up."""
+    """Check the tasks and encoders of the study that are files or folders: they are read. What
+    comes from a hub is not looked up. Raises UserError for what the study would refuse."""
     tasks = {ref: check_task(ref) for ref in [*config.tasks, config.characterize.task]}
     check_distinct({ref: task.fingerprint for ref, task in tasks.items() if task is not None})
     for encoder in config.encoders:
@@ -54,7 +54,7 @@ def check_references(config: StudyConfig) -> None:
 
 
 def plan_rows(config: StudyConfig) -> list[tuple[str, str, str]]:
-    """(stage, what, how much) of everything the study does."""
+    """Everything that the study does, as rows (stage, what, how much)."""
     tasks = list(dict.fromkeys([*config.tasks, config.characterize.task]))
     rows = [("tasks", task, _task_size(config, task)) for task in tasks]
     rows.append(
@@ -113,7 +113,7 @@ def plan_rows(config: StudyConfig) -> list[tuple[str, str, str]]:
 
 
 def n_views(config: StudyConfig, encoder: EncoderConfig) -> int | None:
-    """Views of an encoder, None where its depth is not known before it is loaded."""
+    """The number of views of an encoder. None where its depth is not known before it is loaded."""
     family, _, name = encoder.ref.partition(":")
     if family in ("lsa", "static"):
         return 1
@@ -127,12 +127,12 @@ def n_views(config: StudyConfig, encoder: EncoderConfig) -> int | None:
 
 
 def probes_per_block(config: StudyConfig) -> int:
-    """Probes of one (task, view) when the task has rows for every size."""
+    """The number of probes of one (task, view), if the task has enough rows for every size."""
     return n_probes_of(config.sweep, max(config.sweep.sizes))
 
 
 def _sweep_cost(config: StudyConfig, tasks: Sequence[str]) -> str:
-    """What the sweep costs if unknown tasks and encoders are as large as assumed here."""
+    """The cost of the sweep, in words. Tasks and encoders of unknown size have the assumed one."""
     blocks: list[BlockShape] = []
     for task in tasks:
         n_rows = _n_rows(config, task)
@@ -154,7 +154,8 @@ def _sweep_cost(config: StudyConfig, tasks: Sequence[str]) -> str:
 
 
 def _embed_size(config: StudyConfig, tasks: Sequence[str]) -> str:
-    """What the vectors of all texts and views take on storage, with the same assumptions."""
+    """The size of the vectors of all texts and views on the storage, in words. Tasks and encoders
+    of unknown size have the assumed one."""
     n_texts = sum(_n_rows(config, task) * (2 if "pair" in task else 1) for task in tasks)
     n_bytes = sum(
         segment_bytes(n_texts, _width(config, encoder), _n_views_or_assumed(config, encoder))

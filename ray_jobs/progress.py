@@ -1,5 +1,5 @@
-"""What the user sees of a long job: one bar a stage with the time left on a terminal, plain lines
-elsewhere."""
+"""The progress of a long job. On a terminal each stage has a bar with the time left. Elsewhere
+plain lines are printed."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,13 +16,13 @@ from rich.progress import (
 )
 
 LINE_EVERY_S = 15.0
-"""Away from a terminal a running stage says where it is this often."""
+"""Seconds between two lines of a running stage, where there is no terminal."""
 
 ProgressCallback = Callable[[int, int], None]
 
 
 class StageProgress:
-    """Shows stages one after the other. `with progress.stage("embeddings") as report: report(done,
+    """Shows stages one after the other: `with progress.stage("embeddings") as report: report(done,
     total)`."""
 
     def __init__(self, n_stages: int, console: Console | None = None):
@@ -31,13 +31,13 @@ class StageProgress:
         self._stage_idx = 0
 
     def say(self, text: str) -> None:
-        """One line that stays."""
+        """Print a line that stays."""
         self.console.print(text, highlight=False, markup=False)
 
     @contextmanager
     def stage(self, title: str, made: Callable[[], str] = str) -> Iterator[ProgressCallback]:
-        """A stage, from its first line to its closing line with what it `made` and the seconds it
-        took. Steps inside one stage that report their own totals start the bar anew."""
+        """Show one stage. Its closing line says what it `made` and how many seconds it took. A
+        report with another total is another step, and the bar starts anew."""
         self._stage_idx += 1
         label = f"[{self._stage_idx}/{self.n_stages}] {title}"
         start = time.perf_counter()
@@ -75,7 +75,7 @@ class StageProgress:
         def report(done: int, total: int) -> None:
             nonlocal last, known_total, first_done, first_at
             now = time.perf_counter()
-            if total != known_total:  # what came before was another step, or the start-up
+            if total != known_total:  # another step, or the start-up, came before
                 known_total, first_done, first_at = total, done, now
             if now - last >= LINE_EVERY_S and 0 < done < total:
                 left_s = (

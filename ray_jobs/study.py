@@ -1,5 +1,5 @@
-"""A study: one configuration that every stage reads, and the place (storage, Ray, ledger) where its
-stages run."""
+"""A study: the configuration that every stage reads, and the place where the stages run (storage,
+Ray, ledger)."""
 
 import re
 import time
@@ -16,6 +16,7 @@ from cluster.storage import Storage, UserError, digest
 from meta.metamodel.observation_blocks import ObservationSpec
 from meta.search import SearchSpace
 from neoberta.config import PretrainConfig
+from neoberta.near_miss import did_you_mean
 from probes.encoders.reference import check_pooling
 from probes.sweep.spec import SweepSpec
 from probes.tasks.docs.registry import docs_task
@@ -28,12 +29,12 @@ PRESETS = ("smoke", "laptop", "full")
 
 
 class DocsConfig(StrictModel):
-    """What is built from the documentation strings of the installed packages."""
+    """The tasks and texts that are built from the documentation strings of installed packages."""
 
     packages: tuple[str, ...] | None = None
-    """Packages to read; null: all that are known and installed."""
+    """Packages to read. Null means every known package that is installed."""
     max_rows_per_task: int = Field(4000, ge=100)
-    """Rows of a task over all splits."""
+    """Largest number of rows of a task, over all splits."""
 
 
 class TokenizerConfig(StrictModel):
@@ -68,7 +69,7 @@ class EncoderConfig(StrictModel):
 
     @property
     def name(self) -> str:
-        """How tables call it."""
+        """The name of the encoder in tables."""
         return self.ref.removeprefix("neoberta:") if self.ref.startswith("neoberta:") else self.ref
 
 
@@ -77,20 +78,20 @@ class MetamodelConfig(StrictModel):
 
     observations: ObservationSpec = ObservationSpec()
     views_per_encoder: int = Field(4, ge=1)
-    """Views of each encoder that are observed, spread over depth and pooling."""
+    """How many views of each encoder are observed. They are spread over depth and pooling."""
     with_shipped: bool = True
-    """Learn from the observations that ship beside the study's own, so that what public tasks have
-    taught is not forgotten. The evaluation is of the study's tasks alone."""
+    """Learn also from the observations that ship, which come from public tasks. The evaluation uses
+    the study's own tasks only."""
     tune: bool = False
-    """Choose the metamodel's hyperparameters inside every fold of the evaluation: minutes of a core
-    for each task family."""
+    """Choose the metamodel's hyperparameters inside every fold of the evaluation. This takes
+    minutes of a core for each task family."""
 
 
 class CharacterizeConfig(StrictModel):
-    """The demonstration on a task that the metamodel has never seen."""
+    """The demonstration: `characterize` on a task that the metamodel has never seen."""
 
     task: str
-    """Task reference, left out of the metamodel."""
+    """Reference of the task. The metamodel does not learn from it."""
     n_train: int = Field(200, ge=20)
     n_eval: int = Field(500, ge=20)
     target: float = Field(0.9, gt=0, le=1)
@@ -108,8 +109,8 @@ class SearchConfig(StrictModel):
     horizon: int = Field(4, ge=1)
     """The metric is predicted at this multiple of `n_labelled`."""
     n_tasks: int = Field(2, ge=1)
-    """Single-text tasks that a candidate is judged on (the first ones of the study that the
-    metamodel was fitted on)."""
+    """How many tasks judge a candidate: the first single-text tasks of the study that the metamodel
+    was fitted on."""
 
 
 class StudyConfig(StrictModel):
@@ -125,8 +126,8 @@ class StudyConfig(StrictModel):
     """The NeoBERTas to pretrain, by name."""
     encoders: tuple[EncoderConfig, ...] = Field(min_length=1)
     texts_per_shard: int = Field(1000, ge=1)
-    """Texts that one embedding task encodes and publishes at once; an interrupted job repeats at
-    most these."""
+    """How many texts one embedding task encodes and publishes at once. An interrupted job repeats
+    at most these."""
     sweep: SweepSpec = SweepSpec()
     metamodel: MetamodelConfig = MetamodelConfig()
     characterize: CharacterizeConfig
@@ -193,7 +194,7 @@ def load_preset(
     if name not in PRESETS:
         raise UserError(
             f"--preset {name}: unknown; choose {', '.join(PRESETS)}, or run the stages on your own"
-            " YAML"
+            f" YAML{did_you_mean(name, PRESETS)}"
         )
     return load_study(
         Path(str(files("ray_jobs") / "configs" / f"{name}.yaml")), overrides, extra_tasks
@@ -201,8 +202,8 @@ def load_preset(
 
 
 class Study:
-    """Where a study's stages run. Ray starts only when a stage has work for it, and stops with the
-    study."""
+    """The place where a study's stages run. Ray starts only when a stage needs it, and stops when
+    the study ends."""
 
     def __init__(self, config: StudyConfig, out: str, *, n_stages: int, address: str | None = None):
         self.config = config
@@ -221,7 +222,7 @@ class Study:
 
     @property
     def log_path(self) -> Path:
-        """The file that gets what Ray and its workers print."""
+        """The file that the output of Ray and its workers goes to."""
         root = Path(self.storage.uri) if self.storage.is_local else Path.cwd()
         return root / "logs" / "ray.log"
 
@@ -238,12 +239,12 @@ class Study:
             self.progress.say(f"Ray dashboard: {opened.dashboard_url}")
 
     def made(self, n: int, what: str) -> None:
-        """Called by a stage: it has made `n` of `what` now. 0: everything was there."""
+        """A stage calls this to say that it has made `n` of `what`. 0 means that all were there."""
         self._made = f"{n:,} {what}" if n else ALREADY_THERE
 
     def run(self, title: str, stage: Callable[["Study", ProgressCallback], Any]) -> Any:
-        """Run one stage: shown to the user, its seconds written to the ledger, also when it is
-        interrupted, unless it had nothing to do."""
+        """Run one stage, and show it to the user. Its seconds are written to the ledger, also when
+        it is interrupted. A stage that had nothing to do is not written."""
         started_at, start = datetime.now(UTC), time.perf_counter()
         self._made, status = None, "interrupted"
         try:
@@ -264,11 +265,12 @@ class Study:
                 self.storage.write_json(f"ledger/{started_at:%Y%m%dT%H%M%S.%f}.json", entry)
 
     def ledger(self) -> list[dict[str, Any]]:
-        """Every run of every stage, oldest first: stage, started_at, seconds, status."""
+        """Every run of every stage, the oldest first: stage, started_at, seconds, status."""
         return [self.storage.read_json(key) for key in self.storage.keys("ledger")]
 
     def once(self, kind: str, key_of: Any, make: Callable[[], Any]) -> Any:
-        """The JSON result of `make`, kept under a key made of `key_of`: made once, then read."""
+        """The JSON result of `make`. It is made once, stored under a key made of `key_of`, and read
+        from then on."""
         key = f"{kind}/{digest(key_of)}.json"
         if self.storage.exists(key):
             return self.storage.read_json(key)

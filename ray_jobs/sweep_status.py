@@ -1,5 +1,5 @@
-"""Where a running sweep is, for those who look at it from outside: a small file that its driver
-keeps up to date."""
+"""The status of a running sweep, as a small file. The sweep's driver keeps it up to date, and other
+processes read it."""
 
 import time
 from collections.abc import Sequence
@@ -24,34 +24,34 @@ class SweepStatus(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     state: Literal["running", "done", "stopped"]
-    """`stopped`: by an error or by hand. A driver that was killed leaves `running`, and
-    `updated_at` stands still."""
+    """`stopped` by an error or by hand. A driver that was killed leaves `running` here, and
+    `updated_at` no longer changes."""
     started_at: datetime
     updated_at: datetime
     n_planned: int
-    """Probes of all blocks; grows when a second pass begins (`sweep.logistic_where:
+    """Number of probes of all blocks. It grows when a second pass begins (`sweep.logistic_where:
     contenders`)."""
     n_done: int
-    """Probes of published blocks."""
+    """Number of probes in published blocks."""
     n_found: int
-    """Of these, the probes that an earlier run of the sweep had published."""
+    """How many of these an earlier run of the sweep had published."""
 
     @property
     def probes_per_s(self) -> float:
-        """Since this run began, 0 where nothing is known yet."""
+        """Probes per second since this run began. 0 where it is not known yet."""
         seconds = (self.updated_at - self.started_at).total_seconds()
         return (self.n_done - self.n_found) / seconds if seconds > 0 else 0.0
 
     @property
     def left_s(self) -> float | None:
-        """Seconds until all that is planned is done at this speed, None where nothing is known
+        """Seconds until everything planned is done at this speed. None where it is not known
         yet."""
         return (self.n_planned - self.n_done) / self.probes_per_s if self.probes_per_s > 0 else None
 
 
 class SweepWatch:
-    """Tells the status file, TensorBoard and Prometheus how a sweep goes. A context manager for the
-    length of the sweep."""
+    """Reports the progress of a sweep to the status file, TensorBoard and Prometheus. A context
+    manager that is open while the sweep runs."""
 
     def __init__(self, storage: Storage):
         self._storage = storage
@@ -72,7 +72,7 @@ class SweepWatch:
                 self._write("done" if exc_info[0] is None else "stopped")
 
     def plan(self, blocks: Sequence[PlannedBlock], missing: Sequence[PlannedBlock]) -> None:
-        """Called when a pass over `blocks` begins; `missing` are those to fit."""
+        """Called when a pass over `blocks` begins. `missing` are the blocks that it will fit."""
         absent = {block["key"] for block in missing}
         found = [block for block in blocks if block["key"] not in absent]
         n_found = sum(map(n_probes, found))

@@ -1,11 +1,10 @@
-"""A sweep for TensorBoard: one run for each probe of an embedding space of a task, written as its
-block of probes is done.
+"""A sweep as TensorBoard shows it. Each probe of an embedding space of a task is a run, and is
+written when its block of probes is done.
 
 In the Scalars tab a run is a learning curve (the step is n_train); in the HParams tab it is a row:
 task, encoder, layer, pooling, probe, and the metrics at the largest n_train. Invariant: a run is
-one small file, published whole and once, under a name made of its block's key, so a sweep that goes
-on writes no point twice. TensorBoard is a look at the results and nothing else: where it fails, the
-sweep does not.
+one small file that is published whole and once. Its name is made of its block's key, so a resumed
+sweep writes no point twice. TensorBoard only shows results: the sweep goes on where it fails.
 """
 
 import math
@@ -24,15 +23,15 @@ from probes.sweep.planned_block import PlannedBlock
 
 FOLDER = "tensorboard"
 MAX_RUNS = 1000
-"""TensorBoard is slow with more. A larger sweep shows every second space of its tasks, every third,
-..."""
+"""TensorBoard is slow with more runs. A larger sweep shows only every second space of its tasks, or
+every third, and so on."""
 SHOWN_METRICS = ("accuracy", "macro_f1", "log_loss", "ece", "auroc")
 _COLUMNS = ["n_train", "subset", "seed", "probe", "C_selected", "created_at", *SHOWN_METRICS]
 
 
 class SweepBoard:
-    """Writes the runs of a sweep, in a thread of its own. A context manager: its end waits for what
-    is left to write."""
+    """Writes the runs of a sweep in its own thread. A context manager: its end waits until
+    everything is written."""
 
     def __init__(self, storage: Storage):
         self._storage = storage
@@ -90,7 +89,7 @@ class SweepBoard:
             for other in self._storage.keys(key.rpartition("/")[0]):
                 if (
                     other != key
-                    # of a sweep with other settings: two files in one folder would be shown as one
+                    # from a sweep with other settings: TensorBoard would show both files as one
                     # curve
                 ):
                     self._storage.delete(other)

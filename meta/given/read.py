@@ -15,8 +15,10 @@ import pyarrow as pa
 from cluster.storage import UserError
 from meta.given.sample import NOT_LABELLED, EvalSample, LabelledSample
 from probes.tables.classes import Classes, unlabelled_note
+from probes.tables.column import own_name
 from probes.tables.given import table_of
 from probes.tables.table import Table as ReadTable
+from probes.tables.table import some
 from probes.tasks.read import Columns, labelled_rows, labels_of, texts_of
 
 Table: TypeAlias = (
@@ -75,12 +77,12 @@ def read_samples(
         evaluation, "evaluation", text=columns.text, label=columns.label, has_labels=False
     )
     notes += table.notes
-    texts, pairs = texts_of(table, columns)
+    texts, pairs = texts_of(table, columns, is_evaluation=True)
     known: np.ndarray | None = None
     if eval_labels:
         known, more = _known_labels(table, index, found.classes, columns)
         notes += more
-    elif columns.label in table.cells:
+    elif own_name(table, columns.label) is not None:
         notes.append(
             f"{Path(table.where).name} has a column '{columns.label}': not looked at, evaluation"
             " rows count as unlabelled (--eval-labels uses it)"
@@ -98,11 +100,6 @@ def _known_labels(
     """The labels (m,) int64 of the evaluation table, as in `EvalSample.labels`, and warnings.
     `index` maps the names of the labelled rows' classes to numbers."""
     where = table.where
-    if columns.label not in table.cells:
-        raise UserError(
-            f"--eval-labels: {where} has no column '{columns.label}'; choose one with"
-            " --label-column"
-        )
     written = labels_of(table, columns)
     names = [classes.of(label) for label in written]
     labels = [name for name in names if name is not None]
@@ -118,8 +115,9 @@ def _known_labels(
     unseen = sorted({label for label in labels if label not in index})
     if len(unseen) == len(set(labels)):
         raise UserError(
-            f"--eval-labels: no label of {where} ({unseen[0]!r}, ...) is among those of the"
-            " labelled rows"
+            f"--eval-labels: no label of {where} ({some([repr(u) for u in unseen])}) is among those"
+            f" of the labelled rows ({some([repr(name) for name in index])}); write the labels in"
+            " the same words in both"
         )
     notes = []
     if any(name is None and label is not None for name, label in zip(names, written, strict=True)):

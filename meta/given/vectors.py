@@ -1,13 +1,15 @@
 """The vectors of a user's samples through one encoder. They are read from the cache; texts that are
 not there are encoded first."""
 
-import time
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from cluster.storage import Storage, UserError
 from meta.given.embedded_encoder import EmbeddedEncoder
+from meta.given.encoding_time import predict_seconds, time_encoder
 from meta.given.known_encoder import KnownEncoder, read_known_encoder, write_known_encoder
 from meta.given.prepare import PreparedSamples
 from probes.embeddings.cache import EmbeddingCache
@@ -17,14 +19,24 @@ from probes.encoders.load import load_encoder, reference_fingerprint
 from probes.encoders.reference import standard_views
 from probes.tasks.task import Split, Task
 
-TIMED_TEXTS = 64
-"""Number of texts on which an encoder is timed."""
 TEXTS_PER_PART = 500
 """Number of texts that are encoded and published at once."""
 
-EncodeMissing = Callable[[Encoder, EmbeddingCache, list[tuple[list[str], list[View]]], int], None]
-"""A function that encodes missing texts. Its arguments are the encoder, the cache, the texts and
-views that must be in the cache, and the number of texts that are missing."""
+
+@dataclass(frozen=True)
+class MissingVectors:
+    """What has to be encoded before a sample's vectors are complete."""
+
+    inputs: list[tuple[list[str], list[View]]]
+    """The texts and views that must be in the cache. Some may be there."""
+    n_texts: int
+    """Number of texts that are not."""
+    seconds: float
+    """What they should take in this process."""
+
+
+EncodeMissing = Callable[[Encoder, EmbeddingCache, MissingVectors], None]
+"""A function that encodes missing texts into the cache."""
 
 
 def as_task(prepared: PreparedSamples) -> Task:
@@ -70,19 +82,22 @@ def embed_sample(
             f"encoder {ref}: this view is of pairs of texts, and the rows have single ones; choose"
             " another"
         )
-    n_missing = sum(len(cache.missing(inputs_of, wanted)) for inputs_of, wanted in inputs)
-    if n_missing:
-        encode = encode_missing or (lambda *work: encode_here(*work[:3], progress=progress))
-        encode(encoder, cache, inputs, n_missing)
     named = named or encoder.info.fingerprint
     known = read_known_encoder(storage, named, task.fingerprint)
-    if n_missing or known is None or known.info != encoder.info:
+    if known is None or known.info != encoder.info:
         n_truncated = sum(
             encoder.count_truncated(texts_of, are_pairs=wanted[0].is_cross)
             for texts_of, wanted in inputs
         )
         known = KnownEncoder(encoder.info, time_encoder(encoder, texts), n_truncated)
         write_known_encoder(storage, named, task.fingerprint, known)
+    missing = [text for texts_of, wanted in inputs for text in cache.missing(texts_of, wanted)]
+    if missing:
+        seconds = predict_seconds(
+            known.milliseconds_per_text, texts, missing, encoder.info.max_length
+        )
+        encode = encode_missing or functools.partial(encode_here, progress=progress)
+        encode(encoder, cache, MissingVectors(inputs, len(missing), seconds))
     return _embedded_encoder(known, task, storage)
 
 
@@ -107,12 +122,12 @@ def _embedded_encoder(known: KnownEncoder, task: Task, storage: Storage) -> Embe
 def encode_here(
     encoder: Encoder,
     cache: EmbeddingCache,
-    inputs: Sequence[tuple[list[str], list[View]]],
+    missing: MissingVectors,
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Encode, in this process, the texts of `inputs` that are not in the cache."""
-    for texts, wanted in inputs:
+    """Encode in this process what is missing. `progress` is called after each part."""
+    for texts, wanted in missing.inputs:
         embed_texts(
             encoder, cache, texts, wanted, texts_per_shard=TEXTS_PER_PART, progress=progress
         )
@@ -146,17 +161,3 @@ class CachedViews(Mapping[View, tuple[np.ndarray, np.ndarray]]):
 
     def __len__(self) -> int:
         return len(self._views)
-
-
-def time_encoder(encoder: Encoder, texts: Sequence[str]) -> float:
-    """Milliseconds per text on this machine: the better of two passes over at most `TIMED_TEXTS` of
-    `texts`, after a short pass that is not counted."""
-    sample = list(texts[:: max(len(texts) // TIMED_TEXTS, 1)])[:TIMED_TEXTS]
-    view = (standard_views(encoder.info) or encoder.info.views)[-1:]
-    encoder.encode(sample[:4], view)
-    seconds = []
-    for _ in range(2):
-        start = time.perf_counter()
-        encoder.encode(sample, view)
-        seconds.append(time.perf_counter() - start)
-    return 1000 * min(seconds) / len(sample)

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cluster.storage import UserError, file_digest
+from cluster.storage import UserError, check_readable, file_digest
 from meta.metamodel.observations import ID_COLUMNS, SAMPLE_COLUMNS
 from meta.metamodel.sample_features import FEATURES_VERSION
 from meta.metamodel.stored import shipped_folder
@@ -78,6 +78,7 @@ def shipped_observations(metric: Metric) -> pd.DataFrame:
     path = shipped_folder() / FILE
     if not path.is_file():
         raise UserError("metamodel.with_shipped: this build ships no observations; set it to false")
+    check_readable(path)
     try:
         table = pq.read_table(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:

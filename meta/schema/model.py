@@ -48,6 +48,12 @@ class ModelAnswer(AnswerPart):
     study's configuration, with the names of `neoberta.config.PretrainConfig`."""
     neoberta_source: str
 
+    @property
+    def neoberta_tokens(self) -> int | None:
+        """The budget of that configuration, in tokens. None where it leaves it to the default."""
+        n_tokens = self.neoberta.get("n_tokens")
+        return None if n_tokens is None else int(n_tokens)
+
 
 class Settings(AnswerPart):
     """A group of settings of question 6. Builds of this program differ in the settings that they

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cluster.storage import CorruptArtefactError, Storage
+from cluster.storage import CorruptArtefactError, Storage, access_explained
 from probes.embeddings.segment import (
     KEY_BYTES,
     SUFFIX,
@@ -126,8 +126,10 @@ class EmbeddingCache:
             yield
             return
         folder = Path(self.storage.uri) / self.prefix
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / ".lock", "w") as lock:
+        with access_explained():
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = open(folder / ".lock", "w")  # noqa: SIM115
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

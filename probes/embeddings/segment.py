@@ -292,7 +292,7 @@ def _errno_of(error: SafetensorError) -> int:
     it on only as text."""
     found = (
         code
-        for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES)
+        for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
         if f"(os error {code})" in str(error)
     )
     return next(found, errno.EIO)

@@ -1,4 +1,4 @@
-"""What an encoder is to the rest of the project: texts in, one vector per text and view out."""
+"""The interface of an encoder. It takes texts, and gives one vector for each text and view."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ import numpy as np
 from neoberta.precision import UsedPrecision
 
 CROSS = "cross_"
-"""How poolings begin whose inputs are pairs of texts read together."""
+"""The names of poolings of two texts that are read together begin so."""
 PAIR_MARK = "\x1e"
-"""Between the two texts of a pair in one input (ASCII record separator)."""
+"""Separates the two texts of a pair in one input (ASCII record separator)."""
 
 
 class View(NamedTuple):
-    """One embedding space of an encoder: hidden states pooled over the tokens of a text, up to
-    `layer` deep."""
+    """One embedding space of an encoder: the hidden states of `layer`, pooled over the tokens of a
+    text."""
 
     layer: int
-    """0 = input embeddings, L = last. Where `pooling` averages layers it is the deepest of them:
-    what has to be computed."""
+    """0 is the input embeddings, L the last layer. Where `pooling` averages several layers, this is
+    the deepest one of them."""
     pooling: str
     """See `probes.encoders.reference`: `mean`, `cls`, `mean_last4`, `sentence`, `cross_cls`, ..."""
 
@@ -34,7 +34,7 @@ class View(NamedTuple):
 
 
 class EncoderFacts(TypedDict):
-    """An `EncoderInfo` without its views and notes, as planned work carries it."""
+    """An `EncoderInfo` without its views and notes. Planned work carries it."""
 
     ref: str
     fingerprint: str
@@ -48,33 +48,34 @@ class EncoderFacts(TypedDict):
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """What is known of an encoder before it sees a text; features of the metamodel."""
+    """The facts about an encoder that are known before it reads a text. The metamodel uses them as
+    features."""
 
     ref: str
     """The reference it was loaded from, for example `hf:all-MiniLM-L6-v2`."""
     fingerprint: str
-    """16 hex digits: hash of weights, tokenizer and everything else that a vector depends on; never
-    of a path."""
+    """16 hex digits: a hash of weights, tokenizer and everything else that a vector depends on. A
+    path is no part of it."""
     family: str
-    """`neoberta`, `hf`, `lsa`, `random`, `static`: evaluation can leave whole families out."""
+    """`neoberta`, `hf`, `lsa`, `random` or `static`. An evaluation can leave whole families out."""
     n_layers: int
     hidden_size: int
     n_parameters: int
     max_length: int
-    """Longest input in tokens; longer texts are truncated."""
+    """The longest input, in tokens. Longer texts are truncated."""
     views: tuple[View, ...]
     """Every view it offers."""
     standard_views: tuple[View, ...] = ()
-    """The views that are looked at where the user names none; empty: all."""
+    """The views that are compared where the user names none. Empty means all views."""
     precision: UsedPrecision = "fp32"
-    """`fp32`, or what the matrix products are rounded to, `bf16`: then part of the fingerprint."""
+    """The precision of the matrix products. `bf16` is part of the fingerprint, `fp32` is not."""
     notes: tuple[str, ...] = ()
-    """What its users should know: a prompt that is put before the texts or is not, and what its
-    folder declares that is not done here."""
+    """Notes for the user: which prompt is put before the texts, and what the encoder's folder asks
+    for that is not done here."""
 
     @property
     def facts(self) -> EncoderFacts:
-        """What is known beside the views, as JSON."""
+        """The facts without views and notes, as JSON."""
         return {
             "ref": self.ref,
             "fingerprint": self.fingerprint,
@@ -89,15 +90,15 @@ class EncoderInfo:
 
 @dataclass
 class EncodingStats:
-    """What an encoder has done since it was loaded."""
+    """Counts of what an encoder has done since it was loaded."""
 
     n_texts: int = 0
     n_tokens: int = 0
-    """Tokens that went through the encoder: after truncation, without padding."""
+    """Tokens that went through the encoder, after truncation and without padding."""
     n_truncated: int = 0
     """Texts that were longer than the encoder's `max_length`."""
     n_padding: int = 0
-    """Padding that went through the encoder beside the tokens."""
+    """Padding positions that went through the encoder."""
 
 
 @runtime_checkable
@@ -108,23 +109,23 @@ class Encoder(Protocol):
     stats: EncodingStats
 
     def encode(self, texts: Sequence[str], views: Sequence[View]) -> dict[View, np.ndarray]:
-        """Every view asked for from one forward pass: per view an array (n_texts, d) float32 in the
-        order of `texts`, finite, independent of how the texts are batched. d is `hidden_size`; only
-        a `sentence` view may be wider or narrower.
+        """The vectors of `texts` in each of the views, from one forward pass.
 
-        Views of pairs read together (`View.is_cross`) take texts made by `join_pair`, and cannot be
-        asked for along with views of single texts (ValueError)."""
+        Each view has an array (n_texts, d) float32 in the order of `texts`. Its values are finite,
+        and do not depend on how the texts are batched. d is `hidden_size`; only a `sentence` view
+        may have another width. Views of pairs that are read together (`View.is_cross`) take texts
+        made by `join_pair`. They cannot be mixed with views of single texts (ValueError)."""
         ...
 
     def count_truncated(self, texts: Sequence[str], *, are_pairs: bool = False) -> int:
-        """How many of `texts` (or of pairs made by `join_pair`) are longer than it reads; nothing
-        is encoded."""
+        """How many of `texts` (or of pairs made by `join_pair`) are longer than the encoder reads.
+        Nothing is encoded."""
         ...
 
 
 @runtime_checkable
 class WordEncoder(Protocol):
-    """An encoder that also gives a vector for every word: what sequence labelling stands on."""
+    """An encoder that also gives a vector for every word. Sequence labelling needs one."""
 
     info: EncoderInfo
     stats: EncodingStats
@@ -132,19 +133,21 @@ class WordEncoder(Protocol):
     def encode_words(
         self, sentences: Sequence[Sequence[str]], layers: Sequence[int]
     ) -> dict[int, np.ndarray]:
-        """Per layer an array (W, d) float32, the words of all sentences in order, W their number:
-        the mean of a word's tokens in its sentence. A word of which the tokenizer leaves nothing is
-        the zero vector; sentences longer than the encoder reads go in as several windows of whole
-        words, and count as truncated. Raises UserError for an unknown layer."""
+        """The vectors of the W words of all sentences, in order. Each layer has an array (W, d)
+        float32.
+
+        The vector of a word is the mean of its tokens in its sentence. A word without tokens has
+        the zero vector. A sentence that is longer than the encoder reads is encoded as several
+        windows of whole words, and counts as truncated. Raises UserError for an unknown layer."""
         ...
 
 
 def join_pair(text: str, text_pair: str) -> str:
-    """Two texts as one input of a cross view; see `split_pair`."""
+    """Two texts as one input of a cross view. `split_pair` separates them again."""
     return f"{text.replace(PAIR_MARK, ' ')}{PAIR_MARK}{text_pair}"
 
 
 def split_pair(joined: str) -> tuple[str, str]:
-    """What `join_pair` joined; a text that is no pair has an empty second one."""
+    """The two texts that `join_pair` joined. The second one is empty where the text is no pair."""
     text, _, text_pair = joined.partition(PAIR_MARK)
     return text, text_pair

@@ -1,10 +1,10 @@
-"""Batches of texts sorted by length, cut where padding would cost more than another call of the
-model.
+"""Batches of texts that are sorted by length. A new batch begins where padding would cost more than
+another call of the model.
 
-What a batch costs is its padded tokens and, once, what a call costs whatever is in it (kernels to
-start, small matrices). The cuts are those of least total cost under a limit of tokens a batch; they
-depend on the lengths and the model's shape alone, never on a clock, so that the same texts are
-batched alike again.
+The cost of a batch is its padded tokens plus a fixed cost of the call (kernels to start, small
+matrices). The batches are chosen so that their total cost is least, under a limit of tokens for
+each batch. They depend on the lengths and the model's shape alone and never on a clock, so the same
+texts get the same batches again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,26 +12,26 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 32_768}
-"""Padded tokens of a batch, by device. CPU: measured with MiniLM (`python -m benchmarks.embed
---scan`); 1k to 4k tokens are within a few per cent of each other, more falls out of the cache.
-CUDA: from published rates, not measured."""
+"""Largest number of padded tokens in a batch, by device. The one for CPUs was measured with MiniLM
+(`python -m benchmarks.embed --scan`): 1k to 4k tokens differ by a few per cent, more do not fit
+into the cache. The one for CUDA comes from published rates and was not measured."""
 CALL_FLOPS_PER_LAYER = {"cpu": 8e7, "cuda": 1e10}
-"""What starting a layer costs, in the floating-point operations that would take as long. CPU:
-measured (`--scan`): 2.3 ms of a MiniLM layer at 34 GFLOP/s. CUDA: some 15 kernels of 6 µs at 100
-TFLOP/s."""
+"""The fixed cost of a layer, as the number of floating-point operations that take as long. The one
+for CPUs was measured (`--scan`): 2.3 ms of a MiniLM layer at 34 GFLOP/s. The one for CUDA is
+computed: some 15 kernels of 6 µs at 100 TFLOP/s."""
 
 
 def call_tokens(n_layer_parameters: float, device: str) -> float:
-    """How many tokens cost as much as a call of the model, whose layers have `n_layer_parameters`
-    each on average."""
+    """How many tokens cost as much as a call of the model. `n_layer_parameters` is the mean number
+    of parameters of a layer."""
     return CALL_FLOPS_PER_LAYER[device] / (2 * max(n_layer_parameters, 1.0))
 
 
 def length_sorted_batches(
     lengths: Sequence[int], batch_tokens: int, call_cost_tokens: float = 0.0
 ) -> Iterator[np.ndarray]:
-    """Indices (int64) of the texts of each batch, longest texts first, so that memory runs out at
-    once or never.
+    """Indices (int64) of the texts of each batch. The longest texts come first, so that memory runs
+    out at once or never.
 
     `lengths` are token counts (>= 1). A batch holds at most `batch_tokens` tokens counting padding,
     and at least one text.
@@ -49,7 +49,7 @@ def length_sorted_batches(
 
 
 def _cuts(sizes: np.ndarray, batch_tokens: int, call_cost_tokens: float) -> list[tuple[int, int]]:
-    """Ranges of the descending `sizes` that are batched together: dynamic programming over the
+    """The ranges of the descending `sizes` that form a batch, found by dynamic programming over the
     distinct lengths."""
     distinct, first = np.unique(
         -sizes, return_index=True

@@ -1,4 +1,5 @@
-"""What a library, a checkpoint's own code or the memory trips over, as one line for the user."""
+"""Turns errors of libraries, of a checkpoint's own code and of memory into one line for the
+user."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,12 +7,14 @@ from collections.abc import Iterator
 from cluster.storage import UserError
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough mem")
-"""How PyTorch's and the system's messages say that memory is short; NumPy raises MemoryError."""
+"""Words of PyTorch's and the system's messages about too little memory. NumPy raises
+MemoryError."""
 
 
 @contextlib.contextmanager
 def loading(ref: str) -> Iterator[None]:
-    """While the files of encoder `ref` become a model. Raises UserError for whatever is raised."""
+    """A context in which the files of the encoder `ref` are loaded. Any error becomes a
+    UserError."""
     try:
         yield
     except UserError:
@@ -22,7 +25,7 @@ def loading(ref: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def encoding(ref: str) -> Iterator[None]:
-    """While texts go through encoder `ref`. Raises UserError for whatever is raised."""
+    """A context in which the encoder `ref` encodes texts. Any error becomes a UserError."""
     try:
         yield
     except UserError:
@@ -44,4 +47,5 @@ def encoding(ref: str) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return f"{type(error).__name__}: {line}" if isinstance(error, KeyError) else line

@@ -1,8 +1,8 @@
-"""Whether the parts of a model folder fit together: tokenizer, configuration, weights, the head of
-sentence-transformers.
+"""Checks that the parts of a model folder fit together: tokenizer, configuration, weights, and the
+head of sentence-transformers.
 
-Everything is read from JSON and from the headers of safetensors files: no weights are loaded, and
-no library is imported for it. What cannot be known in this way comes out when the model is loaded.
+Only JSON files and the headers of safetensors files are read. No weights are loaded, and no library
+is imported. Other mistakes show when the model is loaded.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from cluster.storage import UserError
+from cluster.storage import UserError, access_explained, check_readable
 from probes.encoders.sentence_modules import (
     DENSE,
     NORMALIZE,
@@ -29,12 +29,12 @@ _TOKEN_EMBEDDINGS = (
     *("embed_tokens.weight", "wte.weight", "shared.weight", "token_embedding.weight"),
 )
 _POSITION_EMBEDDINGS = ("position_embeddings.weight", "embed_positions.weight", "wpe.weight")
-"""How the names of these tensors end in transformers' models."""
+"""The endings of the names of position embeddings in transformers' models."""
 _WIDTHS = ("hidden_size", "d_model", "n_embd", "dim")
 _EMBEDDING_WIDTHS = (*_WIDTHS, "embedding_size", "input_embedding_size", "word_embed_proj_dim")
 _POSITIONS = ("max_position_embeddings", "n_positions")
 _SPARE_POSITIONS = 2
-"""Rows that some models (BART and its like) have beyond the positions that they count."""
+"""Some models (BART and its like) have up to two rows more than positions."""
 _SAME_PLACE = "copy all files of the model from one place again"
 
 
@@ -42,6 +42,7 @@ def tensor_shapes(files: Sequence[Path], ref: str) -> dict[str, Shape]:
     """The shape of every tensor in safetensors files, by name. Raises UserError for a damaged
     file."""
     shapes = {}
+    check_readable(*files, subject=f"encoder {ref}: ")
     for path in files:
         try:
             with safe_open(path, "np") as opened:
@@ -62,7 +63,7 @@ def check_parts(
     configuration speaks for them) do not fit together."""
     embeddings = _tensor(shapes, _TOKEN_EMBEDDINGS)
     positions = _tensor(shapes, _POSITION_EMBEDDINGS)
-    if "auto_map" not in config:  # a model of its own code may read its settings in its own way
+    if "auto_map" not in config:  # a model with its own code may read its settings in another way
         _check_sizes(folder, config, embeddings, positions, ref)
     n_rows = embeddings[1][0] if embeddings is not None else _whole(config, ("vocab_size",))
     if n_rows is not None:
@@ -78,7 +79,7 @@ def _check_sizes(
     positions: tuple[str, Shape] | None,
     ref: str,
 ) -> None:
-    """config.json against the weights."""
+    """Check `config.json` against the weights."""
     where = f"encoder {ref}: {folder}/config.json"
     if embeddings is not None:
         name, (n_rows, width) = embeddings
@@ -105,7 +106,8 @@ def _check_sizes(
 
 
 def _check_tokenizer(folder: Path, config: Mapping[str, Any], n_rows: int, ref: str) -> None:
-    """The tokenizer's numbers against the rows of the embedding matrix."""
+    """The tokenizer's numbers against the rows of the embedding matrix. Added tokens may be beyond:
+    only a text that has one cannot be read."""
     n_tokens, named = count_tokens(folder, ref)
     if n_tokens > n_rows:
         raise UserError(too_many_tokens(ref, str(folder), n_tokens, n_rows))
@@ -122,19 +124,19 @@ def _check_tokenizer(folder: Path, config: Mapping[str, Any], n_rows: int, ref: 
 
 
 def too_many_tokens(ref: str, where: str, n_tokens: int, n_rows: int) -> str:
-    """What is said of a tokenizer that is larger than the embedding matrix."""
+    """The message about a tokenizer that has more tokens than the embedding matrix has rows."""
     return (
         f"encoder {ref}: {where}: the tokenizer has {n_tokens} tokens and the model's embeddings"
-        f" {n_rows} rows; take the tokenizer that the model was trained with, or, where tokens were"
-        f" added on purpose, call model.resize_token_embeddings({n_tokens}) and save the model"
-        " again"
+        f" {n_rows} rows; take the tokenizer that the model was trained with"
     )
 
 
 def count_tokens(folder: Path, ref: str) -> tuple[int, dict[str, int]]:
-    """How many rows the tokenizer's vocabulary needs (0 where only loading it could say), and the
-    numbers of the special tokens that it puts around a text. Raises UserError for damaged files."""
+    """How many rows the tokenizer's vocabulary needs without added tokens (0 where only loading it
+    could say), and the numbers of the special tokens that it puts around a text. Raises UserError
+    for damaged files."""
     numbers: list[int] = []
+    added_numbers: list[int] = []
     around: dict[str, int] = {}
     pieces: set[str] = set()
     fast = _json(folder / "tokenizer.json", ref)
@@ -147,7 +149,7 @@ def count_tokens(folder: Path, ref: str) -> tuple[int, dict[str, int]]:
             numbers.append(len(vocabulary) - 1)
             pieces |= {str(pair[0]) for pair in vocabulary if isinstance(pair, list) and pair}
         added = [token for token in fast.get("added_tokens") or () if isinstance(token, dict)]
-        numbers += _ints(token.get("id") for token in added)
+        added_numbers += _ints(token.get("id") for token in added)
         pieces |= {str(token.get("content")) for token in added}
         around = dict(_template_tokens(fast.get("post_processor")))
     else:
@@ -159,13 +161,14 @@ def count_tokens(folder: Path, ref: str) -> tuple[int, dict[str, int]]:
             numbers.append(lines.count("\n"))
         added_tokens = _json(folder / "added_tokens.json", ref)
         if isinstance(added_tokens, dict):
-            numbers += _ints(added_tokens.values())
+            added_numbers += _ints(added_tokens.values())
     if not numbers:
         return 0, around
     n_tokens = max(numbers) + 1
     padding = _padding_token(folder, ref)
     if pieces and padding is not None and padding not in pieces:
-        around[padding] = n_tokens  # transformers appends it when it loads the tokenizer
+        # transformers appends it when it loads the tokenizer
+        around[padding] = max(numbers + added_numbers) + 1
     return n_tokens, around
 
 
@@ -196,7 +199,7 @@ def _template_tokens(processor: Any) -> Iterator[tuple[str, int]]:
 
 
 def _check_max_length(folder: Path, n_positions: int, ref: str) -> None:
-    """The length that a sentence-transformers folder asks for against the matrix of positions."""
+    """Check the input length of a sentence-transformers folder against the matrix of positions."""
     path = folder / "sentence_bert_config.json"
     settings = _json(path, ref)
     asked = settings.get("max_seq_length") if isinstance(settings, dict) else None
@@ -208,14 +211,14 @@ def _check_max_length(folder: Path, n_positions: int, ref: str) -> None:
 
 
 def hidden_width(config: Mapping[str, Any]) -> int | None:
-    """The width of a model's hidden states; None where its configuration leaves it to a default or
-    calls it by an unknown name."""
+    """The width of a model's hidden states. None where its configuration leaves it out, or has an
+    unknown name for it."""
     return _whole(config, _WIDTHS)
 
 
 def check_head(folder: Path, width: int | None, ref: str) -> None:
-    """Raises UserError where what a sentence-transformers folder puts on hidden states of `width`
-    (None: unknown) was made for others."""
+    """Check that the head of a sentence-transformers folder fits hidden states of `width` (None:
+    unknown). Raises UserError."""
     for module in list_modules(folder, ref):
         path = module.folder / "config.json"
         if module.kind == POOLING:
@@ -234,7 +237,7 @@ def check_head(folder: Path, width: int | None, ref: str) -> None:
 
 
 def _check_dense(module: Module, width: int | None, ref: str) -> int | None:
-    """The width of what comes out of a dense layer."""
+    """Check a dense layer. Returns the width of its output."""
     where, settings = f"encoder {ref}: {module.folder}", module.settings(ref)
     n_in, n_out = _whole(settings, ("in_features",)), _whole(settings, ("out_features",))
     if None not in (width, n_in) and width != n_in:
@@ -253,7 +256,7 @@ def _check_dense(module: Module, width: int | None, ref: str) -> int | None:
 
 
 def _n_poolings(settings: Mapping[str, Any]) -> int:
-    """Several poolings of one text are put side by side."""
+    """How many poolings the head has. Their vectors are concatenated."""
     named = settings.get("pooling_mode")
     if isinstance(named, list):
         return max(len(named), 1)
@@ -262,7 +265,8 @@ def _n_poolings(settings: Mapping[str, Any]) -> int:
 
 
 def _tensor(shapes: Mapping[str, Shape], ends: Sequence[str]) -> tuple[str, Shape] | None:
-    """The matrix whose name ends so, of the encoder's side where there are two."""
+    """The name and shape of the matrix whose name has one of these endings. Matrices of a decoder
+    do not count. None where there is none."""
     found = [
         (name, shape)
         for name, shape in sorted(shapes.items())
@@ -274,7 +278,7 @@ def _tensor(shapes: Mapping[str, Shape], ends: Sequence[str]) -> tuple[str, Shap
 
 
 def _whole(config: Mapping[str, Any], keys: Sequence[str]) -> int | None:
-    """The first of `keys` that is a positive whole number."""
+    """The first value under `keys` that is a positive whole number."""
     values = (config.get(key) for key in keys)
     return next(
         (value for value in values if type(value) is int and value > 0), None
@@ -286,11 +290,12 @@ def _ints(values: Any) -> list[int]:
 
 
 def _json(path: Path, ref: str) -> Any:
-    """None where there is no such file."""
+    """The JSON in a file. None where there is no such file."""
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with access_explained(subject=f"encoder {ref}: "):
+            return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(
             f"encoder {ref}: {path} is damaged ({type(error).__name__}); copy or download it again"

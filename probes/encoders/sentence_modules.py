@@ -1,29 +1,29 @@
-"""The parts that a sentence-transformers folder lists in `modules.json`, and where they lie."""
+"""The parts of a sentence-transformers folder. `modules.json` lists them with their places."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cluster.storage import UserError
+from cluster.storage import UserError, access_explained
 
 LISTING = "modules.json"
 TRANSFORMER, POOLING, DENSE, NORMALIZE = "Transformer", "Pooling", "Dense", "Normalize"
-"""The kinds of parts that are known here."""
+"""The kinds of parts that can be read here."""
 
 
 @dataclass(frozen=True)
 class Module:
-    """One part, in the order of the listing."""
+    """One part of the listing."""
 
     kind: str
-    """The class's name without its package: `Pooling`."""
+    """The name of its class without the package: `Pooling`."""
     path: str
-    """As the listing has it: empty where the part lies in the folder itself."""
+    """The path in the listing. Empty where the part lies in the folder itself."""
     folder: Path
 
     def settings(self, ref: str) -> dict[str, Any]:
-        """Its `config.json`. Raises UserError."""
+        """The content of the part's `config.json`. Raises UserError."""
         path = self.folder / "config.json"
         value = read_json(path, ref)
         if not isinstance(value, dict):
@@ -32,8 +32,8 @@ class Module:
 
 
 def list_modules(folder: Path, ref: str) -> tuple[Module, ...]:
-    """The parts of a sentence-transformers folder; none of other folders. Raises UserError for a
-    damaged listing."""
+    """The parts of a sentence-transformers folder, in order. Other folders have none. Raises
+    UserError for a damaged listing."""
     listing = folder / LISTING
     if not listing.exists():
         return ()
@@ -53,8 +53,8 @@ def list_modules(folder: Path, ref: str) -> tuple[Module, ...]:
 
 
 def transformer_folder(folder: Path, ref: str) -> Path:
-    """Where the transformer of a model folder lies: in the folder itself, or, as older versions of
-    sentence-transformers had it, in the subfolder that the listing names. Raises UserError."""
+    """The folder that holds the transformer of a model folder. It is the folder itself, or a
+    subfolder as older versions of sentence-transformers wrote it. Raises UserError."""
     if (folder / "config.json").exists():
         return folder
     modules = list_modules(folder, ref)
@@ -64,9 +64,10 @@ def transformer_folder(folder: Path, ref: str) -> Path:
 
 
 def read_json(path: Path, ref: str) -> Any:
-    """Raises UserError for a file that is not there or damaged."""
+    """The JSON in a file. Raises UserError for a file that is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with access_explained(subject=f"encoder {ref}: "):
+            return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(
             f"encoder {ref}: {path} is missing or damaged ({type(error).__name__}); download it"

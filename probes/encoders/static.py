@@ -1,24 +1,43 @@
 """Static word vectors (word2vec and GloVe text format), pooled over the words of a text."""
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from cluster.storage import UserError
+from cluster.storage import UserError, access_explained
 from probes.encoders.base import EncoderInfo, EncodingStats, View
+from probes.encoders.file_faults import check_files
 from probes.encoders.reference import resolve_view
 
 MAX_LENGTH = 1_000_000
-"""Reported as its longest input: it reads texts whole."""
+"""The longest input that is reported. Texts of any length are read whole."""
+_HEADER = re.compile(rb"\d+ \d+\r?\n")
+_AS_TEXT = "save it as text where you trust it: "
+_BINARY = (
+    (re.compile(rb"\x1f\x8b"), "is compressed with gzip; unpack it first"),
+    (re.compile(rb"PK\x03\x04"), "is a zip archive; unpack it and give the file that is in it"),
+    (
+        re.compile(rb"\xba\x16\x4f\x2f"),
+        "is a model of fastText; give its word vectors as text, the .vec file",
+    ),
+    (
+        re.compile(rb"\x80[\x02-\x05]"),
+        f"is a pickle, as gensim saves it; {_AS_TEXT}KeyedVectors.load(FILE)"
+        ".save_word2vec_format(NEW)",
+    ),
+)
+"""How files begin that are no text, and what to do with them."""
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
 class StaticEncoder:
-    """Words to rows of `vectors` (n_words, d) float32. A word is looked up as it is, then in lower
-    case; unknown words are skipped, and a text without known words is the zero vector."""
+    """An encoder that looks words up in `vectors` (n_words, d) float32. A word is looked up as it
+    is, then in lower case. Unknown words are skipped. A text without known words has the zero
+    vector."""
 
     def __init__(self, words: Sequence[str], vectors: np.ndarray, ref: str):
         self._row_of = {
@@ -60,7 +79,7 @@ class StaticEncoder:
         return {view: out[found] for view, found in resolved.items()}
 
     def count_truncated(self, texts: Sequence[str], *, are_pairs: bool = False) -> int:
-        """None: every word of a text counts."""
+        """0, because every word of a text counts."""
         return 0
 
     def _rows(self, text: str) -> list[int]:
@@ -70,15 +89,39 @@ class StaticEncoder:
         return [row for row in found if row is not None]
 
 
+def check_static(path: Path, ref: str) -> None:
+    """Raises UserError for a file that is not there, or whose first bytes say that it is no
+    text."""
+    with access_explained(subject=f"encoder {ref}: "):
+        if not path.is_file():
+            why = "is a folder" if path.is_dir() else "no such file"
+            raise UserError(
+                f"encoder {ref}: {path} cannot be read ({why}); give a text file of word vectors"
+            )
+    check_files([path], ref, may_have_mark=True)
+    head = _head(path)
+    for beginning, fault in _BINARY:
+        if beginning.match(head):
+            raise UserError(f"encoder {ref}: {path} {fault}")
+
+
+def _head(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(32)
+
+
 def load_static(name: str, ref: str) -> StaticEncoder:
-    """Vectors from a UTF-8 text file: `word v1 ... vd` a line, with word2vec's header line or
-    without. Raises UserError."""
-    path = Path(name).expanduser()
+    """The encoder with the vectors of a UTF-8 text file. Each line is `word v1 ... vd`. The file
+    may have word2vec's header line. Raises UserError."""
+    path = Path(os.path.expanduser(name))
+    check_static(path, ref)
     words: list[str] = []
     rows: list[np.ndarray] = []
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
                 parts = line.rstrip().split(" ")
                 if number == 1 and len(parts) == 2 and all(part.isdecimal() for part in parts):
                     continue  # word2vec: the numbers of words and of dimensions
@@ -98,9 +141,15 @@ def load_static(name: str, ref: str) -> StaticEncoder:
             f"encoder {ref}: {path} cannot be read ({error.strerror}); give a word2vec text file"
         ) from error
     except UnicodeDecodeError as error:
+        is_word2vec = _HEADER.match(_head(path)) is not None
         raise UserError(
-            f"encoder {ref}: {path} is not UTF-8 text (byte {error.start}); binary formats are not"
-            " read"
+            f"encoder {ref}: {path} is not UTF-8 text (byte {error.start})"
+            + (
+                f", but word2vec's binary format; {_AS_TEXT}KeyedVectors.load_word2vec_format"
+                "(FILE, binary=True).save_word2vec_format(NEW)"
+                if is_word2vec
+                else "; save it as UTF-8; binary formats are not read"
+            )
         ) from error
     if not rows:
         raise UserError(f"encoder {ref}: {path} holds no vectors")

@@ -1,7 +1,7 @@
-"""Texts, pairs and words to token ids, for fast and slow tokenizers alike.
+"""Turns texts, pairs and words into token ids, with fast and slow tokenizers.
 
-Nothing is padded here. What is longer than the encoder reads is cut, the tokenizer's closing
-special token kept, and counted.
+Nothing is padded here. An input that is longer than the encoder reads is cut and counted. The
+tokenizer's closing special token is kept.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,13 @@ _OPTIONS = {"padding": False, "return_attention_mask": False, "verbose": False}
 
 @dataclass
 class TokenizedTexts:
-    """Inputs of an encoder, still of unequal lengths."""
+    """Tokenised inputs of an encoder. Their lengths differ."""
 
     ids: list[list[int]]
-    """Token ids of each input, special tokens included; never none."""
+    """Token ids of each input, special tokens included. No input is empty."""
     types: list[list[int]] | None
-    """Which of a pair's texts each token is of; None where the model does not ask."""
+    """For each token the text of the pair that it comes from (0 or 1). None where the model does
+    not take it."""
     n_truncated: int = 0
 
 
@@ -36,8 +37,8 @@ class TokenizedWords(TokenizedTexts):
 
 
 class TextTokenizer:
-    """A tokenizer of transformers behind what encoders need. `takes_types`: whether the model takes
-    token types 0 and 1."""
+    """A tokenizer of transformers, with the functions that encoders need. `takes_types`: whether
+    the model takes token types 0 and 1."""
 
     def __init__(self, tokenizer: Any, max_length: int, *, takes_types: bool):
         self._tokenizer, self.max_length = tokenizer, max_length
@@ -50,7 +51,7 @@ class TextTokenizer:
             self.pad_id,
         )
         self.filler_id: int = next(token_id for token_id in known if token_id is not None)
-        """Stands where a tokenizer gives no token at all."""
+        """The token of an input for which the tokenizer gives no token at all."""
 
     @property
     def joins_pairs(self) -> bool:
@@ -63,6 +64,10 @@ class TextTokenizer:
         cls_id = self._tokenizer.cls_token_id
         ids = self._tokenizer("a", **_OPTIONS)["input_ids"]
         return cls_id is not None and len(ids) > 1 and ids[-1] == cls_id and ids[0] != cls_id
+
+    def name(self, token_id: int) -> str:
+        """The token that has a number."""
+        return str(self._tokenizer.convert_ids_to_tokens(token_id))
 
     def texts(self, texts: Sequence[str], *, are_pairs: bool = False) -> TokenizedTexts:
         """Each text, or each pair made by `join_pair`, as one input."""
@@ -98,8 +103,8 @@ class TextTokenizer:
         )
 
     def words(self, sentences: Sequence[Sequence[str]]) -> TokenizedWords:
-        """Each sentence as one input, its words aligned with its tokens; one that is too long as
-        several."""
+        """Each sentence as one input, with its words aligned to its tokens. A sentence that is too
+        long is several inputs."""
         result = TokenizedWords([], None)
         first = 0
         for sentence in sentences:
@@ -113,8 +118,8 @@ class TextTokenizer:
         return result
 
     def _windows(self, words: list[str], first: int) -> list[tuple[list[int], np.ndarray]]:
-        """(token ids, word of each token) of as few windows as hold the words, counted from
-        `first`."""
+        """(token ids, word of each token) of each window. There are as few windows as possible.
+        Words are counted from `first`."""
         if not words:
             return []
         ids, word_of_token = self._align(words)
@@ -150,8 +155,8 @@ class TextTokenizer:
         return list(encoded["input_ids"]), np.where(is_inside, word, -1)
 
     def _align_slowly(self, words: list[str]) -> tuple[list[int], np.ndarray]:
-        """Word by word: tokenizers written in Python keep no account of where a token comes
-        from."""
+        """The same as `_align`, word by word. Tokenizers written in Python do not say which word a
+        token comes from."""
         pieces = [
             self._tokenizer(word, add_special_tokens=False, **_OPTIONS)["input_ids"]
             for word in words

@@ -1,8 +1,8 @@
-"""Any text encoder of transformers: all layers and poolings from one forward pass, in length-sorted
-batches.
+"""Any text encoder of transformers. One forward pass gives all layers and poolings. Batches are
+sorted by length.
 
-A vector depends on its text and on nothing else: padding is masked, so neither the other texts of a
-call nor their order change it (beyond rounding: 1e-4 in fp32).
+The vector of a text depends on that text alone. Padding is masked, so the other texts of a call and
+their order change it only by rounding (1e-4 in fp32).
 """
 
 import contextlib
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 TEXTS_PER_CHUNK = 1024
-"""Texts that are tokenised together, while the chunk before them is in the model."""
+"""How many texts are tokenised together, while the model works on the chunk before them."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What names a transformer encoder; see `EncoderInfo`."""
+    """The names of a transformer encoder. See `EncoderInfo`."""
 
     ref: str
     family: str
@@ -43,12 +43,12 @@ class Identity:
     max_length: int
     precision: UsedPrecision
     prompt: str = ""
-    """What is put before every text; words for sequence labelling are read without it."""
+    """Text that is put before every text. Sequence labelling does not use it."""
     notes: tuple[str, ...] = ()
 
 
 class TransformerEncoder:
-    """A loaded model and its tokenizer. Of encoder-decoder models it is the encoder side."""
+    """A loaded model and its tokenizer. For an encoder-decoder model only the encoder is used."""
 
     def __init__(
         self,
@@ -103,8 +103,8 @@ class TransformerEncoder:
         )
 
     def encode(self, texts: Sequence[str], views: Sequence[View]) -> dict[View, np.ndarray]:
-        """See `Encoder.encode`. Raises UserError for a view that it does not offer, weights that
-        give NaN, and whatever goes wrong on the way."""
+        """See `Encoder.encode`. Raises UserError for a view that the encoder does not offer, for
+        weights that give NaN, and for any error while it encodes."""
         resolved = {view: resolve_view(self.info, view) for view in views}
         are_pairs = {view.is_cross for view in views} == {True}
         if not are_pairs and any(view.is_cross for view in views):
@@ -158,6 +158,7 @@ class TransformerEncoder:
                 for layer in layers
             }
             tokenized = self._tokenizer.words(sentences)
+            self._check_numbers(tokenized)
             self._count(tokenized, len(sentences))
             for words, of_layer in each(
                 lambda batch: self._words(tokenized, batch, layers), list(self._batches(tokenized))
@@ -174,7 +175,23 @@ class TransformerEncoder:
             return sum(self._tokenize(chunk, are_pairs).n_truncated for chunk in chunks)
 
     def _tokenize(self, texts: Sequence[str], are_pairs: bool) -> TokenizedTexts:
-        return self._tokenizer.texts([self._prompt + text for text in texts], are_pairs=are_pairs)
+        tokenized = self._tokenizer.texts(
+            [self._prompt + text for text in texts], are_pairs=are_pairs
+        )
+        self._check_numbers(tokenized)
+        return tokenized
+
+    def _check_numbers(self, tokenized: TokenizedTexts) -> None:
+        """Raises UserError for a token that the model has no vector for."""
+        n_rows = _input_embeddings(self._model).num_embeddings
+        largest = max((number for ids in tokenized.ids for number in ids), default=0)
+        if largest >= n_rows:
+            raise UserError(
+                f"encoder {self.info.ref}: a text has the token {self._tokenizer.name(largest)!r},"
+                f" which was added to the tokenizer and has no vector in the model ({n_rows} rows);"
+                " take it out of the texts, or call model.resize_token_embeddings(len(tokenizer)),"
+                " train the new row and save the model again"
+            )
 
     def _words(
         self, tokenized: TokenizedWords, batch: np.ndarray, layers: Sequence[int]
@@ -199,9 +216,9 @@ class TransformerEncoder:
 
     @contextlib.contextmanager
     def _workers(self) -> Iterator[Callable[..., Iterator[Any]]]:
-        """A `map` over batches. On CPUs every core has a batch of its own instead of a share of
-        each: nobody waits at the end of every operation for the slowest, and a vector does not
-        depend on the number of threads."""
+        """A function like `map`, over batches. On CPUs each core works on its own batch. So no core
+        waits for another one after every operation, and a vector does not depend on the number of
+        threads."""
         n_threads = torch.get_num_threads()
         if self.device.type != "cpu" or n_threads == 1:
             yield map
@@ -267,7 +284,7 @@ class TransformerEncoder:
     def _pool(
         self, hidden_states: Sequence[torch.Tensor], lengths: torch.Tensor, views: Sequence[View]
     ) -> dict[View, torch.Tensor]:
-        """(B, d) float32 a view; what several views share is pooled once."""
+        """(B, d) float32 for each view. A pooling that several views share is computed once."""
         pooled: dict[tuple[int, str], torch.Tensor] = {}
 
         def of_layer(layer: int, tokens: str) -> torch.Tensor:
@@ -289,8 +306,8 @@ class TransformerEncoder:
     def _forward(
         self, tokenized: TokenizedTexts, rows: np.ndarray
     ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
-        """Hidden states, layer 0 (embeddings) to L, each (B, T, D), of some inputs; and their
-        lengths (B,) int64."""
+        """The hidden states of some inputs and their lengths (B,) int64. Each layer from 0
+        (embeddings) to L has an array (B, T, D)."""
         lengths = torch.tensor([len(tokenized.ids[row]) for row in rows])
         n_tokens = int(lengths.max())
         inputs = {
@@ -310,7 +327,7 @@ class TransformerEncoder:
     def _padded(
         self, sequences: Sequence[Sequence[int]], n_tokens: int, filler: int
     ) -> torch.Tensor:
-        """(B, n_tokens) int64, filled up on the right: the first token stays first."""
+        """(B, n_tokens) int64, padded on the right, so that the first token stays first."""
         padded = np.full((len(sequences), n_tokens), filler, dtype=np.int64)
         for row, sequence in enumerate(sequences):
             padded[row, : len(sequence)] = sequence
@@ -328,9 +345,10 @@ class TransformerEncoder:
             return self._model(**inputs, output_hidden_states=True, return_dict=True).hidden_states
 
     def _look_inside(self, ref: str) -> tuple[tuple[torch.Tensor, ...], bool]:
-        """The hidden states of two inputs that differ in their last token, whatever the
-        configuration calls their shapes, and whether the model is causal: then the tokens before
-        the last one cannot know of the difference."""
+        """(the hidden states of two inputs that differ in their last token, whether the model is
+        causal). In a causal model the states of the tokens before the last one are equal. The model
+        is tried because configurations have too many names for these facts. Raises UserError where
+        the layers have different shapes."""
         first = self._tokenizer.filler_id
         n_embeddings = _input_embeddings(self._model).num_embeddings
         other = (first + 1) % n_embeddings
@@ -346,22 +364,22 @@ class TransformerEncoder:
 
 
 def encoding_device() -> torch.device:
-    """Where encoders of this process run."""
+    """The device on which encoders of this process run."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def precision_here(precision: Precision) -> UsedPrecision:
-    """What `auto` means on this machine."""
+    """The precision that `auto` means on this machine."""
     return "fp32" if autocast_dtype(precision, encoding_device().type) is None else "bf16"
 
 
 def _input_embeddings(model: "PreTrainedModel") -> torch.nn.Embedding:
-    """transformers promises a module, and every text model has this one or one like it."""
+    """The matrix of input embeddings."""
     return cast(torch.nn.Embedding, model.get_input_embeddings())
 
 
 def _takes_types(model: "PreTrainedModel") -> bool:
-    """Whether a model tells the tokens of a pair's first text from those of its second."""
+    """Whether a model takes token types, which tell the first text of a pair from the second."""
     n_types = getattr(
         model.config, "type_vocab_size", 2
     )  # XLNet and its like have no such setting, and do

@@ -1,4 +1,4 @@
-"""Scripts that put no space between words, and how their texts are cut: into overlapping runs of
+"""Texts in scripts that put no space between words. They are cut into overlapping runs of
 characters."""
 
 import re
@@ -8,7 +8,7 @@ NGRAMS = (1, 2, 3)
 """Lengths of the runs of characters that stand for words. Japanese and Chinese words are mostly of
 one to three characters; of Thai and its like these are syllables and parts of them."""
 UNSPACED_SHARE = 0.1
-"""Of so many texts, and more, that are mostly in such scripts, the characters are cut."""
+"""Texts are cut into characters where at least this share of them is mostly in such scripts."""
 
 _SCRIPTS = (
     *("\u3005-\u3007", "\u3040-\u30ff", "\u31f0-\u31ff", "\uff66-\uff9f"),  # kana and marks
@@ -23,26 +23,26 @@ _RUN = re.compile(f"[{''.join(_SCRIPTS)}]+")
 
 
 def are_unspaced(texts: Sequence[str]) -> bool:
-    """Whether a tenth of the texts or more put no space between words. Below that share texts are
-    left to their spaces, whatever single characters they hold."""
+    """Whether at least a tenth of the texts put no space between words. With fewer, texts are cut
+    only at spaces."""
     n_texts = sum(1 for text in texts if text.strip())
     return sum(map(_is_unspaced, texts)) >= UNSPACED_SHARE * max(n_texts, 1)
 
 
 def _is_unspaced(text: str) -> bool:
-    """Whether there is more of such a script than of words with spaces, two characters taken for a
-    word."""
+    """Whether a text is mostly in such a script. Two of its characters count as much as one word
+    between spaces."""
     n_unspaced = sum(map(len, _RUN.findall(text)))
     return n_unspaced > 2 * len(_WORD.findall(_RUN.sub(" ", text))) if n_unspaced else False
 
 
 def character_ngrams(text: str) -> Iterator[str]:
-    """Those of every run of such a script in a text."""
+    """The runs of one to three characters of every part of a text that is in such a script."""
     for run in _RUN.findall(text):
         for n in NGRAMS:
             yield from (run[start : start + n] for start in range(len(run) - n + 1))
 
 
 def without_unspaced(text: str) -> str:
-    """What is left to be cut at spaces."""
+    """A text without its parts in such scripts. The rest is cut at spaces."""
     return _RUN.sub(" ", text)

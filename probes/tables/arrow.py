@@ -7,13 +7,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cluster.storage import UserError
-from probes.tables.table import Table, check_names
+from probes.tables.table import Table, repeated
 
 
 def read_parquet(path: Path) -> Table:
     """The table in a Parquet file. Raises UserError."""
     try:
-        return Table(columns_of_arrow(pq.read_table(path), str(path)), str(path))
+        return table_of_arrow(pq.read_table(path), str(path))
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
@@ -21,13 +21,23 @@ def read_parquet(path: Path) -> Table:
         ) from error
 
 
-def columns_of_arrow(table: pa.Table, where: str) -> dict[str, list[Any]]:
-    """Column name -> cells; a pandas categorical as its values. Raises UserError."""
-    check_names(table.column_names, where)
-    cells = {}
+def table_of_arrow(table: pa.Table, where: str) -> Table:
+    """The table with its cells as Python values. A pandas categorical is its values; bytes that
+    are UTF-8 are text, as programs without a type for text write it."""
+    twice = repeated(table.column_names)
+    cells: dict[str, list[Any]] = {}
     for name in table.column_names:
-        column = table[name]
-        if isinstance(column.type, pa.DictionaryType):
-            column = column.cast(column.type.value_type)
-        cells[name] = column.to_pylist()
-    return cells
+        if name not in twice:
+            cells[name] = _values(table[name])
+    return Table(cells, where, twice=twice)
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    if isinstance(column.type, pa.DictionaryType):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        try:
+            column = column.cast(pa.large_string())
+        except pa.ArrowInvalid:  # not UTF-8: no text
+            return list(column.to_pylist())
+    return list(column.to_pylist())

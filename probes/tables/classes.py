@@ -3,7 +3,9 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+from probes.tables.misspelt import misspelt
 from probes.tables.no_label import NUMBERS, codes_among, is_code
+from probes.tables.quantity import quantity, quantity_note
 from probes.tables.several_labels import several_labels
 from probes.tables.spelling import clean, is_fraction, label_key, whole_number
 from probes.tables.table import some
@@ -53,11 +55,13 @@ class Classes:
             key: _name(counts, has_fractions=has_fractions) for key, counts in spellings.items()
         }
         self.notes = self._spelling_notes(spellings) + self._doubt_notes(shown)
-        several = several_labels(
-            {self._names[key]: sum(counts.values()) for key, counts in spellings.items()}
-        )
-        if several:
-            self.notes.append(several)
+        n_rows_of = {self._names[key]: counts.total() for key, counts in spellings.items()}
+        several = several_labels(n_rows_of)
+        self.quantity = None if several else quantity(n_rows_of)
+        """Why the labels can only be a quantity, which has no classes; else None."""
+        for note in (several or quantity_note(n_rows_of), misspelt(n_rows_of)):
+            if note:
+                self.notes.append(note)
 
     def of(self, label: str | None) -> str | None:
         """The class of a row whose cell is `label`; None where it has none. A label that no

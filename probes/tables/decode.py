@@ -1,5 +1,5 @@
-"""The text of a file: unpacked where it is compressed, decoded where it is UTF-8; else one line
-with a remedy that fits its bytes."""
+"""The text of a file: unpacked where it is compressed, decoded where it is UTF-8, or UTF-16 with a
+byte order mark; else one line with a remedy that fits its bytes."""
 
 import bz2
 import gzip
@@ -55,12 +55,17 @@ _PACKED_WRONGLY = (
     zipfile.BadZipFile,
 )
 MAX_ACCENTED = 3
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+N_BYTES_LOOKED_AT = 1000
+"""So many first bytes tell UTF-16 without a byte order mark: most of one half of them are zero."""
 _OTHER_FORMATS = (
     (b"PK\x03\x04", "a zip archive or an Excel workbook", "rename a workbook to .xlsx, or unpack"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "save it as .xlsx or as CSV UTF-8"),
     (b"PAR1", "a Parquet file", "rename it to .parquet"),
     (b"\x1f\x8b", "compressed with gzip", "add .gz to its name"),
     (b"%PDF", "a PDF document", "give a table"),
+    (b"<!DOCTYPE html", "a web page", "download the file itself"),
+    (b"<html", "a web page", "download the file itself"),
 )
 
 
@@ -73,16 +78,28 @@ def read_text(path: Path) -> str:
             data = unpack(data)
         except _PACKED_WRONGLY as error:
             raise UserError(f"{path}: cannot be unpacked ({error}); compress it again") from error
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise UserError(
-            f"{path}: byte 1: UTF-16, not UTF-8; convert it: iconv -f UTF-16 -t UTF-8 {path.name} >"
-            f" new{path.suffix}"
-        )
+    if data.startswith(_UTF16_MARKS):
+        try:
+            return data.decode("utf-16")
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{path}: byte {error.start + 1}: not UTF-16, as its first bytes say; save it as"
+                " UTF-8"
+            ) from error
+    for encoding, zeros in (
+        ("UTF-16LE", data[1:N_BYTES_LOOKED_AT:2]),
+        ("UTF-16BE", data[:N_BYTES_LOOKED_AT:2]),
+    ):
+        if zeros.count(0) > len(zeros) / 2:
+            raise UserError(
+                f"{path}: seems to be {encoding}, and has no mark of that; convert it: iconv -f"
+                f" {encoding} -t UTF-8 {path.name} > new{path.suffix}"
+            )
     for mark, what, remedy in _OTHER_FORMATS:
         if data.startswith(mark):
             raise UserError(f"{path}: is {what}, whatever its ending says; {remedy}")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8-sig").lstrip("\ufeff")
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
         place = f"{path}: line {number}, byte {error.start + 1}: not UTF-8"

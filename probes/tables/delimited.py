@@ -5,6 +5,7 @@ would join lines that fit one by one. A CSV has quoting. A cell that holds whole
 file's own pattern is refused in both.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from probes.tables.decode import read_text
 from probes.tables.fasttext import fasttext_columns
 from probes.tables.records import Misfit, Reading, plain, quoted, separator_line
 from probes.tables.swallowed import swallowing
-from probes.tables.table import SEPARATORS, Table, check_names, counted, some
+from probes.tables.table import SEPARATORS, Table, counted, repeated, some
 
 
 def read_delimited(path: Path, separator: str) -> Table:
@@ -24,6 +25,12 @@ def read_delimited(path: Path, separator: str) -> Table:
         return Table(dict(lines), str(path))
     reading, notes = _reading(text, named or separator, path)
     _refuse_swallowed(reading, path)
+    reading, again = _without_repeated_header(reading)
+    if again:
+        notes.append(
+            f"{path.name}: {counted(len(again), 'line')} with the column names once more (line"
+            f" {some(again)}): left out"
+        )
     if reading.n_empty:
         notes.append(
             f"{path.name}: {counted(reading.n_empty, 'line')} with separators alone: left out"
@@ -49,8 +56,12 @@ def _reading(text: str, separator: str, path: Path) -> tuple[Reading, list[str]]
         misfit, header = None, reading.header
     except Misfit as error:
         misfit, header = error, error.header
+    if (misfit or _in_apostrophes(reading)) and (apart := _read_apostrophes(text, separator)):
+        return apart, [f"{path.name}: cells stand between ' and ': read so"]
     if misfit is None and len(header) != 1:
         return reading, []
+    if misfit is None and (apart := _unwrapped(reading, separator)):
+        return apart, [f"{path.name}: every line stands in quotes as a whole: read without them"]
     # one column, or none that fits: perhaps the separator is another
     for other, name in SEPARATORS.items():
         if other == separator or (misfit is None and other not in header[0]):
@@ -73,6 +84,37 @@ def _fitting(text: str, separator: str) -> Reading | None:
     names = [name.strip() for name in reading.header if name.strip()]
     is_table = len(names) > 1 and len(set(names)) == len(names)
     return reading if is_table and reading.records else None
+
+
+def _in_apostrophes(reading: Reading) -> bool:
+    """Whether every cell of some column stands between ' and '."""
+    columns = zip(*(record.cells for record in reading.records), strict=True)
+    return len(reading.records) > 1 and any(
+        all(len(cell) > 1 and cell[0] == cell[-1] == "'" for cell in cells if cell)
+        for cells in columns
+        if any(cells)
+    )
+
+
+def _read_apostrophes(text: str, separator: str) -> Reading | None:
+    """The reading with ' for quotes, where it gives two columns or more and unwraps a cell."""
+    for escape in ("", "\\"):
+        try:
+            reading = quoted(text, separator, quote="'", escape=escape)
+        except Misfit:
+            continue
+        if len(reading.header) > 1 and f"'{separator}" in text:
+            return reading
+    return None
+
+
+def _unwrapped(reading: Reading, separator: str) -> Reading | None:
+    """The lines of a single column read once more: a spreadsheet that did not know the separator
+    has put each line into quotes."""
+    lines = [*reading.header, *(record.cells[0] for record in reading.records)]
+    if separator not in lines[0]:
+        return None
+    return _fitting("\n".join(lines), separator)
 
 
 def _csv(text: str, separator: str) -> Reading:
@@ -137,6 +179,16 @@ def _advice(misfit: Misfit, separator: str) -> str:
     return more + "put quotes around cells that contain the separator or a line break"
 
 
+def _without_repeated_header(reading: Reading) -> tuple[Reading, list[int]]:
+    """The reading without the records that are its header once more, as where files were put one
+    behind the other; and their lines."""
+    again = [r.start for r in reading.records if len(r.cells) > 1 and r.cells == reading.header]
+    if not again:
+        return reading, []
+    records = [record for record in reading.records if record.cells != reading.header]
+    return dataclasses.replace(reading, records=records), again
+
+
 def _refuse_swallowed(reading: Reading, path: Path) -> None:
     found = swallowing(reading)
     if found is not None:
@@ -152,9 +204,11 @@ def _table(reading: Reading, path: Path, notes: list[str]) -> Table:
     """Columns by name; those without a name are nobody's, and it is said where they hold
     something. Raises UserError."""
     names = [name.strip() for name in reading.header]
-    check_names([name for name in names if name], f"{path}: line 1")
+    twice = repeated(names)
     cells: dict[str, list[Any]] = {}
     for column, name in enumerate(names):
+        if name in twice:
+            continue
         values = [record.cells[column] or None for record in reading.records]
         if name:
             cells[name] = values
@@ -169,6 +223,6 @@ def _table(reading: Reading, path: Path, notes: list[str]) -> Table:
                 f"{path.name}: column {column + 1} has no name and is not read; it has something in"
                 f" {counted(len(filled), 'row')} (row {some(filled)})"
             )
-    if names and not cells:
+    if names and not cells and not twice:
         raise UserError(f"{path}: line 1: no column has a name; write text,label there")
-    return Table(cells, str(path), tuple(notes))
+    return Table(cells, str(path), tuple(notes), twice)

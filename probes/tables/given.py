@@ -1,6 +1,7 @@
 """Tables of a Python call: data frames of pandas and polars, Arrow tables, Hugging Face data sets,
 lists of dicts, columns by name, `(texts, labels)`; or the path of a file."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ import pandas as pd
 import pyarrow as pa
 
 from cluster.storage import UserError
-from probes.tables.arrow import columns_of_arrow
+from probes.tables.arrow import table_of_arrow
 from probes.tables.file import read_table
 from probes.tables.hugging_face import columns_of_dataset
 from probes.tables.json_rows import columns_of
-from probes.tables.table import Table, check_names, some
+from probes.tables.table import Table, repeated, some
 
 _FORMS = "give a data frame, a list of dicts, columns by name, (texts, labels), or a file"
 
@@ -27,7 +28,14 @@ def table_of(
     `text`. Raises UserError."""
     if isinstance(given, str | Path):
         return read_table(given)
-    cells = _cells(given, name, text, label, has_labels=has_labels)
+    if isinstance(given, pa.Table | pa.RecordBatch):
+        whole = given if isinstance(given, pa.Table) else pa.Table.from_batches([given])
+        table = table_of_arrow(whole, name)
+    elif isinstance(given, pd.DataFrame):
+        table = _table_of_frame(given, name)
+    else:
+        table = Table(_cells(given, name, text, label, has_labels=has_labels), name)
+    cells = table.cells
     lengths = {len(column) for column in cells.values()}
     if len(lengths) > 1:
         raise UserError(
@@ -36,20 +44,27 @@ def table_of(
         )
     if not lengths or lengths == {0}:
         raise UserError(f"{name}: no rows; it needs at least one")
-    return Table({key: [_plain(cell) for cell in column] for key, column in cells.items()}, name)
+    plain = {key: [_plain(cell) for cell in column] for key, column in cells.items()}
+    return dataclasses.replace(table, cells=plain)
+
+
+def _table_of_frame(frame: pd.DataFrame, name: str) -> Table:
+    """The columns of a data frame, and the levels of its index that have a name of their own."""
+    named = [level for level in frame.index.names if level is not None]
+    if named and not set(named) & set(frame.columns):
+        frame = frame.reset_index(level=named)
+    names = [str(column) for column in frame.columns]
+    twice = repeated(names)
+    full = frame.astype(object).where(frame.notna(), None)
+    cells = {key: list(full.iloc[:, i]) for i, key in enumerate(names) if key not in twice}
+    return Table(cells, name, twice=twice)
 
 
 def _cells(
     given: Any, name: str, text: str, label: str, *, has_labels: bool
 ) -> dict[str, list[Any]]:
-    if isinstance(given, pd.DataFrame):
-        names = [str(column) for column in given.columns]
-        check_names(names, name)
-        full = given.astype(object).where(given.notna(), None)
-        return {key: list(full.iloc[:, i]) for i, key in enumerate(names)}
-    if isinstance(given, pa.Table | pa.RecordBatch):
-        whole = given if isinstance(given, pa.Table) else pa.Table.from_batches([given])
-        return columns_of_arrow(whole, name)
+    if given is None:
+        raise UserError(f"{name}: is None; {_FORMS}")
     library = type(given).__module__.partition(".")[0]
     kind = type(given).__name__
     if library == "datasets":
@@ -73,7 +88,11 @@ def _cells(
 
 
 def _columns(given: Mapping[Any, Any], name: str) -> dict[str, list[Any]]:
-    check_names([str(key) for key in given], name)
+    if {"data", "target"} <= set(given) and hasattr(given, "data"):  # scikit-learn's data sets
+        raise UserError(f"{name}: a {type(given).__name__}; give (bunch.data, bunch.target)")
+    twice = repeated(str(key) for key in given)
+    if twice:
+        raise UserError(f"{name}: two columns are called {min(twice)!r}; rename one")
     for key, column in given.items():
         if isinstance(column, str | bytes) or not hasattr(column, "__iter__"):
             raise UserError(
@@ -126,6 +145,6 @@ def _is_column(value: Any) -> bool:
 
 def _plain(cell: Any) -> Any:
     """A cell as Python has it, whatever library it comes from."""
-    if isinstance(cell, np.generic):
-        return cell.item()
+    if isinstance(cell, np.generic) or (hasattr(cell, "item") and getattr(cell, "ndim", 1) == 0):
+        return cell.item()  # of NumPy, or of another library of arrays
     return cell.tolist() if isinstance(cell, np.ndarray) else cell

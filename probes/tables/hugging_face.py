@@ -50,11 +50,17 @@ def columns_of_dataset(data: Any, only: Sequence[str] | None = None) -> dict[str
     cells = {}
     for name in data.column_names if only is None else only:
         values = data.with_format(None)[name][:]
-        names = getattr(data.features.get(name), "names", None)
+        feature = data.features.get(name)
+        names = getattr(feature, "names", None)
+        inner = getattr(getattr(feature, "feature", None), "names", None)
         if names is not None:
-            values = [
-                names[value] if isinstance(value, int) and 0 <= value < len(names) else None
-                for value in values
-            ]
+            values = [_name(value, names) for value in values]
+        elif inner is not None:  # a list of class labels in each cell
+            values = [[_name(value, inner) for value in listed or ()] for listed in values]
         cells[name] = values
     return cells
+
+
+def _name(value: Any, names: Sequence[str]) -> str | None:
+    """The name of the class `value`; None for what is no class."""
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None

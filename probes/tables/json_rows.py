@@ -7,7 +7,7 @@ from typing import Any
 
 from cluster.storage import UserError
 from probes.tables.decode import read_text
-from probes.tables.table import Table
+from probes.tables.table import Table, some
 
 _FORM = '{"text": ..., "label": ...}'
 
@@ -52,10 +52,23 @@ def read_json(path: Path) -> Table:
         raise UserError(
             f"{path}: not JSON ({error}); write a list of objects like {_FORM}"
         ) from error
+    _refuse_splits(json.loads(text), path)
     cells = _document(text)
     if cells is None:
         return read_json_lines(path) if _is_object(text) else _refuse(path)
     return Table(cells, str(path))
+
+
+def _refuse_splits(document: Any, path: Path) -> None:
+    """Raises UserError where an object holds several lists of rows."""
+    if not isinstance(document, dict) or len(document) < 2 or "data" in document:
+        return
+    values = document.values()
+    if all(isinstance(v, list) and v and isinstance(v[0], dict) for v in values):
+        raise UserError(
+            f"{path}: has several lists of rows ({some(list(document))}); write each into a file"
+            " of its own"
+        )
 
 
 def _refuse(path: Path) -> Table:
@@ -102,6 +115,8 @@ def _document_of_columns(document: dict[str, Any]) -> dict[str, list[Any]] | Non
         return document if len({len(column) for column in values}) == 1 else None
     if values and all(isinstance(column, dict) for column in values):
         index = list(values[0])  # pandas: {"text": {"0": ...}}
+        if len(index) < len(values) and not any(name.isdecimal() for name in index):
+            return columns_of(values)  # pandas' orient="index": {"0": {"text": ...}}
         if index and all(list(column) == index for column in values):
             return {name: list(column.values()) for name, column in document.items()}
     return None

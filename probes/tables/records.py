@@ -75,14 +75,17 @@ def separator_line(text: str) -> tuple[str | None, str]:
     return (found[1], text[first.start() :]) if found and first else (None, text)
 
 
-def quoted(text: str, delimiter: str, *, is_spaced: bool = False, escape: str = "") -> Reading:
-    """Read with quoting: a cell in quotes may hold separators and line breaks, quotes in it are
-    doubled, or follow the character `escape`. `is_spaced`: quotes may follow a separator and a
-    space. Raises Misfit."""
+def quoted(
+    text: str, delimiter: str, *, is_spaced: bool = False, escape: str = "", quote: str = '"'
+) -> Reading:
+    """Read with quoting: a cell in the character `quote` may hold separators and line breaks,
+    quotes in it are doubled, or follow the character `escape`. `is_spaced`: quotes may follow a
+    separator and a space. Raises Misfit."""
     csv.field_size_limit(MAX_CELL_CHARS)
     reader = csv.reader(
         io.StringIO(text, newline=""),
         delimiter=delimiter,
+        quotechar=quote,
         skipinitialspace=is_spaced,
         escapechar=escape or None,
         doublequote=not escape,

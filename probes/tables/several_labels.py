@@ -2,6 +2,8 @@
 label: not what is forecast here, which gives every text one class."""
 
 import ast
+import contextlib
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -62,6 +64,8 @@ def _listed(name: str, key: Callable[[str], str] = label_key) -> tuple[str, ...]
         inner = re.findall(r"'[^']*'|\"[^\"]*\"|[^\s,]+", name[1:-1])  # NumPy: ['a' 'b']
         return tuple(key(part.strip("'\"")) for part in inner)
     values = value if isinstance(value, list | tuple | set) else [value]
+    if any(isinstance(part, dict) for part in values):
+        return ()
     return tuple(key(str(part)) for part in values)
 
 
@@ -92,7 +96,8 @@ def _vary(
 
 def one_label(column: Sequence[Any]) -> list[Any]:
     """The column with lists of one label as that label, an empty list as None: doccano writes them
-    so, Label Studio as `choices`, a CSV as `['a']`. Lists of several stay."""
+    so, Label Studio as `choices`, a CSV as `['a']`. Objects that say of every label whether it
+    holds (spaCy's `cats`) are the one that holds. Lists of several stay."""
     cells = [_inner(cell) for cell in column]
     written = [cell for cell in cells if isinstance(cell, str) and cell.strip()]
     if written and all(len(_listed(cell, key=str)) == 1 for cell in written):
@@ -101,11 +106,20 @@ def one_label(column: Sequence[Any]) -> list[Any]:
 
 
 def _inner(cell: Any) -> Any:
+    if isinstance(cell, str) and cell.startswith('{"choices":'):
+        with contextlib.suppress(ValueError):
+            cell = json.loads(cell)
     if isinstance(cell, dict) and set(cell) == {"choices"}:
         cell = cell["choices"]
+    if isinstance(cell, dict) and cell and all(_is_zero_or_one(value) for value in cell.values()):
+        cell = [name for name, value in cell.items() if value]
     if isinstance(cell, list | tuple) and len(cell) < 2:
         return cell[0] if cell else None
     return cell
+
+
+def _is_zero_or_one(value: Any) -> bool:
+    return isinstance(value, int | float) and value in (0, 1)
 
 
 def binary_columns(cells: Mapping[str, Sequence[Any]]) -> list[str]:

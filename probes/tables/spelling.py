@@ -13,14 +13,14 @@ _JOINERS = "\u200c\u200d"
 def clean(label: str) -> str:
     """The label as it is shown: without outer space, repeated inner space and invisible
     characters; empty where nothing else is in it."""
-    seen = "".join(char for char in label if char in _JOINERS or not _is_invisible(char))
+    seen = "".join(char for char in label if char in _JOINERS or not is_invisible(char))
     return " ".join(seen.split())
 
 
 def label_key(label: str, *, keep_case: bool = False) -> str:
     """Equal for two spellings of one label. `keep_case`: not for those that differ in case."""
     form = unicodedata.normalize("NFKC", label)
-    key = " ".join("".join(char for char in form if not _is_invisible(char)).split())
+    key = " ".join("".join(char for char in form if not is_invisible(char)).split())
     whole = _WHOLE.fullmatch(key)
     if whole:
         return whole_number(key)
@@ -43,7 +43,13 @@ def is_fraction(label: str) -> bool:
     return _FRACTION.fullmatch(label) is not None
 
 
-def _is_invisible(char: str) -> bool:
+def is_blank(text: str) -> bool:
+    """Whether nothing in the text can be seen."""
+    return all(char.isspace() or is_invisible(char) for char in text)
+
+
+def is_invisible(char: str) -> bool:
+    """Whether the character has no ink and takes no room."""
     if char.isascii():
         return (char < " " and not char.isspace()) or char == "\x7f"
     is_selector = "\ufe00" <= char <= "\ufe0f"  # of the look of the character before

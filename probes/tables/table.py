@@ -1,10 +1,11 @@
 """A table that was read: cells by column, what messages call it, what must be said about it."""
 
 import dataclasses
+import math
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
-
-from cluster.storage import UserError
 
 SEPARATORS = {",": "','", "\t": "a tab", ";": "';'", "|": "'|'"}
 """What stands between the cells of files of text, and what messages call it."""
@@ -20,6 +21,11 @@ class Table:
     notes: tuple[str, ...] = field(default=())
     """What must be said about how it was read, one line each."""
 
+    twice: frozenset[str] = frozenset()
+    """Names that several columns have. None of these columns is in `cells`."""
+    unread: str = ""
+    """What of the file was not read and may hold a column that is missed. Empty: nothing."""
+
     @property
     def n_rows(self) -> int:
         return len(next(iter(self.cells.values()), []))
@@ -29,11 +35,15 @@ class Table:
         return dataclasses.replace(self, notes=(*self.notes, *notes))
 
 
-def check_names(names: list[str], where: str) -> None:
-    """Raises UserError where two columns have one name."""
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UserError(f"{where}: two columns are called {twice[0]!r}; rename one")
+def is_missing(value: Any) -> bool:
+    """Whether a cell holds nothing: None, NaN, pandas' NA and NaT."""
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
+
+
+def repeated(names: Iterable[str]) -> frozenset[str]:
+    """The names that occur more than once. An empty name is none."""
+    return frozenset(name for name, n in Counter(names).items() if n > 1 and name)
 
 
 def some(items: list[Any], n_shown: int = 3) -> str:

@@ -32,6 +32,8 @@ REFERENCE: dict[str, str] = {
     "--keep-case": "#keep_case=yes behind the reference",
     "--keep-label": "#keep_label=",
 }
+_GIVEN = re.compile(r"^(--[a-z][a-z-]*[a-z])(?: ([^:;]+))?:")
+"""A message begins with an option, and perhaps with the value that was given for it."""
 _KEPT = re.compile(r"--keep-label=(\S+)")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z](?![\w-])")
 
@@ -40,8 +42,12 @@ def in_words_of(words: Mapping[str, str], message: str) -> str:
     """The message with the options that `words` has replaced by its words for them."""
     label = "['{}']" if words is PYTHON else "{} behind the reference"
     kept = message
+    given = _GIVEN.match(message)
+    if given and words.get(given[1], "").endswith("="):
+        argument = words[given[1]] + given[2] if given[2] else words[given[1]][:-1]
+        kept = f"{argument}:{message[given.end() :]}"
     if "--keep-label" in words:
-        kept = _KEPT.sub(lambda found: words["--keep-label"] + label.format(found[1]), message)
+        kept = _KEPT.sub(lambda found: words["--keep-label"] + label.format(found[1]), kept)
     return _OPTION.sub(lambda found: words.get(found[0], found[0]), kept)
 
 

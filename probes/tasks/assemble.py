@@ -1,5 +1,5 @@
-"""From labelled rows, wherever they were read, to a Task: splits chosen, labels numbered, unusable
-rows left out."""
+"""Makes a Task of labelled rows: chooses the splits, numbers the labels, and leaves unusable rows
+out."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -9,17 +9,18 @@ import numpy as np
 
 from cluster.storage import UserError
 from probes.tables.classes import unlabelled_note
+from probes.tables.spelling import is_blank
 from probes.tables.wording import REFERENCE, in_words_of
 from probes.tasks.read import Columns
 from probes.tasks.split import split_rows, text_key
 from probes.tasks.task import Split, Task
 
 NOTABLE_LEAK = 0.01
-"""Share of test texts that are in train too from which on it is said."""
+"""A warning tells of test texts that are in train too, where they are more than this share."""
 
 
 class Labelled(NamedTuple):
-    """Rows of one split as read. A label of None: the source has no label for the row."""
+    """Rows of one split as they were read. A label of None means that the row has no label."""
 
     texts: list[str]
     pairs: list[str] | None
@@ -45,16 +46,16 @@ def assemble(
     info: dict[str, str] | None = None,
     has_official_test: bool = True,
 ) -> Task:
-    """A task from the splits that its source has (any of train, validation, test; at least one with
-    labels).
+    """A task from the splits that its source has: any of train, validation and test. At least one
+    of them must have labels.
 
-    Rows without a label and rows with a blank text are left out (the latter with a UserWarning).
-    Where no test split remains validation takes its place; where only one split remains it is split
-    by text. Without `has_official_test` train and validation are split by text, and test is left
-    out (it is used where there is nothing else). `label_names` fixes names and order; without it
-    the labels that occur are sorted, numbers as numbers. A UserWarning tells of test texts that are
-    in train too. Raises UserError when fewer than two classes remain in train, and when all of test
-    is in train."""
+    Rows without a label are left out. So are rows with a blank text, with a UserWarning. Where
+    there is no test split, validation takes its place. A single split is split by text. Without
+    `has_official_test` the rows of train and validation are split by text, and test is used only
+    where there is nothing else. `label_names` gives the names of the classes and their order.
+    Without it the labels are sorted, numbers as numbers. A UserWarning tells of test texts that are
+    in train too. Raises UserError when fewer than two classes remain in train, and when all test
+    texts are in train."""
     if label_names is None:
         tables = _with_classes(ref, tables, columns or Columns())
     usable = {name: _usable(table, f"{ref} ({name})") for name, table in tables.items()}
@@ -95,13 +96,15 @@ def assemble(
 def _with_classes(
     ref: str, tables: Mapping[str, Labelled], columns: Columns
 ) -> dict[str, Labelled]:
-    """The tables with their labels by the classes' names; what was joined, and rows of train that
-    have no label, with a UserWarning."""
+    """The tables with the names of the classes for labels. A UserWarning tells which spellings were
+    joined, and which rows of train have no label."""
     is_train = any(label is not None for label in tables.get("train", _EMPTY).labels)
     base = ["train"] if is_train else list(tables)
     labels = [label for name in base for label in tables[name].labels]
     others = [label for name in tables if name not in base for label in tables[name].labels]
     classes = columns.classes(labels, others)
+    if classes.quantity is not None:
+        raise UserError(f"{ref}: {in_words_of(REFERENCE, classes.quantity)}")
     notes = [f"{ref}: {note}" for note in classes.notes]
     if (
         is_train
@@ -118,7 +121,7 @@ def _with_classes(
 
 
 def label_order(labels: set[str]) -> tuple[str, ...]:
-    """The labels sorted, as numbers where all are whole numbers."""
+    """The labels in order. Where all are whole numbers, they are sorted as numbers."""
     try:
         return tuple(sorted(labels, key=int))
     except ValueError:
@@ -126,9 +129,9 @@ def label_order(labels: set[str]) -> tuple[str, ...]:
 
 
 def _usable(table: Labelled, where: str) -> Labelled:
-    blank = {row for row, text in enumerate(table.texts) if not text.strip()}
+    blank = {row for row, text in enumerate(table.texts) if is_blank(text)}
     if table.pairs is not None:
-        blank |= {row for row, text in enumerate(table.pairs) if not text.strip()}
+        blank |= {row for row, text in enumerate(table.pairs) if is_blank(text)}
     if blank:
         first = min(blank) + 1
         warnings.warn(

@@ -1,5 +1,5 @@
-"""Tasks in a folder: `train|validation|test.parquet` with text, text_pair?, label, and perhaps
-`dataset.json`."""
+"""A task in a folder: `train|validation|test.parquet` with the columns text, text_pair (for pairs)
+and label. A file `dataset.json` may describe it."""
 
 import json
 import warnings
@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from cluster.storage import UserError
-from probes.tables.file import read_table
+from probes.tables.file import is_table_name, read_table
 from probes.tables.no_label import is_code
 from probes.tables.spelling import label_key
+from probes.tables.table import some
 from probes.tables.wording import REFERENCE, in_words_of
 from probes.tasks.assemble import Labelled, assemble
 from probes.tasks.read import Columns, rows_of
@@ -21,20 +22,23 @@ SPLIT_NAMES = ("train", "validation", "test")
 def load_folder_task(
     ref: str, folder: Path, columns: Columns | None = None, *, has_official_test: bool = True
 ) -> Task:
-    """The task in `folder`; `has_official_test` as in `assemble`. Integer labels are indices into
-    `dataset.json`'s `label_names`, -1 and an empty cell mean unlabelled.
+    """The task in `folder`. `has_official_test` is explained in `assemble`. Integer labels are
+    indices into the `label_names` of `dataset.json`. -1 and an empty cell mean that there is no
+    label.
 
-    Raises UserError: no split in the folder, a broken file, a label outside the names, whatever
-    `rows_of` refuses."""
+    Raises UserError for a folder without a split, a broken file, a label that is not among the
+    names, and everything that `rows_of` refuses."""
     paths = {
         name: folder / f"{name}.parquet"
         for name in SPLIT_NAMES
         if (folder / f"{name}.parquet").is_file()
     }
     if not paths:
+        files = sorted(path.name for path in folder.iterdir() if is_table_name(path.name))
+        instead = f"one of its files: {some(files)}" if files else "a folder that has them"
         raise UserError(
             f"{folder}: no train.parquet, validation.parquet or test.parquet in this folder; give"
-            " one that has them"
+            f" {instead}"
         )
     about = _about(folder)
     names = about.get("label_names")
@@ -93,7 +97,7 @@ def _about(folder: Path) -> dict[str, Any]:
 
 
 def _label(written: str | None, row: int, names: list[str], path: Path) -> str | None:
-    """The label name that a cell means: by its spelling, or its number. Raises UserError."""
+    """The label name that a cell means. The cell holds the name or its number. Raises UserError."""
     if written is None or written.strip() == "-1":
         return None
     if written.strip() in names:

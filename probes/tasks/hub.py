@@ -20,7 +20,8 @@ COLLECTIONS = {
     "super_glue": "aps/super_glue",
     "tweet_eval": "cardiffnlp/tweet_eval",
 }
-"""Written `glue/sst2`: a collection whose parts are configurations of one hub repository."""
+"""Name of a collection, as in `glue/sst2` -> its repository on the hub. Its parts are
+configurations of that repository."""
 
 _TEXT_COLUMNS = (
     "text",
@@ -57,9 +58,10 @@ def load_hub_task(
 ) -> Task:
     """The task of a hub data set: `name`, `org/name`, `org/name:config` or `glue/sst2`.
 
-    Without `columns` they are recognised by name; `has_official_test` as in `assemble`. Test splits
-    with hidden labels (-1) are left out, as GLUE's. Raises UserError when the data set is not there
-    or cannot be reached, or when no text and class-label column can be told."""
+    Without `columns` they are recognised by their names. `has_official_test` is explained in
+    `assemble`. Test splits with hidden labels (-1), such as those of GLUE, are left out. Raises
+    UserError when the data set does not exist or cannot be reached, and when no text column or no
+    label column is recognised."""
     repository, config = hub_name(ref)
     data = _download(ref, repository, config)
     return task_of_splits(
@@ -75,7 +77,7 @@ def task_of_splits(
     source: str,
     has_official_test: bool = True,
 ) -> Task:
-    """The task of a `DatasetDict`, wherever it was loaded from; as `load_hub_task`."""
+    """The task of a `DatasetDict`, from the hub or from a folder. See `load_hub_task`."""
     names = {theirs: ours for theirs, ours in _SPLIT_NAMES.items() if theirs in data}
     if not names:
         raise UserError(f"{ref}: no train, validation or test split; it has {', '.join(data)}")
@@ -99,7 +101,7 @@ def task_of_splits(
 
 
 def hub_name(ref: str) -> tuple[str, str | None]:
-    """(repository, configuration) of a reference."""
+    """(repository, configuration) that a reference names. The configuration may be None."""
     name, _, config = ref.partition(":")
     collection, _, part = name.partition("/")
     if collection in COLLECTIONS and part:
@@ -119,7 +121,7 @@ def _download(ref: str, repository: str, config: str | None) -> Any:
         ValueError,
         RuntimeError,
         datasets.exceptions.DatasetsError,
-    ) as error:  # as many kinds as causes
+    ) as error:  # each cause has its own class
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"{ref}: no such folder, file or docs/ task here, and the hub gave no such data set"
@@ -129,8 +131,8 @@ def _download(ref: str, repository: str, config: str | None) -> Any:
 
 @contextlib.contextmanager
 def _offline_if_unreachable() -> Iterator[None]:
-    """Without a network only what the hub's cache holds is looked at, at once: half a minute of
-    retries would end the same."""
+    """A context that uses only the hub's cache where there is no network. Without it half a minute
+    of retries would fail first."""
     import datasets
     from huggingface_hub import constants
 
@@ -147,7 +149,7 @@ def _offline_if_unreachable() -> Iterator[None]:
 
 
 def _recognised(ref: str, there: Sequence[str], columns: Columns) -> Columns:
-    """The columns that were named, or else those that data sets of the hub usually have."""
+    """The columns that were named. Otherwise columns with names that are usual on the hub."""
     is_named = columns[:3] != Columns()[:3]
     if is_named:
         return columns

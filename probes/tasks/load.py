@@ -1,5 +1,5 @@
-"""A task from a reference: `docs/NAME`, a folder of Parquet splits, a table file, or a data set of
-the Hugging Face hub."""
+"""Loads the task that a reference names: `docs/NAME`, a folder of Parquet splits, a table in a
+file, or a data set of the Hugging Face hub."""
 
 import dataclasses
 import difflib
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cluster.storage import UserError
+from neoberta.near_miss import did_you_mean_file
 from probes.tables.file import SUFFIXES, is_table_name, read_table
 from probes.tables.hugging_face import is_saved_dataset, load_saved
 from probes.tables.wording import REFERENCE, in_words_of, speaking
@@ -23,8 +24,9 @@ DOCS_PREFIX = "docs/"
 
 
 def check_task(ref: str) -> Task | None:
-    """The task of a file or folder; None for a `docs/` task, which is not built, and a data set of
-    the hub, which is not looked up. Raises UserError for whatever loading would refuse."""
+    """Check a reference, and return the task of a file or folder. The result is None for a `docs/`
+    task, which is not built here, and for a data set of the hub, which is not looked up. Raises
+    UserError for everything that loading would refuse."""
     source, _ = split_reference(ref)
     if _is_docs(source):
         docs_task(source.removeprefix(DOCS_PREFIX))
@@ -33,14 +35,14 @@ def check_task(ref: str) -> Task | None:
         endings = ", ".join(SUFFIXES)
         raise UserError(
             f"task {ref}: no such file or folder; give a folder, a file that ends in {endings}, or"
-            " docs/NAME"
+            f" docs/NAME{did_you_mean_file(path)}"
         )
     return load_task(ref) if path else None
 
 
 def local_path(ref: str) -> Path | None:
-    """The file or folder that `ref` names; None for what is built from packages or comes from the
-    hub. Raises UserError."""
+    """The file or folder that `ref` names. None for a task of installed packages and for a data set
+    of the hub. Raises UserError."""
     source, _ = split_reference(ref)
     path = Path(source).expanduser()
     return path if path.exists() or _is_path(source) else None
@@ -58,17 +60,20 @@ def load_task(
 ) -> Task:
     """The task that `ref` names.
 
-    Args: ref: `docs/NAME` (built from the packages of `docs`), a folder with
-    `train|validation|test.parquet` and perhaps `dataset.json`, a folder of `save_to_disk`, a file
-    in a format of `probes.tables.file`, or a data set of the hub: `imdb`, `org/name`,
-    `org/name:config`, `glue/sst2`. Behind a `#`, which of its rows and columns
-    (probes.tasks.selection). text_column, pair_column, label_column: where they are not called
-    `text`, `text_pair` and `label`. keep_case, keep_labels: how labels are read
-    (probes.tasks.read.Columns).
+    Args:
+        ref: `docs/NAME` (built from the packages of `docs`), a folder with
+            `train|validation|test.parquet` and perhaps `dataset.json`, a folder of `save_to_disk`,
+            a file in a format of `probes.tables.file`, or a data set of the hub (`imdb`,
+            `org/name`, `org/name:config`, `glue/sst2`). A `#` and what follows it choose rows and
+            columns (`probes.tasks.selection`).
+        docs: the packages that `docs/NAME` is built from.
+        text_column, pair_column, label_column: names of the columns, where they are not `text`,
+            `text_pair` and `label`.
+        keep_case, keep_labels: how labels are read (`probes.tasks.read.Columns`).
 
-    Without an official test split validation is the test; without that, a quarter of each class is,
-    chosen by a hash of the text. Raises UserError, one line; what must be said of the tables is a
-    UserWarning."""
+    Where there is no official test split, validation is the test. Where there is no validation
+    either, the test is a quarter of each class, chosen by a hash of the text. Raises UserError, one
+    line. A UserWarning says what is notable about the tables."""
     source, selection = split_reference(ref)
     given = Columns(
         str(text_column or Columns().text),

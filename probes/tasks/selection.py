@@ -1,9 +1,9 @@
-"""Which rows of a task are used: what may follow a task reference behind `#`.
+"""The part of a task reference behind `#`. It selects rows and columns of the task.
 
-`FOLDER#train=4096,test=800,split=pool,family=reviews`: at most so many rows of either split, the
-test rows held out of the training pool instead of the official ones, and the family the task
-belongs to. `FILE#text_column=body,label_column=topic,keep_case=yes,keep_label=NA`: its columns, and
-how its labels are read (`probes.tasks.read.Columns`).
+`FOLDER#train=4096,test=800,split=pool,family=reviews` limits the rows of both splits, holds the
+test rows out of the training pool instead of taking the official ones, and names the family of the
+task. `FILE#text_column=body,label_column=topic,keep_case=yes,keep_label=NA` names its columns and
+says how its labels are read (`probes.tasks.read.Columns`).
 """
 
 import dataclasses
@@ -19,28 +19,28 @@ SPLITS = ("official", "pool")
 
 @dataclass(frozen=True)
 class Selection:
-    """What a reference asks for; the default is everything."""
+    """What a reference selects. By default this is everything."""
 
     train: int | None = None
-    """At most so many rows of train."""
+    """Largest number of rows of train. None: all."""
     test: int | None = None
-    """At most so many rows of test."""
+    """Largest number of rows of test. None: all."""
     split: str = "official"
-    """`pool`: the test rows are held out of train and validation, so that there is no shift between
-    the splits."""
+    """`official` or `pool`. With `pool` the test rows are held out of train and validation, so that
+    there is no shift between the splits."""
     family: str = ""
-    """Family of the task; empty: what its source says."""
+    """Family of the task. Empty: the family that its source names."""
     text_column: str = ""
     pair_column: str = ""
     label_column: str = ""
     keep_case: str = ""
-    """`yes`: labels that differ in case alone are two."""
+    """With `yes`, labels that differ in case alone are two classes."""
     keep_label: str = ""
-    """Labels that are classes although they look like a code for none; `|` between them."""
+    """Labels that are classes although they look like a code for none. `|` separates them."""
 
     @property
     def columns(self) -> Columns | None:
-        """The columns and the reading of labels that are asked for; None where nothing is."""
+        """The columns, and how labels are read. None where the reference names neither."""
         columns = Columns(
             self.text_column or Columns().text,
             self.pair_column or None,
@@ -51,8 +51,8 @@ class Selection:
         return None if columns == Columns() else columns
 
     def apply(self, task: Task) -> Task:
-        """The task with at most the wanted rows: those whose texts have the least hashes, in that
-        order. What is left out depends on the texts alone."""
+        """The task with no more rows than selected. Rows are sorted by a hash of their texts, and
+        the first ones are kept, so the choice depends on the texts alone."""
         splits = dict(task.splits)
         for name, limit in (("train", self.train), ("test", self.test)):
             if limit is not None and limit < len(splits[name]):
@@ -61,8 +61,8 @@ class Selection:
 
 
 def split_reference(ref: str) -> tuple[str, Selection]:
-    """(what the task is loaded from, the selection behind `#`). Raises UserError for a selection
-    that cannot be read."""
+    """(the reference without `#`, the selection behind it). Raises UserError for a selection that
+    cannot be read."""
     source, mark, text = ref.rpartition("#")
     if not mark or "=" not in text:
         return ref, Selection()

@@ -1,4 +1,4 @@
-"""A train/test split for sources that come without one: by a hash of the text, stratified by
+"""The train/test split of a source that has none. It is made by a hash of the text, stratified by
 class."""
 
 import hashlib
@@ -12,7 +12,8 @@ TEST_SHARE = 0.25
 
 
 def text_key(text: str, pair: str | None) -> str:
-    """Hex digest that orders rows; equal for equal texts up to case and spacing."""
+    """Hex digest of a text or pair, by which rows are ordered. Texts that differ only in case and
+    spaces have the same one."""
     content = PAIR_SEPARATOR.join(" ".join(part.lower().split()) for part in (text, pair or ""))
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -20,18 +21,18 @@ def text_key(text: str, pair: str | None) -> str:
 def split_rows(
     texts: Sequence[str], pairs: Sequence[str] | None, labels: Sequence[str], source: str
 ) -> tuple[list[int], list[int]]:
-    """(train rows, test rows), each in hash order: about a quarter of each class for test, decided
-    by the content alone.
+    """(train rows, test rows), each in the order of the hash. About a quarter of each class is
+    test. The content alone decides.
 
-    All rows with one text lie on one side. A class with a single distinct text stays in train, with
-    a UserWarning that names it and `source`: it can be learnt from but not tested."""
+    Rows with the same text are on the same side. A class with a single distinct text stays in train
+    and cannot be tested. A UserWarning names it and `source`."""
     keys = [
         text_key(text, pairs[row] if pairs is not None else None) for row, text in enumerate(texts)
     ]
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, key in enumerate(keys):
         rows_of[key].append(row)
-    # a text with several labels counts for its commonest one
+    # a text with several labels counts as a text of the commonest one
     groups: dict[str, list[str]] = defaultdict(list)
     for key in sorted(rows_of):
         counts = Counter(labels[row] for row in rows_of[key])

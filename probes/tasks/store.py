@@ -1,6 +1,6 @@
-"""Tasks as folders: `train|validation|test.parquet` (text, text_pair?, label) and `dataset.json`.
-The project's own copies lie under `tasks/<fingerprint>/`; any folder of the same layout can be a
-task."""
+"""Stores tasks as folders: `train|validation|test.parquet` (text, text_pair for pairs, label) and
+`dataset.json`. Copies of a study lie under `tasks/<fingerprint>/`. Any folder with this layout can
+be a task."""
 
 import json
 
@@ -13,8 +13,8 @@ from probes.tasks.task import Split, Task
 
 
 def save_task(task: Task, storage: Storage) -> str:
-    """Publish a task under `tasks/<fingerprint>` and return that key; does nothing where it is
-    already."""
+    """Publish a task under `tasks/<fingerprint>`, and return that key. Does nothing where the task
+    is there already."""
     key = f"tasks/{task.fingerprint}"
     if storage.exists(key):
         return key

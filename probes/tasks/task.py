@@ -1,4 +1,4 @@
-"""A labelled text task as one value, identified by its content."""
+"""A labelled text task as a value. Its content identifies it."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -7,14 +7,15 @@ from functools import cached_property
 import numpy as np
 
 PAIR_SEPARATOR = "\x1e"
-"""Between the two texts of a pair wherever a pair is hashed (ASCII record separator: does not occur
-in text)."""
+"""Separates the two texts of a pair where a pair is hashed. It is the ASCII record separator, which
+does not occur in text."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """One split of a task: `text` (and `text_pair`, for pair tasks) aligned with `labels` (n,)
-    int64, indices into the task's `label_names`; -1 where a row has no label."""
+    """One split of a task. `labels` (n,) int64 are indices into the task's `label_names`, or -1
+    where a row has no label. `text` has the n texts, and `text_pair` the second texts of a task on
+    pairs."""
 
     text: tuple[str, ...]
     labels: np.ndarray
@@ -26,18 +27,18 @@ class Split:
 
 @dataclass(frozen=True)
 class Task:
-    """A classification task. `splits` has at least `train` and `test` (a source without an official
-    test split is split once, deterministically, at loading)."""
+    """A classification task. `splits` has at least `train` and `test`. A source without an official
+    test split is split when it is loaded, always in the same way."""
 
     name: str
     """The reference it was loaded from, for example `docs/library`."""
     label_names: tuple[str, ...]
     splits: dict[str, Split]
     family: str = ""
-    """Tasks of one family share texts or labels; evaluation leaves whole families out. Empty: the
-    task is its own family."""
+    """Tasks of one family share texts or labels, and evaluation leaves whole families out. Empty:
+    the task is a family of its own."""
     info: dict[str, str] = field(default_factory=dict)
-    """Free facts for people: domain, language, licence, source."""
+    """Facts for people to read: domain, language, licence, source."""
 
     @property
     def n_classes(self) -> int:
@@ -49,8 +50,8 @@ class Task:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits: a hash of the content (texts, labels, label names, split membership and
-        order), never of a path."""
+        """16 hex digits: a hash of the content (texts, labels, label names, splits, order). A path
+        is no part of it."""
         sha = hashlib.sha256(repr(self.label_names).encode())
         for split_name in sorted(self.splits):
             split = self.splits[split_name]

@@ -1,1 +1,1 @@
-"""One module a command that is no stage of a study."""
+"""One module for each command that is not a stage of a study."""

@@ -1,5 +1,5 @@
-"""`neoberta cache`: what the embedding caches of a storage hold, whether they are whole, and
-removing what is not used."""
+"""`neoberta cache`: list the embedding caches of a storage, check them, and remove unused
+vectors."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -38,7 +38,8 @@ def show_caches(out: str) -> None:
 
 
 def check_caches(out: str) -> int:
-    """Read every segment under `out` and print the damaged ones; 0 when all are whole, else 1."""
+    """Read every segment under `out` and print the damaged ones. Returns 0 when all are whole, else
+    1."""
     n_whole = n_bytes = n_damaged = 0
     for file, damage in verify_caches(Storage(out)):
         if damage is None:
@@ -57,8 +58,8 @@ def check_caches(out: str) -> int:
 
 
 def prune(out: str, older_than: str, *, dry_run: bool) -> None:
-    """Remove what was not used for `older_than` (`12h`, `30d`, `8w`), and say what. Raises
-    UserError."""
+    """Remove the vectors that were not used for `older_than` (`12h`, `30d`, `8w`), and print what
+    was removed. Raises UserError."""
     removed = prune_caches(Storage(out), parse_age(older_than), datetime.now(UTC), dry_run=dry_run)
     for file in removed if dry_run else ():
         print(file.key)
@@ -67,7 +68,7 @@ def prune(out: str, older_than: str, *, dry_run: bool) -> None:
 
 
 def parse_age(text: str) -> timedelta:
-    """`12h`, `30d` or `8w`. Raises UserError."""
+    """The time that `12h`, `30d` or `8w` says. Raises UserError."""
     found = re.fullmatch(r"(\d{1,5})([hdw])", text.strip())
     if not found:
         raise UserError(

@@ -11,7 +11,7 @@ from meta.api import answer
 from meta.given.vectors import as_task
 from neoberta.extras import need
 from probes.tasks.read import Columns
-from ray_jobs.commands.encode_on_ray import embed_by_ray_if_many
+from ray_jobs.commands.encode_on_ray import embed_where_quicker
 from ray_jobs.progress import StageProgress
 
 REPORT_FILE = "report.html"
@@ -36,9 +36,11 @@ def run_characterize(
     prompt: str | None = None,
     trust_remote_code: bool = False,
 ) -> Answers:
-    """Read the user's rows, embed them (vectors are kept under `out`: a second run encodes
-    nothing), answer, write `answers.json` and `report.html` into `out` and print the six answers.
-    Raises UserError, before anything is written for whatever can be known by then."""
+    """Answer the six questions for the user's rows, and print the answers.
+
+    Writes `answers.json` and `report.html` into `out`. The vectors are kept there too, so a second
+    run encodes nothing. Raises UserError. Mistakes that are known from the input alone are raised
+    before anything is written."""
     if address is not None:
         need("study", f"--address {address}")
     request = check_and_prepare(
@@ -62,7 +64,7 @@ def run_characterize(
     for ref in request.encoders:
         with progress.stage(f"embeddings {ref}") as report:
             embedded.append(
-                embed_by_ray_if_many(
+                embed_where_quicker(
                     ref,
                     task,
                     storage,
@@ -81,8 +83,8 @@ def run_characterize(
 
 
 def write_answers(answers: Answers, storage: Storage, folder: str = "") -> None:
-    """Write `answers.json`, then `report.html`, under `folder` of `storage`; each whole or not at
-    all."""
+    """Write `answers.json`, then `report.html`, under `folder` of `storage`. Each file is written
+    whole or not at all."""
     from meta.report.page import characterize_report
 
     prefix = f"{folder}/" if folder else ""
@@ -91,7 +93,7 @@ def write_answers(answers: Answers, storage: Storage, folder: str = "") -> None:
 
 
 def _check_writable(storage: Storage) -> None:
-    """Fail before the work where nothing can be written. Raises UserError."""
+    """Check that the storage can be written, before any work is done. Raises UserError."""
     for name in (ANSWERS_FILE, REPORT_FILE):
         if storage.is_local and (Path(storage.uri) / name).is_dir():
             raise UserError(

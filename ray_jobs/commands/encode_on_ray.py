@@ -1,29 +1,28 @@
 """The vectors of a user's samples (`meta.given.vectors`): in this process, or by Ray where it is
-installed and the texts are many."""
+installed and quicker."""
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from cluster.resources import local_cpus
 from cluster.storage import Storage
 from meta.given.embedded_encoder import EmbeddedEncoder
-from meta.given.vectors import TEXTS_PER_PART, embed_sample, encode_here
-from neoberta.extras import missing
+from meta.given.vectors import TEXTS_PER_PART, MissingVectors, embed_sample, encode_here
+from neoberta.extras import missing as extra_is_missing
 from neoberta.precision import UsedPrecision
 from probes.embeddings.cache import EmbeddingCache
 from probes.embeddings.encode import Shard, ShardEncoder, in_random_order, plan_shards
-from probes.encoders.base import Encoder, View
+from probes.encoders.base import Encoder
 from probes.encoders.reference import in_full
 from probes.tasks.task import Task
+from ray_jobs.commands.where_to_encode import Encoding, choose_place
 from ray_jobs.progress import ProgressCallback
 
-RAY_ABOVE_TEXTS = 5000
-"""Fewer texts than this are encoded in this process: starting Ray would take longer. Without the
-extra `study` all are."""
 
-
-def embed_by_ray_if_many(
+def embed_where_quicker(
     ref: str,
     task: Task,
     storage: Storage,
@@ -34,26 +33,25 @@ def embed_by_ray_if_many(
     trust_remote_code: bool = False,
     say: Callable[[str], object] = print,
 ) -> EmbeddedEncoder:
-    """As `meta.given.vectors.embed_sample`; Ray (embedded, or at `address`) is started only for
-    many missing texts. Raises UserError."""
+    """As `meta.given.vectors.embed_sample`. Ray (embedded, or at `address`) is started only where
+    the missing texts are encoded earlier by it, start included. Both places publish the same parts
+    in the same cache: what one has done, the other does not do again. `say` gets the reason. Raises
+    UserError."""
 
-    def encode(
-        encoder: Encoder,
-        cache: EmbeddingCache,
-        inputs: list[tuple[list[str], list[View]]],
-        n_missing: int,
-    ) -> None:
-        fits_here = encoder.info.family in (
-            "lsa",
-            "static",
-        )  # cheap, and an lsa fitted here exists nowhere else
-        is_ray_worth_it = n_missing > RAY_ABOVE_TEXTS and not missing("study")
-        if fits_here or (address is None and not is_ray_worth_it):
-            encode_here(encoder, cache, inputs, progress=report)
+    def encode(encoder: Encoder, cache: EmbeddingCache, missing: MissingVectors) -> None:
+        # both are cheap, and an lsa fitted here exists nowhere else
+        has_no_choice = encoder.info.family in ("lsa", "static") or extra_is_missing("study")
+        if has_no_choice:
+            encode_here(encoder, cache, missing, progress=report)
+            return
+        place = choose_place(_encoding(missing, is_at_address=address is not None))
+        say(f"{ref}: {place.why}")
+        if not place.is_ray:
+            encode_here(encoder, cache, missing, progress=report)
             return
         shards = [
             shard
-            for texts, wanted in inputs
+            for texts, wanted in missing.inputs
             for shard in plan_shards(cache, encoder.info, texts, wanted, TEXTS_PER_PART)
         ]
         with _session(address, log_path) as opened:
@@ -68,6 +66,20 @@ def embed_by_ray_if_many(
     )
 
 
+def _encoding(missing: MissingVectors, *, is_at_address: bool) -> Encoding:
+    """The work and this machine, for the decision."""
+    import torch
+
+    n_gpus = torch.cuda.device_count()
+    return Encoding(
+        missing.seconds,
+        math.ceil(missing.n_texts / TEXTS_PER_PART),
+        n_units_here=1 if n_gpus else torch.get_num_threads(),
+        n_units_ray=n_gpus or local_cpus(),
+        is_at_address=is_at_address,
+    )
+
+
 def _embed_by_ray(
     ref: str,
     precision: UsedPrecision,
@@ -76,7 +88,7 @@ def _embed_by_ray(
     report: ProgressCallback,
     trust_remote_code: bool,
 ) -> None:
-    """Encode planned shards with one actor a core."""
+    """Encode planned shards with one actor on each core."""
     from cluster.data import map_shards
     from cluster.resources import available_resources, n_workers_that_fit, worker_resources
 

@@ -1,5 +1,4 @@
-"""`neoberta jobs`: the jobs that were submitted to a cluster; look at them, come back to one, stop
-one."""
+"""`neoberta jobs`: list the jobs that were submitted to a cluster, follow one, stop one."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ OUR_PREFIX = "neoberta-"
 
 
 def show_jobs(address: str, *, insecure: bool) -> None:
-    """Print our jobs on the cluster, the newest last. Raises UserError."""
+    """Print the jobs of this program on the cluster, the newest last. Raises UserError."""
     jobs = [job for job in _connect(address, insecure).jobs() if job.job_id.startswith(OUR_PREFIX)]
     table = Table(header_style="bold")
     for column in ("id", "status", "submitted (UTC)", "seconds", "command"):
@@ -37,12 +36,13 @@ def show_jobs(address: str, *, insecure: bool) -> None:
         table.add_row(*map(escape, row))
     console = Console()
     if not console.is_terminal:
-        console.width = 240  # into a file or pipe: nothing is folded
+        console.width = 240  # in a file or pipe no line is folded
     console.print(table)
 
 
 def show_logs(address: str, job_id: str, *, following: bool, insecure: bool) -> int:
-    """Print what a job has printed; `following` it returns its exit code. Raises UserError."""
+    """Print what a job has printed. With `following`, wait for its end and return its exit code.
+    Raises UserError."""
     client = _connect(address, insecure)
     if following:
         return follow(client, check_id(job_id))
@@ -51,15 +51,15 @@ def show_logs(address: str, job_id: str, *, following: bool, insecure: bool) -> 
 
 
 def stop_job(address: str, job_id: str, *, insecure: bool) -> int:
-    """Stop a job and wait until it has; 0 when it has ended. Raises UserError."""
+    """Stop a job and wait until it has stopped. Returns 0 when it has ended. Raises UserError."""
     job = _connect(address, insecure).stop(check_id(job_id))
     print(f"{job.job_id}: {job.status}")
     return 1 if job.status in ("PENDING", "RUNNING") else 0
 
 
 def follow(client: "JobClient", job_id: str) -> int:
-    """Print what the job prints until it ends; its exit code. Ctrl-C ends the following and returns
-    130; the job goes on."""
+    """Print what the job prints until it ends, and return its exit code. Ctrl-C returns 130 at
+    once, and the job goes on."""
     from cluster.job_client import LostContactError
 
     try:

@@ -1,4 +1,4 @@
-"""`neoberta tasks`, `encoders`, `doctor`: what there is, and whether this machine is ready."""
+"""`neoberta tasks` and `encoders` list what can be used. `neoberta doctor` checks this machine."""
 
 import importlib.metadata
 import os
@@ -25,7 +25,7 @@ EXTRAS = {
     "tokens": "entity-level F1 of probe-tokens",
     "excel": ".xlsx tables",
 }
-"""What each extra serves."""
+"""Extra -> the commands that need it."""
 
 TASK_FORMS = (
     ("docs/NAME", "built here from the documentation strings of the installed packages"),
@@ -59,8 +59,8 @@ def show_tasks() -> None:
 
 
 def show_encoders(refs: list[str], *, trust_remote_code: bool = False) -> None:
-    """Print the forms of an encoder reference; with `refs`, load each and print its shape. Raises
-    UserError."""
+    """Print the forms of an encoder reference. With `refs`, load each encoder and print its shape
+    instead. Raises UserError."""
     if not refs:
         print_table("An encoder is", ("reference", "what it is"), ENCODER_FORMS)
         return
@@ -109,8 +109,8 @@ def show_encoders(refs: list[str], *, trust_remote_code: bool = False) -> None:
 
 
 def run_doctor() -> int:
-    """Print one line a check, and which extras are there; 0 when nothing is wrong with what is
-    installed, else 1."""
+    """Print a line for each check, and the extras that are installed. Returns 0 when nothing is
+    wrong with what is installed, else 1."""
     checks = [*_system_checks(), *_package_checks()]
     if not missing("pretrain"):
         checks += _compiler_checks()
@@ -175,7 +175,7 @@ def _compiler_checks() -> list[tuple[bool, str, str]]:
 
 
 def _extra_line(extra: str, purpose: str) -> str:
-    """An extra with the versions of what it brought, or how to install it."""
+    """A line about an extra: the versions of its packages, or how to install it."""
     if lacking := missing(extra):
         return (
             f"--   extra {extra} ({purpose}): {', '.join(lacking)} not installed;"

@@ -1,10 +1,10 @@
-"""`neoberta probe-tokens`: a sequence-labelling task through encoders, word vectors cached, probes
-of words at nested sizes.
+"""`neoberta probe-tokens`: probes of the words of a sequence-labelling task, at nested sizes.
 
-Runs in this process. Word vectors and finished probes lie on storage, so an interrupted run goes on
-where it was.
+It runs in this process. Word vectors and finished probes are kept on the storage, so an interrupted
+run goes on where it was.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from probes.embeddings.cache import EmbeddingCache
 from probes.embeddings.words import embed_words, missing_sentences, predicted_bytes, word_vectors
 from probes.encoders.base import WordEncoder
 from probes.encoders.load import check_encoder, load_encoder
-from probes.encoders.reference import parse_ref
+from probes.encoders.reference import parse_ref, split_prompt, with_prompt
 from probes.sweep.tokens import check_seqeval, token_probes
 from probes.tasks.token_task import (
     TaggedSplit,
@@ -39,7 +39,7 @@ RESULTS = "token_probes"
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is done with each encoder."""
+    """The work that is done for each encoder."""
 
     task: TokenTask
     train: TaggedSplit
@@ -58,9 +58,10 @@ def run_probe_tokens(
     out: str,
     trust_remote_code: bool = False,
 ) -> None:
-    """Fit and score the probes of `layers` (none: all) at `sizes` labelled sentences (none:
-    `DEFAULT_SIZES` as far as there are so many), and print the table of their means over seeds.
-    Raises UserError."""
+    """Fit and score the probes, and print the table of their means over seeds.
+
+    Empty `layers` mean all layers. `sizes` are numbers of labelled sentences; empty they mean those
+    of `DEFAULT_SIZES` that the task has. Raises UserError."""
     task = load_token_task(folder)
     train, test = train_and_test(task)
     plan = _Plan(task, train, test, _fitting_sizes(sizes, len(train), task), n_seeds)
@@ -70,8 +71,12 @@ def run_probe_tokens(
     storage, progress = Storage(out), StageProgress(2 * len(encoders))
     frames = []
     for ref in encoders:
-        encoder = load_encoder(ref, trust_remote_code=trust_remote_code)
+        # words are read without the folder's default prompt, so nothing is said of it
+        encoder = load_encoder(with_prompt(ref, ""), trust_remote_code=trust_remote_code)
         assert isinstance(encoder, WordEncoder), "`_check` lets no other kind pass"
+        for note in encoder.info.notes:
+            print(f"note: {note.replace(encoder.info.ref, ref)}")
+        encoder.info = dataclasses.replace(encoder.info, ref=ref)
         frames.append(
             _run_encoder(encoder, _wanted_layers(encoder, layers), plan, storage, progress).assign(
                 encoder=ref
@@ -88,7 +93,7 @@ def _run_encoder(
     storage: Storage,
     progress: StageProgress,
 ) -> pd.DataFrame:
-    """Every probe of an encoder's `layers`, from two stages."""
+    """Every probe of an encoder's `layers`. One stage encodes the words, another one fits."""
     cache = EmbeddingCache(storage, encoder.info.fingerprint)
     sentences = [*plan.train.sentences, *plan.test.sentences]
 
@@ -108,7 +113,8 @@ def _stage(
     work: Callable[[ProgressCallback], tuple[Any, int]],
     what: str,
 ) -> Any:
-    """`work(report)` as a stage that says how much of `what` it made; returns its result."""
+    """Run `work(report)` as a stage, and return its result. The stage says how much of `what` it
+    made."""
     said: list[str] = []
     with progress.stage(title, lambda: "".join(said)) as report:
         result, n_made = work(report)
@@ -119,8 +125,8 @@ def _stage(
 def _probe(
     cache: EmbeddingCache, layers: Sequence[int], plan: _Plan, report: ProgressCallback
 ) -> tuple[pd.DataFrame, int]:
-    """Every probe, and how many layers were probed now; a layer's probes are one file, made
-    once."""
+    """Every probe, and how many layers were probed now. The probes of a layer are one file, which
+    is made once."""
     storage, task, frames, n_made = cache.storage, plan.task, [], 0
     cells = [(n, seed) for n in plan.sizes for seed in range(plan.n_seeds)]
     for i, layer in enumerate(layers):
@@ -156,9 +162,13 @@ def _probe(
 
 
 def _check(ref: str, trust_remote_code: bool) -> None:
-    """Raises UserError for an encoder that cannot be used here, as far as that is known before it
-    is loaded."""
+    """Check an encoder as far as it can be checked without loading it. Raises UserError."""
     base, view = parse_ref(ref)
+    if split_prompt(ref)[1] is not None:
+        raise UserError(
+            f"--encoder {ref}: words are read without a prompt; leave out prompt=, and what"
+            " follows it"
+        )
     if view is not None:
         raise UserError(
             f"--encoder {ref}: leave out what follows #; layers of words are chosen by --layer"
@@ -189,7 +199,7 @@ def _fitting_sizes(sizes: Sequence[int], n_train: int, task: TokenTask) -> list[
 
 
 def _show(probes: pd.DataFrame, task: TokenTask) -> None:
-    """The mean of the chosen probes over seeds, and what they differ by."""
+    """Print the means of the chosen probes over seeds, and how much they differ."""
     has_entities = bool(probes["entity_f1"].notna().any())
     metric, title = (
         ("entity_f1", "entity-level F1") if has_entities else ("macro_f1", "macro-F1 of words")

@@ -1,5 +1,5 @@
-"""The table of a study's probes: once, or again and again while its sweep runs. It reads what lies
-on the storage, nothing else, so it can be looked at from any machine that sees it."""
+"""`neoberta results`: the table of a study's probes. It is printed once, or kept up to date while
+the sweep runs. It reads only the storage, so any machine that sees the storage can show it."""
 
 import contextlib
 import time
@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.storage import Storage, UserError
+from neoberta.near_miss import did_you_mean
 from probes.metrics import LOWER_IS_BETTER, METRICS
 from probes.sweep.results import IDENTITY_COLUMNS
 from ray_jobs.sweep_status import STATUS_KEY, SweepStatus
@@ -24,7 +25,7 @@ READ_EVERY_S = 2.0
 SILENT_AFTER_S = 60.0
 """A running sweep whose status is older than this may have been killed."""
 PIPE_WIDTH = 160
-"""Into a file or pipe nothing is folded."""
+"""Columns of characters in a file or pipe, where no line is folded."""
 
 
 class ResultsTable:
@@ -35,6 +36,7 @@ class ResultsTable:
         if metric not in METRICS:
             raise UserError(
                 f"--metric {metric}: unknown; choose {', '.join(METRICS[:-1])} or {METRICS[-1]}"
+                f"{did_you_mean(metric, METRICS)}"
             )
         self._storage, self._metric = storage, metric
         self._columns = [*IDENTITY_COLUMNS, "C_selected", metric]
@@ -44,8 +46,8 @@ class ResultsTable:
         """Rows read so far."""
 
     def read_new(self) -> bool:
-        """Read the blocks that are there and were not read yet; whether there were any. Raises
-        CorruptArtefactError."""
+        """Read the blocks that were published since the last call. Returns whether there were any.
+        Raises CorruptArtefactError."""
         new = [key for key in self._storage.keys("probes") if key not in self._read]
         for key in new:
             rows = (
@@ -101,9 +103,9 @@ def show_results(out: str, metric: str) -> None:
 def watch_results(
     out: str, metric: str, *, every_s: float = READ_EVERY_S, console: Console | None = None
 ) -> None:
-    """Follow a sweep until it ends: on a terminal the table and a bar that stay up to date,
-    elsewhere a line at a time and the table at the end. Waits for a sweep that has not begun;
-    Ctrl-C ends the looking, not the sweep. Raises UserError."""
+    """Follow a sweep until it ends. A terminal shows the table and a bar. Elsewhere single lines
+    are printed, and the table at the end. A sweep that has not begun is waited for. Ctrl-C ends
+    this command and not the sweep. Raises UserError."""
     storage, console = Storage(out), console or _console()
     results = ResultsTable(storage, metric)
     with (
@@ -129,8 +131,8 @@ def watch_results(
 
 
 def read_status(storage: Storage) -> SweepStatus | None:
-    """Where the study's last sweep is; None before the first one. Raises UserError for a file that
-    is none of ours."""
+    """The status of the study's last sweep. None before the first one. Raises UserError where the
+    file holds something else."""
     if not storage.exists(STATUS_KEY):
         return None
     try:

@@ -1,7 +1,7 @@
-"""`--address http(s)://head:8265`: the command becomes a Ray job on that cluster, and this process
-follows it.
+"""`--address http(s)://head:8265`: the command is sent to that cluster as a Ray job, and this
+process follows it.
 
-Configurations travel with the job and so does the project's source. Data does not: a local path
+The configuration and the project's source are sent with the job. Data is not sent: a local path
 that the cluster cannot see is refused before anything is sent.
 """
 
@@ -30,11 +30,12 @@ class JobConfig(StrictModel):
     """How a submitted job runs (`--job-config`)."""
 
     env_vars: dict[str, str] = Field(default_factory=dict)
-    """Environment of the driver and the workers. Whoever sees the job sees them: no secrets."""
+    """Environment variables of the driver and the workers. They must hold no secrets: whoever sees
+    the job sees them."""
     pip: tuple[str, ...] = ()
-    """Requirements that every node installs first. Nothing, where the image has everything."""
+    """Requirements that every node installs first. Empty where the image has everything."""
     driver_cpus: float = Field(1.0, ge=0)
-    """CPUs of the command itself; above 0 it may run on any node, at 0 it runs on the head."""
+    """CPUs of the command itself. With 0 it runs on the head, otherwise on any node."""
     driver_memory_bytes: int = Field(0, ge=0)
     metadata: dict[str, str] = Field(default_factory=dict)
     """Shown beside the job."""
@@ -47,15 +48,15 @@ class LocalPath:
     what: str
     path: Path
     is_in_file: bool = False
-    """Whether it stands in a configuration, which travels as it is, and not in the command, where
-    it is written in full."""
+    """Whether the path is written in a configuration. A configuration is sent as it is, while paths
+    in the command are replaced by full ones."""
 
 
 def submit_study(
     cluster: ClusterOptions, config: StudyConfig, out: str, file: Path | None = None
 ) -> int:
-    """Submit a command that works on a study; `file` is the YAML that it names. Returns the exit
-    code. Raises UserError."""
+    """Submit a command that works on a study. `file` is the YAML file that the command names.
+    Returns the exit code. Raises UserError."""
     from ray_jobs.plan import check_references
 
     check_address(cluster)
@@ -76,8 +77,8 @@ def submit_characterize(
     encoders: Sequence[str],
     metamodel: str | None,
 ) -> int:
-    """Submit `characterize`; `files` are its data by parameter name. Returns the exit code. Raises
-    UserError."""
+    """Submit `characterize`. `files` are its tables, by the name of the parameter. Returns the exit
+    code. Raises UserError."""
     check_address(cluster)
     places = {"out": Storage(out)} | ({"metamodel": Storage(metamodel)} if metamodel else {})
     given = {name: path.expanduser().resolve() for name, path in files.items() if path is not None}
@@ -101,8 +102,8 @@ def submit_characterize(
 
 
 def submit(cluster: ClusterOptions, arguments: tuple[str, ...], files: Mapping[str, bytes]) -> int:
-    """Send the command, say where it can be watched, and follow it to its end, or return at once
-    where that is wanted."""
+    """Send the command, print where it can be watched, and follow it to its end. With `--no-wait`
+    return at once."""
     job_config = JobConfig() if cluster.job_config is None else _read_job_config(cluster.job_config)
     submission = Submission(
         cluster.command, arguments, files, **{name: value for name, value in job_config}
@@ -122,19 +123,19 @@ def submit(cluster: ClusterOptions, arguments: tuple[str, ...], files: Mapping[s
 
 
 def check_address(cluster: ClusterOptions) -> None:
-    """Raises UserError for an address that nothing may be sent to, and where Ray's client is not
-    installed, before anything else is looked at."""
+    """Check the address first of all. Raises UserError for one that nothing may be sent to, and
+    where Ray's client is not installed."""
     need("study", f"--address {cluster.address}")
     check_jobs_url(cluster.address or "", find_token(), insecure=cluster.insecure)
 
 
 def out_paths(place: Storage) -> list[LocalPath]:
-    """The folder of the results, where it is one of this machine."""
+    """The folder of the results as a local path. Empty where it is a URI."""
     return [LocalPath(f"--out {place.uri}", Path(place.uri))] if place.is_local else []
 
 
 def study_paths(config: StudyConfig) -> list[LocalPath]:
-    """The local files and folders that a study's tasks and encoders lie in."""
+    """The local files and folders that hold a study's tasks and encoders."""
     tasks = dict.fromkeys([*config.tasks, config.characterize.task])
     found = [
         LocalPath(f"task {task}", path, is_in_file=True)
@@ -151,7 +152,8 @@ def study_paths(config: StudyConfig) -> list[LocalPath]:
 
 
 def refuse_unseen(paths: Sequence[LocalPath], shared: Sequence[Path]) -> None:
-    """Raises UserError that names every path that the cluster does not see, and what to do."""
+    """Raises UserError where the cluster does not see a path. The message names every such path,
+    and what to do."""
     unseen = [path.what for path in paths if not is_in_shared_folder(path.path, shared)]
     if unseen:
         raise UserError(

@@ -1,1 +1,1 @@
-"""One module a stage of a study."""
+"""One module for each stage of a study."""

@@ -1,5 +1,5 @@
-"""Every text of the study's tasks through every encoder once, into the embedding cache, by
-Ray Data."""
+"""The stage that encodes every text of the study's tasks with every encoder, through Ray Data. The
+vectors go into the embedding cache."""
 
 import functools
 import shutil
@@ -31,7 +31,7 @@ from ray_jobs.stages.tokenizer import learning_texts
 from ray_jobs.study import EncoderConfig, Study
 
 LSA_FOLDER = "encoders/fitted"
-"""Which fitted LSA belongs to which texts."""
+"""Folder of small files. Each one says which fitted LSA belongs to which texts."""
 
 
 class EncoderRow(BaseModel):
@@ -40,29 +40,31 @@ class EncoderRow(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
-    """How tables call it."""
+    """The name of the encoder in tables."""
     ref: str
-    """What `load_encoder` opens on this storage."""
+    """The reference that `load_encoder` takes on this storage."""
     info: EncoderInfo
     views: tuple[View, ...]
     """The views that are embedded and probed."""
     trust_remote_code: bool = False
-    """Whether it may run the Python code that its folder brings."""
+    """Whether the encoder may run the Python code that its folder brings."""
 
 
 class StudyShard(Shard):
-    """A shard that names its encoder: one pool of workers serves all of the study's."""
+    """A shard and its encoder's name. So one pool of workers can serve all encoders of the
+    study."""
 
     encoder_ref: str
     trust_remote_code: bool
 
 
 _describe = functools.cache(describe_encoder)
-"""Loads the encoder: once a run, also where it was checked beforehand."""
+"""What a reference names. Each encoder is loaded once in a run, also where it was checked
+before."""
 
 
 def check_encoders(study: Study) -> None:
-    """Load every encoder that does not come from the study itself: a mistake in one is known before
+    """Load every encoder that does not come from the study itself, so that a mistake shows before
     hours of work. Raises UserError."""
     for config in study.config.encoders:
         family, _, name = config.ref.partition(":")
@@ -101,7 +103,8 @@ def make_encoders(
 def embed(
     study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow]
 ) -> dict[str, int]:
-    """Fill the cache; returns how many texts each encoder had to encode now (0: all were there)."""
+    """Fill the cache. Returns how many texts each encoder has encoded now. 0 means that all vectors
+    were there."""
     from cluster.data import map_shards
     from cluster.resources import available_resources, n_workers_that_fit, worker_resources
 
@@ -156,8 +159,8 @@ def embed(
 
 
 def check_room(storage: Storage, n_bytes: int) -> None:
-    """Raises UserError where a folder has no room for `n_bytes` more, before anything is
-    encoded."""
+    """Check that the disk has room for `n_bytes` more, before anything is encoded. Raises
+    UserError."""
     if not storage.is_local:
         return
     root = Path(storage.uri)
@@ -173,8 +176,7 @@ def check_room(storage: Storage, n_bytes: int) -> None:
 
 
 class StudyShardEncoder:
-    """A worker for the shards of several encoders: one pool of processes serves them all, each with
-    one encoder at a time."""
+    """A worker process that encodes shards of several encoders. It holds one encoder at a time."""
 
     def __init__(self, storage_uri: str):
         self._storage_uri = storage_uri
@@ -182,9 +184,9 @@ class StudyShardEncoder:
         self._worker: ShardEncoder | None = None
 
     def __call__(self, shard: StudyShard) -> EncodedShard:
-        """Encode what is not there yet of one shard."""
+        """Encode the texts of one shard that are not in the cache yet."""
         if self._worker is None or shard["encoder_ref"] != self._ref:
-            self._worker = None  # let go of the last one's memory first
+            self._worker = None  # frees the memory of the last encoder first
             self._worker = ShardEncoder(
                 shard["encoder_ref"],
                 self._storage_uri,

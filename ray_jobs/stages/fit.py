@@ -1,4 +1,5 @@
-"""Join the observations with what the probes measured; fit and evaluate the metamodel."""
+"""The stage that fits and evaluates the metamodel, on the observations and what the probes
+measured."""
 
 from collections.abc import Sequence
 
@@ -29,14 +30,14 @@ from ray_jobs.stages.tasks import TaskRow, left_out_families
 from ray_jobs.study import Study
 
 FIT_VERSION = 5
-"""Raised when the same observations would give another metamodel or another evaluation."""
+"""Increase it when the same observations would give another metamodel or another evaluation."""
 MIN_FAMILIES_FOR_PRIOR = 4
 METRIC = Metric.ACCURACY
-"""What the study's metamodel forecasts."""
+"""The metric that the study's metamodel forecasts."""
 
 
 class FitResult(BaseModel):
-    """What the stage leaves behind."""
+    """Where the results of the stage lie."""
 
     metamodel_key: str
     """Folder on the study's storage."""
@@ -127,8 +128,8 @@ def tuned_settings(
     folds: Sequence[tuple[str, ...]],
     key: str,
 ) -> dict[tuple[str, ...], FitSettings]:
-    """The best settings for each of `folds` and, under `()`, for the fit on all of `learnt`;
-    through Ray Tune."""
+    """The best settings for each of `folds`, chosen through Ray Tune. The settings for the fit on
+    all of `learnt` are under the key `()`."""
     frame_key = f"tuning/{key}.parquet"
     if not study.storage.exists(frame_key):
         study.storage.write_table(frame_key, pa.Table.from_pandas(learnt, preserve_index=False))
@@ -140,8 +141,8 @@ def tuned_settings(
 def prior_of_views(
     study: Study, tasks: Sequence[TaskRow], probe_keys: Sequence[str]
 ) -> ViewPrior | None:
-    """The prior of the sweep's spaces, without the demonstration task's family; None where too few
-    tasks have them all, or they are one."""
+    """The prior of the sweep's spaces, without the demonstration task's family. None where there is
+    one space only, or where too few tasks have all spaces."""
     left_out = left_out_families(study, tasks)
     known = {
         task.fingerprint: (task.name, task.family) for task in tasks if task.family not in left_out
@@ -154,6 +155,6 @@ def prior_of_views(
 
 
 def shipped_prior() -> ViewPrior | None:
-    """What the shipped study's tasks say of how spaces compare; few tasks of one's own would say
-    less."""
+    """The prior of the shipped study. Its tasks say more about how spaces compare than a few tasks
+    of one's own."""
     return Metamodel.load(shipped_folder() / METRIC).view_prior

@@ -1,4 +1,4 @@
-"""`characterize` on a task that the study's metamodel has never seen."""
+"""The stage that answers the six questions for a task that the study's metamodel has never seen."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,9 +11,10 @@ from cluster.storage import digest
 from meta.answering.answer import answer_questions
 from meta.answers import ANSWERS_FILE, Answers
 from meta.given.embedded_encoder import EmbeddedEncoder
+from meta.given.encoding_time import time_encoder
 from meta.given.prepare import PreparedSamples, prepare
 from meta.given.sample import EvalSample, LabelledSample
-from meta.given.vectors import CachedViews, as_task, time_encoder
+from meta.given.vectors import CachedViews, as_task
 from meta.metamodel.model import Metamodel
 from probes.embeddings.cache import EmbeddingCache
 from probes.encoders.load import load_encoder
@@ -27,17 +28,17 @@ from ray_jobs.stages.tasks import TaskRow
 from ray_jobs.study import Study
 
 ANSWERS_VERSION = 4
-"""Raised when the same sample would be answered otherwise."""
+"""Increase it when the same sample would get other answers."""
 
 
 class HeldOutResult(BaseModel):
-    """What the stage leaves behind."""
+    """The results of the stage."""
 
     task: str
     answers_key: str
     """`answers.json` on the study's storage."""
     six_answers: list[str]
-    """One line a question."""
+    """The six answers, one line each."""
 
 
 def characterize_held_out(
@@ -47,8 +48,8 @@ def characterize_held_out(
     encoders: Sequence[EncoderRow],
     metamodel_key: str,
 ) -> HeldOutResult:
-    """Answer the six questions for a sample of the demonstration task; made once for the same
-    inputs."""
+    """Answer the six questions for a sample of the demonstration task. The same inputs are answered
+    once."""
     config = study.config.characterize
     row = next(task for task in tasks if task.name == config.task)
     identity = [
@@ -81,8 +82,8 @@ def characterize_held_out(
 
 
 def draw_samples(task: Task, n_train: int, n_eval: int, seed: int) -> PreparedSamples:
-    """A stratified labelled sample of the training split and a random unlabelled one of the test
-    split."""
+    """Two samples: a stratified labelled one of the training split, and a random unlabelled one of
+    the test split."""
     train, test = task.splits["train"], task.splits["test"]
     n_train = min(n_train, len(train))
     rows = subset_rows(
@@ -91,7 +92,7 @@ def draw_samples(task: Task, n_train: int, n_eval: int, seed: int) -> PreparedSa
     seen = LabelledSample(train.text, train.labels, task.label_names, train.text_pair).take(rows)
     present, labels = np.unique(
         seen.labels, return_inverse=True
-    )  # classes that the sample lacks are not known to it
+    )  # the task keeps only classes that the sample has
     sample = dataclasses.replace(
         seen,
         labels=labels.astype(np.int64),

@@ -1,4 +1,5 @@
-"""Describe the samples of every task and view: what the metamodel learns from."""
+"""The stage that describes samples of every task and view. The metamodel learns from these
+observations."""
 
 from collections.abc import Sequence
 
@@ -16,8 +17,8 @@ from ray_jobs.study import Study
 
 
 def observed_views(views: Sequence[View], n_views: int) -> tuple[View, ...]:
-    """At most `n_views` of an encoder's views, spread evenly over depth and poolings: sorted by
-    layer, every k-th."""
+    """At most `n_views` of an encoder's views: every k-th one in the order of the layers, so that
+    they are spread over depth and poolings."""
     ordered = sorted(views)
     if len(ordered) <= n_views:
         return tuple(ordered)
@@ -28,8 +29,8 @@ def observed_views(views: Sequence[View], n_views: int) -> tuple[View, ...]:
 def observe(
     study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow]
 ) -> list[str]:
-    """Describe the samples of every (task, observed view); returns the keys of the observation
-    tables."""
+    """Describe the samples of every (task, observed view). Returns the keys of the tables of
+    observations."""
     config = study.config.metamodel
     thinned = [
         encoder.model_copy(
@@ -47,8 +48,8 @@ def observe_blocks(
     encoders: Sequence[EncoderRow],
     spec: ObservationSpec,
 ) -> list[str]:
-    """Describe the samples that `spec` asks for of every (task, view of the encoders); returns the
-    keys of the tables."""
+    """Describe the samples that `spec` asks for, of every (task, view). Returns the keys of the
+    tables."""
     spaces = plan_blocks(study.config.sweep, tasks, encoders, storage_uri=study.storage.uri)
     blocks = plan_observations(spec, spaces, set())
     missing = [
@@ -64,8 +65,9 @@ def observe_blocks(
 def training_frame(
     study: Study, tasks: Sequence[TaskRow], keys: Sequence[str], probe_keys: Sequence[str]
 ) -> pd.DataFrame:
-    """Observations with their truth, without the demonstration task's family. Names and families
-    are the study's of today: the files, keyed by content, may have been written under others."""
+    """Observations with their truth, without the demonstration task's family. The files have keys
+    of their content, and may have been written when tasks had other names and families. The table
+    has those of today."""
     frame = observation_table(
         study.storage, load_results(study.storage, probe_keys), keys=list(dict.fromkeys(keys))
     )

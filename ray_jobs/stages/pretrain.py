@@ -1,9 +1,9 @@
-"""NeoBERTas, pretrained with Ray Train and DeepSpeed into checkpoints in Hugging Face's
-format.
+"""The stage that pretrains NeoBERTas with Ray Train and DeepSpeed. The checkpoints have Hugging
+Face's format.
 
-Every key is made of what the outcome depends on, and a Train run is named after its checkpoint: an
-interrupted one goes on from its last training state, also with another number of workers; a
-finished one is read.
+A checkpoint's key is made of everything that its weights depend on, and the Train run has the name
+of its checkpoint. So an interrupted run goes on from its last training state, also with another
+number of workers. A finished checkpoint is read.
 """
 
 import tempfile
@@ -27,10 +27,9 @@ from ray_jobs.stages.tokenizer import learning_texts, read_tokenizer
 from ray_jobs.study import Study
 
 CHECKPOINT_VERSION = 1
-"""Raised when the same configuration would give other weights: it is part of the key."""
+"""Increase it when the same configuration would give other weights. It is part of the key."""
 VALIDATION_EVERY = 50
-"""One text of this many is held out from pretraining (by position in the fixed pseudo-random order
-of the texts)."""
+"""Every 50th text is held out from pretraining, in the fixed pseudo-random order of the texts."""
 
 
 def pretrain_neobertas(
@@ -60,9 +59,9 @@ def run_pretrain(
     tokenizer_key: str,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> str:
-    """Pretrain on `texts` on the Ray that this process is in; returns the checkpoint's key
-    `checkpoints/<digest>`. Nothing is done when it is there. `on_progress(steps done, steps)`.
-    Raises UserError."""
+    """Pretrain on `texts` with the Ray of this process. Returns the checkpoint's key
+    `checkpoints/<digest>`. Nothing is done when the checkpoint is there. `on_progress` is called
+    with (steps done, steps to do). Raises UserError."""
     from cluster.resources import available_resources, use_gpus
     from cluster.train import train
 
@@ -99,7 +98,7 @@ def run_pretrain(
 
 
 def pretrain_loop(bound: dict[str, Any], context: Any) -> None:
-    """What every worker runs; `context` is a `cluster.train.TrainContext`."""
+    """The function that every worker runs. `context` is a `cluster.train.TrainContext`."""
     from cluster.deepspeed_engine import DeepSpeedEngine
 
     config = PretrainConfig(**bound["config"])
@@ -117,8 +116,8 @@ def pretrain_loop(bound: dict[str, Any], context: Any) -> None:
 
 
 def pretrain_here(config: PretrainConfig, corpus: Corpus) -> NeoBERTa:
-    """Pretrain in this process with plain torch, without Ray and without leaving states: for small
-    budgets."""
+    """Pretrain in this process with plain torch, for small budgets. Ray is not used, and no
+    training state is kept."""
     model = NeoBERTa(config.model, corpus.vocab_size, seed=config.seed, precision=config.precision)
     pretrain(
         config,
@@ -141,13 +140,13 @@ def build_corpora(
 
 
 def split_texts(texts: Sequence[str]) -> tuple[list[str], list[str]]:
-    """`(training, held out)`: every 50th text, at least one, is held out."""
+    """`(training texts, held-out texts)`. At least one text is held out."""
     held_out = list(texts[::VALIDATION_EVERY])
     return [text for i, text in enumerate(texts) if i % VALIDATION_EVERY], held_out
 
 
 def checkpoint_key(config: PretrainConfig, texts: Sequence[str], tokenizer: Tokenizer) -> str:
-    """Key of the checkpoint on storage, known before it is trained."""
+    """The key of the checkpoint on the storage. It is known before the training."""
     corpus = corpus_key(split_texts(texts)[0], tokenizer, config.model.max_length)
     identity = {"version": CHECKPOINT_VERSION, "config": config.identity(), "corpus": corpus}
     return f"checkpoints/{digest(identity)}"
@@ -161,7 +160,8 @@ def publish(
     storage: Storage,
     key: str,
 ) -> None:
-    """Turn a finished training state into the checkpoint `key`, judged on held-out text."""
+    """Turn a finished training state into the checkpoint `key`, and evaluate it on held-out
+    text."""
     tensors, facts = load_training_state(state)
     model = NeoBERTa(config.model, tokenizer.get_vocab_size())
     weights = {name: tensors[f"parameters/{name}"] for name, _ in model.named_parameters()}

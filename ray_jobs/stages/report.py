@@ -1,4 +1,4 @@
-"""Everything the study found, on one self-contained HTML page."""
+"""The stage that writes the study's results as one self-contained HTML page."""
 
 import platform
 import shlex
@@ -57,7 +57,7 @@ THIN = (
 
 
 class ReportResult(BaseModel):
-    """What the stage leaves behind."""
+    """The results of the stage."""
 
     path: str
     six_answers: list[str]
@@ -65,7 +65,7 @@ class ReportResult(BaseModel):
 
 @dataclass(frozen=True)
 class StudyResults:
-    """What the other stages have left behind."""
+    """The results of the other stages."""
 
     tasks: Sequence[TaskRow]
     pretrained: Mapping[str, str]
@@ -78,8 +78,8 @@ class StudyResults:
 
 
 def write_report(study: Study, report: ProgressCallback, results: StudyResults) -> ReportResult:
-    """Gather, render, publish. The report is written anew each time: it is made of what is stored,
-    and cheap."""
+    """Write the report from the stored results. It is written anew each time, because that is
+    cheap."""
     data = gather(study, results)
     report(1, 2)
     study.storage.write_bytes(REPORT_KEY, pilot_report(data).encode())
@@ -131,7 +131,7 @@ def _command(study: Study) -> str:
 
 
 def environment() -> dict[str, str]:
-    """What the figures were made with."""
+    """The machine and the versions of packages that the figures were made with."""
     packages = ("torch", "ray", "deepspeed", "transformers", "xgboost-cpu", "scikit-learn")
     return {
         "machine": f"{platform.machine()}, {local_cpus()} cores",

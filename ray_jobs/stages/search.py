@@ -1,5 +1,5 @@
-"""Tune and Optuna propose NeoBERTas, each is pretrained a little, and the metamodel says
-what it would reach."""
+"""The stage that searches for a NeoBERTa. Optuna proposes candidates through Ray Tune, each one is
+pretrained a little, and the metamodel forecasts what it would reach."""
 
 import functools
 import json
@@ -33,19 +33,19 @@ from ray_jobs.study import Study
 
 MAX_EVAL_TEXTS = 256
 SEARCH_VERSION = 1
-"""Raised when the same point would be judged otherwise."""
+"""Increase it when the same point would get another result."""
 MAX_LENGTH = 128
 """Tokens of a row in the candidates' pretraining."""
 SEARCH_POOLINGS = ("mean",)
-"""Candidates are compared at their last layer and the one in the middle, mean-pooled: what small
-NeoBERTas do best with."""
+"""Candidates are compared at their last and their middle layer with mean pooling, which is best for
+small NeoBERTas."""
 
 
 class SearchResult(BaseModel):
-    """What the stage leaves behind."""
+    """The results of the stage."""
 
     candidates: list[Candidate]
-    """In the order in which they were tried; the chosen one is marked."""
+    """The candidates in the order in which they were tried. The chosen one is marked."""
     tasks: list[str]
 
 
@@ -56,8 +56,8 @@ def search(
     tokenizer_key: str,
     metamodel_key: str,
 ) -> SearchResult:
-    """Try `search.n_trials` candidates; those whose result is there already are told to the
-    searcher instead of being run."""
+    """Try `search.n_trials` candidates. A candidate with a stored result is not run again: the
+    searcher gets that result."""
     from cluster.resources import available_resources, worker_resources
     from cluster.tune import search as tune_search
 
@@ -86,7 +86,7 @@ def search(
             n_trials=config.n_trials - len(known),
             seed=study.config.seed,
             name="search",
-            # one after the other: an interrupted search then proposes what an undisturbed one would
+            # one at a time: so an interrupted search proposes what an undisturbed one would
             max_concurrent=1,
             cpus=worker_resources("search", available_resources()).cpus,
             known=[
@@ -122,7 +122,7 @@ def search_tasks(study: Study, tasks: Sequence[TaskRow]) -> list[TaskRow]:
 def _fixed_part(
     study: Study, tasks: Sequence[TaskRow], tokenizer_key: str, metamodel_key: str
 ) -> dict[str, Any]:
-    """What all candidates share: everything that a result depends on besides the searched point."""
+    """Everything that a result depends on besides the searched point. All candidates share it."""
     config = study.config.search
     tokenizer = read_tokenizer(study.storage, tokenizer_key)
     corpus, held_out = build_corpora(learning_texts(study), tokenizer, MAX_LENGTH, study.storage)
@@ -143,8 +143,8 @@ def _fixed_part(
 def try_candidate(
     point: dict[str, Any], *, fixed: dict[str, Any], folder: str, storage_uri: str
 ) -> dict[str, Any]:
-    """Pretrain the candidate at `point`, judge it, publish it under `folder`; does nothing where it
-    lies there."""
+    """Pretrain the candidate at `point`, evaluate it, and publish it under `folder`. Does nothing
+    where it is published already."""
     storage = Storage(storage_uri)
     key = f"{folder}/{digest(point)}.json"
     if not storage.exists(key):
@@ -191,8 +191,8 @@ def _judge(point: dict[str, Any], fixed: dict[str, Any], storage: Storage) -> Ca
 def _forecast_tasks(
     checkpoint: str, fixed: dict[str, Any], storage: Storage
 ) -> tuple[dict[str, float], float]:
-    """Mean over the search's tasks of the best view's forecast, and of its leave-one-out accuracy
-    on the labelled sample."""
+    """Two means over the search's tasks: the forecast of the best view, and its leave-one-out
+    accuracy on the labelled sample."""
     encoder = load_encoder(f"neoberta:{checkpoint}")
     depth = encoder.info.n_layers
     views = [

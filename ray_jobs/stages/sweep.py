@@ -1,4 +1,5 @@
-"""The study's linear probes, fanned out by Ray Tune in blocks, one Parquet row a probe."""
+"""The stage that fits the study's linear probes. Ray Tune runs them in blocks. Each probe is a row
+of a Parquet file."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,31 +20,34 @@ from ray_jobs.study import Study
 from ray_jobs.sweep_status import SweepWatch
 
 N_READERS = 16
-"""Requests to the storage at once."""
+"""Number of requests to the storage at the same time."""
 
 
 class PassCost(TypedDict):
-    """What a pass over the blocks was to cost, and what it did cost: a file under `costs/`."""
+    """The predicted and the measured cost of a pass over the blocks. It is a file under
+    `costs/`."""
 
     n_probes: int
     n_fitted: int
-    """Fewer where a killed run had left parts of blocks."""
+    """Number of probes fitted. It is smaller where a killed run had left parts of blocks."""
     predicted_seconds: float
-    """On one core of this machine."""
+    """Seconds on one core of this machine."""
     seconds: float
-    """Of the solvers, on one core."""
+    """Seconds that the solvers took, on one core."""
     worker_seconds: float
     predicted_bytes: int
     bytes: int
     machine_factor: float
-    """How many times as slow this machine is as that of `probes.sweep.cost`."""
+    """How many times slower this machine is than the one that `probes.sweep.cost` was measured
+    on."""
 
 
 def sweep(
     study: Study, report: ProgressCallback, tasks: Sequence[TaskRow], encoders: Sequence[EncoderRow]
 ) -> list[str]:
-    """Fit what is missing; returns the keys of all the study's blocks. What each pass was to cost
-    and what it did cost is kept under `costs/`. Raises RuntimeError when blocks failed for good."""
+    """Fit the blocks that are missing. Returns the keys of all blocks of the study. The predicted
+    and the measured cost of each pass are kept under `costs/`. Raises RuntimeError when blocks
+    failed in spite of all retries."""
     everywhere, *for_contenders = study.config.sweep.fidelities
     blocks = plan_blocks(everywhere, tasks, encoders, storage_uri=study.storage.uri)
     with SweepWatch(study.storage) as watch:
@@ -65,7 +69,7 @@ def sweep(
 def _fit_missing(
     study: Study, report: ProgressCallback, blocks: Sequence[PlannedBlock], watch: SweepWatch
 ) -> int:
-    """Fit the blocks that are not there; returns how many probes those have."""
+    """Fit the blocks that are missing. Returns how many probes they have."""
     missing = missing_blocks(study.storage, blocks)
     watch.plan(blocks, missing)
     if not missing:
@@ -97,9 +101,9 @@ def _fit_missing(
 
 
 def missing_blocks(storage: Storage, blocks: Sequence[PlannedBlock]) -> list[PlannedBlock]:
-    """The blocks that do not lie whole on the storage. One listing says which files there are (an
-    object store answers for a thousand at once); those are read, several at a time, for their
-    checksums."""
+    """The blocks that are missing or damaged on the storage. One listing says which files there
+    are, since an object store lists a thousand at once. These files are read, several at a time, to
+    check their checksums."""
     there = set(storage.keys("probes"))
     with ThreadPoolExecutor(N_READERS) as readers:
         done = readers.map(
@@ -109,7 +113,7 @@ def missing_blocks(storage: Storage, blocks: Sequence[PlannedBlock]) -> list[Pla
 
 
 def _machine_factor() -> float:
-    """`machine_factor` on one thread, as the workers have it."""
+    """`machine_factor` measured on one thread. The workers also use one thread."""
     import torch
 
     from probes.sweep.machine import machine_factor

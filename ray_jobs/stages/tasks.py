@@ -1,5 +1,5 @@
-"""The study's tasks, loaded or built once and kept on the study's storage by
-fingerprint."""
+"""The stage that loads or builds the study's tasks. Each one is kept on the study's storage under
+its fingerprint."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,11 +16,11 @@ from ray_jobs.progress import ProgressCallback
 from ray_jobs.study import Study, StudyConfig
 
 MIN_FAMILIES = 4
-"""Three to fit a metamodel on, and one to leave out."""
+"""Three families to fit a metamodel on, and one to leave out."""
 
 
 class TaskRow(BaseModel):
-    """What later stages need to know of a task; the texts lie in `tasks/<fingerprint>/`."""
+    """The facts about a task that later stages need. Its texts lie in `tasks/<fingerprint>/`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -34,20 +34,20 @@ class TaskRow(BaseModel):
 
 
 def docs_source(config: StudyConfig) -> DocsSource:
-    """Where the study's `docs/*` tasks and its pretraining text come from."""
+    """The source of the study's `docs/*` tasks and of its pretraining text."""
     return DocsSource(
         packages=config.docs.packages, max_rows_per_task=config.docs.max_rows_per_task
     )
 
 
 def make_tasks(study: Study, report: ProgressCallback) -> list[TaskRow]:
-    """Every task of the study, its demonstration task included. Tasks built from installed packages
-    are found again by the packages' versions; files and folders are read again, so that an edited
-    file is a new task."""
+    """Every task of the study, its demonstration task included. A task of installed packages is
+    built again only when the packages' versions change. Files and folders are always read again, so
+    an edited file is a new task."""
     names = list(dict.fromkeys([*study.config.tasks, study.config.characterize.task]))
     given_first = sorted(
         names, key=lambda name: name.startswith("docs/")
-    )  # a mistake in a user's file is known at once
+    )  # so a mistake in a user's file shows at once
     rows, n_made = {}, 0
     for done, name in enumerate(given_first):
         report(done, len(names))
@@ -62,8 +62,8 @@ def make_tasks(study: Study, report: ProgressCallback) -> list[TaskRow]:
 
 
 def check_families(config: StudyConfig, tasks: Sequence[TaskRow]) -> None:
-    """Whether a metamodel can be fitted, and judged with a family left out, before anything is
-    embedded. Raises UserError."""
+    """Check that there are enough families to fit a metamodel and to evaluate it with a family left
+    out, before anything is embedded. Raises UserError."""
     if config.metamodel.with_shipped:
         shipped_observations(Metric.ACCURACY)  # whether they are there and whole
     held_out = {task.family for task in tasks if task.name == config.characterize.task}
@@ -82,7 +82,8 @@ def check_families(config: StudyConfig, tasks: Sequence[TaskRow]) -> None:
 
 
 def check_distinct(fingerprints: Mapping[str, str]) -> None:
-    """Raises UserError where two tasks, fingerprints by name, are the same."""
+    """Raises UserError where two tasks are the same. `fingerprints`: name of a task -> its
+    fingerprint."""
     first: dict[str, str] = {}
     for name, fingerprint in fingerprints.items():
         if fingerprint in first:
@@ -115,5 +116,5 @@ def _publish(study: Study, task: Task) -> TaskRow:
 
 
 def left_out_families(study: Study, tasks: Sequence[TaskRow]) -> list[str]:
-    """Families that the metamodel must not see: the demonstration task's."""
+    """The families that the metamodel must not learn from: that of the demonstration task."""
     return sorted({task.family for task in tasks if task.name == study.config.characterize.task})

@@ -1,4 +1,4 @@
-"""The study's tokenizer, trained once on the documentation of train files."""
+"""The stage that trains the study's tokenizer, on documentation strings of train files."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,14 @@ from ray_jobs.stages.tasks import docs_source
 from ray_jobs.study import Study
 
 TEXTS_VERSION = 1
-"""Raised when the same packages would give other texts."""
+"""Increase it when the same packages would give other texts."""
 MAX_LENGTH = 8192
-"""What the tokenizer itself allows; a checkpoint's copy of it says its model's longest input."""
+"""The longest input of the tokenizer itself. The copy in a checkpoint has the longest input of the
+model instead."""
 
 
 def make_tokenizer(study: Study, report: ProgressCallback) -> str:
-    """Key of the study's tokenizer."""
+    """Train the study's tokenizer where it is missing. Returns its key."""
     report(0, 1)
     known = study.storage.keys("tokenizers")
     key = run_tokenizer(learning_texts(study), study.config.tokenizer.vocab_size, study.storage)
@@ -29,7 +30,8 @@ def make_tokenizer(study: Study, report: ProgressCallback) -> str:
 
 
 def learning_texts(study: Study) -> list[str]:
-    """What the study's tokenizer, NeoBERTas and LSA learn from; kept on the study's storage."""
+    """The texts that the study's tokenizer, NeoBERTas and LSA learn from. They are kept on the
+    study's storage."""
     source, max_texts = docs_source(study.config), study.config.tokenizer.max_texts
     identity = {"version": TEXTS_VERSION, "source": source.key, "max_texts": max_texts}
     key = f"texts/{digest(identity)}.parquet"
@@ -41,8 +43,8 @@ def learning_texts(study: Study) -> list[str]:
 
 
 def run_tokenizer(texts: Sequence[str], vocab_size: int, storage: Storage) -> str:
-    """Train a tokenizer on `texts` under its key `tokenizers/<digest>`, which is returned; nothing
-    is done when it is there. Raises UserError."""
+    """Train a tokenizer on `texts`. Returns its key `tokenizers/<digest>`. Nothing is done when it
+    is there. Raises UserError."""
     key = f"tokenizers/{digest(tokenizer_identity(texts_digest(texts), vocab_size))}"
     if not storage.exists(key):
         tokenizer = train_tokenizer(texts, vocab_size)
@@ -52,5 +54,5 @@ def run_tokenizer(texts: Sequence[str], vocab_size: int, storage: Storage) -> st
 
 
 def read_tokenizer(storage: Storage, key: str) -> Tokenizer:
-    """The tokenizer under a key of `run_tokenizer`."""
+    """The tokenizer under a key that `run_tokenizer` returned."""
     return load_tokenizer(storage.local_path(key))

@@ -109,7 +109,10 @@ CASES: dict[str, tuple[Callable[[Given], None], str]] = {
         lambda given: (setattr(given, "eval", None), given.options.update(eval_labels=True)),
         "--eval-labels: there is no evaluation sample",
     ),
-    "labels asked for that are not there": (option(eval_labels=True), "has no column 'label'"),
+    "labels asked for that are not there": (
+        option(eval_labels=True),
+        "no column 'label'; it has 'text'; call it 'label'",
+    ),
     "evaluation labels of other classes": (
         lambda given: (
             given.eval.write_text("text,label\na b,bird\nc d,\n"),

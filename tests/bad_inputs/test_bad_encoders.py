@@ -167,6 +167,8 @@ def test_damaged_weights_of_a_real_model(tmp_path: Path, damage: str) -> None:
         ({"model_type": "robertta"}, (), "did you mean roberta?"),
         ("{", (), "config.json is damaged"),
         ("[]", (), "config.json is damaged"),
+        ({"model_type": ["bert"]}, (), "config.json is damaged (its model_type is no text)"),
+        ({"model_type": "model2vec"}, (), "choose another model, or a version that does"),
     ],
 )
 def test_model_folders(tmp_path: Path, config: object, names: tuple[str, ...], remedy: str) -> None:
@@ -189,7 +191,16 @@ def test_a_folder_without_model_or_tokenizer(tmp_path: Path) -> None:
         (b"2 3\nthe 1 2 3\nmodel 1 2\n", "line 3: must be a word and 3 numbers"),
         (b"the 1 nan 3\n", "line 1"),
         (b"the 1 two 3\n", "line 1"),
-        (b"the 1 2\n\xff\xfe 3 4\n", "not UTF-8"),
+        (b"the 1 2\n\xff\xfe 3 4\n", "not UTF-8 text (byte 8); save it as UTF-8"),
+        (
+            b"1 2\nthe \xcd\xcc\xcc\x3d\xcd\xcc\xcc\xbd\n",
+            "word2vec's binary format; save it as text",
+        ),
+        (b"\x1f\x8b\x08\x00", "is compressed with gzip; unpack it"),
+        (b"PK\x03\x04", "is a zip archive; unpack it"),
+        (b"\xba\x16\x4f\x2f\x0c", "is a model of fastText; give its word vectors as text"),
+        (b"\x80\x04\x95", "is a pickle, as gensim saves it; save it as text"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS"),
     ],
 )
 def test_vector_files(tmp_path: Path, content: bytes, remedy: str) -> None:
@@ -244,12 +255,122 @@ def test_a_part_of_a_model_names_the_model(tmp_path: Path) -> None:
     assert f"names no model_type; did you mean hf:{folder}?" in line
 
 
-def test_weights_in_a_format_that_is_not_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("onnx/model_quantized.onnx", "has its weights as ONNX only"),
+        ("openvino_model.bin openvino_model.xml", "has its weights as OpenVINO only"),
+        ("tf_model.h5", "has its weights as TensorFlow only"),
+        ("training_args.bin optimizer.pt", "has no weights (model.safetensors)"),
+        ("pytorch_model-00001-of-00002.bin", "has only pickled weights"),
+        ("model.fp16.safetensors", "no model.safetensors, but model.fp16.safetensors; if that is"),
+        ("model-00001-of-00002.safetensors", "no model.safetensors.index.json, which says what"),
+    ],
+)
+def test_weights_that_are_not_read(tmp_path: Path, name: str, words: str) -> None:
     folder = save_tiny_model(tmp_path / "model")
     (folder / "model.safetensors").unlink()
-    (folder / "onnx").mkdir()
-    (folder / "onnx" / "model_quantized.onnx").write_bytes(b"x")
-    assert "has its weights as ONNX only" in complaint(f"hf:{folder}")
+    for path in (folder / part for part in name.split()):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    assert words in complaint(f"hf:{folder}")
+
+
+@pytest.mark.parametrize("method", ["gptq", "bitsandbytes", None])
+def test_quantised_weights_are_not_read(tmp_path: Path, method: str | None) -> None:
+    folder = save_tiny_model(tmp_path / "model")
+    settings = {"bits": 4} | ({"quant_method": method} if method else {})
+    change(folder / "config.json", quantization_config=settings)
+    with pytest.raises(UserError, match=r"its weights are quantised .* that it was made from"):
+        check_encoder(f"hf:{folder}")
+    load_encoder(f"random:{folder}")  # the architecture alone
+
+
+@pytest.mark.parametrize("kind", ["CLIPModel", "WordEmbeddings", "StaticEmbedding"])
+def test_a_sentence_model_without_a_transformer(tmp_path: Path, kind: str) -> None:
+    module = {"path": f"0_{kind}", "type": f"sentence_transformers.models.{kind}"}
+    (tmp_path / "modules.json").write_text(json.dumps([module]))
+    assert f"begins with {kind}, and only" in complaint(f"hf:{tmp_path}")
+
+
+# --- files that are not what their names say ------------------------------------------------------
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0a1b\nsize 90868376\n"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_what_git_lfs_left_in_place_of_a_file(tmp_path: Path, name: str) -> None:
+    folder = save_tiny_model(tmp_path / "model")
+    (folder / name).write_bytes(POINTER)
+    line = complaint(f"hf:{folder}")
+    assert f"{folder}/{name} is a pointer of Git LFS" in line and "`git lfs pull`" in line
+
+
+def test_a_pointer_is_no_vocabulary(tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path / "model")
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").write_bytes(POINTER)
+    assert "vocab.txt is a pointer of Git LFS" in complaint(f"hf:{folder}")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_copied_cache_whose_links_lead_nowhere(tmp_path: Path, name: str) -> None:
+    folder = save_tiny_model(tmp_path / "model")
+    (folder / name).unlink()
+    (folder / name).symlink_to("../../blobs/0a1b")
+    line = complaint(f"hf:{folder}")
+    assert "is a link to a file that is not there (../../blobs/0a1b)" in line and "cp -rL" in line
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_a_byte_order_mark(tmp_path: Path, name: str) -> None:
+    folder = save_tiny_model(tmp_path / "model")
+    (folder / name).write_bytes(b"\xef\xbb\xbf" + (folder / name).read_bytes())
+    assert f"{name} begins with a byte order mark" in complaint(f"hf:{folder}")
+
+
+# --- weights and vocabularies that would silently be others ---------------------------------------
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.bert."])
+def test_the_weights_of_what_wrapped_the_model(tmp_path: Path, prefix: str) -> None:
+    path = save_tiny_model(tmp_path / "model") / "model.safetensors"
+    tensors = {f"{prefix}{name}": tensor for name, tensor in load_file(path).items()}
+    save_file(tensors, path, metadata={"format": "pt"})
+    line = complaint(f"hf:{path.parent}")
+    assert "of the model's tensors" in line and f"or take '{prefix}' off the names" in line
+
+
+def test_layers_that_the_configuration_leaves_out_are_told(tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path / "model")
+    assert load_encoder(f"hf:{folder}").info.notes == ()
+    change(folder / "config.json", num_hidden_layers=1)
+    (note,) = load_encoder(f"hf:{folder}").info.notes
+    assert "more layers than config.json asks for: encoder.layer.1." in note
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name"),
+    [("bert", "spiece.model"), ("xlm-roberta", "spiece.model"), ("roberta", "vocab.txt")],
+)
+def test_a_tokenizer_that_knows_no_word(tmp_path: Path, architecture: str, name: str) -> None:
+    """transformers looks for the vocabulary under another name, and goes on with none."""
+    folder = save_tiny_model(tmp_path / "model", architecture)
+    for known in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / known).unlink()
+    (folder / name).write_text("[PAD]\n[UNK]\nthe\n")
+    assert "transformers does not find its vocabulary" in complaint(f"hf:{folder}")
+
+
+def test_a_model_that_reads_more_than_text(tmp_path: Path) -> None:
+    from transformers import AutoModel, CLIPConfig
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = {**sizes, "intermediate_size": 64, "vocab_size": 303, "max_position_embeddings": 48}
+    image = {**sizes, "intermediate_size": 64, "image_size": 32, "patch_size": 16}
+    folder = save_tiny_model(tmp_path / "model")
+    AutoModel.from_config(CLIPConfig(text_config=text, vision_config=image)).save_pretrained(folder)
+    assert "the type clip has no matrix of token vectors" in complaint(f"hf:{folder}")
 
 
 # --- folders whose parts do not fit together ------------------------------------------------------
@@ -308,7 +429,6 @@ def pool_two_ways(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "remedy"),
     [
-        (add_tokens, "has 306 tokens and the model's embeddings 303 rows.*resize_token_embeddings"),
         (add_words, "has 405 tokens and the model's embeddings 303 rows"),
         (close_with_unknown_token, r"the special token \[SEP\] has the number 5000"),
         (
@@ -366,6 +486,25 @@ def test_sizes_inside_the_layers_are_found_when_the_model_is_loaded(tmp_path: Pa
     assert "(64,) in the weights, (128,) by config.json)" in line
 
 
+def test_an_added_token_without_a_vector_is_refused_only_where_a_text_has_it(
+    tmp_path: Path,
+) -> None:
+    folder = save_tiny_model(tmp_path / "model")
+    add_tokens(folder)
+    check_encoder(f"hf:{folder}")
+    encoder = load_encoder(f"hf:{folder}")
+    (note,) = encoder.info.notes
+    assert "1 added tokens that the model has no vector for (epilogue)" in note
+    encoder.encode(["the prologue"], [View(1, "mean")])
+    for use in (
+        lambda: encoder.encode(["the epilogue"], [View(1, "mean")]),
+        lambda: encoder.count_truncated(["the epilogue"]),
+        lambda: encoder.encode_words([["an", "epilogue"]], [1]),  # type: ignore[attr-defined]
+    ):
+        with pytest.raises(UserError, match=r"the token 'epilogue'.*no vector in the model"):
+            use()
+
+
 def test_a_slow_tokenizer_that_is_too_large_is_found_when_it_is_loaded(tmp_path: Path) -> None:
     """BERTweet's vocabulary begins behind four tokens that its file does not list."""
     folder = save_tiny_model(tmp_path / "model", "roberta")
@@ -375,16 +514,16 @@ def test_a_slow_tokenizer_that_is_too_large_is_found_when_it_is_loaded(tmp_path:
     (folder / "vocab.txt").write_text("".join(f"w{n}</w> 1\n" for n in range(300)))
     (folder / "bpe.codes").write_text("#version: 0.2\nt h 10\n")
     check_encoder(f"hf:{folder}")
-    assert "has 305 tokens and the model's embeddings 303 rows" in complaint(f"hf:{folder}")
+    assert "has 304 tokens and the model's embeddings 303 rows" in complaint(f"hf:{folder}")
 
 
 def test_the_dry_run_looks_at_folders_without_a_dot_before_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add_tokens(save_tiny_model(tmp_path / "model"))
+    add_words(save_tiny_model(tmp_path / "model"))
     monkeypatch.chdir(tmp_path)
     config = load_preset("smoke", ["encoders=[{ref: 'hf:model'}]"])
-    with pytest.raises(UserError, match="has 306 tokens"):
+    with pytest.raises(UserError, match="has 405 tokens"):
         check_references(config)
 
 

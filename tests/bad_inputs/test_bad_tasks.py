@@ -32,8 +32,8 @@ def _message(call, *args, **kwargs):
         ("", ["empty", "header line"]),
         ("text,label\n", ["no rows"]),
         (
-            "Text,label\na,b\nc,d\n",
-            ["no column 'text'", "did you mean 'Text'?", "#text_column=NAME"],
+            "texts,label\na,b\nc,d\n",
+            ["no column 'text'", "did you mean 'texts'?", "#text_column=NAME"],
         ),
         (
             "text,labels\na,b\nc,d\n",
@@ -51,7 +51,8 @@ def _message(call, *args, **kwargs):
             "text,label\ncaf\xe9,x\nb,y\n".encode("latin-1"),
             ["line 2", "byte 15", "not UTF-8", "iconv"],
         ),
-        (GOOD.encode("utf-16"), ["UTF-16", "iconv"]),
+        (GOOD.encode("utf-16-le"), ["UTF-16LE", "iconv"]),
+        (GOOD.encode("utf-16")[:-1], ["not UTF-16, as its first bytes say"]),
     ],
 )
 def test_broken_csv(tmp_path, content, parts):
@@ -78,7 +79,7 @@ def test_one_column_for_two_purposes(tmp_path):
         ({"text": ["a", None], "label": ["x", "y"]}, ["row 2", "empty cell"]),
         ({"text": ["a", "b"], "label": ["x", None]}, ["only one class", "(empty; row 2)"]),
         ({"text": [1, 2], "label": ["x", "y"]}, ["row 1", "1 (int) is not text"]),
-        ({"text": ["a", "b"], "label": [0.5, 1.0]}, ["row 1", "0.5 (float) is not a class"]),
+        ({"text": ["a", "b"], "label": [float("inf"), 1.0]}, ["row 1", "inf (float) is not a cl"]),
     ],
 )
 def test_broken_parquet_cells(tmp_path, frame, parts):

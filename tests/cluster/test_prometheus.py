@@ -17,7 +17,7 @@ SCRAPE_TIMEOUT_S = 60.0
 
 def test_counting_without_ray_loads_no_ray() -> None:
     code = (
-        "import sys; from ray_jobs.counters import COUNTERS, CACHE_TEXTS, PROBES; PROBES.add(3);"
+        "import sys; from ray_jobs.counters import CACHE_TEXTS, PROBES; PROBES.add(3);"
         "CACHE_TEXTS.add(2, result='hit'); assert 'ray' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60)

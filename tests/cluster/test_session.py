@@ -150,6 +150,29 @@ def test_private_quiet_and_tidy(tmp_path: Path) -> None:
     assert "ray.tune" in log
 
 
+USERS_FILES = """
+import ray
+from cluster.tune import fan_out
+from cluster_work import square
+for name in ("cluster.py", "cluster_work.py", "pandas.py"):  # as if they had been there before
+    Path(name).write_text("raise SystemExit('a file of the user ran')")
+with session(n_cpus=1, log_path=Path("ray.log")):
+    print(fan_out(square, [{"x": 3}], name="t")[0].result["square"])
+    @ray.remote
+    def search_path():
+        import pandas, sys
+        return sys.path
+    print(str(Path.cwd()) in map(os.path.realpath, ray.get(search_path.remote())))
+"""
+
+
+@pytest.mark.ray
+def test_workers_do_not_look_for_own_modules_in_the_current_folder(tmp_path: Path) -> None:
+    driver = run_driver("import os\n" + USERS_FILES, tmp_path)
+    stdout, stderr = driver.communicate(timeout=240)
+    assert (driver.returncode, stdout, stderr) == (0, "9\nFalse\n", "")
+
+
 DEAD_WORKER = """
 with session(n_cpus=1, log_path=Path("ray.log")):
     import os, ray

@@ -107,7 +107,7 @@ def _reached(answers: AnswersContent, names: Mapping[str, str]) -> str:
         return (
             f"More of the same would hardly help: up to {count(need.searched_up_to)} labelled rows,"
             f" {space}, is forecast to gain no more than about {hundredths(metric).one} over your"
-            f" {count(answers.n_train)}. Name the {metric.words} that you need with --target."
+            f" {count(answers.n_train)}. Give the {metric.words} that you need as the target."
         )
     target, constant = answers.target, answers.constant_score
     enough = (

@@ -113,7 +113,7 @@ def view(
             spaces,
             screened,
             pretrained,
-            n_tokens=model.neoberta.get("n_tokens"),
+            n_tokens=model.neoberta_tokens,
             metric=answers.metric,
         ),
         depth_plot=plot,

@@ -1,2 +1,2 @@
-"""Tasks built on the spot from the documentation strings of the installed packages: real text, real
-labels, no download."""
+"""Tasks that are built from the documentation strings of installed packages. Their texts and labels
+are real, and nothing is downloaded."""

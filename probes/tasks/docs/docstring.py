@@ -1,5 +1,5 @@
-"""The parts of a docstring: summary, paragraphs, sections, parameters. Reads the numpydoc, Google
-and Sphinx styles."""
+"""Splits a docstring into summary, paragraphs, sections and parameters. It reads the styles of
+numpydoc, Google and Sphinx."""
 
 import re
 from typing import NamedTuple
@@ -39,7 +39,7 @@ _GOOGLE_ITEM = re.compile(r"^[`*]*(\w+)[`*]*\s*(?:\((.*?)\))?\s*:\s+(.*)$")
 
 
 class Parameter(NamedTuple):
-    """One documented parameter; `type` as it was written, empty where it was not."""
+    """One documented parameter. `type` is as it was written, and empty where none was written."""
 
     name: str
     type: str
@@ -47,7 +47,7 @@ class Parameter(NamedTuple):
 
 
 def summary(docstring: str) -> str:
-    """The first paragraph as one line; empty where the docstring begins with a section or a
+    """The first paragraph as one line. Empty where the docstring begins with a section or a
     doctest."""
     first = docstring.strip().split("\n\n", 1)[0]
     lines = first.splitlines()
@@ -163,7 +163,8 @@ _DROPPED_LINE = re.compile(r"^\s*(>>>|\.\.\.(\s|$)|\.\. |:\w+:|[-=~+|]{3,}|```|\
 
 
 def clean(text: str) -> str:
-    """One line of prose: doctests, directives and markup gone, whitespace collapsed."""
+    """The text as one line of prose, without doctests, directives and markup, with single
+    spaces."""
     kept = [line for line in text.splitlines() if not _DROPPED_LINE.match(line)]
     text = "\n".join(kept)
     for pattern, replacement in _MARKUP:
@@ -172,7 +173,7 @@ def clean(text: str) -> str:
 
 
 def truncate(text: str, max_chars: int) -> str:
-    """`text` cut at the last word that fits."""
+    """`text` cut behind the last word that fits."""
     if len(text) <= max_chars:
         return text
     return text[: max_chars + 1].rsplit(" ", 1)[0][:max_chars]

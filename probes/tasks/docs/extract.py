@@ -13,7 +13,7 @@ MAX_BODY_CHARS = 1200
 MAX_DOCSTRING_CHARS = 20_000
 
 _DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-# at the margin: an indented directive speaks of one parameter, not of the object
+# not indented: an indented directive is about one parameter
 _DEPRECATED_DIRECTIVE = re.compile(
     r"^\.\. deprecated::|^[\[(*]*deprecated\W", re.IGNORECASE | re.MULTILINE
 )
@@ -24,13 +24,15 @@ _DEPRECATING_NAME = re.compile(
 
 
 def extract_file(path: str | Path, package: str, file: str) -> list[dict[str, Any]]:
-    """Rows of one file, in source order: one per docstring (`kind` module, class, function or
-    method) and one per literal error message (`kind` error: `docstring` is the message, `qualname`
-    the exception's name).
+    """Rows of one file, in the order of its source. Each docstring is a row (`kind` module, class,
+    function or method). Each literal error message is a row too: its `kind` is error, `docstring`
+    is the message, and `qualname` the name of the exception.
 
-    Args: path: where the file lies. package: top-level import name, copied into the rows. file:
-    path relative to the folder that holds the package; names the file in the rows and decides on
-    its split.
+    Args:
+        path: where the file lies.
+        package: top-level import name. It is copied into the rows.
+        file: path relative to the folder that holds the package. It names the file in the rows and
+            decides on its split.
 
     A file that is not UTF-8 or does not parse gives no rows: some packages ship templates and
     Python 2 examples."""
@@ -111,8 +113,8 @@ class _Reader:
 
 
 def _literal_text(node: ast.expr) -> str:
-    """A string literal, f-string (holes become `{}`), concatenation or `%`/`.format` template;
-    otherwise nothing."""
+    """The text of a string literal, an f-string (holes become `{}`), a concatenation or a template
+    of `%` or `.format`. Empty for other expressions."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
     if isinstance(node, ast.JoinedStr):

@@ -1,5 +1,5 @@
-"""Reads the packages of a source, in parallel, once per package version: `docs/<package
-key>.parquet` in the user's cache."""
+"""Reads the documentation strings of a source's packages in parallel. Each version of a package is
+read once, and kept as `docs/<package key>.parquet` in the user's cache."""
 
 import logging
 import os
@@ -35,14 +35,14 @@ HARVEST_SCHEMA = pa.schema(
 
 SplitName = Literal["train", "validation", "test"]
 SourceFile = tuple[str, str, str]
-"""Path, package, and the path inside the folder that holds the package."""
+"""(path, package, path inside the folder that holds the package)."""
 Rows = list[dict[str, Any]]
-"""Of HARVEST_SCHEMA."""
+"""Rows with the columns of HARVEST_SCHEMA."""
 
 
 def split_of(file: str) -> SplitName:
-    """The split of a source file, the same in every task: 65 % train, 10 % validation, 25 % test by
-    a hash of its name."""
+    """The split of a source file. It is the same in every task. A hash of its name decides: 65 %
+    train, 10 % validation, 25 % test."""
     share = zlib.crc32(f"split:{file}".encode()) / 2**32
     return "train" if share < 0.65 else "validation" if share < 0.75 else "test"
 
@@ -55,9 +55,9 @@ def harvest(
     """Every docstring and error message of the source's packages (HARVEST_SCHEMA), ordered by
     package, file and line.
 
-    Packages that are in the cache are not read again; an interrupted harvest goes on with the next
-    package. `progress` is called with (files done, files in all). Files are parsed by `n_workers`
-    processes (default: the CPUs this process may use), never imported."""
+    Packages in the cache are not read again, so an interrupted harvest goes on with the next
+    package. `progress` is called with (files done, files in all). `n_workers` processes parse the
+    files (default: one for each CPU that this process may use). No file is imported."""
     storage, tables = source.storage, {}
     for package in source.versions:
         key = f"docs/{source.package_key(package)}.parquet"
@@ -92,8 +92,8 @@ def _extract(file: SourceFile) -> Rows:
 def _extractor(
     n_workers: int | None, n_files: int
 ) -> Iterator[Callable[[list[SourceFile]], Iterable[Rows]]]:
-    """`_extract` of many files, in order: over processes, or in this one where starting them costs
-    more than it saves."""
+    """A function like `map` that calls `_extract` for many files. It uses several processes, or
+    only this one where starting them would take longer."""
     n_workers = min(n_workers or len(os.sched_getaffinity(0)), n_files // 100 + 1)
     if n_workers == 1:
         yield lambda files: map(_extract, files)
@@ -104,5 +104,5 @@ def _extractor(
 
 
 def _ignore_interrupt() -> None:
-    """Ctrl-C reaches the whole process group: the parent alone answers it and ends the workers."""
+    """Ignore Ctrl-C in a worker. It reaches all processes, and the parent ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

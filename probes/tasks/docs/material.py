@@ -1,4 +1,4 @@
-"""Rows of the harvest that a task is built from."""
+"""Selects the rows of the harvest that a task is built from."""
 
 import zlib
 from collections import defaultdict
@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 MIN_WORDS = 4
-"""Shorter texts say nothing."""
+"""Texts with fewer words say too little."""
 MAX_TEXT_CHARS = 1000
 WITH_PARAMETERS = r"Parameters\n *---|Args:|Arguments:|:param "
-"""Docstrings that may describe parameters."""
+"""A regular expression for docstrings that may describe parameters."""
 
 DOCUMENTED = ("module", "class", "function", "method")
 
@@ -26,8 +26,9 @@ def select(
     limit: int | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of the given kinds and packages whose docstring matches the regular expression
-    `containing`. With a `limit` at most so many in all, as equal shares of the packages as these
-    allow, chosen by a hash of their place: parsing every docstring would take a minute."""
+    `containing`. `limit` is the largest number of rows in all. They are shared among the packages
+    as equally as possible, and a hash of their place chooses them. Parsing every docstring would
+    take a minute."""
     keep = pc.is_in(table["kind"], pa.array(kinds))
     if packages is not None:
         keep = pc.and_(keep, pc.is_in(table["package"], pa.array(packages)))
@@ -50,7 +51,8 @@ def select(
 
 
 def water_fill(available: Sequence[int], total: int) -> list[int]:
-    """As equal shares of `total` as what is available allows: sum = min(total, sum(available))."""
+    """Shares of `total` that are as equal as `available` allows. They sum to the smaller one of
+    `total` and the sum of `available`."""
     shares, left = [0] * len(available), total
     for done, row in enumerate(sorted(range(len(available)), key=lambda row: available[row])):
         shares[row] = min(available[row], left // (len(available) - done))

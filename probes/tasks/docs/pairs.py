@@ -1,4 +1,4 @@
-"""Tasks on two texts: do they belong together? A text is used once, in one pair, true or false."""
+"""Tasks on pairs of texts: do the two belong together? Each text is used in one pair only."""
 
 import zlib
 from collections import defaultdict
@@ -16,8 +16,8 @@ MAX_PAIR_CHARS = 400
 
 
 def summary_body_examples(table: pa.Table) -> Iterator[Example]:
-    """(Summary, source code of a body) -> do they belong to one function? False pairs are of one
-    package."""
+    """(Summary, source code of a body) -> whether both are of one function. The texts of a false
+    pair come from one package."""
     rows = select(table, kinds=("function", "method"), limit=16_000)
     halves = (
         (row, summary(row["docstring"]), row["body"])
@@ -28,14 +28,16 @@ def summary_body_examples(table: pa.Table) -> Iterator[Example]:
 
 
 def next_paragraph_examples(table: pa.Table) -> Iterator[Example]:
-    """(Summary, second paragraph) -> of one docstring? False pairs are of one package."""
+    """(Summary, second paragraph) -> whether both are of one docstring. The texts of a false pair
+    come from one package."""
     rows = select(table, limit=16_000)
     parts = ((row, paragraphs(row["docstring"])) for row in rows)
     yield from _true_and_false((row, texts[0], texts[1]) for row, texts in parts if len(texts) > 1)
 
 
 def parameter_owner_examples(table: pa.Table) -> Iterator[Example]:
-    """(Summary, description of a parameter) -> of one function? False pairs are of one package."""
+    """(Summary, description of a parameter) -> whether both are of one function. The texts of a
+    false pair come from one package."""
     rows = select(
         table, kinds=("class", "function", "method"), containing=WITH_PARAMETERS, limit=12_000
     )
@@ -47,8 +49,8 @@ def parameter_owner_examples(table: pa.Table) -> Iterator[Example]:
 
 
 def _true_and_false(halves: Iterable[tuple[dict[str, Any], str, str]]) -> Iterator[Example]:
-    """Half of the pairs as they are; the second texts of the others move on by one within their
-    package and split."""
+    """Half of the pairs as they are. In the other half each second text moves to the next pair of
+    the same package and split."""
     groups: dict[tuple[str, str], list[tuple[int, str, str, str]]] = defaultdict(list)
     for row, first, second in halves:
         text, pair = truncate(first, MAX_PAIR_CHARS), truncate(second, MAX_PAIR_CHARS)

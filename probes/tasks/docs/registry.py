@@ -33,13 +33,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class DocsTask:
-    """How one `docs/NAME` is made from the harvest."""
+    """The recipe of one task `docs/NAME`."""
 
     description: str
     family: str
     """Tasks of one family share texts or ask the same kind of question."""
     label_names: tuple[str, ...]
-    """Classes in order; those with too little material among the installed packages are left
+    """The classes, in order. Classes with too little material in the installed packages are left
     out."""
     examples: Callable[[pa.Table], Iterator[Example]]
     balance: Balance = "labels"
@@ -153,7 +153,7 @@ DOCS_TASKS: dict[str, DocsTask] = {
 
 
 def docs_task(name: str) -> DocsTask:
-    """How `docs/<name>` (name without the prefix) is made. Raises UserError for an unknown name."""
+    """The recipe of `docs/<name>`. `name` has no prefix. Raises UserError for an unknown name."""
     if name not in DOCS_TASKS:
         nearest = difflib.get_close_matches(name, DOCS_TASKS, n=1)
         hint = f"did you mean docs/{nearest[0]}? Known" if nearest else "known"
@@ -244,7 +244,7 @@ def pretraining_texts(
 
 
 def _beginning(docstring: str) -> str:
-    """What texts are compared by: the first 160 letters, case, digits and spacing ignored."""
+    """The first 160 letters, without case, digits and spaces. Texts are compared by them."""
     return re.sub(r"[\W\d_]+", "", docstring[:400]).lower()[:160]
 
 

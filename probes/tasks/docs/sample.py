@@ -1,5 +1,5 @@
-"""From all examples that a task could have to its splits: deduplicated, balanced, capped, in a
-deterministic order."""
+"""Makes the splits of a task from all its possible examples: removes duplicates, balances classes,
+and limits the number of rows. The same examples always give the same splits."""
 
 import zlib
 from collections import defaultdict
@@ -14,10 +14,11 @@ from probes.tasks.task import Split
 
 SPLIT_SHARES = {"train": 0.65, "validation": 0.10, "test": 0.25}
 MAX_ROWS_PER_FILE = 60
-"""Of one class and one file in a task: a few giant files must not make up a class."""
+"""Largest number of rows that a class takes from one file, so that a few large files do not make up
+a class."""
 MIN_TRAIN_ROWS = 12
 MIN_TEST_ROWS = 4
-"""A class with fewer is left out of a task."""
+"""A class with fewer test rows is left out of a task."""
 
 Balance = Literal["labels", "packages", "natural"]
 """`labels`: classes as equal as the material allows. `packages`: also within each package, so that
@@ -48,8 +49,8 @@ def sample_splits(
     """The kept label names (in the given order) and the splits, at most `max_rows` rows in all.
 
     Near duplicates are removed across splits, so that no test row has a copy in train. A class is
-    left out when fewer than MIN_TRAIN_ROWS or MIN_TEST_ROWS of it remain; fewer than two classes
-    give empty splits' absence: ((), {})."""
+    left out when fewer than MIN_TRAIN_ROWS or MIN_TEST_ROWS rows of it remain. With fewer than two
+    classes the result is ((), {})."""
     quotas = {split: max(2, round(max_rows * share)) for split, share in SPLIT_SHARES.items()}
     kept = _distinct(_thinned(examples, quotas, balance, len(label_names)))
     by_class: dict[tuple[str, str], list[Example]] = defaultdict(list)
@@ -76,8 +77,8 @@ def sample_splits(
 def _thinned(
     examples: Iterable[Example], quotas: dict[str, int], balance: Balance, n_classes: int
 ) -> list[Example]:
-    """Enough candidates of each split and class, in content order: looking for duplicates among all
-    would take minutes."""
+    """Enough candidates of each split and class, in the order of their content. Looking for
+    duplicates among all examples would take minutes."""
     groups: dict[tuple[str, str], list[Example]] = defaultdict(list)
     per_file: dict[tuple[str, str], int] = defaultdict(int)
     for example in sorted(set(examples), key=lambda example: (example.order, example)):
@@ -97,7 +98,7 @@ def _thinned(
 
 
 def _distinct(examples: list[Example]) -> list[Example]:
-    """Without near duplicates of either text. Test rows come first: their copies are taken out of
+    """The examples without near duplicates of either text. A copy of a test row is removed from
     train."""
     ranked = sorted(
         examples, key=lambda example: ("test", "validation", "train").index(example.split)
@@ -126,7 +127,7 @@ def _chosen(groups: dict[str, list[Example]], quota: int, balance: Balance) -> l
 
 
 def _balanced_within_packages(groups: dict[str, list[Example]]) -> dict[str, list[Example]]:
-    """Of each package as many rows of every class as of its rarest class."""
+    """From each package as many rows of every class as its rarest class has."""
     counts: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(groups, 0))
     for name, group in groups.items():
         for example in group:
@@ -144,8 +145,8 @@ def _balanced_within_packages(groups: dict[str, list[Example]]) -> dict[str, lis
 
 
 def _round_robin(group: list[Example]) -> list[Example]:
-    """First one example of each package, then a second one of each, ...: no package drowns the
-    others."""
+    """One example of each package, then a second one of each, and so on. So no package crowds out
+    the others."""
     seen: dict[str, int] = defaultdict(int)
     ranked = []
     for position, example in enumerate(group):

@@ -1,4 +1,5 @@
-"""Which installed packages are read, in which versions, and where what was read is kept."""
+"""The source of the `docs/` tasks: the installed packages that are read, their versions, and the
+cache."""
 
 import os
 import platform
@@ -12,7 +13,7 @@ from pathlib import Path
 from cluster.storage import CACHE_DIR_ENV_VAR, Storage, UserError, digest
 
 FORMAT = 1
-"""Raised when the same package version would give other rows or other tasks than before."""
+"""Increase it when the same version of a package would give other rows or other tasks."""
 
 DEFAULT_PACKAGES = {
     "PIL": "pillow",
@@ -90,8 +91,8 @@ class DocsSource:
         return digest({name: self.package_key(name) for name in self.versions})
 
     def package_key(self, package: str) -> str:
-        """Names the harvest of one package. The minor Python version is part of it: another grammar
-        parses other files."""
+        """The key of the harvest of one package. The minor version of Python is part of it, because
+        it decides which files can be parsed."""
         grammar = platform.python_version_tuple()[:2]
         return digest(
             {
@@ -104,7 +105,7 @@ class DocsSource:
 
     @property
     def storage(self) -> Storage:
-        """The harvest's storage."""
+        """The storage of the harvest."""
         return self.cache or Storage(
             os.environ.get(CACHE_DIR_ENV_VAR) or Path.home() / ".cache" / "neoberta"
         )

@@ -1,5 +1,5 @@
-"""Tasks on what a piece of documentation is about or for: kind of object, section, type of a
-parameter, kind of error, ..."""
+"""Tasks that ask what a piece of documentation is about: the kind of object, the section, the type
+of a parameter, the kind of error, and so on."""
 
 import re
 import zlib
@@ -91,7 +91,7 @@ def material_examples(table: pa.Table) -> Iterator[Example]:
     """A short snippet of a source file -> summary, description of a parameter, error message or
     code."""
     for row in select(table, kinds=("function", "method"), limit=8000):
-        # each object gives one snippet: its parts are about the same thing
+        # one snippet of each object, because the parts of an object are about the same thing
         part = MATERIAL_NAMES[zlib.crc32(row["qualname"].encode()) % len(MATERIAL_NAMES)]
         if part == "summary":
             yield from _example(truncate(summary(row["docstring"]), MAX_SNIPPET_CHARS), part, row)
@@ -122,7 +122,7 @@ def parameter_type_examples(table: pa.Table) -> Iterator[Example]:
 
 
 def optional_examples(table: pa.Table) -> Iterator[Example]:
-    """Name and description of a parameter -> whether it may be left out. What says so outright is
+    """Name and description of a parameter -> whether it may be left out. Words that say so are
     removed."""
     for row in select(
         table, kinds=("class", "function", "method"), containing=WITH_PARAMETERS, limit=9000
@@ -182,7 +182,7 @@ def returns_examples(table: pa.Table) -> Iterator[Example]:
 
 
 def type_of(written: str) -> str:
-    """One of TYPE_NAMES for a type as people write it; empty where it names none of them, or
+    """The one of TYPE_NAMES that a written type names. Empty where it names none of them, or
     several."""
     first = re.split(
         r",\s*(?:optional|default)|\boptional\b|\bdefault|\bof\b|=", written, maxsplit=1

@@ -38,9 +38,9 @@ _ALIASES = {
 _PATH = re.compile(r"[A-Za-z][\w.-]*")
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")  # of a CamelCase or snake_case name
 _RELATED = ("huggingface_hub", "numpy", "optuna", "xgboost")
-"""Named in the texts of others, and too much like them to be classes."""
+"""Libraries that are too much like others to be classes. Their names are masked too."""
 MAX_TOPIC_CHARS = 400
-"""Short texts: a whole page of documentation always gives its library away."""
+"""Texts are cut at this length, because a whole page of documentation gives its library away."""
 
 
 def library_examples(table: pa.Table) -> Iterator[Example]:
@@ -76,7 +76,7 @@ def _mask(text: str, names: frozenset[str], replacement: str) -> str:
 
 
 def _names(*names: str) -> frozenset[str]:
-    """The lower-case parts that names are recognised by, with their aliases."""
+    """The words in lower case by which names are recognised, aliases included."""
     every = [alias for name in names for alias in (name, *_ALIASES.get(name, ()))]
     return frozenset(
         part

@@ -56,6 +56,15 @@ class TestStatic(EncoderConformance):
             == encoder.info.fingerprint
         )
 
+    def test_a_byte_order_mark_and_empty_lines_are_skipped(
+        self, encoder: Encoder, tmp_path: Path
+    ) -> None:
+        (tmp_path / "vectors.txt").write_text(
+            VECTORS.replace("\n", "\r\n\r\n"), encoding="utf-8-sig"
+        )
+        found = load_encoder(f"static:{tmp_path / 'vectors.txt'}")
+        assert found.info.fingerprint == encoder.info.fingerprint
+
 
 def test_lsa_is_the_truncated_svd_of_tfidf() -> None:
     texts = [" ".join(CORPUS[: n + 1]) for n in range(len(CORPUS))]  # singular values well apart

@@ -11,7 +11,7 @@ import torch
 from encoder_conformance import TEXTS, EncoderConformance, WordConformance, cosine, needs_minilm
 from safetensors.torch import save_file
 from tiny_models import MAX_LENGTH, N_LAYERS, WIDTH, save_tiny_model
-from transformers import AutoModel, AutoTokenizer, RobertaConfig
+from transformers import AutoModel, AutoTokenizer, RobertaConfig, T5EncoderModel
 
 from cluster.storage import UserError
 from probes.encoders import Encoder, View, load_encoder
@@ -75,6 +75,23 @@ def test_a_vocabulary_is_enough_of_a_tokenizer(tmp_path: Path) -> None:
     encoder = load_encoder(f"hf:{folder}", precision="fp32")
     encoder.encode(["Fit the models."], [View(0, "mean")])
     assert encoder.stats.n_tokens == len(["[CLS]", "fit", "the", "mode", "##ls", ".", "[SEP]"])
+
+
+def test_an_encoder_that_was_saved_without_its_decoder(tmp_path: Path) -> None:
+    """As the models sentence-t5 and gtr are."""
+    whole = save_tiny_model(tmp_path / "whole", "t5")
+    alone = Path(shutil.copytree(whole, tmp_path / "alone"))
+    (alone / "model.safetensors").unlink()
+    T5EncoderModel.from_pretrained(whole).save_pretrained(alone)
+    assert not json.loads((alone / "config.json").read_text())["is_encoder_decoder"]
+    found, expected = (load_encoder(f"hf:{folder}", precision="fp32") for folder in (alone, whole))
+    assert found.info.views == expected.info.views
+    assert found.info.n_parameters == expected.info.n_parameters
+    views = [View(0, "mean"), View(N_LAYERS, "mean")]
+    for view in views:
+        np.testing.assert_allclose(
+            found.encode(TEXTS, views)[view], expected.encode(TEXTS, views)[view], atol=1e-5
+        )
 
 
 def test_the_classification_token_is_found_where_it_is(tmp_path: Path) -> None:

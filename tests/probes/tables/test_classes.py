@@ -1,7 +1,9 @@
 """Labels: spellings of one class, codes for none, several in a cell; alike in every format."""
 
 import json
+import re
 import warnings
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +12,7 @@ import pytest
 from cluster.storage import UserError
 from probes.tables.classes import Classes
 from probes.tables.given import table_of
+from probes.tables.misspelt import misspelt
 from probes.tables.no_label import codes_among
 from probes.tables.several_labels import several_labels
 from probes.tables.spelling import label_key
@@ -181,6 +184,60 @@ def test_lists_of_one_label_are_that_label():
         UserError, match=r"row 2, column 'label': .* \(list\) is not a class: several"
     ):
         rows([["oak"], ["elm", "ash"]])
+
+
+def test_objects_that_say_which_label_holds_are_that_label():
+    cats = [{"oak": 1, "elm": 0}, {"oak": 0, "elm": 1}, {"oak": True, "elm": False}]
+    assert rows(list(cats)).labels == ["oak", "elm", "oak"]
+    with pytest.raises(UserError, match="several labels in a cell are not forecast"):
+        rows([*cats, {"oak": 1, "elm": 1}])
+
+
+def test_choices_of_label_studio_in_a_csv():
+    assert rows(['{"choices": ["oak"]}', "elm", "oak"]).labels == ["oak", "elm", "oak"]
+    with pytest.raises(UserError, match="several labels in a cell are not forecast"):
+        rows(['{"choices": ["oak", "elm"]}', "elm", "oak"])
+
+
+@pytest.mark.parametrize(
+    ("label", "part"),
+    [
+        ({"name": "oak", "id": 7}, "labels are text or numbers: write the label itself"),
+        ('[{"start": 0, "labels": ["oak"]}]', "is an object, not a class; write the label"),
+        ("{'name': 'oak'}", "is an object, not a class; write the label"),
+        ([0, 1, 0], "it looks one-hot: give the position of the 1"),
+        (pd.Timestamp("2026-01-02"), "write it as text, or choose another column"),
+        (float("inf"), "is not a class"),
+    ],
+)
+def test_what_is_no_class_is_told_with_what_to_do(label, part):
+    with pytest.raises(UserError, match=re.escape(part)):
+        rows([label] * 6)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (["0", "1", 2, 3], {"0", "1", "2", "3"}),
+        ([1, 2, "n/a", 3], {"1", "2", "3"}),
+        ([True, "false", False, "TRUE"], {"TRUE", "False"}),
+        ([Decimal("1"), Decimal("2"), 1, 2], {"1", "2"}),
+    ],
+)
+def test_numbers_and_truth_values_may_be_written_as_text(labels, classes):
+    assert set(rows(labels * 3).labels) == classes
+
+
+def test_a_label_that_may_be_mistyped_is_told():
+    labels = ["conifer"] * 30 + ["broadleaf"] * 30
+    assert rows(labels).notes == ()
+    told = rows([*labels, "confier"]).notes
+    assert told == (
+        "train: 'confier' (1 row) is spelt almost like 'conifer': mend it where it is the same"
+        " label",
+    )
+    assert misspelt({"class one": 30, "class 1": 1, "class 2": 30}) is None
+    assert misspelt({"oak": 30, "oaks": 1, "elm": 30}) is None
 
 
 def test_columns_of_zeros_and_ones():

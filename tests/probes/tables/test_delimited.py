@@ -173,6 +173,90 @@ def test_a_remedy_fits_the_file(tmp_path, content, parts):
     assert all(part in message for part in parts), message
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
+def test_a_byte_order_mark_tells_the_encoding(tmp_path, encoding, name):
+    content = "text,label\nça va,x\nnaïf,y\n"
+    if name == "rows.jsonl":
+        content = '{"text": "ça va", "label": "x"}\n{"text": "naïf", "label": "y"}\n'
+    cells = {"text": ["ça va", "naïf"], "label": ["x", "y"]}
+    assert read(tmp_path, content.encode(encoding), name).cells == cells
+    assert read(tmp_path, ("\ufeff" + content).encode("utf-8-sig"), name).cells == cells
+
+
+def test_utf_16_without_a_mark_is_told(tmp_path):
+    content = "text,label\n" + "a text,x\n" * 9
+    for encoding, name in (("utf-16-le", "UTF-16LE"), ("utf-16-be", "UTF-16BE")):
+        message = refused(tmp_path, content.encode(encoding))
+        assert f"iconv -f {name} -t UTF-8 rows.csv > new.csv" in message
+
+
+@pytest.mark.parametrize("quote", ["'", "'' escaped"])
+def test_cells_between_apostrophes_are_read_without_them(tmp_path, quote):
+    mark = "''" if quote == "'" else "\\'"
+    lines = [
+        f"'{text}, isn{mark}t it','{label}'" for text, label in zip(TEXTS, LABELS, strict=True)
+    ]
+    for header in ("text,label", "'text','label'"):
+        table = read(tmp_path, "\n".join([header, *lines]))
+        assert table.cells["label"] == LABELS
+        assert table.cells["text"][0] == f"{TEXTS[0]}, isn't it"
+        assert table.notes == ("rows.csv: cells stand between ' and ': read so",)
+
+
+def test_apostrophes_are_no_part_of_cells_under_names_without_them(tmp_path):
+    lines = [f"'{text}','{label}'" for text, label in zip(TEXTS, LABELS, strict=True)]
+    table = read(tmp_path, "\n".join(["text,label", *lines]))
+    assert table.cells == {"text": TEXTS, "label": LABELS}
+
+
+def test_an_apostrophe_in_a_text_is_a_character(tmp_path):
+    content = "text,label\n'tis late,x\nit's 'me',y\n'all of it',x\n"
+    assert read(tmp_path, content).cells["text"] == ["'tis late", "it's 'me'", "'all of it'"]
+
+
+def test_lines_that_stand_in_quotes_as_a_whole_are_read_without_them(tmp_path):
+    inner = [f'{text},""yes, it did"",{label}' for text, label in zip(TEXTS, LABELS, strict=True)]
+    table = read(tmp_path, "\n".join(f'"{line}"' for line in ["text,answer,label", *inner]))
+    assert table.cells == {"text": TEXTS, "answer": ["yes, it did"] * 24, "label": LABELS}
+    assert table.notes == ("rows.csv: every line stands in quotes as a whole: read without them",)
+
+
+def test_files_that_were_put_one_behind_the_other(tmp_path):
+    part = "text,label\na,x\nb,y\n"
+    table = read(tmp_path, part + part)
+    assert table.cells == {"text": ["a", "b"] * 2, "label": ["x", "y"] * 2}
+    assert table.notes == ("rows.csv: 1 line with the column names once more (line 4): left out",)
+
+
+def test_a_txt_with_tabs_is_a_table(tmp_path):
+    cells = {"text": ["a, b", "c"], "label": ["x", "y"]}
+    unicode_text = "text\tlabel\r\na, b\tx\r\nc\ty\r\n".encode("utf-16")
+    assert read(tmp_path, unicode_text, "rows.txt").cells == cells
+    assert "where tabs stand between its columns" in refused(tmp_path, "text,label\n", "rows.txt")
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "part"),
+    [
+        ("<!DOCTYPE html>\n<p>Sign in</p>", "rows.csv", "is a web page"),
+        ("version https://git-lfs.github.com/spec/v1\n", "rows.parquet", "git lfs pull"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_file(tmp_path, content, name, part):
+    assert part in refused(tmp_path, content, name)
+
+
+def test_a_path_that_is_no_file(tmp_path):
+    near = written(tmp_path, "text,label\na,x\n", "reviews.tsv")
+    with pytest.raises(UserError, match=f"did you mean {near}"):
+        read_table(tmp_path / "reviews.csv")
+    with pytest.raises(UserError, match="is a folder, not a file; give one of its files: reviews"):
+        read_table(tmp_path)
+    with pytest.raises(UserError, match="is an address, not a file on this machine; download it"):
+        read_table("https://example.org/rows.csv")
+
+
 def test_bytes_of_other_encodings(tmp_path):
     good = "text,label\nça va,x\nnaïf,y\n".encode()
     message = refused(tmp_path, good + "été,x\n".encode("latin-1"))

