@@ -2,7 +2,8 @@
 true.
 
 They are drawn from a study of `benchmarks.metamodel_study` with the sweeps `choice`, `pairs` and
-`ahead`, and `official` where it has it. The metamodel and the prior of spaces are the shipped ones, so nothing is fitted here.
+`ahead`, and `official` where it has it. The metamodel and the prior of spaces are the shipped ones,
+so nothing is fitted here.
 """
 
 from collections.abc import Iterator, Mapping

@@ -45,7 +45,7 @@ class Answers(AnswersContent):
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each (embedding space, n_train) that has a forecast. Columns: encoder, layer,
-        pooling, p_best, n_train, q05, q25, q50, q75, q95."""
+        pooling, p_best, n_train, times, q05, q25, q50, q75, q95."""
         return pd.DataFrame(
             [
                 {

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meta.metric import MEDIAN, Metric
+from meta.metric import HALF_A_POINT, MEDIAN, Metric
+
+SWITCH_GAIN = HALF_A_POINT / 2
+"""The choice goes over to another space where its median is better by more than this: where two
+spaces are as good, the answers keep speaking of one."""
 
 
 @dataclass(frozen=True)
 class BestChoice:
-    """The space with the best median at each of H sizes, and its forecast there."""
+    """The best choice of a space at each of H sizes, and its forecast there."""
 
     positions: tuple[int, ...]
     """(H,) the position of the space that is chosen at each size."""
@@ -32,8 +36,9 @@ class BestChoice:
 def best_choice(
     curves: Mapping[int, np.ndarray], among: Iterable[int], metric: Metric
 ) -> BestChoice:
-    """The best choice among the spaces at the positions `among`, whose `curves` are (H, 5). A space
-    that was chosen is kept until another one is better. Raises ValueError for no space."""
+    """The best choice among the spaces at the positions `among`, whose `curves` are (H, 5): first
+    the space with the best median. It is kept until another one is better by more than
+    `SWITCH_GAIN`. Raises ValueError for no space."""
     order = list(among)
     if not order:
         raise ValueError("no space with a forecast to choose from")
@@ -41,7 +46,9 @@ def best_choice(
     rows = []
     for at in range(len(curves[order[0]])):
         medians = {i: metric.sign * float(curves[i][at, MEDIAN]) for i in order}
-        best = max(order, key=lambda i: (medians[i], bool(chosen) and i == chosen[-1]))
+        best = max(order, key=lambda i: medians[i])
+        if chosen and medians[best] <= medians[chosen[-1]] + SWITCH_GAIN:
+            best = chosen[-1]
         chosen.append(best)
         rows.append(curves[best][at])
     never_worse = np.maximum.accumulate if metric.is_rate else np.minimum.accumulate

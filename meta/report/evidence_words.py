@@ -34,13 +34,13 @@ NOTABLE_BIAS = 1.0
 def row_count_words(evidence: Evidence, need: DataNeeded) -> str:
     """How often row counts like that of the first answer were right, by horizon; empty where the
     answer names no row count."""
-    estimators = {
-        "reachable": ("q50", need.q50),
-        "uncertain": ("n_if_reached", need.n_if_reached),
-    }
-    if need.status not in estimators:
+    if need.status not in ("reachable", "uncertain"):
         return ""
-    estimator, row_count = estimators[need.status]
+    estimator, row_count = (
+        ("q50", need.q50)
+        if need.n_if_reached is None and need.status == "reachable"
+        else ("n_if_reached", need.n_if_reached)
+    )
     right = [
         (percent(shares[estimator]), f"{horizon.removesuffix('x')} times")
         for horizon, shares in evidence.held_out_required_n_within_2x.items()

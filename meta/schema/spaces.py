@@ -22,7 +22,8 @@ class CurvePoint(AnswerPart):
 
 
 class BestPoint(CurvePoint):
-    """The forecast of the space that has the best median at `n_train`."""
+    """The forecast of the space that is the best choice at `n_train`
+    (`meta.answering.best_choice`)."""
 
     encoder: str
     view: ViewName

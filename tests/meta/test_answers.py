@@ -159,6 +159,7 @@ def test_the_frame_has_one_row_per_point():
         "pooling",
         "p_best",
         "n_train",
+        "times",
         "q05",
         "q25",
         "q50",

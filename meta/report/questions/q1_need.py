@@ -1,7 +1,7 @@
 """Question 1: how much data do I need?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -145,14 +145,21 @@ def plan_words(need: DataNeeded) -> str:
     )
 
 
+def _span_if_reached(need: EncoderNeed) -> str:
+    if need.n_if_reached_q05 is None or need.n_if_reached_q95 is None:
+        return count(need.n_if_reached)
+    ends = f"{count(need.n_if_reached_q05)} to {count(need.n_if_reached_q95)}"
+    return f"{count(need.n_if_reached)} ({ends})"
+
+
 @dataclass(frozen=True)
 class NeedRow:
     """The rows that one encoder needs, at its best space."""
 
     name: str
     view: str
-    span: str
-    """The 90 % interval in words."""
+    if_reached: str
+    """The rows with which the target is met, if it is: a count with its interval, in words."""
     need: EncoderNeed
 
 
@@ -160,8 +167,8 @@ class NeedRow:
 class NeedView:
     """What the section shows."""
 
-    name: str
-    """The encoder that needs the fewest rows."""
+    line: str
+    """The spaces that the line is the forecast of, one after the other as labels are added."""
     plot: Markup | None
     """None where the answers have no forecast of that encoder."""
     has_bar: bool
@@ -180,18 +187,23 @@ def view(
     need = answers.data_needed
     name, wanted = display_name(need.encoder, names), view_words(need.view)
     drawn = [space for space in spaces if (space.name, space.view) == (name, wanted)]
+    chosen = list(dict.fromkeys(space_words(p.encoder, p.view, names) for p in answers.best_curve))
+    if drawn and answers.best_curve:
+        # what was measured of one space does not belong to a curve of several
+        measured = drawn[0].measured if len(chosen) == 1 else ()
+        drawn = [replace(drawn[0], curve=answers.best_curve, measured=measured)]
     rows = [
         NeedRow(
             name=display_name(each.encoder, names),
             view=view_words(each.view),
-            span=rows_between(each.q05, each.q95, need.searched_up_to),
+            if_reached=_span_if_reached(each),
             need=each,
         )
         for each in need.by_encoder
     ]
     rows.sort(key=lambda row: (row.name != name, row.need.q50 is None, row.need.q50 or 0))
     return NeedView(
-        name=name,
+        line=" and then ".join(chosen) if chosen else name,
         plot=need_curve(drawn[0], need, answers.target, answers.metric) if drawn else None,
         has_bar=need.q05 is not None and need.status != "reached",
         has_open_bar=need.q95 is None,

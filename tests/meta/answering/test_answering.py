@@ -350,7 +350,7 @@ def test_a_flat_forecast_without_a_target_says_that_more_would_hardly_help():
     assert (
         "enough" not in first
         and "More of the same would hardly help" in first
-        and "--target" in first
+        and "as the target" in first
     )
 
 

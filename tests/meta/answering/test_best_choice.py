@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from meta.answering.best_choice import best_choice
+from meta.answering.best_choice import SWITCH_GAIN, best_choice
 from meta.metric import MEDIAN, Metric
 
 
@@ -37,11 +37,12 @@ def test_no_space_is_refused():
 
 
 @given(arrays(float, (3, 4, 5), elements=st.floats(0, 1)), st.sampled_from(Metric))
-def test_no_quantile_gets_worse_and_the_median_is_the_best_one(values, metric):
+def test_no_quantile_gets_worse_and_the_median_is_nearly_the_best_one(values, metric):
     order = -1 if not metric.is_rate else 1
     curves = np.sort(np.sort(values, axis=1)[:, ::order], axis=2)
     found = best_choice(dict(enumerate(curves)), range(3), metric).curve
     assert (metric.sign * np.diff(found, axis=0) >= 0).all()
     best = metric.sign * (metric.sign * curves[:, :, MEDIAN]).max(axis=0)
-    np.testing.assert_allclose(found[:, MEDIAN], best)
+    assert (np.abs(found[:, MEDIAN] - best) <= SWITCH_GAIN + 1e-12).all()
+    assert found[0, MEDIAN] == best[0]
     assert (np.diff(found, axis=1) >= 0).all()
