@@ -23,6 +23,10 @@ from meta.report.wording import (
 from meta.schema import AnswersContent, UnsafeModel
 
 
+SAFE_CHANCE = 0.5
+"""A model that is as good as the best with a smaller probability is called no safe choice."""
+
+
 def sentence(answers: AnswersContent, names: Mapping[str, str]) -> str:
     """The cheapest model that is good enough."""
     model = answers.model
@@ -37,6 +41,11 @@ def sentence(answers: AnswersContent, names: Mapping[str, str]) -> str:
         f" best (probability that it truly is so close: {percent(model.p_within_tolerance)})"
     )
     unsafe = ""
+    if model.p_within_tolerance < SAFE_CHANCE and model.metric_q50 == model.best_q50:
+        verdict = (
+            "has the best median forecast, but no model is a safe choice yet (probability that it is"
+            f" truly within {half} of the best: {percent(model.p_within_tolerance)})"
+        )
     if model.unsafe is not None:
         if model.metric_q50 == model.best_q50:
             verdict = "is the best, and no cheaper one is safe yet"

@@ -212,3 +212,26 @@ def test_truth_values_among_the_settings_are_yes_or_no():
         "measured by leave-one-out",
         "rule of thumb, not measured",
     ]
+
+
+def test_the_best_model_is_not_called_good_enough_on_a_chance_below_one_half():
+    model = answers()["model"] | {"p_within_tolerance": 0.31}
+    best = said("model", model=model | {"metric_q50": 0.8, "best_q50": 0.8})
+    assert "no model is a safe choice yet" in best and "cheapest" not in best
+
+
+def test_a_smaller_model_that_may_not_be_as_good_is_told_with_the_rows_that_would_tell():
+    unsafe = {
+        "encoder": "hf:all-MiniLM-L6-v2",
+        "view": {"layer": 3, "pooling": "mean"},
+        "layers": 3,
+        "parameters": 17_000_000,
+        "p_within_tolerance": 0.38,
+        "n_to_tell": 900,
+    }
+    model = answers()["model"] | {"metric_q50": 0.8, "best_q50": 0.8, "p_within_tolerance": 0.6}
+    told = said("model", model=model | {"unsafe": unsafe})
+    assert "is the best, and no cheaper one is safe yet" in told
+    assert "layer 3, mean pooling" in told and "38\u00a0% only; about 900 labelled rows" in told
+    never = said("model", model=model | {"unsafe": unsafe | {"n_to_tell": None}})
+    assert "may never be told" in never
