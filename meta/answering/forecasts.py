@@ -164,7 +164,7 @@ def forecast_spaces(
         curves[i] = widen(metamodel.curve(features, sizes), factor, metric)
         report(min(n_spaces + done + 1, n_steps), n_steps)
     if posterior is not None:
-        curves = in_company(curves, posterior)
+        curves = in_company(curves, posterior, {i: spaces[i].info.ref for i in curves})
     by_space = {
         i: SpaceForecast(
             spaces[i], owners[i], *_corrected(curve, spaces[i], owners[i], evaluation, metric)

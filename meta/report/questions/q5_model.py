@@ -22,7 +22,6 @@ from meta.report.wording import (
 )
 from meta.schema import AnswersContent, UnsafeModel
 
-
 SAFE_CHANCE = 0.5
 """A model that is as good as the best with a smaller probability is called no safe choice."""
 
@@ -43,8 +42,8 @@ def sentence(answers: AnswersContent, names: Mapping[str, str]) -> str:
     unsafe = ""
     if model.p_within_tolerance < SAFE_CHANCE and model.metric_q50 == model.best_q50:
         verdict = (
-            "has the best median forecast, but no model is a safe choice yet (probability that it is"
-            f" truly within {half} of the best: {percent(model.p_within_tolerance)})"
+            "has the best median forecast, but no model is a safe choice yet (probability that it"
+            f" is truly within {half} of the best: {percent(model.p_within_tolerance)})"
         )
     if model.unsafe is not None:
         if model.metric_q50 == model.best_q50:

@@ -294,7 +294,9 @@ def test_forecasts_in_company_move_towards_the_posterior_and_keep_their_level_an
     }
 
     def gap(n_train: int) -> float:
-        moved = in_company(curves, SpacePosterior(means, 1e-4 * np.eye(2), n_train))
+        moved = in_company(
+            curves, SpacePosterior(means, 1e-4 * np.eye(2), n_train), {0: "a", 1: "b"}
+        )
         angles = stabilised(np.array([moved[i][0, 2] for i in moved]))
         assert angles.mean() == pytest.approx(stabilised(np.array([0.86, 0.84])).mean())
         for curve in moved.values():
@@ -305,7 +307,7 @@ def test_forecasts_in_company_move_towards_the_posterior_and_keep_their_level_an
     own, whole = np.diff(stabilised(np.array([0.84, 0.86])))[0], means[0] - means[1]
     assert gap(128) == pytest.approx((own + whole) / 2)
     assert own < gap(4096) < own + 0.05 * (whole - own), "many rows speak for themselves"
-    lowered = in_company(curves, SpacePosterior(means[::-1], 1e-4 * np.eye(2), 4))
+    lowered = in_company(curves, SpacePosterior(means[::-1], 1e-4 * np.eye(2), 4), {0: "a", 1: "b"})
     assert lowered[0][1, 4] > 0.99, (
         "moved down by six points as a difference, certainty would be 0.94"
     )
@@ -333,3 +335,18 @@ def test_a_screened_space_has_the_posterior_at_the_level_of_the_forecasts():
     curve = np.full((2, 5), np.sin(1.2) ** 2)
     medians = posterior.medians({1: curve}, 0)
     np.testing.assert_allclose(stabilised(medians), [1.1, 1.2, 1.3])
+
+
+def test_the_spaces_of_one_encoder_grow_alike_and_other_encoders_as_they_are_forecast():
+    def curve(start: float, end: float) -> np.ndarray:
+        return np.sin(np.linspace(start, end, 3)[:, None] + np.linspace(-0.1, 0.1, 5)) ** 2
+
+    curves = {0: curve(0.9, 1.2), 1: curve(0.9, 1.0), 2: curve(0.8, 1.3)}
+    posterior = SpacePosterior(np.array([0.9, 0.9, 0.8]), 1e-4 * np.eye(3), 100)
+    moved = in_company(curves, posterior, {0: "a", 1: "a", 2: "b"})
+    medians = stabilised(np.stack([moved[i][:, 2] for i in range(3)]))
+    np.testing.assert_allclose(medians, [[0.9, 1.0, 1.1], [0.9, 1.0, 1.1], [0.8, 1.05, 1.3]])
+    for i, own in curves.items():
+        np.testing.assert_allclose(
+            np.diff(stabilised(moved[i])[0]), np.diff(stabilised(own)[0]), atol=1e-12
+        )
