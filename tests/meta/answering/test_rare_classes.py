@@ -44,7 +44,7 @@ def test_an_interval_follows_the_rows_of_the_rare_class_not_n():
         for n_others in (38, 390):
             counts = np.array([n_others, n_rare])
             (wide,) = widen_for_rare_classes(narrow, counts, Metric.AUROC)
-            assert (wide[4] - wide[0]) / 2 == pytest.approx(0.5 / np.sqrt(n_rare), rel=0.15)
+            assert (wide[4] - wide[0]) / 2 == pytest.approx(0.5 / np.sqrt(n_rare), rel=0.2)
 
 
 def test_classes_with_many_rows_and_other_metrics_change_nothing():
@@ -77,7 +77,7 @@ def test_one_rare_class_among_many_widens_little():
         return float(wide[0, 4] - wide[0, 0])
 
     among_two, among_ten = width([100, 2]), width([100] * 9 + [2])
-    assert among_two > 2.5 * width([100, 100]) and among_ten < 1.2 * width([100, 100])
+    assert among_two > 2.0 * width([100, 100]) and among_ten < 1.2 * width([100, 100])
 
 
 def test_random_labels_are_covered_nine_times_in_ten(shipped: Metamodel):
