@@ -165,7 +165,8 @@ def real_samples(name: str, encoder_ref: str, n_draws: int) -> Iterator[dict[str
         for n_rows in SIZES:
             if n_rows > 0.6 * len(pool):
                 continue
-            described, truths = [], []
+            described: list[dict[str, Any]] = []
+            truths: list[dict[str, float]] = []
             while len(truths) < N_TRUTH_DRAWS:
                 order = rng.permutation(pool)
                 rows, rest = order[:n_rows], order[n_rows:]
