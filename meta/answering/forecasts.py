@@ -12,6 +12,7 @@ from meta.answering.q2_eval_labels import Correction, correct_forecast
 from meta.answering.q4_posterior import in_company, space_posterior
 from meta.answering.q4_probabilities import SpaceProbabilities, space_probabilities
 from meta.answering.q4_ranking import MAX_FORECAST_SPACES, choose_spaces_to_forecast
+from meta.answering.rare_classes import rare_class_warnings, widen_for_rare_classes
 from meta.answering.spaces import Space, describe_spaces, fit_spaces
 from meta.answering.wider_intervals import interval_factor, widen
 from meta.given.embedded_encoder import EmbeddedEncoder
@@ -151,6 +152,8 @@ def forecast_spaces(
     factor, notes = interval_factor(
         labels, train.label_names, (*train.texts, *evaluation.texts), metric
     )
+    counts = np.bincount(labels, minlength=n_classes)
+    notes = [*notes, *rare_class_warnings(counts, train.label_names, metric)]
     sizes = horizons(len(labels))
     curves: dict[int, np.ndarray] = {}
     outside: list[str] = []
@@ -161,7 +164,8 @@ def forecast_spaces(
     for done, (i, features) in enumerate(zip(chosen, features_of_chosen, strict=True)):
         outside += [phrase for phrase in metamodel.outside(features) if phrase not in outside]
         outside_factors[i] = metamodel.outside_factor(features)
-        curves[i] = widen(metamodel.curve(features, sizes), factor, metric)
+        curve = widen(metamodel.curve(features, sizes), factor, metric)
+        curves[i] = widen_for_rare_classes(curve, counts, metric)
         report(min(n_spaces + done + 1, n_steps), n_steps)
     if posterior is not None:
         curves = in_company(curves, posterior, {i: spaces[i].info.ref for i in curves})

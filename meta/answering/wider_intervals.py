@@ -65,7 +65,7 @@ def interval_factor(
     single = np.flatnonzero(np.bincount(labels, minlength=len(label_names)) == 1)
     if len(single):
         factor += len(single) / len(label_names)
-        named = ", ".join(f"'{_short(label_names[i])}'" for i in single[:MAX_NAMED])
+        named = ", ".join(f"'{short_name(label_names[i])}'" for i in single[:MAX_NAMED])
         more = f" and {len(single) - MAX_NAMED} more" if len(single) > MAX_NAMED else ""
         warnings.append(
             f"a single labelled row in class {named}{more}: nothing measures how well it is told"
@@ -124,6 +124,6 @@ def widen(curve: np.ndarray, factor: float, metric: Metric) -> np.ndarray:
     return wide
 
 
-def _short(text: str, n_chars: int = 40) -> str:
-    """`text`, cut to `n_chars` characters."""
+def short_name(text: str, n_chars: int = 40) -> str:
+    """The class name `text`, cut to `n_chars` characters."""
     return text if len(text) <= n_chars else text[: n_chars - 1] + "…"
