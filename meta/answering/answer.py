@@ -84,6 +84,7 @@ def answer_questions(
     label_next, label_batch = rows_to_label(forecasts, prepared, n_label_next, seed)
     suspects = wrong_labels(forecasts, prepared)
     economical, model = model_answer(forecasts)
+    untried, untried_basis = untried_encoders(forecasts.spaces, prepared)
     return Answers(
         schema_version=1,
         metric=metric,
@@ -102,7 +103,8 @@ def answer_questions(
         screened=screened_views(forecasts),
         best_curve=best_curve(forecasts),
         eval_labels=eval_labels,
-        untried=untried_encoders(forecasts.spaces, (*train.texts, *evaluation.texts)),
+        untried=untried,
+        untried_basis=untried_basis,
         data_needed=data_needed(forecasts, chosen_target),
         label_next=label_next,
         label_batch=label_batch,

@@ -16,8 +16,8 @@ from pydantic import TypeAdapter
 from cluster.storage import CorruptArtefactError, Storage, digest
 from probes.encoders.base import EncoderInfo
 
-VERSION = 2
-"""Part of the key. It is raised when a stored field changes its meaning."""
+VERSION = 3
+"""Part of the key. It is raised when a stored field is added or changes its meaning."""
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def answer_view(
         need=q1_need.view(answers, spaces, known),
         expect=q2_expect.view(spaces, answers.metric),
         classes=q3_label.class_rows(answers.class_counts),
-        ranking=q4_spaces.view(spaces, answers.metric),
+        ranking=q4_spaces.view(answers, spaces, answers.metric),
         model=q5_model.view(answers, spaces, screened, known, pretrained or {}),
         settings=q6_settings.setting_rows(answers.hyperparameters),
     )

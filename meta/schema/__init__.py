@@ -33,7 +33,9 @@ from meta.schema.spaces import (
     HeldOut,
     RankedView,
     ScreenedView,
+    UntriedBasis,
     UntriedEncoder,
+    UntriedReliability,
 )
 
 __all__ = [
@@ -62,6 +64,8 @@ __all__ = [
     "Settings",
     "SuspectLabel",
     "UnsafeModel",
+    "UntriedBasis",
     "UntriedEncoder",
+    "UntriedReliability",
     "ViewName",
 ]

@@ -8,7 +8,14 @@ from meta.metric import Metric
 from meta.schema.labels import DataNeeded, LabelBatch, LabelNext, SuspectLabel
 from meta.schema.model import Hyperparameters, ModelAnswer
 from meta.schema.part import AnswerPart
-from meta.schema.spaces import BestPoint, EvalLabels, RankedView, ScreenedView, UntriedEncoder
+from meta.schema.spaces import (
+    BestPoint,
+    EvalLabels,
+    RankedView,
+    ScreenedView,
+    UntriedBasis,
+    UntriedEncoder,
+)
 
 
 class Evidence(AnswerPart):
@@ -69,6 +76,8 @@ class AnswersContent(AnswerPart):
     untried: list[UntriedEncoder] = Field(default_factory=list)
     """At most 5 encoders, those that most likely beat the best one tried first. Empty where none
     beats it with a probability of at least one half."""
+    untried_basis: UntriedBasis | None = None
+    """None for pairs of texts, of which there are no published results."""
     data_needed: DataNeeded
     label_next: list[LabelNext]
     label_batch: LabelBatch | None

@@ -101,3 +101,37 @@ class UntriedEncoder(AnswerPart):
     parameters: int | None
     n_tasks: int
     """Number of published tasks on which it was measured."""
+
+
+class UntriedReliability(AnswerPart):
+    """Statements that an encoder that was not tried is better, of about the same probability, made
+    about published tasks whose results were held back."""
+
+    said: float
+    """Mean probability that was said."""
+    came: float
+    """Share that came true. Families of tasks count equally."""
+    families: int
+    """Number of families of tasks."""
+
+
+class UntriedBasis(AnswerPart):
+    """Question 4: what `untried` rests on."""
+
+    language: str
+    """`english` or `other`: the published tasks that it rests on."""
+    kinds: dict[str, float]
+    """How probable it is, by the labels and the texts, that the task is of each kind: `sentiment`,
+    `toxicity`, `topic`, `intent`, `other`."""
+    tasks: int
+    """Number of published tasks."""
+    tasks_of_kind: int
+    """Number of those that are of the likeliest kind."""
+    known: dict[str, str]
+    """Reference -> hub name of each tried encoder that was recognised, by its weights or because it
+    came from the hub. The others are judged by their size, and by what they reached here."""
+    called_alike: dict[str, str]
+    """Reference -> hub name of each tried encoder that was not recognised, and is called like a
+    published one. It may be that one, or a fine-tuned copy; nothing here tells."""
+    reliability: list[UntriedReliability]
+    """What was said and what came true, from low to high probabilities."""

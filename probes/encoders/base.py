@@ -34,7 +34,8 @@ class View(NamedTuple):
 
 
 class EncoderFacts(TypedDict):
-    """An `EncoderInfo` without its views and notes. Planned work carries it."""
+    """An `EncoderInfo` without its views, its notes and where it is from. Planned work carries
+    it."""
 
     ref: str
     fingerprint: str
@@ -72,6 +73,13 @@ class EncoderInfo:
     notes: tuple[str, ...] = ()
     """Notes for the user: which prompt is put before the texts, and what the encoder's folder asks
     for that is not done here."""
+    weights: str = ""
+    """16 hex digits: hash of the tensors that hidden states depend on, and of nothing else. The
+    same weights have the same one in any folder, whatever their files are called. Empty for
+    families that have no tensors, and for untrained weights."""
+    hub_id: str = ""
+    """Its name on the hub, where its files were downloaded from there. Empty for any other folder,
+    whatever it is called."""
 
     @property
     def facts(self) -> EncoderFacts:

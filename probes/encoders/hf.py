@@ -28,6 +28,7 @@ from probes.encoders.prompts import choose_prompt, read_prompts
 from probes.encoders.sentence_head import read_sentence_head
 from probes.encoders.sentence_modules import transformer_folder
 from probes.encoders.transformer import Identity, TransformerEncoder, precision_here
+from probes.encoders.weights_identity import hub_id_of, weights_identity
 
 ROWS_PER_TOKEN = 100
 """A tokenizer that knows fewer than one token for so many rows of the embedding matrix has lost its
@@ -77,6 +78,8 @@ def load_hf(
                 *(ref, family, identity, n_tokens, precision),
                 prompt=prompt,
                 notes=(*prompt_notes, *head_notes, *tensor_notes, *token_notes),
+                weights=weights_identity(model),
+                hub_id=hub_id_of(folder),
             ),
             sentence_head=head,
         )
@@ -115,6 +118,8 @@ def _identity(
     *,
     prompt: str = "",
     notes: tuple[str, ...] = (),
+    weights: str = "",
+    hub_id: str = "",
 ) -> Identity:
     """What names the encoder. Precision and prompt are part of it, since bf16 moves vectors by
     1e-2: encoders that differ in them never share a cache."""
@@ -124,7 +129,7 @@ def _identity(
     fingerprint = digest(
         {"version": ENCODING_VERSION, "files": files, "max_length": n_tokens, **rounding} | prompted
     )
-    return Identity(ref, family, fingerprint, n_tokens, used, prompt, notes)
+    return Identity(ref, family, fingerprint, n_tokens, used, prompt, notes, weights, hub_id)
 
 
 def _load_tokenizer(folder: Path, trust_remote_code: bool = False) -> Any:

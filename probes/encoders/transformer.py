@@ -45,6 +45,8 @@ class Identity:
     prompt: str = ""
     """Text that is put before every text. Sequence labelling does not use it."""
     notes: tuple[str, ...] = ()
+    weights: str = ""
+    hub_id: str = ""
 
 
 class TransformerEncoder:
@@ -100,6 +102,8 @@ class TransformerEncoder:
             + ((View(n_layers, SENTENCE),) if self._head is not None else ()),
             precision=identity.precision,
             notes=identity.notes,
+            weights=identity.weights,
+            hub_id=identity.hub_id,
         )
 
     def encode(self, texts: Sequence[str], views: Sequence[View]) -> dict[View, np.ndarray]:

@@ -17,6 +17,7 @@ ESSENTIAL = {
     "meta/shipped/accuracy/view_prior.json",
     "meta/shipped/observations.parquet",
     "meta/encoder_prior.json",
+    "meta/task_kinds.json",
     *(f"meta/report/{page}.html.j2" for page in ("base", "parts", "answers")),
     *(f"meta/report/{page}.html.j2" for page in ("characterize", "pilot")),
     "meta/report/report.css",

@@ -239,6 +239,46 @@ def test_encoders_not_tried_are_of_accuracy_whatever_the_metric():
     assert "This table is of accuracy" in words[0] and "This table is of accuracy" not in words[1]
 
 
+def test_what_is_said_of_encoders_not_tried_says_what_it_rests_on():
+    untried = [
+        {
+            "encoder": f"hf:{name}",
+            "p_beats_best_tried": chance,
+            "q05": 0.7,
+            "q50": 0.8,
+            "q95": 0.9,
+            "parameters": 10**8,
+            "n_tasks": 9,
+        }
+        for name, chance in (("org/mine", 0.8), ("org/other", 0.72))
+    ]
+    basis = {
+        "language": "english",
+        "kinds": {"topic": 0.9, "other": 0.1},
+        "tasks": 70,
+        "tasks_of_kind": 23,
+        "known": {"hf:/models/small": "org/all-small"},
+        "called_alike": {"hf:/models/mine": "org/mine"},
+        "reliability": [
+            {"said": 0.55, "came": 0.5, "families": 9},
+            {"said": 0.83, "came": 0.86, "families": 12},
+        ],
+    }
+    content = answers() | {"untried": untried, "untried_basis": basis}
+    words = Page(characterize_report(content)).words
+    assert (
+        "by published results on 70 tasks in English better with probability 72 %: hf:org/other."
+        in words
+    ), "the one that the user may have tried is not the one that the sentence names"
+    assert "this is a topic task (probability 90 %), so the 23 published ones" in words
+    assert "hf:/models/small is known as org/all-small." in words
+    assert "hf:/models/mine is called like org/mine, but its weights are not known here" in words
+    assert "about 83 % came true in 86 % of the cases (12 families of tasks)" in words
+    unsure = basis | {"kinds": {"topic": 0.4, "intent": 0.35, "other": 0.25}}
+    words = Page(characterize_report(content | {"untried_basis": unsure})).words
+    assert "do not tell the kind of the task" in words
+
+
 def test_input_embeddings_alone_are_not_called_an_encoder_without_layers():
     model = answers()["model"] | {
         "layers": 0,
