@@ -30,6 +30,10 @@ import torch
 LOGISTIC_CS = (0.01, 0.1, 1.0, 10.0, 100.0)
 """Inverse penalties, from strong to weak, on features scaled by `feature_scale`. C means the same
 as scikit-learn's C."""
+FLOOR_TOLERANCES = 10.0
+"""Where a step finds no decrease, and would win at most this many tolerances, the objective is at
+the end of what its precision resolves: that counts as converged. On some processors a path in
+single precision ends so at its weakest regularisation."""
 MAX_NEWTON_STEPS = 60
 MAX_CG_STEPS = {torch.float32: 60, torch.float64: 400}
 GAP_TOLERANCE = {torch.float32: 3e-5, torch.float64: 1e-13}
@@ -297,7 +301,10 @@ class _Problem:
             )
             W = W + length[:, :, None, None] * step
             logits = logits + length[:, :, None, None] * logit_step
-            converged |= active & is_last
+            is_at_floor = (length == 0) & (
+                -0.5 * slope <= FLOOR_TOLERANCES * self.gap_tolerance * objective
+            )
+            converged |= active & (is_last | is_at_floor)
             active &= ~is_last & (length > 0)
             if not active.any():
                 break

