@@ -30,6 +30,8 @@ def characterize(
     text_column: str | int = "text",
     pair_column: str | int | None = None,
     label_column: str | int = "label",
+    group_column: str | int | None = None,
+    time_column: str | int | None = None,
     keep_case: bool = False,
     keep_labels: Sequence[str] = (),
     eval_labels: bool = False,
@@ -49,6 +51,10 @@ def characterize(
     one class, and a warning says so; with `keep_case` labels that differ in case alone are two.
     `keep_labels` are classes although they look like a code for no label (`NA`, `-1`).
 
+    `group_column` says what rows have in common (an author, a document, a patient): whole groups
+    are held out, and forecasts are for new groups. `time_column` holds dates or times: what a probe
+    of older rows loses on the rows that follow is taken off the forecasts.
+
     `encoders` are references (`hf:ID`, `neoberta:FOLDER`, `lsa:256`, ...; default:
     `meta.answering.request.default_encoders`). `target` is the metric that you need: a fraction, or
     nats for log-loss. With `eval_labels`, the labels of evaluation rows correct the forecast;
@@ -67,6 +73,8 @@ def characterize(
         str(label_column),
         keep_case,
         tuple(map(str, (keep_labels,) if isinstance(keep_labels, str) else keep_labels)),
+        None if group_column is None else str(group_column),
+        None if time_column is None else str(time_column),
     )
     with speaking(PYTHON), access_explained():
         refs = (encoders,) if isinstance(encoders, str) else _listed(encoders, "encoders")

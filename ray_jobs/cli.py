@@ -214,6 +214,16 @@ def characterize(
         ),
     ] = None,
     label_column: Annotated[str, typer.Option(help="Column of the label.")] = "label",
+    group_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of what rows share: author, document. Groups are held out whole."
+        ),
+    ] = None,
+    time_column: Annotated[
+        str | None,
+        typer.Option(help="Column of dates: forecasts are for texts that come after the rows."),
+    ] = None,
     keep_case: Annotated[
         bool,
         typer.Option("--keep-case", help="Labels that differ in case alone are two classes."),
@@ -266,6 +276,8 @@ def characterize(
         text_column=text_column,
         pair_column=pair_column,
         label_column=label_column,
+        group_column=group_column,
+        time_column=time_column,
         keep_case=keep_case,
         keep_labels=tuple(keep_label or ()),
         eval_labels=eval_labels,

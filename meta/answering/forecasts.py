@@ -8,18 +8,20 @@ from typing import Any, Protocol
 import numpy as np
 
 from meta.answering.best_choice import BestChoice, best_choice
+from meta.answering.over_time import after_the_past, time_gap, time_notes
 from meta.answering.q2_eval_labels import Correction, correct_forecast
 from meta.answering.q4_posterior import in_company, space_posterior
 from meta.answering.q4_probabilities import SpaceProbabilities, space_probabilities
 from meta.answering.q4_ranking import MAX_FORECAST_SPACES, choose_spaces_to_forecast
 from meta.answering.rare_classes import rare_class_warnings, widen_for_rare_classes
 from meta.answering.spaces import Space, describe_spaces, fit_spaces
-from meta.answering.wider_intervals import interval_factor, widen
+from meta.answering.wider_intervals import add_noise, group_noise, interval_factor, widen
 from meta.given.embedded_encoder import EmbeddedEncoder
 from meta.given.prepare import PreparedSamples
 from meta.given.sample import EvalSample
 from meta.metric import MEDIAN, Metric
 from meta.priors.spaces import ViewPrior
+from probes.features.row_groups import design_effect
 
 CURVE_FACTORS = (1.0, 2**0.5, 2.0, 2**1.5, 4.0, 2**2.5, 8.0, 2**3.5, 16.0)
 """A curve has a point at each of these multiples of the present n: half octaves up to 16x."""
@@ -138,7 +140,7 @@ def forecast_spaces(
     report = progress or (lambda done, total: None)
 
     spaces, owners = fit_spaces(
-        encoders, labels, n_classes, metric, lambda done: report(done, n_steps)
+        encoders, labels, n_classes, metric, lambda done: report(done, n_steps), train.groups
     )
     posterior = space_posterior(
         spaces, metamodel.view_prior, metric, is_pair=train.text_pair is not None
@@ -150,7 +152,10 @@ def forecast_spaces(
         posterior.accuracy if posterior is not None else None,
     )
     factor, notes = interval_factor(
-        labels, train.label_names, (*train.texts, *evaluation.texts), metric
+        labels,
+        train.label_names,
+        (*train.texts, *evaluation.texts),
+        metric,
     )
     counts = np.bincount(labels, minlength=n_classes)
     notes = [*notes, *rare_class_warnings(counts, train.label_names, metric)]
@@ -159,7 +164,7 @@ def forecast_spaces(
     outside: list[str] = []
     outside_factors: dict[int, float] = {}
     features_of_chosen = describe_spaces(
-        [(owners[i], spaces[i]) for i in chosen], labels, n_classes, seed
+        [(owners[i], spaces[i]) for i in chosen], labels, n_classes, seed, train.groups
     )
     for done, (i, features) in enumerate(zip(chosen, features_of_chosen, strict=True)):
         outside += [phrase for phrase in metamodel.outside(features) if phrase not in outside]
@@ -169,6 +174,20 @@ def forecast_spaces(
         report(min(n_spaces + done + 1, n_steps), n_steps)
     if posterior is not None:
         curves = in_company(curves, posterior, {i: spaces[i].info.ref for i in curves})
+    if train.groups is not None:
+        effects = [design_effect(spaces[i].hits, train.groups) for i in chosen]
+        noise, more_notes = group_noise(effects, len(labels), metric)
+        curves = {i: add_noise(curve, noise, metric) for i, curve in curves.items()}
+        notes += more_notes
+    if train.times is not None:
+        best = max(chosen, key=lambda i: metric.sign * spaces[i].loo_metric)
+        X_best = owners[best].train(spaces[best].view)
+        gap = time_gap(
+            X_best, labels, n_classes, train.times, metric, groups=train.groups, seed=seed
+        )
+        notes += time_notes(gap, metric)
+        if gap is not None:
+            curves = {i: after_the_past(curve, gap, metric) for i, curve in curves.items()}
     by_space = {
         i: SpaceForecast(
             spaces[i], owners[i], *_corrected(curve, spaces[i], owners[i], evaluation, metric)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from meta.given.prepare import Conflict
+from meta.given.conflicts import Conflict
 from meta.given.sample import LabelledSample
 from meta.schema import SuspectLabel
 
@@ -95,7 +95,9 @@ def suspect_labels(
             given=conflict.given,
             likely=conflict.other,
             score=1 - conflict.share_given,
-            reason="same text, other label",
+            reason=(
+                "same text, other label" if conflict.is_same_text else "near-copy, other label"
+            ),
         )
         for conflict in conflicts
     ]

@@ -10,8 +10,9 @@ from meta.answering.spaces import Space, held_out_accuracy
 from meta.schema import BestPoint, CurvePoint, RankedView, ScreenedView, ViewName
 
 
-def ranked_views(forecasts: Forecasts) -> list[RankedView]:
-    """The spaces with a forecast, the best median at the present n first."""
+def ranked_views(forecasts: Forecasts, groups: np.ndarray | None = None) -> list[RankedView]:
+    """The spaces with a forecast, the best median at the present n first. `groups` (n,) are those
+    of the labelled rows."""
     probabilities = forecasts.probabilities
     views = []
     for i in forecasts.ranked:
@@ -23,7 +24,7 @@ def ranked_views(forecasts: Forecasts) -> list[RankedView]:
                 p_best=float(probabilities.best[i]),
                 p_best_16x=float(probabilities.best_16x[i]),
                 p_within_tolerance=float(probabilities.within_tolerance[i]),
-                held_out=held_out_accuracy(space.hits),
+                held_out=held_out_accuracy(space.hits, groups),
                 measured=space.loo_metric,
                 curve=[CurvePoint(**point) for point in _points(forecasts.sizes, curve)],
             )
@@ -31,8 +32,9 @@ def ranked_views(forecasts: Forecasts) -> list[RankedView]:
     return views
 
 
-def screened_views(forecasts: Forecasts) -> list[ScreenedView]:
-    """The spaces without a forecast, the most probable to be the best first."""
+def screened_views(forecasts: Forecasts, groups: np.ndarray | None = None) -> list[ScreenedView]:
+    """The spaces without a forecast, the most probable to be the best first. `groups` (n,) are
+    those of the labelled rows."""
     best = forecasts.probabilities.best
     screened = (i for i in range(len(forecasts.spaces)) if i not in forecasts.by_space)
     return [
@@ -40,7 +42,7 @@ def screened_views(forecasts: Forecasts) -> list[ScreenedView]:
             encoder=forecasts.spaces[i].info.ref,
             view=_view_name(forecasts.spaces[i]),
             p_best=float(best[i]),
-            held_out=held_out_accuracy(forecasts.spaces[i].hits),
+            held_out=held_out_accuracy(forecasts.spaces[i].hits, groups),
             measured=forecasts.spaces[i].loo_metric,
         )
         for i in sorted(screened, key=lambda i: -best[i])

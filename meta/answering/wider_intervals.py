@@ -2,7 +2,8 @@
 
 The metamodel itself makes its intervals wider where a number lies outside its range (rows, classes,
 dimensions of the space). Two things do not show in its features, and are treated here: classes with
-a single row, and texts that are not in English.
+a single row, and texts that are not in English. What is measured beside the metamodel, such as how
+far rows of a group are right or wrong together, adds its own noise (`add_noise`).
 """
 
 import re
@@ -12,12 +13,14 @@ import numpy as np
 
 from meta.answering.q2_prediction_powered import MEAN_METRICS
 from meta.metamodel.conformal import stretch
-from meta.metamodel.quantile_curves import bounded
+from meta.metamodel.quantile_curves import Z_SCORES, bounded
 from meta.metric import MEDIAN, Metric
 
 LANGUAGE_FACTOR = 1.5
 """Intervals are stretched by this factor where the texts are not in English: no task of the
 metamodel is."""
+LEAST_DESIGN_EFFECT = 1.1
+"""Intervals are left as they are where rows that belong together are hardly right together."""
 MAX_NAMED = 5
 """A warning names at most this many classes."""
 MIN_WORDS = 100
@@ -88,6 +91,32 @@ def interval_factor(
             f" encoders{check}"
         )
     return factor, warnings
+
+
+def add_noise(curve: np.ndarray, deviation: float, metric: Metric) -> np.ndarray:
+    """The quantiles `curve` (H, 5) with the noise of one more independent error, which has the
+    standard `deviation` on the scale of forecasts (`Metric.to_scale`). Medians stay."""
+    scaled = metric.to_scale(curve)
+    about = scaled - scaled[:, [MEDIAN]]
+    spread = np.abs(scaled[:, [-1]] - scaled[:, [0]]) / (Z_SCORES[-1] - Z_SCORES[0])
+    wider = about * np.sqrt(1 + (deviation / np.maximum(spread, 1e-9)) ** 2)
+    return metric.from_scale(bounded(scaled[:, [MEDIAN]] + wider, metric))
+
+
+def group_noise(
+    design_effects: Sequence[float], n_rows: int, metric: Metric
+) -> tuple[float, list[str]]:
+    """The standard deviation that is added because rows of a group are right or wrong together
+    (`add_noise`), and a warning. `design_effects` are those of the spaces
+    (`probes.features.row_groups.design_effect`), on `n_rows` labelled rows."""
+    effect = float(np.median(design_effects))
+    if effect < LEAST_DESIGN_EFFECT:
+        return 0.0, []
+    variance = (0.25 if metric.is_rate else 1.0) * (effect - 1) / n_rows
+    return float(np.sqrt(variance)), [
+        f"rows of a group are right or wrong together: {n_rows} rows tell as much about the"
+        f" accuracy as {n_rows / effect:.0f} separate ones, and all intervals are wider for it"
+    ]
 
 
 def widen(curve: np.ndarray, factor: float, metric: Metric) -> np.ndarray:

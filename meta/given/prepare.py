@@ -1,18 +1,19 @@
 """Cleaning of a user's samples, so that they are fit to be learnt from.
 
-Repeated rows are counted once: a repeated row would be its own neighbour in leave-one-out.
-Evaluation rows that are also labelled are dropped. Very many rows are sampled. A warning tells the
-user of each of these.
+Repeated rows are counted once: a repeated row would be its own neighbour in leave-one-out. So are
+near-copies (`meta.given.copies`). Evaluation rows that are also labelled are dropped. Very many
+rows are sampled. A warning tells the user of each of these.
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cluster.storage import UserError
+from meta.given.conflicts import Conflict, same_text_conflicts
+from meta.given.copies import MIN_GROUPS, count_copies_once
 from meta.given.sample import EvalSample, LabelledSample, normalised
 
 MIN_TRAIN_ROWS = 4
@@ -30,21 +31,6 @@ MAX_EVAL_ROWS = 4096
 MIN_EVAL_ROWS = 50
 """Fewer evaluation rows are not used for the forecast: the probe's outputs on a dozen rows would
 change it by ten points."""
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """A labelled row whose text occurs with another label at least as often."""
-
-    row: int
-    """Position in the user's file."""
-    text: str
-    given: str
-    """The row's label."""
-    other: str
-    """The most frequent other label of the text."""
-    share_given: float
-    """Share of the rows with this text that have the given label."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +65,7 @@ def prepare(
     leak = _label_in_text(train)
     if leak:
         warnings.append(leak)
-    conflicts = _conflicts(train)
+    conflicts = same_text_conflicts(train)
     distinct = _first_of_each(
         [(*key, int(label)) for key, label in zip(train.keys, train.labels, strict=True)]
     )
@@ -99,6 +85,19 @@ def prepare(
         )
         train = train.take(_stratified(train.labels, MAX_TRAIN_ROWS, seed))
     _check(train)
+    if evaluation is not None:
+        evaluation = _clean_evaluation(train, evaluation, warnings, seed)
+    n_distinct = len(train)
+    train, evaluation, near = count_copies_once(train, evaluation, warnings)
+    known = {conflict.row for conflict in conflicts}
+    conflicts += [conflict for conflict in near if conflict.row not in known]
+    if len(train) < n_distinct and len(train) < max(MIN_TRAIN_ROWS, len(train.label_names) + 1):
+        raise UserError(
+            f"--train: the {n_distinct} rows are near-copies of {len(train)} texts (equal but for"
+            " numbers, names, links or a few words), too few to learn from; add rows with other"
+            " texts"
+        )
+    _check_groups(train)
     n_classes = len(np.unique(train.labels))
     if n_classes >= MIN_IDENTIFIER_CLASSES and n_classes > MAX_CLASS_SHARE * len(train):
         warnings.append(
@@ -112,10 +111,9 @@ def prepare(
             " to label next"
         )
         evaluation = EvalSample(())
-    elif len(evaluation) == 0:
-        raise UserError("--eval: no rows; give unlabelled rows, or leave --eval out")
     else:
-        evaluation = _clean_evaluation(train, evaluation, warnings, seed)
+        evaluation = _of_new_groups(evaluation, warnings)
+        _warn_of_few(evaluation, warnings)
     return PreparedSamples(
         train, evaluation, tuple(conflicts), tuple(warnings), n_train_given, n_eval_labels_given
     )
@@ -126,6 +124,8 @@ def _clean_evaluation(
 ) -> EvalSample:
     """`evaluation` without rows that are in `train` and without repeated rows, and at most
     `MAX_EVAL_ROWS` of them. Adds to `warnings`."""
+    if len(evaluation) == 0:
+        raise UserError("--eval: no rows; give unlabelled rows, or leave --eval out")
     if (train.text_pair is None) != (evaluation.text_pair is None):
         lacking, other = ("--train", "--eval") if train.text_pair is None else ("--eval", "--train")
         raise UserError(
@@ -163,13 +163,31 @@ def _clean_evaluation(
             f" of them{of_labelled}"
         )
         evaluation = evaluation.take(chosen)
+    return evaluation
+
+
+def _of_new_groups(evaluation: EvalSample, warnings: list[str]) -> EvalSample:
+    """`evaluation` without the rows of groups that have labelled rows. Adds to `warnings`."""
+    if evaluation.groups is None:
+        return evaluation
+    is_new = evaluation.groups < 0
+    if is_new.all():
+        return evaluation
+    warnings.append(
+        f"{int((~is_new).sum())} of {len(evaluation)} evaluation rows are of groups that have"
+        " labelled rows: left out of the evaluation sample, since forecasts are for new groups"
+    )
+    return evaluation.take(np.flatnonzero(is_new))
+
+
+def _warn_of_few(evaluation: EvalSample, warnings: list[str]) -> None:
+    """Adds to `warnings` where there are too few evaluation rows for the forecast."""
     if len(evaluation) < MIN_EVAL_ROWS:
         rows = "1 evaluation row" if len(evaluation) == 1 else f"{len(evaluation)} evaluation rows"
         warnings.append(
             f"only {rows}: forecasts assume rows like the labelled ones; give {MIN_EVAL_ROWS} or"
             " more"
         )
-    return evaluation
 
 
 def _check(train: LabelledSample) -> None:
@@ -187,6 +205,24 @@ def _check(train: LabelledSample) -> None:
         raise UserError(
             f"--train: every one of the {len(train)} rows has a label of its own, so nothing can be"
             " learnt; is the label column an identifier? choose another with --label-column"
+        )
+
+
+def _check_groups(train: LabelledSample) -> None:
+    """Raises UserError where whole groups cannot be left out of `train`."""
+    if train.groups is None:
+        return
+    n_groups = len(np.unique(train.groups))
+    if n_groups < MIN_GROUPS:
+        raise UserError(
+            f"--group-column: {n_groups} groups in {len(train)} labelled rows; at least"
+            f" {MIN_GROUPS} are needed, so that groups can be left out; name another column"
+        )
+    in_groups = {(int(y), int(group)) for y, group in zip(train.labels, train.groups, strict=True)}
+    if len(in_groups) == len(np.unique(train.labels)):
+        raise UserError(
+            f"--group-column: every class has its rows in a single group ({n_groups} groups), so a"
+            " group that is left out has a class that no other group has; name another column"
         )
 
 
@@ -219,36 +255,6 @@ def _label_in_text(train: LabelledSample) -> str | None:
         f"the label is written in the text of {own.mean():.0%} of the labelled rows: unless the"
         " texts to come hold it too, no forecast here holds for them; take it out"
     )
-
-
-def _conflicts(train: LabelledSample) -> list[Conflict]:
-    """The rows whose text has more than one label, without those that have its most frequent
-    label."""
-    rows_of_text: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for row, key in enumerate(train.keys):
-        rows_of_text[key].append(row)
-    found = []
-    for rows in rows_of_text.values():
-        labels = train.labels[rows]
-        if len(np.unique(labels)) < 2:
-            continue
-        counts = np.bincount(labels, minlength=len(train.label_names))
-        for row, label in zip(rows, labels, strict=True):
-            others = np.where(np.arange(len(counts)) == label, -1, counts)
-            other = int(others.argmax())
-            if counts[label] > counts[other]:
-                continue  # the most frequent label of this text is taken to be right
-            share, position = float(counts[label] / counts.sum()), int(train.positions[row])
-            found.append(
-                Conflict(
-                    position,
-                    train.texts[row],
-                    train.label_names[label],
-                    train.label_names[other],
-                    share,
-                )
-            )
-    return found
 
 
 def _stratified(labels: np.ndarray, n_rows: int, seed: int) -> np.ndarray:

@@ -17,8 +17,10 @@ from meta.given.sample import NOT_LABELLED, EvalSample, LabelledSample
 from probes.tables.classes import Classes, unlabelled_note
 from probes.tables.column import own_name
 from probes.tables.given import table_of
+from probes.tables.groups import check_groups, group_names
 from probes.tables.table import Table as ReadTable
 from probes.tables.table import some
+from probes.tables.times import times_of
 from probes.tasks.read import Columns, labelled_rows, labels_of, texts_of
 
 Table: TypeAlias = (
@@ -49,7 +51,8 @@ def read_samples(
     labels in the evaluation table are read. Classes are sorted: whole numbers by value, then other
     names. Raises UserError for a table that cannot be read or used.
     """
-    found = labelled_rows(table_of(train, "train", text=columns.text, label=columns.label), columns)
+    given = table_of(train, "train", text=columns.text, label=columns.label)
+    found = labelled_rows(given, columns)
     names = tuple(
         sorted(
             set(found.labels),
@@ -57,6 +60,7 @@ def read_samples(
         )
     )
     index = {name: i for i, name in enumerate(names)}
+    groups, times, more_notes = _groups_and_times(given, found.rows, columns)
     numbers = np.array([index[label] for label in found.labels], dtype=np.int64)
     positions = np.array(found.rows, dtype=np.int64)
     sample = LabelledSample(
@@ -65,8 +69,10 @@ def read_samples(
         names,
         None if found.pairs is None else tuple(found.pairs),
         None if len(positions) == positions[-1] + 1 else positions,
+        None if groups is None else _numbered(groups, _numbers_of(groups)),
+        times,
     )
-    notes = list(found.notes)
+    notes = [*found.notes, *more_notes]
     if evaluation is None:
         if eval_labels:
             raise UserError(
@@ -89,8 +95,58 @@ def read_samples(
         )
     return (
         sample,
-        EvalSample(tuple(texts), None if pairs is None else tuple(pairs), labels=known),
+        EvalSample(
+            tuple(texts),
+            None if pairs is None else tuple(pairs),
+            labels=known,
+            groups=_evaluation_groups(table, groups, columns.group),
+        ),
         notes,
+    )
+
+
+def _groups_and_times(
+    table: ReadTable, rows: Sequence[int], columns: Columns
+) -> tuple[list[str | None] | None, np.ndarray | None, list[str]]:
+    """The groups and the times of the labelled `rows` of a table, None where no column is named,
+    and notes about them."""
+    groups, times, notes = None, None, []
+    if columns.group is not None:
+        named = group_names(table, columns.group)
+        groups = [named[row] for row in rows]
+        notes.append(check_groups(groups, table, columns.group))
+    if columns.time is not None:
+        times = np.array(times_of(table, columns.time, rows))
+    return groups, times, notes
+
+
+def _numbers_of(groups: Sequence[str | None]) -> dict[str, int]:
+    """A number for each of the `groups`."""
+    return {name: i for i, name in enumerate(dict.fromkeys(g for g in groups if g is not None))}
+
+
+def _numbered(groups: Sequence[str | None], numbers: Mapping[str, int]) -> np.ndarray:
+    """(n,) int64 the number of each row's group. A row without a group has one of its own."""
+    return np.array(
+        [
+            len(numbers) + row if group is None else numbers[group]
+            for row, group in enumerate(groups)
+        ],
+        dtype=np.int64,
+    )
+
+
+def _evaluation_groups(
+    table: ReadTable, groups: Sequence[str | None] | None, column: str | None
+) -> np.ndarray | None:
+    """`EvalSample.groups` of the evaluation table, None where it has no column of groups. `groups`
+    are those of the labelled rows."""
+    if groups is None or column is None or own_name(table, column) is None:
+        return None
+    numbers = _numbers_of(groups)
+    return np.array(
+        [-1 if group is None else numbers.get(group, -1) for group in group_names(table, column)],
+        dtype=np.int64,
     )
 
 

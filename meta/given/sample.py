@@ -1,6 +1,6 @@
 """The rows that a user gives, as values: a labelled sample and an evaluation sample."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,11 @@ class LabelledSample:
     """The second texts, for a task on pairs of texts."""
     rows: np.ndarray | None = None
     """(n,) int64 positions of the rows in the user's file. None means 0..n-1."""
+    groups: np.ndarray | None = None
+    """(n,) int64: rows of one group are not independent, so they are held out together. None means
+    that every row is independent of the others."""
+    times: np.ndarray | None = None
+    """(n,) float64: when each row came about, later is larger. None where it is not known."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -36,8 +41,18 @@ class LabelledSample:
         """The sample of the rows at `index` (int64)."""
         texts, pair = _take(self.texts, index), _take(self.text_pair, index)
         return LabelledSample(
-            texts or (), self.labels[index], self.label_names, pair, self.positions[index]
+            texts or (),
+            self.labels[index],
+            self.label_names,
+            pair,
+            self.positions[index],
+            None if self.groups is None else self.groups[index],
+            None if self.times is None else self.times[index],
         )
+
+    def with_groups(self, groups: np.ndarray | None) -> "LabelledSample":
+        """The same rows in `groups` (n,)."""
+        return replace(self, groups=groups)
 
 
 NOT_LABELLED = -1
@@ -58,6 +73,9 @@ class EvalSample:
     """(m,) int64. K is the number of `label_names` of the labelled sample. A label is an index into
     these names, or K for a class that is not among them, or NOT_LABELLED. None: no labels are
     used."""
+    groups: np.ndarray | None = None
+    """(m,) int64 as in `LabelledSample.groups`, -1 for a group that no labelled row has. None where
+    the groups are not known."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -88,6 +106,7 @@ class EvalSample:
             _take(self.text_pair, index),
             self.positions[index],
             labels,
+            None if self.groups is None else self.groups[index],
         )
 
 

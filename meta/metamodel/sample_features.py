@@ -33,20 +33,23 @@ def sample_features(
     *,
     seed: int,
     fit: RidgeFit | None = None,
+    groups: np.ndarray | None = None,
 ) -> dict[str, float]:
     """All features of one sample, by name.
 
     X (n, d) and y (n,) int64 in 0..n_classes-1 are the labelled rows, X_eval (m, d) the evaluation
-    rows, in the space `view` of the encoder `info`. `fit` is `fit_ridge(X, y, n_classes)`, where
-    the caller has it already. Raises ValueError for fewer than 4 rows or one class.
+    rows, in the space `view` of the encoder `info`. `fit` is `fit_ridge(X, y, n_classes, groups)`,
+    where the caller has it already. Rows of one of the `groups` (n,) int64, of which there are two
+    or more, are held out together (`probes.features.row_groups`). Raises ValueError for fewer than
+    4 rows or one class.
     """
     check_sample(X, y)
-    fit = fit or fit_ridge(X, y, n_classes)
+    fit = fit or fit_ridge(X, y, n_classes, groups)
     return {
         **_size_features(y, len(X_eval), n_classes),
         **_encoder_features(info, view, X.shape[1]),
-        **embedding_features(X, y, X_eval, n_classes, seed=seed, fit=fit),
-        **_curve_features(X, y, n_classes, fit, seed=seed),
+        **embedding_features(X, y, X_eval, n_classes, seed=seed, fit=fit, groups=groups),
+        **_curve_features(X, y, n_classes, fit, seed=seed, groups=groups),
     }
 
 
@@ -91,13 +94,19 @@ def _encoder_features(
 
 
 def _curve_features(
-    X: np.ndarray, y: np.ndarray, n_classes: int, fit: RidgeFit, *, seed: int
+    X: np.ndarray,
+    y: np.ndarray,
+    n_classes: int,
+    fit: RidgeFit,
+    *,
+    seed: int,
+    groups: np.ndarray | None,
 ) -> dict[str, float]:
     """The curve seen so far: `curve_n_<fraction>` is the mean number of training rows at a point,
     `curve_<metric>_<fraction>` the held-out metric there. NaN where there is no such point."""
     labels = np.arange(n_classes)
     points = {1: HeldOutPart(float(len(y)), fit.probabilities(fit.loo_scores), y)}
-    for point in curve_so_far(X, y, n_classes, seed=seed, fractions=FRACTIONS[:-1]):
+    for point in curve_so_far(X, y, n_classes, seed=seed, fractions=FRACTIONS[:-1], groups=groups):
         nearest = min(
             FRACTIONS[:-1], key=lambda fraction: abs(np.log(len(y) / point.n_rows / fraction))
         )

@@ -91,5 +91,5 @@ class SuspectLabel(AnswerPart):
     likely: str
     score: float
     """1 − the probability of the given label: the probes' in leave-one-out, or the label's share of
-    the rows with the same text."""
-    reason: Literal["predicted otherwise", "same text, other label"]
+    the rows with the same text, or with near-copies of it."""
+    reason: Literal["predicted otherwise", "same text, other label", "near-copy, other label"]

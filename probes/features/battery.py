@@ -29,6 +29,7 @@ from probes.features.geometry import (
     squared_distances,
     twonn_dimension,
 )
+from probes.features.row_groups import prefix_end
 from probes.features.separability import effective_rank, fisher_ratio, h_score, nc1
 from probes.features.shift import domain_auc, frechet_distance, mmd2, sliced_wasserstein
 from probes.features.transfer import nleep, transrate
@@ -60,17 +61,19 @@ def embedding_features(
     *,
     seed: int,
     fit: RidgeFit | None = None,
+    groups: np.ndarray | None = None,
 ) -> dict[str, float]:
     """Features of labelled rows X (n, d) with y (n,) int64 in 0..n_classes-1, beside unlabelled
     rows X_eval (m, d).
 
     Names without a prefix describe the labelled sample. `shift_` compares the two samples. `eval_`
-    are estimates for the evaluation rows from confidences. `fit` is `fit_ridge(X, y, n_classes)`
-    where the caller has it. A feature that is undefined is NaN: with fewer than 2 rows; agreements
-    and churns of halves below 8 rows, of quarters below 16, of eighths below 32; dimensions where
-    no rows differ. Other values are finite, without overflow, for components between 1e-15 and 1e15
-    in float32, 1e-100 and 1e60 in float64. Raises ValueError for fewer than 4 rows, one class, or
-    no evaluation row.
+    are estimates for the evaluation rows from confidences. `fit` is `fit_ridge(X, y, n_classes,
+    groups)` where the caller has it. `groups` (n,) int64: whatever is held out is held out with its
+    group (`row_groups`); two groups or more. A feature that is undefined is NaN: with fewer than 2
+    rows; agreements and churns of halves below 8 rows, of quarters below 16, of eighths below 32;
+    dimensions where no rows differ. Other values are finite, without overflow, for components
+    between 1e-15 and 1e15 in float32, 1e-100 and 1e60 in float64. Raises ValueError for fewer than
+    4 rows, one class, or no evaluation row.
     """
     check_sample(X, y)
     if len(X_eval) == 0:
@@ -79,15 +82,15 @@ def embedding_features(
             " shift_ and eval_"
         )
     X_eval = sample_rows(X_eval, FEATURE_EVAL_ROWS, seed)
-    fit = fit or fit_ridge(X, y, n_classes)
+    fit = fit or fit_ridge(X, y, n_classes, groups)
     held_out, eval_scores = fit.probabilities(fit.loo_scores), fit.scores(X_eval)
     return {
         **_label_features(X, y, n_classes, fit, seed),
-        **_pair_features(X, y, seed),
+        **_pair_features(X, y, seed, groups),
         **_head_features(X, held_out),
         **_shift_features(X, X_eval, seed),
-        **_confidence_features(held_out, fit.probabilities(eval_scores), X, y, X_eval),
-        **_prefix_features(X, y, n_classes, X_eval, eval_scores, seed),
+        **_confidence_features(held_out, fit.probabilities(eval_scores), X, y, X_eval, groups),
+        **_prefix_features(X, y, n_classes, X_eval, eval_scores, seed, groups),
     }
 
 
@@ -128,12 +131,14 @@ def _label_features(
     }
 
 
-def _pair_features(X: np.ndarray, y: np.ndarray, seed: int) -> dict[str, float]:
+def _pair_features(
+    X: np.ndarray, y: np.ndarray, seed: int, groups: np.ndarray | None
+) -> dict[str, float]:
     rows = sample_rows(np.arange(len(y)), MAX_PAIR_ROWS, seed)
     centred = centred_rows(X[rows])
     squared = squared_distances(centred @ centred.T)
     return {
-        "knn_loo_accuracy": knn_loo_accuracy(X, y),
+        "knn_loo_accuracy": knn_loo_accuracy(X, y, groups=groups),
         "silhouette": silhouette(squared, y[rows]),
         "log_twonn_dimension": _log(twonn_dimension(squared)),
     }
@@ -181,10 +186,15 @@ def _shift_features(X: np.ndarray, X_eval: np.ndarray, seed: int) -> dict[str, f
 
 
 def _confidence_features(
-    held_out: np.ndarray, of_eval: np.ndarray, X: np.ndarray, y: np.ndarray, X_eval: np.ndarray
+    held_out: np.ndarray,
+    of_eval: np.ndarray,
+    X: np.ndarray,
+    y: np.ndarray,
+    X_eval: np.ndarray,
+    groups: np.ndarray | None,
 ) -> dict[str, float]:
     n_classes = held_out.shape[1]
-    known = _row_evidence(held_out, neighbour_votes(X, y, n_classes, None))
+    known = _row_evidence(held_out, neighbour_votes(X, y, n_classes, None, groups=groups))
     ahead = _row_evidence(of_eval, neighbour_votes(X, y, n_classes, X_eval))
     return {
         "eval_regressed_accuracy": regressed_accuracy(held_out.argmax(axis=1) == y, known, ahead),
@@ -210,6 +220,7 @@ def _prefix_features(
     X_eval: np.ndarray,
     eval_scores: np.ndarray,
     seed: int,
+    groups: np.ndarray | None,
 ) -> dict[str, float]:
     """Features from probes of nested parts of the sample: the code length, and on the evaluation
     rows agreement and churn.
@@ -218,24 +229,24 @@ def _prefix_features(
     evaluation rows that doubling the sample moved to another class. On thousands of unlabelled rows
     the growth of these is far less noisy than that of the held-out accuracy.
     """
-    order = nested_order(y, seed=seed)
-    prefixes = fit_prefixes(X, y, n_classes, order)
+    order = nested_order(y, seed=seed, groups=groups)
+    prefixes = fit_prefixes(X, y, n_classes, order, groups)
     features = {"mdl_bits_per_row": online_code_length(prefixes, X, y, n_classes, order)}
     scores = {size: prefix.scores(X_eval) for size, prefix in prefixes[-len(PARTS) :]} | {
         len(y): eval_scores
     }
     for part in PARTS:
-        size = len(y) // part
+        size, double = (prefix_end(len(y) // of, order, groups) for of in (part, part // 2))
         agreement = churn = float("nan")
-        if size in scores:
-            churn = 1 - gde_accuracy(
-                scores[size], scores[len(y) if part == 2 else len(y) // (part // 2)]
-            )
-            rest = order[size : 2 * size] if part > 2 else order[size:]
+        if size in scores and size < double:
+            churn = 1 - gde_accuracy(scores[size], scores[double])
+            end = 2 * size if groups is None and part > 2 else double
+            rest = order[size:end]
             if len(rest) >= MIN_PART_ROWS:
-                agreement = gde_accuracy(
-                    scores[size], fit_ridge(X[rest], y[rest], n_classes).scores(X_eval)
+                of_rest = fit_ridge(
+                    X[rest], y[rest], n_classes, None if groups is None else groups[rest]
                 )
+                agreement = gde_accuracy(scores[size], of_rest.scores(X_eval))
         features["eval_gde_accuracy" if part == 2 else f"eval_gde_accuracy_{part}"] = agreement
         features[f"eval_churn_{part}"] = churn
     return features

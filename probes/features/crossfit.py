@@ -6,6 +6,9 @@ predictions of probes trained on halves, quarters and eighths of the sample (the
 so far). At every size the regularisation is chosen by leave-one-out error, as the sweep's ridge
 probe does. The grid includes strong penalties, because near n = d a weakly regularised ridge is
 worse than one trained on fewer rows.
+
+Where rows come in groups (`probes.features.row_groups`), a row is predicted by a probe that has
+seen no row of its group, and no group is split between parts of the sample.
 """
 
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.features.decomposition import Decomposition, centred_rows, decompose
+from probes.features.row_groups import leave_groups_out, nested_groups, parts_of_groups, prefix_end
 
 PENALTIES = tuple(10.0**power for power in np.arange(-1.0, 5.01, 0.5))
 """Ridge penalties (1/C) on features scaled to a mean row norm of sqrt(d)."""
@@ -28,9 +32,10 @@ class RidgeFit:
     """A ridge probe on one-hot targets with its leave-one-out predictions."""
 
     loo_scores: np.ndarray
-    """(n, K) float64: row i by the probe that was fitted to the others, with the class frequencies
-    of the whole sample as intercept. Without a row its own class is rarer. So where features say
-    little and classes are balanced, plain leave-one-out is wrong about nearly every row."""
+    """(n, K) float64: row i by the probe that was fitted to the others (to the other groups, where
+    rows come in groups), with the class frequencies of the whole sample as intercept. Without a row
+    its own class is rarer. So where features say little and classes are balanced, plain
+    leave-one-out is wrong about nearly every row."""
     weights: np.ndarray
     """(d, K), for features minus `centre`, unscaled."""
     intercept: np.ndarray
@@ -53,13 +58,16 @@ class RidgeFit:
         return softmax(self.temperature * scores)
 
 
-def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int) -> RidgeFit:
+def fit_ridge(
+    X: np.ndarray, y: np.ndarray, n_classes: int, groups: np.ndarray | None = None
+) -> RidgeFit:
     """Ridge of one-hot labels on X (n, d). The intercept is not penalised. The penalty is chosen as
-    the sweep's ridge probe does.
+    the sweep's ridge probe does. `groups` (n,) int64 names the group of each row; None, and a
+    single group, mean that every row stands for itself.
 
     Cost nd·min(n, d), then n·rank·K per penalty. Leave-one-out is exact: it divides the residual by
     1 − leverage, where the leverage of the intercept is included. Then the class frequencies of the
-    whole sample are put back.
+    whole sample are put back. Groups are left out exactly, too.
     """
     n_rows, n_columns = X.shape
     centre = X.mean(axis=0, dtype=np.float64)
@@ -73,6 +81,8 @@ def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int) -> RidgeFit:
     squares = parts.singular**2 * (n_columns / mean_square)
     projected = parts.left.T @ target  # (r, K)
     left_squares = parts.left**2
+    if groups is not None and (groups == groups[0]).all():
+        groups = None  # nothing would be left
     tried = []
     for penalty in reversed(PENALTIES):  # from strong to weak, so that ties go to the stronger one
         shrunk = squares / (squares + penalty)
@@ -86,6 +96,8 @@ def fit_ridge(X: np.ndarray, y: np.ndarray, n_classes: int) -> RidgeFit:
             - target * (by_features * n_rows / (n_rows - 1))[:, None]
         )
         left_out = fitted / left_out_share
+        if groups is not None:
+            left_out = leave_groups_out(left_out, parts.left, shrunk, projected, target, groups)
         accuracy = float(np.mean((left_out + intercept).argmax(axis=1) == y))
         tried.append((float(np.mean((target - left_out) ** 2)), accuracy, penalty, left_out))
     best_accuracy = max(accuracy for _, accuracy, *_ in tried)
@@ -119,21 +131,30 @@ def curve_so_far(
     *,
     seed: int,
     fractions: tuple[int, ...] = (8, 4, 2),
+    groups: np.ndarray | None = None,
 ) -> list[HeldOutPart]:
     """The learning curve inside the sample. For each fraction the rows are dealt into that many
     parts. A probe is trained on each part, and predicts all other rows. For halves this is done
-    twice. Parts of fewer than 4 rows are left out of the curve."""
+    twice. Parts of fewer than 4 rows are left out of the curve. `groups` (n,) int64 are not split:
+    parts then differ in size, and a curve has no parts of fewer than 2 groups."""
     rng = np.random.default_rng(seed)
+    n_groups = len(y) if groups is None else len(np.unique(groups))
     points = []
     for fraction in fractions:
-        if len(y) // fraction < MIN_PART_ROWS:
+        if len(y) // fraction < MIN_PART_ROWS or n_groups < 2 * fraction:
             continue
         probabilities, labels, sizes = [], [], []
         for _ in range(2 if fraction == 2 else 1):
-            part_of_row = _assign_parts(y, fraction, rng)
+            part_of_row = (
+                _assign_parts(y, fraction, rng)
+                if groups is None
+                else parts_of_groups(y, groups, fraction, rng)
+            )
             for part in range(fraction):
                 inside = part_of_row == part
-                fit = fit_ridge(X[inside], y[inside], n_classes)
+                fit = fit_ridge(
+                    X[inside], y[inside], n_classes, None if groups is None else groups[inside]
+                )
                 probabilities.append(fit.probabilities(fit.scores(X[~inside])))
                 labels.append(y[~inside])
                 sizes.append(inside.sum())
@@ -145,9 +166,11 @@ def curve_so_far(
     return points
 
 
-def nested_order(y: np.ndarray, *, seed: int) -> np.ndarray:
+def nested_order(y: np.ndarray, *, seed: int, groups: np.ndarray | None = None) -> np.ndarray:
     """(n,) an order of the rows. Every prefix of it has about the class frequencies of the whole
-    sample."""
+    sample. The rows of one of the `groups` (n,) follow each other."""
+    if groups is not None:
+        return nested_groups(groups, lambda first: nested_order(y[first], seed=seed))
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(len(y))
     by_class = shuffled[np.argsort(y[shuffled], kind="stable")]
@@ -158,16 +181,30 @@ def nested_order(y: np.ndarray, *, seed: int) -> np.ndarray:
 
 
 def fit_prefixes(
-    X: np.ndarray, y: np.ndarray, n_classes: int, order: np.ndarray
+    X: np.ndarray,
+    y: np.ndarray,
+    n_classes: int,
+    order: np.ndarray,
+    groups: np.ndarray | None = None,
 ) -> list[tuple[int, RidgeFit]]:
     """(rows trained on, probe) for the first half, quarter, eighth, ... of the rows X (n, d) in
     `order` (n,), by growing size. Parts of fewer than 4 rows are left out. The cost is about one
-    and a half times that of a probe of n/2 rows."""
-    sizes = [len(y) >> halvings for halvings in range(1, len(y).bit_length())]
+    and a half times that of a probe of n/2 rows. A prefix ends where one of the `groups` (n,) ends
+    (`row_groups.prefix_end`)."""
+    halves = [len(y) >> halvings for halvings in range(1, len(y).bit_length())]
+    sizes = sorted({prefix_end(size, order, groups) for size in halves})
     return [
-        (size, fit_ridge(X[order[:size]], y[order[:size]], n_classes))
-        for size in reversed(sizes)
-        if size >= MIN_PART_ROWS
+        (
+            size,
+            fit_ridge(
+                X[order[:size]],
+                y[order[:size]],
+                n_classes,
+                None if groups is None else groups[order[:size]],
+            ),
+        )
+        for size in sizes
+        if MIN_PART_ROWS <= size < len(y)
     ]
 
 

@@ -26,43 +26,60 @@ def squared_distances(gram: np.ndarray) -> np.ndarray:
     return squared
 
 
-def knn_loo_accuracy(X: np.ndarray, y: np.ndarray, *, k: int = 5) -> float:
-    """Leave-one-out accuracy of the majority class of the k nearest other rows by cosine.
+def knn_loo_accuracy(
+    X: np.ndarray, y: np.ndarray, *, k: int = 5, groups: np.ndarray | None = None
+) -> float:
+    """Leave-one-out accuracy of the majority class of the k nearest other rows by cosine. A row's
+    neighbours are outside its group (`groups` (n,) int64).
 
     X (n, d), y (n,) int64. Range [0, 1], NaN for one row. Cost n²d. Ties go to the class whose
     neighbours are nearer (votes have weights 1 + 1e-3·similarity). Source: Cover and Hart, 1967.
     """
     if len(X) < 2:
         return float("nan")
-    similarity, nearest = _nearest(unit_rows(X), None, k)
+    similarity, nearest = _nearest(unit_rows(X), None, k, groups)
     weights = 1.0 + 1e-3 * np.take_along_axis(similarity, nearest, axis=1)
+    if groups is not None:
+        weights = np.where(np.isfinite(weights), weights, 0.0)
     return float(np.mean(_votes(y[nearest], weights, int(y.max()) + 1).argmax(axis=1) == y))
 
 
 def neighbour_votes(
-    X: np.ndarray, y: np.ndarray, n_classes: int, rows: np.ndarray | None, *, k: int = 5
+    X: np.ndarray,
+    y: np.ndarray,
+    n_classes: int,
+    rows: np.ndarray | None,
+    *,
+    k: int = 5,
+    groups: np.ndarray | None = None,
 ) -> np.ndarray:
     """(m, n_classes + 1): for each row the shares of the classes among the k nearest labelled rows
     X (n, d), by cosine about their mean, and the similarity of the nearest one. The rows are `rows`
-    (m, d); where that is None they are the labelled rows, each among the others. n >= 2. Cost
-    mnd."""
+    (m, d); where that is None they are the labelled rows, each among the others that are not of its
+    group (`groups` (n,) int64). n >= 2. Cost mnd."""
     centre = X.mean(axis=0, dtype=np.float64)
     similarity, nearest = _nearest(
-        unit_rows(X - centre), None if rows is None else unit_rows(rows - centre), k
+        unit_rows(X - centre), None if rows is None else unit_rows(rows - centre), k, groups
     )
-    shares = _votes(y[nearest], 1.0 / nearest.shape[1], n_classes)
+    weights: np.ndarray | float = 1.0 / nearest.shape[1]
+    if rows is None and groups is not None:
+        found = np.isfinite(np.take_along_axis(similarity, nearest, axis=1))
+        weights = found / np.maximum(found.sum(axis=1, keepdims=True), 1)
+    shares = _votes(y[nearest], weights, n_classes)
     return np.column_stack([shares, similarity.max(axis=1)])
 
 
 def _nearest(
-    labelled: np.ndarray, rows: np.ndarray | None, k: int
+    labelled: np.ndarray, rows: np.ndarray | None, k: int, groups: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """(products (m, n) of `rows` (m, d) with the `labelled` (n, d), indices (m, min(k, n)) of the
     nearest in no order). Where `rows` is None, every labelled row is compared with the others, and
-    its product with itself is -inf."""
+    its products with itself and with its group are -inf."""
     similarity = (labelled if rows is None else rows) @ labelled.T
     if rows is None:
         np.fill_diagonal(similarity, -np.inf)
+        if groups is not None:
+            similarity[groups[:, None] == groups] = -np.inf
     k = min(k, len(labelled) - (rows is None))
     return similarity, np.argpartition(-similarity, k - 1, axis=1)[:, :k]
 

@@ -48,6 +48,10 @@ class Columns(NamedTuple):
     """Whether labels that differ in case alone are two classes."""
     keep_labels: tuple[str, ...] = ()
     """Labels that are classes although they look like a code for none (`NA`, `-1`)."""
+    group: str | None = None
+    """Column of what rows have in common (author, document, patient). None: there is none."""
+    time: str | None = None
+    """Column of dates or times of the rows. None: there is none."""
 
     def classes(self, labels: Sequence[str | None], others: Sequence[str | None] = ()) -> Classes:
         """The classes of labelled rows (`probes.tables.classes`)."""

@@ -2,9 +2,11 @@
 written."""
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cluster.storage import Storage, UserError
@@ -12,12 +14,15 @@ from meta.answers import Answers, load_answers
 from meta.metamodel.model import Metamodel
 from meta.metamodel.stored import load_metamodel
 from ray_jobs.commands.characterize import run_characterize
+from tests.made_words import made_words
 
 ROWS = "text,label\n" + "".join(
-    f"row number {i} about {'cats' if i % 2 else 'dogs'},{'cat' if i % 2 else 'dog'}\n"
+    f"row {made_words(i)} about {'cats' if i % 2 else 'dogs'},{'cat' if i % 2 else 'dog'}\n"
     for i in range(12)
 )
-UNLABELLED = "text\n" + "".join(f"unseen {i} of cats and dogs\n" for i in range(8))
+UNLABELLED = "text\n" + "".join(
+    f"unseen {made_words(100 + i)} of cats and dogs\n" for i in range(8)
+)
 
 
 class Given:
@@ -53,6 +58,14 @@ def option(**options: object) -> Callable[[Given], None]:
     return lambda given: given.options.update(options)
 
 
+def with_column(given: Given, name: str, cells: list[str], argument: str = "group_column") -> None:
+    """The labelled rows with one more column, which `argument` names."""
+    header, *rows = ROWS.splitlines()
+    lines = [f"{header},{name}", *(f"{row},{cell}" for row, cell in zip(rows, cells, strict=True))]
+    given.train.write_text("\n".join(lines) + "\n")
+    given.options[argument] = name
+
+
 CASES: dict[str, tuple[Callable[[Given], None], str]] = {
     "no such file": (lambda given: given.train.unlink(), "no such file"),
     "empty file": (spoil("train", ""), "empty"),
@@ -71,6 +84,34 @@ CASES: dict[str, tuple[Callable[[Given], None], str]] = {
         "did you mean 'texts'",
     ),
     "missing label column": (option(label_column="lable"), "did you mean 'label'"),
+    "no such group column": (option(group_column="author"), "no column 'author'"),
+    "one group": (
+        lambda given: with_column(given, "author", ["ann"] * 12),
+        "column 'author' has one value ('ann') in all labelled rows",
+    ),
+    "a group for each row": (
+        lambda given: with_column(given, "author", [f"author {i}" for i in range(12)]),
+        "column 'author' has a value of its own in every labelled row",
+    ),
+    "three groups": (
+        lambda given: with_column(given, "author", [f"author {i % 3}" for i in range(12)]),
+        "--group-column: 3 groups in 12 labelled rows",
+    ),
+    "a group is a class": (
+        lambda given: with_column(given, "author", [f"author {i % 2}" for i in range(12)]),
+        "--group-column: 2 groups",
+    ),
+    "no such time column": (option(time_column="date"), "no column 'date'"),
+    "no time": (
+        lambda given: with_column(given, "date", ["2024-01-01"] * 11 + ["soon"], "time_column"),
+        "row 12, column 'date': 'soon' is no date or time",
+    ),
+    "days or months": (
+        lambda given: with_column(
+            given, "date", [f"0{1 + i % 9}/02/2024" for i in range(12)], "time_column"
+        ),
+        "may be day and month or month and day",
+    ),
     "null text": (spoil("train", ROWS + ",cat\n"), "row 13, column 'text': empty cell"),
     "no label at all": (
         spoil("train", "text,label\n" + "a text,\n" * 9),
@@ -279,18 +320,20 @@ def test_every_encoder_is_checked_before_the_first_is_run(
 ENGLISH = "what is the price of the {} and when will it be there for us"
 
 
-def answered(given: Given, train: str, evaluation: str) -> Answers:
+def answered(
+    given: Given, train: str, evaluation: str, *, encoder: str = "lsa:8", **options: object
+) -> Answers:
     """A run of the shipped metamodel on these tables; it ends well."""
     given.train.write_text(train)
     given.eval.write_text(evaluation)
-    given.options = {"encoders": ("lsa:8",)}
+    given.options = {"encoders": (encoder,), **options}
     given.run()
     return load_answers(str(given.out))
 
 
 def labelled(n_rows: int, *, text: str = ENGLISH) -> str:
     rows = (
-        f"{text.format(f'{name} number {i}')},{label}\n"
+        f"{text.format(f'{name} {made_words(i)} {i}')},{label}\n"
         for i in range(n_rows)
         for name, label in [ANIMALS[i % 2]]
     )
@@ -299,7 +342,8 @@ def labelled(n_rows: int, *, text: str = ENGLISH) -> str:
 
 def unlabelled(n_rows: int, *, text: str = ENGLISH) -> str:
     return "text\n" + "".join(
-        f"{text.format(f'{ANIMALS[i % 2][0]} no. {i}')}\n" for i in range(n_rows)
+        f"{text.format(f'{ANIMALS[i % 2][0]} {made_words(10**6 + i)} {i}')}\n"
+        for i in range(n_rows)
     )
 
 
@@ -347,7 +391,7 @@ def test_another_language_is_answered_with_wider_intervals(given: Given):
 
 def test_a_label_that_is_written_in_the_text_is_told(given: Given):
     train = "text,label\n" + "".join(
-        f"{ENGLISH.format(i)} [{('cat', 'dog')[i % 2]}],{('cat', 'dog')[i % 2]}\n"
+        f"{ENGLISH.format(made_words(i))} [{('cat', 'dog')[i % 2]}],{('cat', 'dog')[i % 2]}\n"
         for i in range(40)
     )
     answers = answered(given, train, unlabelled(40))
@@ -359,7 +403,9 @@ def test_a_label_that_is_written_in_the_text_is_told(given: Given):
 
 def test_what_is_said_of_a_table_is_among_the_warnings(given: Given):
     rows = labelled(40).replace(",cat\n", ",Cat\n", 5) + 'one more of them,NA\n"and\nanother",cat\n'
-    evaluation = "text,label\n" + "".join(f"{ENGLISH.format(i)},-1\n" for i in range(60))
+    evaluation = "text,label\n" + "".join(
+        f"{ENGLISH.format(made_words(1000 + i))},-1\n" for i in range(60)
+    )
     answers = answered(given, rows, evaluation)
     told = "\n".join(answers.warnings)
     assert answers.n_classes == 2 and answers.n_train_given == 41
@@ -368,6 +414,60 @@ def test_what_is_said_of_a_table_is_among_the_warnings(given: Given):
     given.options |= {"keep_case": True, "keep_labels": ("NA",)}
     given.run()
     assert set(load_answers(str(given.out)).class_counts) == {"cat", "Cat", "dog", "NA"}
+
+
+def test_copies_with_random_labels_are_not_forecast_as_learnt(given: Given):
+    drawn = random.Random(0)
+    classes = [drawn.choice(("cat", "dog")) for _ in range(60)]
+    rows = [
+        f"Case {1000 * copy + i}: {made_words(i, 8)} (seen {copy + 1}.{i % 12 + 1}.2024),{label}\n"
+        for i, label in enumerate(classes)
+        for copy in range(5)
+    ]
+    answers = answered(given, "text,label\n" + "".join(rows), unlabelled(60))
+    now = answers.encoders[0].curve[0]
+    assert answers.n_train == 60 and now.q50 < 0.7 and now.q05 < 0.55
+    assert any("240 labelled rows are near-copies of another" in w for w in answers.warnings)
+
+
+def test_groups_are_left_out_whole(given: Given):
+    drawn = random.Random(0)
+    signatures = [made_words(500 + author, 6) for author in range(30)]
+    lines = [
+        f"{made_words(row, 6)} {signatures[row % 30]},{('cat', 'dog')[row % 30 % 2]},a{row % 30}"
+        for row in range(300)
+    ]
+    drawn.shuffle(lines)
+    train = "text,label,author\n" + "\n".join(lines) + "\n"
+    evaluation = "text,author\n" + "".join(
+        f"{made_words(10**6 + i, 15)},{'a1' if i < 10 else f'b{i}'}\n" for i in range(80)
+    )
+    free = answered(given, train, evaluation, encoder="lsa:64")
+    grouped = answered(given, train, evaluation, encoder="lsa:64", group_column="author")
+    held_out = grouped.encoders[0].held_out
+    assert free.encoders[0].held_out.accuracy > 0.95 and held_out.accuracy < 0.75
+    assert held_out.q95 - held_out.q05 > 0.15 and grouped.n_eval == 70
+    told = "\n".join(grouped.warnings)
+    assert "300 labelled rows in 30 groups (column 'author', up to 10 rows each)" in told
+    assert "10 of 80 evaluation rows are of groups that have labelled rows" in told
+    assert "300 rows tell as much about the accuracy as" in told
+
+
+def test_a_column_of_times_says_whether_accuracy_falls(given: Given):
+    drawn = random.Random(0)
+    rows = []
+    for day in range(300):
+        label = drawn.choice(("cat", "dog"))
+        season = day // 60  # every 60 days a class is told by other words
+        words = made_words(drawn.randrange(10**6), 4)
+        sign = made_words(900 + 10 * season + (label == "cat"), 2)
+        rows.append(f"{words} {sign},{label},{np.datetime64('2024-01-01') + day}")
+    drawn.shuffle(rows)
+    train = "text,label,date\n" + "\n".join(rows) + "\n"
+    free = answered(given, train, unlabelled(60), encoder="lsa:64")
+    later = answered(given, train, unlabelled(60), encoder="lsa:64", time_column="date")
+    assert any(w.startswith("over time: trained on earlier rows") for w in later.warnings)
+    assert later.encoders[0].curve[0].q50 < free.encoders[0].curve[0].q50 - 0.05
 
 
 @pytest.mark.slow

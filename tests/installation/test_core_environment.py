@@ -18,6 +18,11 @@ OF_EXTRAS = sorted({"ray", "deepspeed", "optuna"}.union(*MODULES.values()))
 pytestmark = pytest.mark.slow
 
 
+def made_word(drawn: random.Random) -> str:
+    """A word that no other row has: rows that differ in a number alone count once."""
+    return "".join(drawn.choices("abcdefghij", k=9))
+
+
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with labelled.csv, unlabelled.csv and vectors.txt."""
@@ -26,7 +31,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def texts(n_rows: int) -> list[tuple[str, str]]:
         labels = drawn.choices(list(TOPICS), k=n_rows)
         return [
-            (f"my {' '.join(drawn.choices(TOPICS[label], k=3))} number {drawn.random()}", label)
+            (" ".join(["my", *drawn.choices(TOPICS[label], k=3), made_word(drawn)]), label)
             for label in labels
         ]
 

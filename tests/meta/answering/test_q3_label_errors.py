@@ -9,7 +9,7 @@ from meta.answering.q3_label_errors import (
     suspects,
     unlearnt_classes,
 )
-from meta.given.prepare import Conflict
+from meta.given.conflicts import Conflict
 from meta.given.sample import LabelledSample
 from probes.encoders.load import load_encoder
 from probes.features.crossfit import fit_ridge
