@@ -7,9 +7,14 @@ from meta.given import prepare as prepare_module
 from meta.given.prepare import prepare
 from meta.given.sample import NOT_LABELLED, EvalSample, LabelledSample
 
-TRAIN = LabelledSample(
-    tuple(f"training text number {i}" for i in range(8)), np.arange(8) % 2, ("no", "yes")
-)
+
+def texts_of(n_texts: int, seed: int) -> tuple[str, ...]:
+    """Texts of made-up words, so that none is a near-copy of another."""
+    letters = np.random.default_rng(seed).integers(97, 123, (n_texts, 6, 5))
+    return tuple(" ".join("".join(map(chr, word)) for word in text) for text in letters.tolist())
+
+
+TRAIN = LabelledSample(texts_of(8, 0), np.arange(8) % 2, ("no", "yes"))
 
 
 def evaluation(
@@ -17,7 +22,7 @@ def evaluation(
 ) -> EvalSample:
     labels = np.full(n_rows, NOT_LABELLED)
     labels[labelled] = 1
-    return EvalSample(texts or tuple(f"other text {i}" for i in range(n_rows)), labels=labels)
+    return EvalSample(texts or texts_of(n_rows, 1), labels=labels)
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +47,7 @@ def test_of_too_many_labelled_rows_a_random_part_is_used_and_it_is_said() -> Non
 
 
 def test_the_labelled_row_stands_for_its_repeats() -> None:
-    texts = ("the same", "The  same", *(f"other {i}" for i in range(60)))
+    texts = ("the same", "The  same", *texts_of(60, 2))
     prepared = prepare(TRAIN, evaluation(62, [1], texts))
     assert len(prepared.evaluation) == 61
     assert prepared.evaluation.is_labelled.sum() == 1

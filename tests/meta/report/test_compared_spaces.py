@@ -78,7 +78,7 @@ def test_an_encoder_without_a_forecast_has_no_picture_of_its_need():
 def test_a_favourite_that_stays_one_is_not_named_again():
     value = content()
     assert max(space.p_best_16x for space in value.encoders) == value.encoders[0].p_best_16x > 0.5
-    assert q4_spaces.view(shown_forecasts(value, {}), value.metric).later_favourite is None
+    assert q4_spaces.view(value, shown_forecasts(value, {}), value.metric).later_favourite is None
 
 
 @pytest.mark.parametrize(
