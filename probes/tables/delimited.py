@@ -112,7 +112,7 @@ def _unwrapped(reading: Reading, separator: str) -> Reading | None:
     """The lines of a single column read once more: a spreadsheet that did not know the separator
     has put each line into quotes."""
     lines = [*reading.header, *(record.cells[0] for record in reading.records)]
-    if separator not in lines[0]:
+    if separator not in lines[0] or any("\n" in line or "\r" in line for line in lines):
         return None
     return _fitting("\n".join(lines), separator)
 
