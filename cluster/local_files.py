@@ -66,7 +66,9 @@ def give_usual_mode(path: Path) -> None:
             # a folder keeps what it has inherited: the group of its folder, for example
             wanted = usual | (mode & ~0o777) if one.is_dir() else usual & 0o666
             if mode != wanted:
-                one.chmod(wanted)
+                # vfat and some network file systems have fixed modes, and refuse
+                with contextlib.suppress(PermissionError):
+                    one.chmod(wanted)
 
 
 def _usual_mode(folder: Path) -> int:

@@ -8,6 +8,7 @@ import pandas as pd
 from cluster.storage import Storage, UserError
 from meta.report.page import characterize_report
 from meta.report.six_answers import six_answers
+from meta.report.wording import names_apart
 from meta.schema import AnswersContent
 
 ANSWERS_FILE = "answers.json"
@@ -38,9 +39,10 @@ class Answers(AnswersContent):
 
     def __str__(self) -> str:
         """Six lines: each has a question and its answer."""
+        names = names_apart(self.encoder_refs)
         return "\n".join(
             f"{i}. {each.question} {each.sentence}"
-            for i, each in enumerate(six_answers(self, {}), 1)
+            for i, each in enumerate(six_answers(self, names), 1)
         )
 
     def to_frame(self) -> pd.DataFrame:

@@ -27,6 +27,11 @@ CURVE_FACTORS = (1.0, 2**0.5, 2.0, 2**1.5, 4.0, 2**2.5, 8.0, 2**3.5, 16.0)
 """A curve has a point at each of these multiples of the present n: half octaves up to 16x."""
 
 
+LEAST_WIDTH = 0.01
+"""A forecast at the end of its range has hardly a width: how much wider it was made is told as if
+it had this one, on the scale of forecasts."""
+
+
 class Forecaster(Protocol):
     """The part of a metamodel (`meta.metamodel.model.Metamodel`) that the answers use."""
 
@@ -160,6 +165,7 @@ def forecast_spaces(
     counts = np.bincount(labels, minlength=n_classes)
     notes = [*notes, *rare_class_warnings(counts, train.label_names, metric)]
     sizes = horizons(len(labels))
+    plain: dict[int, np.ndarray] = {}
     curves: dict[int, np.ndarray] = {}
     outside: list[str] = []
     outside_factors: dict[int, float] = {}
@@ -169,7 +175,8 @@ def forecast_spaces(
     for done, (i, features) in enumerate(zip(chosen, features_of_chosen, strict=True)):
         outside += [phrase for phrase in metamodel.outside(features) if phrase not in outside]
         outside_factors[i] = metamodel.outside_factor(features)
-        curve = widen(metamodel.curve(features, sizes), factor, metric)
+        plain[i] = metamodel.curve(features, sizes)
+        curve = widen(plain[i], factor, metric)
         curves[i] = widen_for_rare_classes(curve, counts, metric)
         report(min(n_spaces + done + 1, n_steps), n_steps)
     if posterior is not None:
@@ -206,10 +213,18 @@ def forecast_spaces(
         probabilities=space_probabilities(
             spaces, corrected, posterior, metric, interval_factor=factor, seed=seed
         ),
-        interval_factor=factor * outside_factors[ranked[0]],
+        interval_factor=outside_factors[ranked[0]]
+        * max(factor, _width(curves[ranked[0]], metric) / _width(plain[ranked[0]], metric)),
         outside=tuple(outside),
         notes=tuple(notes),
     )
+
+
+def _width(curve: np.ndarray, metric: Metric) -> float:
+    """The width of the 90 % interval of `curve` (H, 5) at the present n, on the scale of
+    forecasts."""
+    ends = metric.to_scale(curve[0, [0, -1]])
+    return max(abs(float(ends[1] - ends[0])), LEAST_WIDTH)
 
 
 def _corrected(

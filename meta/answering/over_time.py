@@ -88,6 +88,8 @@ def time_gap(
 
     rows = np.arange(len(known))
     measured = loss(rows)
+    if not np.isfinite(measured):
+        return None  # the later rows are of one class: they have no AUROC
     resampled = [loss(rng.choice(rows, len(rows))) for _ in range(N_RESAMPLES)]
     error = float(np.nanstd(resampled))
     if measured <= error:
@@ -109,13 +111,13 @@ def time_notes(gap: TimeGap | None, metric: Metric) -> list[str]:
     """What was seen over time, in a sentence."""
     if gap is None:
         return [
-            "--time-column: too few later rows, or too few times, to see what is lost over time:"
+            "--time-column: too few later rows, classes or times to see what is lost over time:"
             " forecasts are for texts of the same time as the labelled rows"
         ]
     form = "{:.1%}" if metric.is_rate else "{:.3f}"
     past, whole = form.format(gap.after_past), form.format(gap.after_any)
     seen = (
-        f"over time: trained on earlier rows the probe has {past} {metric.value} on the"
+        f"over time: trained on earlier rows the probe has {past} {metric.words} on the"
         f" {gap.n_rows} rows that follow, {whole} with as many rows of any time"
     )
     if gap.loss <= 0:

@@ -7,6 +7,7 @@ Where there is one, the forecasts are moved towards the differences of the poste
 the number of labelled rows: the metamodel's own forecast of a space gets better with it.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,12 +16,13 @@ import numpy as np
 from meta.answering.q4_ranking import N_DRAWS, hit_correlation
 from meta.answering.spaces import Space
 from meta.metric import MEDIAN, Metric, from_stabilised, stabilised
-from meta.priors.spaces import SpaceKey, ViewPrior
+from meta.priors.spaces import SpaceKey, ViewPrior, short_reference
+from probes.encoders.reference import SENTENCE
 
-PRIOR_POOLINGS = {"sentence": "mean"}
-"""Poolings that no task of the prior has -> the one that the prior takes them for. The authors' own
-vector of a sentence-transformers folder is, more often than not, the normalised mean of the last
-layer."""
+TWIN_AGREEMENT = 0.95
+"""The authors' own vector (`sentence`) of a folder is taken by the prior for the pooling of the
+last layer whose leave-one-out hits are the same on at least this share of the rows: more often than
+not it is that vector, normalised."""
 COMPANY_ROWS = 128
 """On n labelled rows, forecasts are moved by the share COMPANY_ROWS / (COMPANY_ROWS + n) towards
 the posterior. On tasks that neither the metamodel nor the prior had seen, 64 to 512 made little
@@ -94,12 +96,16 @@ def space_posterior(
     if prior is None or metric != Metric.ACCURACY or len(spaces) < 2:
         return None
     hits = np.stack([space.hits for space in spaces]).astype(np.float64)
+    refs = list(dict.fromkeys(space.info.ref for space in spaces))
+    n_called = Counter(map(short_reference, refs))
+    # folders of one name (a/final, b/final) are not one encoder, and none of them is a measured one
+    names = {ref: ref if n_called[short_reference(ref)] == 1 else f"folder:{ref}" for ref in refs}
     keys = [
         SpaceKey(
-            space.info.ref,
+            names[space.info.ref],
             space.view.layer,
             space.info.n_layers,
-            PRIOR_POOLINGS.get(space.view.pooling, space.view.pooling),
+            _pooling_of_prior(space, spaces),
         )
         for space in spaces
     ]
@@ -108,6 +114,23 @@ def space_posterior(
         *prior.posterior(keys, hits.mean(axis=1), hit_correlation(hits), n_train, is_pair=is_pair),
         n_train,
     )
+
+
+def _pooling_of_prior(space: Space, spaces: Sequence[Space]) -> str:
+    """The pooling by which the prior knows `space`: for a `sentence` view that of its twin among
+    `spaces`, where it has one (`TWIN_AGREEMENT`)."""
+    if space.view.pooling != SENTENCE:
+        return space.view.pooling
+    agreement = {
+        other.view.pooling: float(np.mean(other.hits == space.hits))
+        for other in spaces
+        if other.info.ref == space.info.ref
+        and other.view.layer == space.view.layer
+        and other.view.pooling != SENTENCE
+        and not other.view.is_cross
+    }
+    twin = max(agreement, key=lambda pooling: agreement[pooling], default=SENTENCE)
+    return twin if agreement.get(twin, 0.0) >= TWIN_AGREEMENT else SENTENCE
 
 
 def in_company(

@@ -100,7 +100,10 @@ def add_noise(curve: np.ndarray, deviation: float, metric: Metric) -> np.ndarray
     about = scaled - scaled[:, [MEDIAN]]
     spread = np.abs(scaled[:, [-1]] - scaled[:, [0]]) / (Z_SCORES[-1] - Z_SCORES[0])
     wider = about * np.sqrt(1 + (deviation / np.maximum(spread, 1e-9)) ** 2)
-    return metric.from_scale(bounded(scaled[:, [MEDIAN]] + wider, metric))
+    noisy = metric.from_scale(bounded(scaled[:, [MEDIAN]] + wider, metric))
+    # the two sides of an interval share one spread, so an end could get worse with the horizon
+    never_worse = np.maximum.accumulate if metric.is_rate else np.minimum.accumulate
+    return np.asarray(never_worse(noisy, axis=0))
 
 
 def group_noise(

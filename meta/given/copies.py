@@ -12,6 +12,7 @@ from collections import Counter
 
 import numpy as np
 
+from cluster.storage import UserError
 from meta.given.conflicts import Conflict
 from meta.given.near_copies import groups_of, near_copy_pairs
 from meta.given.sample import NOT_LABELLED, EvalSample, LabelledSample
@@ -68,10 +69,15 @@ def count_copies_once(
         if n_differ
         else ""
     )
-    warnings.append(
-        f"{told}counted once, so {n_kept} of {len(train)} rows tell something new{differ}"
-    )
+    if n_kept < MIN_GROUPS:
+        raise UserError(
+            f"--train: the {len(train)} rows are near-copies of {n_kept} texts (equal but for"
+            " numbers, names, links or a few words), too few to learn from; add rows with other"
+            " texts"
+        )
     kept = _first_of_each(groups, train.labels)
+    each = "once for each label" if len(kept) > n_kept else "once"
+    warnings.append(f"{told}counted {each}, so {len(kept)} of {len(train)} rows are used{differ}")
     return _with_groups(train, kept, groups), evaluation, conflicts
 
 

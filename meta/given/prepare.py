@@ -183,10 +183,11 @@ def _of_new_groups(evaluation: EvalSample, warnings: list[str]) -> EvalSample:
 def _warn_of_few(evaluation: EvalSample, warnings: list[str]) -> None:
     """Adds to `warnings` where there are too few evaluation rows for the forecast."""
     if len(evaluation) < MIN_EVAL_ROWS:
-        rows = "1 evaluation row" if len(evaluation) == 1 else f"{len(evaluation)} evaluation rows"
+        rows = {0: "no evaluation row is left", 1: "only 1 evaluation row"}.get(
+            len(evaluation), f"only {len(evaluation)} evaluation rows"
+        )
         warnings.append(
-            f"only {rows}: forecasts assume rows like the labelled ones; give {MIN_EVAL_ROWS} or"
-            " more"
+            f"{rows}: forecasts assume rows like the labelled ones; give {MIN_EVAL_ROWS} or more"
         )
 
 

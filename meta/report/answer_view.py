@@ -16,7 +16,7 @@ from meta.report.evidence_words import held_words
 from meta.report.questions import q1_need, q2_expect, q3_label, q4_spaces, q5_model, q6_settings
 from meta.report.six_answers import SixAnswer, six_answers
 from meta.report.study_data import MeasuredSpace
-from meta.report.wording import Hundredths, hundredths
+from meta.report.wording import Hundredths, hundredths, names_apart
 from meta.schema import AnswersContent
 
 
@@ -55,7 +55,10 @@ def answer_view(
     """The template's variable `a`. `names` replace encoder references. `truth` has curves that were
     measured later. `colours` number the encoders that the page shows elsewhere too: each keeps its
     colour. `pretrained` are the study's own NeoBERTas with their tokens of pretraining."""
-    known = names or {}
+    known = {
+        **names_apart(answers.encoder_refs),
+        **(names or {}),
+    }
     spaces = shown_forecasts(answers, known, truth, colours)
     screened = screened_spaces(answers, known)
     return AnswerView(

@@ -4,7 +4,8 @@ A number may be missing (None, or not finite): then a dash stands in its place.
 """
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import NamedTuple, TypeGuard
 
@@ -134,6 +135,14 @@ def display_name(ref: str, names: Mapping[str, str]) -> str:
     if separator and place.count("/") > 1:
         return f"{family}:{place.rstrip('/').rsplit('/', 1)[-1]}"
     return ref
+
+
+def names_apart(refs: Iterable[str]) -> dict[str, str]:
+    """Names for the encoders among `refs` that `display_name` would call alike: the reference in
+    full."""
+    listed = list(dict.fromkeys(refs))
+    called = Counter(display_name(ref, {}) for ref in listed)
+    return {ref: ref for ref in listed if called[display_name(ref, {})] > 1}
 
 
 def rows_between(low: float | None, high: float | None, searched_up_to: int) -> str:

@@ -39,8 +39,9 @@ class Evidence(AnswerPart):
     from."""
     interval_factor: float
     """The intervals of the best space were stretched about their medians by this factor: 1, or more
-    where classes have a single row, the texts are not English, or the sample lies outside the
-    training range."""
+    where classes have a single row or few rows for an AUROC, the texts are not English, rows of a
+    group go together, accuracy is lost over time, or the sample lies outside the training
+    range."""
 
 
 class AnswersContent(AnswerPart):
@@ -87,6 +88,12 @@ class AnswersContent(AnswerPart):
     evidence: Evidence
     warnings: list[str]
     """What to keep in mind before you believe the answers. Empty where nothing is unusual."""
+
+    @property
+    def encoder_refs(self) -> list[str]:
+        """The references of all encoders compared, those with a forecast first."""
+        forecast = [space.encoder for space in self.encoders]
+        return list(dict.fromkeys(forecast + [space.encoder for space in self.screened]))
 
     def to_json(self) -> dict[str, Any]:
         """The content of `answers.json`, as JSON types."""

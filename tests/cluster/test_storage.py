@@ -484,3 +484,18 @@ def test_a_reader_of_the_old_file_is_not_disturbed_by_a_new_one(tmp_path: Path) 
         storage.write_bytes("a/b.bin", new)
         assert begun + reader.readall() == old
     assert storage.read_bytes("a/b.bin") == new
+
+
+def test_a_file_system_that_refuses_modes_takes_files_all_the_same(tmp_path, monkeypatch):
+    """So do vfat and some network file systems."""
+
+    def refuse(path, mode, **options):
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    before = os.umask(0o027)
+    try:
+        Storage(tmp_path).write_json("a.json", [1])
+    finally:
+        os.umask(before)
+    assert Storage(tmp_path).read_json("a.json") == [1]

@@ -50,9 +50,11 @@ def _row_count(answers: AnswersContent, names: Mapping[str, str]) -> str:
     if need.status == "uncertain" and (not likely or need.p_reachable < OPEN_CHANCE):
         advice = "" if aim else "a less demanding target or "
         about = f" If it is reached, then with {likely}." if likely else ""
+        word = "unlikely" if need.p_reachable < OPEN_CHANCE else "uncertain"
+        now = f", {percent(need.p_reached_now)} with those you have" if not likely else ""
         return (
-            f"{target} is unlikely with up to {limit} labelled rows (probability {chance}): plan on"
-            f" {advice}a better encoder.{about}{aim}"
+            f"{target} is {word} with up to {limit} labelled rows (probability {chance}{now}):"
+            f" plan on {advice}a better encoder.{about}{aim}"
         )
     if not likely:
         # the chance hardly rises with labels, or the answers are of an earlier build

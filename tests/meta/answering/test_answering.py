@@ -10,7 +10,7 @@ import pytest
 from cluster.storage import UserError
 from meta.answering.answer import answer_questions
 from meta.answering.q4_ranking import hit_correlation, joint_draws, probability_best
-from meta.answering.wider_intervals import interval_factor, looks_english, widen
+from meta.answering.wider_intervals import add_noise, interval_factor, looks_english, widen
 from meta.answers import Answers
 from meta.given.embedded_encoder import EmbeddedEncoder
 from meta.given.prepare import MIN_EVAL_ROWS, PreparedSamples, prepare
@@ -593,3 +593,12 @@ def test_the_prior_leaves_the_common_level_to_the_metamodel():
         np.mean([view.curve[0].q50 for view in answers.encoders]) for answers in (plain, told)
     ]
     assert levels[0] == pytest.approx(levels[1], abs=5e-3)
+
+
+@pytest.mark.parametrize("metric", [Metric.ACCURACY, Metric.LOG_LOSS])
+def test_noise_leaves_curves_that_do_not_get_worse_with_labels(metric: Metric):
+    offsets = np.array([-0.2, -0.05, 0.0, 0.05, 0.2])
+    rates = np.array([0.7, 0.75, 0.76])[:, None] + offsets * np.array([1.0, 0.6, 0.1])[:, None]
+    curve = rates if metric.is_rate else np.sort(1.2 - rates, axis=1)
+    noisy = add_noise(curve, 0.1, metric)
+    assert (metric.sign * np.diff(noisy, axis=0) >= 0).all() and (np.diff(noisy, axis=1) >= 0).all()

@@ -69,3 +69,10 @@ def test_a_group_never_stands_on_both_sides():
     assert free is not None and free.after_past > 0.9
     apart = time_gap(X, y, 2, times, Metric.ACCURACY, groups=groups)
     assert apart is not None and apart.after_past < 0.65 and apart.after_any < 0.65
+
+
+def test_later_rows_of_one_class_have_no_auroc_and_no_loss_over_time():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((120, 6))
+    labels = np.r_[np.arange(60) % 2, np.zeros(60, dtype=np.int64)]
+    assert time_gap(X, labels, 2, np.arange(120), Metric.AUROC, seed=0) is None

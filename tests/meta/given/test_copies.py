@@ -56,6 +56,7 @@ def test_a_label_that_its_copies_do_not_have_is_suspected_and_both_stay_one_grou
     assert (conflict.row, conflict.given, conflict.other) == (24, "yes", "no")
     assert conflict.share_given == 0.25 and not conflict.is_same_text
     assert any("in 1 group of them labels differ: see suspect_labels" in w for w in found.warnings)
+    assert any("once for each label, so 9 of 25 rows are used" in w for w in found.warnings)
 
 
 def test_where_labels_of_copies_differ_all_the_time_none_is_suspected():
@@ -94,6 +95,8 @@ def test_an_evaluation_of_copies_alone_is_not_used():
 def test_too_few_texts_behind_the_copies():
     with pytest.raises(UserError, match=r"^--train: the 9 rows are near-copies of 3 texts"):
         prepared([(number, copy, number % 2) for number in range(3) for copy in range(3)])
+    with pytest.raises(UserError, match=r"near-copies of 3 texts"):
+        prepared([(number, copy, copy % 2) for number in range(3) for copy in range(3)])
 
 
 def test_rows_of_a_users_group_stay_and_copies_tie_groups_together():
