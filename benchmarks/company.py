@@ -9,11 +9,8 @@ the mean absolute error of the median, in points of accuracy, with tasks countin
 share of truths within the 90 % interval. The last line is one JSON object.
 """
 
-import argparse
 import json
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,11 +21,11 @@ from rich.table import Table
 from benchmarks.unseen_samples import (
     FACTORS,
     UnseenSample,
+    rows_of_unseen_tasks,
     shipped_accuracy,
+    study_options,
     unseen_samples,
-    unseen_tasks,
 )
-from cluster.storage import Storage
 from meta.answering.forecasts import CURVE_FACTORS, SpaceForecast, forecast_spaces
 from meta.metric import MEDIAN, Metric
 
@@ -86,21 +83,8 @@ def by_task(rows: pd.DataFrame) -> pd.Series:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--study", required=True, help="folder of benchmarks.metamodel_study")
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
-    tasks = unseen_tasks(Storage(options.study), shipped_accuracy())
-    with ProcessPoolExecutor(options.workers) as pool:
-        rows = pd.DataFrame(
-            [
-                row
-                for of_task in pool.map(partial(errors_of_task, options.study), sorted(tasks))
-                for row in of_task
-            ]
-        )
+    options = study_options(__doc__)
+    rows = rows_of_unseen_tasks(options, errors_of_task)
     table = Table(title=f"{rows['task'].nunique()} tasks of unseen families, points of accuracy")
     for name in ("n", "times", "tasks", "alone", "in company", "held alone", "held in company"):
         table.add_column(name, justify="right")

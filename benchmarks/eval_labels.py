@@ -10,12 +10,9 @@ one that is chosen, and the share of truths within the 90 % interval; tasks coun
 line is one JSON object.
 """
 
-import argparse
 import json
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,11 +23,11 @@ from rich.table import Table
 from benchmarks.unseen_samples import (
     FACTORS,
     UnseenSample,
+    rows_of_unseen_tasks,
     shipped_accuracy,
+    study_options,
     unseen_samples,
-    unseen_tasks,
 )
-from cluster.storage import Storage
 from meta.answering.forecasts import CURVE_FACTORS, Forecasts, forecast_spaces
 from meta.given.sample import NOT_LABELLED
 from meta.metric import MEDIAN, Metric
@@ -118,21 +115,8 @@ def by_task(rows: pd.DataFrame) -> pd.Series:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--study", required=True, help="folder of benchmarks.metamodel_study")
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
-    tasks = unseen_tasks(Storage(options.study), shipped_accuracy())
-    with ProcessPoolExecutor(options.workers) as pool:
-        rows = pd.DataFrame(
-            [
-                row
-                for of_task in pool.map(partial(errors_of_task, options.study), sorted(tasks))
-                for row in of_task
-            ]
-        )
+    options = study_options(__doc__)
+    rows = rows_of_unseen_tasks(options, errors_of_task)
     console, result = Console(width=120), {}
     for is_official, of_split in rows.groupby("is_official"):
         split = "official test split" if is_official else "test rows of the same pool"

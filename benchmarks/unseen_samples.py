@@ -6,8 +6,11 @@ They are drawn from a study of `benchmarks.metamodel_study` with the sweeps `cho
 so nothing is fitted here.
 """
 
-from collections.abc import Iterator, Mapping
+import argparse
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -168,6 +171,27 @@ def unseen_samples(uri: str, fingerprint: str) -> Iterator[UnseenSample]:
                 renumbered[test.labels[shown]],
                 truth,
             )
+
+
+def study_options(description: str | None) -> argparse.Namespace:
+    """The options `study` and `workers` of the command line."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--study", required=True, help="folder of benchmarks.metamodel_study")
+    parser.add_argument("--workers", type=int, default=2)
+    return parser.parse_args()
+
+
+def rows_of_unseen_tasks(
+    options: argparse.Namespace, of_task: Callable[[str, str], list[dict[str, Any]]]
+) -> pd.DataFrame:
+    """The rows that `of_task` (URI of the study, fingerprint) returns for all unseen tasks, in
+    `options.workers` processes."""
+    tasks = sorted(unseen_tasks(Storage(options.study), shipped_accuracy()))
+    with ProcessPoolExecutor(options.workers) as pool:
+        found = pool.map(partial(of_task, options.study), tasks)
+        return pd.DataFrame([row for rows in found for row in rows])
 
 
 def shipped_accuracy() -> Metamodel:

@@ -21,7 +21,6 @@ The spaces are all layers and poolings of the study's encoders. `--study` is the
 The last line is one JSON object.
 """
 
-import argparse
 import itertools
 import json
 from collections import defaultdict
@@ -39,6 +38,7 @@ from benchmarks.unseen_samples import (
     FACTORS,
     UnseenSample,
     shipped_accuracy,
+    study_options,
     unseen_samples,
     unseen_tasks,
 )
@@ -321,12 +321,7 @@ def show_answers(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--study", required=True, help="folder of benchmarks.metamodel_study")
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
+    options = study_options(__doc__)
     console = Console(width=120)
     storage = Storage(options.study)
     index = storage.read_json(INDEX_FILE)

@@ -157,10 +157,7 @@ def forecast_spaces(
         posterior.accuracy if posterior is not None else None,
     )
     factor, notes = interval_factor(
-        labels,
-        train.label_names,
-        (*train.texts, *evaluation.texts),
-        metric,
+        labels, train.label_names, (*train.texts, *evaluation.texts), metric
     )
     counts = np.bincount(labels, minlength=n_classes)
     notes = [*notes, *rare_class_warnings(counts, train.label_names, metric)]

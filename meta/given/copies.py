@@ -25,6 +25,14 @@ what differs between the copies decides the label (marks around words, a negatio
 dropped, and no label suspected."""
 
 
+def too_few_texts(n_rows: int, n_texts: int) -> UserError:
+    """What is raised where `n_rows` labelled rows are near-copies of too few texts."""
+    return UserError(
+        f"--train: the {n_rows} rows are near-copies of {n_texts} texts (equal but for numbers,"
+        " names, links or a few words), too few to learn from; add rows with other texts"
+    )
+
+
 def count_copies_once(
     train: LabelledSample, evaluation: EvalSample | None, warnings: list[str]
 ) -> tuple[LabelledSample, EvalSample | None, list[Conflict]]:
@@ -70,11 +78,7 @@ def count_copies_once(
         else ""
     )
     if n_kept < MIN_GROUPS:
-        raise UserError(
-            f"--train: the {len(train)} rows are near-copies of {n_kept} texts (equal but for"
-            " numbers, names, links or a few words), too few to learn from; add rows with other"
-            " texts"
-        )
+        raise too_few_texts(len(train), n_kept)
     kept = _first_of_each(groups, train.labels)
     each = "once for each label" if len(kept) > n_kept else "once"
     warnings.append(f"{told}counted {each}, so {len(kept)} of {len(train)} rows are used{differ}")

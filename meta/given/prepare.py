@@ -13,7 +13,7 @@ import numpy as np
 
 from cluster.storage import UserError
 from meta.given.conflicts import Conflict, same_text_conflicts
-from meta.given.copies import MIN_GROUPS, count_copies_once
+from meta.given.copies import MIN_GROUPS, count_copies_once, too_few_texts
 from meta.given.sample import EvalSample, LabelledSample, normalised
 
 MIN_TRAIN_ROWS = 4
@@ -92,11 +92,7 @@ def prepare(
     known = {conflict.row for conflict in conflicts}
     conflicts += [conflict for conflict in near if conflict.row not in known]
     if len(train) < n_distinct and len(train) < max(MIN_TRAIN_ROWS, len(train.label_names) + 1):
-        raise UserError(
-            f"--train: the {n_distinct} rows are near-copies of {len(train)} texts (equal but for"
-            " numbers, names, links or a few words), too few to learn from; add rows with other"
-            " texts"
-        )
+        raise too_few_texts(n_distinct, len(train))
     _check_groups(train)
     n_classes = len(np.unique(train.labels))
     if n_classes >= MIN_IDENTIFIER_CLASSES and n_classes > MAX_CLASS_SHARE * len(train):
@@ -154,10 +150,11 @@ def _clean_evaluation(
         chosen = _random_rows(evaluation.is_labelled, MAX_EVAL_ROWS, seed)
         n_labelled = int(evaluation.is_labelled.sum())
         n_kept = int(evaluation.is_labelled[chosen].sum())
-        of_labelled = {
-            0: "",
-            n_labelled: f", among them all {n_labelled} with a label",
-        }.get(n_kept, f"; {n_kept} of the {n_labelled} labelled ones are used")
+        of_labelled = ""
+        if n_kept < n_labelled:
+            of_labelled = f"; {n_kept} of the {n_labelled} labelled ones are used"
+        elif n_labelled:
+            of_labelled = f", among them all {n_labelled} with a label"
         warnings.append(
             f"{len(evaluation)} evaluation rows: answered from a random sample of {MAX_EVAL_ROWS}"
             f" of them{of_labelled}"

@@ -52,6 +52,7 @@ def test_nothing_is_said_where_all_is_there(monkeypatch):
     monkeypatch.setattr(extras, "find_spec", lambda name: object())
     for extra in extras.MODULES:
         extras.need(extra, "anything")
+        assert extras.missing(extra) == []
 
 
 @pytest.mark.parametrize("extra", extras.MODULES)

@@ -39,6 +39,12 @@ def test_every_labelled_evaluation_row_is_in_the_sample_of_many_rows() -> None:
     assert any("all 5 with a label" in warning for warning in prepared.warnings)
 
 
+def test_of_a_sample_without_labels_none_are_spoken_of() -> None:
+    told = prepare(TRAIN, EvalSample(texts_of(1000, 1))).warnings
+    assert [warning for warning in told if "random sample of 100" in warning]
+    assert not any("label" in warning for warning in told if "random sample" in warning)
+
+
 def test_of_too_many_labelled_rows_a_random_part_is_used_and_it_is_said() -> None:
     prepared = prepare(TRAIN, evaluation(1000, list(range(0, 1000, 5))))
     assert prepared.evaluation.is_labelled.all()
